@@ -1,0 +1,1 @@
+"""TL-Training: task-feature-based training of language models in tool use."""
