@@ -1,0 +1,339 @@
+"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, KV cache.
+
+Axes: B rows, T positions, N = B*T tokens, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
+Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/weights.py``).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a Llama; the fields carry Hugging Face's names. ``from_hf`` and ``to_hf`` read and write config.json."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    rope_scaling: dict[str, Any] | None = None  # {"rope_type": "linear" | "llama3", "factor": …}
+    tie_word_embeddings: bool = False
+    bos_token_id: int = 1
+    eos_token_id: int = 2
+
+    @classmethod
+    def from_hf(cls, raw: dict[str, Any]) -> "ModelConfig":
+        """Reads the contents of a config.json, old form (``rope_theta``, ``rope_scaling``) or new (``rope_parameters``).
+
+        Raises ValueError that names the key when the file describes something else than a plain Llama.
+        """
+        if raw.get("model_type") != "llama":
+            raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'llama': another architecture")
+        for key, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
+            if raw.get(key, only) != only:
+                raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}")
+        required = (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "max_position_embeddings",
+        )
+        if missing := [key for key in required if not isinstance(raw.get(key), int)]:
+            raise ValueError(f"{', '.join(missing)}: missing or not an integer")
+        heads = raw["num_attention_heads"]
+        theta, scaling = _read_rope(raw)
+        optional = ("rms_norm_eps", "tie_word_embeddings", "bos_token_id", "eos_token_id")
+        return cls(
+            **{key: raw[key] for key in required},
+            num_key_value_heads=raw.get("num_key_value_heads") or heads,
+            head_dim=raw.get("head_dim") or raw["hidden_size"] // heads,
+            rope_theta=theta,
+            rope_scaling=scaling,
+            **{key: raw[key] for key in optional if raw.get(key) is not None},
+        )
+
+    def to_hf(self) -> dict[str, Any]:
+        """The contents of a config.json that both old and new readers understand."""
+        rope = {"rope_type": "default", "rope_theta": self.rope_theta} | (self.rope_scaling or {})
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            **self.__dict__,
+            "rope_parameters": rope,
+        }
+
+    def __post_init__(self) -> None:
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads ({self.num_attention_heads}) is not a multiple of "
+                f"num_key_value_heads ({self.num_key_value_heads})"
+            )
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim is {self.head_dim}; rotary embeddings need an even one")
+
+
+def _read_rope(raw: dict[str, Any]) -> tuple[float, dict[str, Any] | None]:
+    """(theta, scaling) from either form of config.json; scaling is None for plain rotary embeddings."""
+    rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    theta = float(rope.pop("rope_theta", raw.get("rope_theta", 10000.0)))
+    kind = rope.pop("rope_type", None) or rope.pop("type", None) or "default"
+    rope.pop("type", None)
+    needed = {
+        "default": (),
+        "linear": ("factor",),
+        "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    }
+    if kind not in needed:
+        raise ValueError(f"rope type {kind!r} is not supported; known are {', '.join(needed)}")
+    if missing := [key for key in needed[kind] if key not in rope]:
+        raise ValueError(f"rope type {kind!r} needs {', '.join(missing)}")
+    return theta, None if kind == "default" else {"rope_type": kind, **{key: rope[key] for key in needed[kind]}}
+
+
+def rotary_frequencies(config: ModelConfig, device: torch.device | str = "cpu") -> Tensor:
+    """Angle per position of each pair of channels, [D/2] float64: theta^(-2i/D), then the config's scaling."""
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64, device=device) / config.head_dim
+    frequencies = config.rope_theta**-exponents
+    scaling = config.rope_scaling
+    if scaling is None:
+        return frequencies
+    if scaling["rope_type"] == "linear":
+        return frequencies / scaling["factor"]
+    # llama3: long wavelengths are stretched, short ones kept, those between are blended.
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (keep + (1 - keep) / scaling["factor"])
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns the pairs (i, i + D/2) of x [B, T, heads, D] by the angles in cos, sin [B, T, 1, D/2]."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+
+
+def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Causal attention within each document. q [B, T, H, D]; k, v [B, T, K, D]; lengths of the documents in the
+    flattened [B*T] order. Returns [B, T, H, D]."""
+    gqa = q.shape[2] != k.shape[2]
+    sdpa = partial(F.scaled_dot_product_attention, is_causal=True, enable_gqa=gqa)
+    if len(set(lengths)) == 1:  # equal documents are a plain batch
+        q_, k_, v_ = (x.reshape(len(lengths), lengths[0], *x.shape[2:]).transpose(1, 2) for x in (q, k, v))
+        return sdpa(q_, k_, v_).transpose(1, 2).reshape(q.shape)
+    split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
+    outputs = [sdpa(q_[None], k_[None], v_[None])[0] for q_, k_, v_ in zip(*split, strict=True)]
+    return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
+
+
+class KVCache:
+    """Keys and values of B rows of text; row b holds ``lengths[b]`` tokens out of at most ``capacity``."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        rows: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, capacity, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths = [0] * rows
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Stores the new keys and values of one layer behind what each row holds and attends to both.
+
+        q [B, T, H, D], k, v [B, T, K, D]; ``lengths[b]`` of the flattened tokens belong to row b. ``advance`` moves
+        the rows' ends once all layers have run.
+        """
+        gqa = q.shape[2] != k.shape[2]
+        if all(n == 1 for n in lengths):
+            return self._attend_one(layer, q, k, v, gqa)
+        outputs = []
+        split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
+        for row, (q_, k_, v_) in enumerate(zip(*split, strict=True)):
+            start, end = self.lengths[row], self.lengths[row] + lengths[row]
+            self.keys[layer, row, :, start:end] = k_
+            self.values[layer, row, :, start:end] = v_
+            keys, values = self.keys[layer, row, None, :, :end], self.values[layer, row, None, :, :end]
+            mask = torch.ones(lengths[row], end, dtype=torch.bool, device=q.device).tril(start) if start else None
+            outputs.append(
+                F.scaled_dot_product_attention(
+                    q_[None], keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=gqa
+                )[0]
+            )
+        return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
+
+    def _attend_one(self, layer: int, q: Tensor, k: Tensor, v: Tensor, gqa: bool) -> Tensor:
+        """``attend`` for one new token a row: one batched call, short rows masked behind their end."""
+        rows = torch.arange(len(self.lengths), device=q.device)
+        at = torch.tensor(self.lengths, device=q.device)
+        self.keys[layer, rows, :, at] = k.reshape(-1, *k.shape[2:])
+        self.values[layer, rows, :, at] = v.reshape(-1, *v.shape[2:])
+        end = max(self.lengths) + 1
+        mask = (torch.arange(end, device=q.device) <= at[:, None])[:, None, None]  # [rows, 1, 1, end]
+        out = F.scaled_dot_product_attention(
+            q.reshape(len(rows), 1, *q.shape[2:]).transpose(1, 2),
+            self.keys[layer, :, :, :end],
+            self.values[layer, :, :, :end],
+            attn_mask=mask,
+            enable_gqa=gqa,
+        )
+        return out.transpose(1, 2).reshape(q.shape)
+
+    def advance(self, lengths: Sequence[int]) -> None:
+        self.lengths = [held + new for held, new in zip(self.lengths, lengths, strict=True)]
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x²) + eps) * weight over the last axis."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden, size = config.hidden_size, config.head_dim
+        self.head_dim = size
+        self.q_proj = nn.Linear(hidden, config.num_attention_heads * size, bias=False)
+        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
+        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
+        self.o_proj = nn.Linear(config.num_attention_heads * size, hidden, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        q, k, v = (  # [B, T, heads, D]
+            proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        out = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        return self.o_proj(out.flatten(-2))
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = SwiGLU(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Llama(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.embed_tokens.weight
+        if not self.embed_tokens.weight.is_meta:
+            self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self, std: float = 0.02) -> None:
+        """Random weights: normal(0, std), the projections back into the residual stream scaled by 1/sqrt(2 layers)."""
+        back = std / math.sqrt(2 * len(self.layers))
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(1.0)
+            else:
+                into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                parameter.normal_(0.0, back if into_residual else std)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        lengths: Sequence[int] | None = None,
+        cache: KVCache | None = None,
+        return_hidden: bool = False,
+    ) -> Tensor:
+        """input_ids [B, T] → logits [B, T, V], or the final hidden states [B, T, C] with ``return_hidden``.
+
+        ``lengths`` splits the flattened B*T tokens into documents (default: each row is one): attention is causal
+        within a document and its positions start at 0. With a ``cache``, document b continues row b of the cache.
+        """
+        rows, columns = input_ids.shape
+        lengths = list(lengths) if lengths is not None else [columns] * rows
+        if sum(lengths) != rows * columns:
+            raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
+        x = self.embed_tokens(input_ids)
+        cos, sin = self._rotary(lengths, cache, x)
+        for i, layer in enumerate(self.layers):
+            attend = partial(cache.attend, i) if cache is not None else attend_documents
+            x = layer(x, cos, sin, partial(attend, lengths=lengths))
+        if cache is not None:
+            cache.advance(lengths)
+        hidden = self.norm(x)
+        return hidden if return_hidden else self.lm_head(hidden)
+
+    def _rotary(self, lengths: Sequence[int], cache: KVCache | None, x: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin [B, T, 1, D/2] of each token's position, in x's type; the angles are computed in float64."""
+        starts = cache.lengths if cache is not None else [0] * len(lengths)
+        positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)]).to(x.device)
+        angles = positions[:, None] * rotary_frequencies(self.config, x.device)
+        angles = angles.view(*x.shape[:2], 1, -1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+    ) -> "Llama":
+        """Reads a Hugging Face directory (see ``tl.weights.load_model``)."""
+        from tl.weights import load_model
+
+        return load_model(path, dtype=dtype, device=device)
+
+    def save_pretrained(self, path: str | Path, tokenizer_path: str | Path | None = None) -> None:
+        """Writes a Hugging Face directory (see ``tl.weights.save_model``)."""
+        from tl.weights import save_model
+
+        save_model(self, path, tokenizer_path=tokenizer_path)
