@@ -39,7 +39,8 @@ class ModelConfig:
 
     @classmethod
     def from_hf(cls, raw: dict[str, Any]) -> "ModelConfig":
-        """Reads the contents of a config.json, old form (``rope_theta``, ``rope_scaling``) or new (``rope_parameters``).
+        """Reads a config.json's contents, in the old form (``rope_theta``, ``rope_scaling``) or the new one
+        (``rope_parameters``).
 
         Raises ValueError that names the key when the file describes something else than a plain Llama.
         """

@@ -1,0 +1,73 @@
+"""From tokenised trajectories to what a training step works on: order, batches, micro-batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tl.prompt import Example
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Whole examples laid end to end: N tokens, of which M are targets that have weight."""
+
+    input_ids: Tensor  # [1, N]
+    lengths: list[int]  # of the examples, sum N
+    positions: Tensor  # [M] where in the N tokens a target is predicted
+    targets: Tensor  # [M] token ids
+    weights: Tensor  # [M] > 0
+    turn_index: Tensor  # [M] 0, 1, … over the trained turns of the micro-batch
+    trained_turns: int
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return MicroBatch(**moved)
+
+
+def collate(examples: Sequence[Example]) -> MicroBatch:
+    """Packs examples into one row without padding; the model keeps them apart by ``lengths``."""
+    weights = torch.cat([e.weights for e in examples])
+    positions = weights.nonzero().squeeze(-1)
+    offsets = torch.tensor([0, *(len(e.turns) for e in examples)]).cumsum(0)
+    turns = torch.cat([e.turn_index + offset for e, offset in zip(examples, offsets, strict=False)])[positions]
+    numbers, turn_index = turns.unique(return_inverse=True)
+    return MicroBatch(
+        input_ids=torch.cat([e.input_ids for e in examples])[None],
+        lengths=[len(e) for e in examples],
+        positions=positions,
+        targets=torch.cat([e.targets for e in examples])[positions],
+        weights=weights[positions],
+        turn_index=turn_index,
+        trained_turns=len(numbers),
+    )
+
+
+def pack(examples: Iterable[Example], micro_tokens: int) -> Iterator[list[Example]]:
+    """Groups examples, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
+    group: list[Example] = []
+    for example in examples:
+        if group and sum(map(len, group)) + len(example) > micro_tokens:
+            yield group
+            group = []
+        group.append(example)
+    if group:
+        yield group
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
+    """A permutation of range(n) that depends on nothing but (n, seed, epoch)."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(n, generator=generator).tolist()
+
+
+def batches(n: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[int]]:
+    """The indices of the samples numbered start … stop-1 in training order, ``batch_size`` at a time.
+
+    Samples are counted over all epochs: number i is entry i % n of epoch i // n.
+    """
+    for first in range(start, stop, batch_size):
+        numbers = range(first, min(first + batch_size, stop))
+        orders = {epoch: epoch_order(n, seed, epoch) for epoch in {i // n for i in numbers}}
+        yield [orders[i // n][i % n] for i in numbers]

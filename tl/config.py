@@ -1,0 +1,51 @@
+"""Command lines from dataclasses: every field is a flag, its metadata the help, its type the check."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field with a default and the text that ``--help`` shows."""
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata={"help": help})
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def parse_config(
+    config: type[T], argv: Sequence[str] | None = None, description: str | None = None, **defaults: Any
+) -> T:
+    """Reads the command line into the dataclass; ``defaults`` replace those of its fields.
+
+    bool fields become ``--name / --no-name``, lists take several values, Literals are checked against their choices,
+    ``X | None`` reads an X. Exits with a usage message on an unknown flag or a wrong type.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        parser.add_argument(
+            f"--{field.name}",
+            default=defaults.get(field.name, default),
+            help=field.metadata["help"].replace("%", "%%"),
+            **_flag(hints[field.name]),
+        )
+    return config(**vars(parser.parse_args(argv)))
+
+
+def _flag(hint: Any) -> dict[str, Any]:
+    """argparse's keyword arguments for a field of this type."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(hint) is Literal:
+        return {"choices": typing.get_args(hint)}
+    if typing.get_origin(hint) is list:
+        return {"nargs": "+", "type": typing.get_args(hint)[0]}
+    return {"type": hint}

@@ -1,0 +1,99 @@
+"""Every loss term, as pure functions on tensors. N counts token positions, C channels, V vocabulary entries."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+LOGITS_PER_CHUNK = 2**24  # 64 MiB of float32 logits at a time
+
+
+def token_nll(hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
+    """−log p(target) at each position, [N], in float32 or wider.
+
+    hidden [N, C], lm_head [V, C], targets [N] (token ids). The logits are made a chunk of rows at a time and made again
+    in the backward pass, so no [N, V] tensor ever exists and peak memory does not grow with N beyond the inputs.
+    """
+    return _ChunkedNLL.apply(hidden, lm_head, targets)
+
+
+class _ChunkedNLL(torch.autograd.Function):
+    """nll = logsumexp(z) − z[target] with z = hidden @ lm_headᵀ;  d nll / d z = softmax(z) − onehot(target)."""
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
+        nlls, normalisers = [], []
+        for h, target in _chunks(lm_head, hidden, targets):
+            logits = _logits(h, lm_head)
+            normaliser = logits.logsumexp(dim=-1)
+            nlls.append(normaliser - logits.gather(-1, target[:, None]).squeeze(-1))
+            normalisers.append(normaliser)
+        ctx.save_for_backward(hidden, lm_head, targets, torch.cat(normalisers))
+        return torch.cat(nlls)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_nll: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden, lm_head, targets, normalisers = ctx.saved_tensors
+        grad_hidden = []
+        grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
+        for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
+            grad_logits = _logits(h, lm_head).sub_(normaliser[:, None]).exp_()
+            grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
+            grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
+            grad_hidden.append(grad_logits @ lm_head)
+            grad_lm_head += grad_logits.T @ h
+        return torch.cat(grad_hidden), grad_lm_head.to(lm_head.dtype), None
+
+
+def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    logits = hidden @ lm_head.T
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _chunks(lm_head: Tensor, *tensors: Tensor):
+    """The tensors [N, …] cut along N into pieces that make at most LOGITS_PER_CHUNK logits."""
+    rows = max(1, LOGITS_PER_CHUNK // lm_head.shape[0])
+    return zip(*(t.split(rows) for t in tensors), strict=True)
+
+
+def weighted_cross_entropy(
+    nll: Tensor,
+    weights: Tensor,
+    call_index: Tensor | None = None,
+    norm: Literal["call", "sum"] = "call",
+    total: Tensor | float | None = None,
+) -> Tensor:
+    """The SFT loss with MAE and PKT in its weights (sections 3.1 and 3.2), a scalar.
+
+    nll [N]; weights [N], 0 at masked tokens, whatever their nll is (NaN included); call_index [N], the number (0 … N−1)
+    of the call that each token belongs to, by default one call.
+
+    * ``norm="sum"``: Σ w·nll / total, total 1 by default: the paper's sum, where a token's gradient scales with its
+      weight.
+    * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call counts alike (the released code). A call without
+      weight is neither in the sum nor in the count; total is by default the number of calls that have weight.
+
+    ``total`` is the divisor of the whole step when this is only one part of it (micro-batches, ranks).
+    """
+    counts = weights > 0
+    weighted = weights * torch.where(counts, nll, 0.0)
+    if norm == "sum":
+        return weighted.sum() / _divisor(1.0 if total is None else total, weighted)
+    if norm != "call":
+        raise ValueError(f"norm is {norm!r}, expected 'call' or 'sum'")
+    if call_index is None:
+        call_index = torch.zeros_like(weights, dtype=torch.long)
+    per_call = torch.zeros_like(weighted)  # there are at most as many calls as tokens
+    numerator = per_call.index_add(0, call_index, weighted)
+    denominator = per_call.index_add(0, call_index, weights.to(weighted.dtype))
+    trained = denominator > 0
+    means = numerator / torch.where(trained, denominator, 1.0)
+    return means.sum() / _divisor(trained.sum() if total is None else total, weighted)
+
+
+def _divisor(total: Tensor | float, like: Tensor) -> Tensor:
+    """total, or 1 where it is 0: with nothing to train on the loss is 0, not NaN."""
+    total = torch.as_tensor(total, dtype=like.dtype, device=like.device)
+    return torch.where(total > 0, total, 1.0)

@@ -1,0 +1,192 @@
+"""From a trajectory to what the model reads and is trained on. The one place where the template (Table 13) is written.
+
+    System: Function:
+    def search(query: string):
+    …
+    User: Find me a hotel in Oslo.
+    Assistant: search(query="Oslo")
+    Output: [{"id": 7}]
+    Assistant: finish(answer="…")
+
+A trajectory is encoded once, whatever its number of calls: targets are an array of their own, not the inputs shifted by
+one. At the last token of a call the target is ``</s>`` while the next input is the newline before ``Output:``; so each
+call gets the same conditional probabilities as in a sample of its own, the end token is trained, and the history never
+holds a ``</s>``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tl.calls import CallSyntaxError, parse_call
+from tl.mae import ErrorCategory, call_categories
+from tl.pkt import call_weights, key_positions
+from tl.schema import ToolSpec
+from tl.tokenizer import Tokenizer
+from tl.trajectory import Message, Trajectory
+
+NO_TARGET = -100
+_HEADERS = {"system": "System: ", "user": "User: ", "tool": "Output: "}
+
+
+class Segment(NamedTuple):
+    """A piece of the prompt's text: context that is only read, or (``turn`` set) what the assistant produces."""
+
+    text: str
+    turn: Message | None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One assistant turn of an Example: a call, or plain text in mid-conversation.
+
+    ``input_ids[start:end]`` are its tokens. They and the closing ``</s>`` are the targets at positions
+    ``start-1 … end-1``, in all ``end - start + 1`` trained tokens. ``key_positions`` count from the start of the turn.
+    """
+
+    start: int
+    end: int
+    is_call: bool
+    category: ErrorCategory
+    key_positions: tuple[int, ...]
+    trained: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """A tokenised trajectory. All tensors have length T; position t holds token t and predicts ``targets[t]``."""
+
+    id: str
+    input_ids: Tensor  # int64
+    targets: Tensor  # int64, NO_TARGET where nothing is predicted
+    weights: Tensor  # float32, 0 where there is no target or the call is masked
+    turn_index: Tensor  # int64, number of the turn that a target belongs to, -1 elsewhere
+    turns: tuple[Turn, ...]
+    turns_cut: int  # turns left out at the end because the rest did not fit
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def trained_turns(self) -> int:
+        return sum(turn.trained for turn in self.turns)
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """How trajectories become examples: which parts of the method act, and what is done with what is too long."""
+
+    mae: bool = True
+    pkt: bool = True
+    w_max: float = 9.0
+    max_length: int = 8192
+    max_feedback_tokens: int = 2048
+
+
+def render(tools: Sequence[ToolSpec], messages: Sequence[Message]) -> list[Segment]:
+    """The prompt's text as alternating context and assistant segments; joined by a space they read as in Table 13.
+
+    A system message at the start stands before the tools. When the last message is not the assistant's, the last
+    segment ends in ``Assistant:``, where the model goes on.
+    """
+    own = [m.content for m in messages[:1] if m.role == "system"]
+    context = _HEADERS["system"] + "\n\n".join([*own, *(tool.to_prompt() for tool in tools)])
+    segments = []
+    for message in messages[len(own) :]:
+        if message.role == "assistant":
+            segments += [Segment(context + "\nAssistant:", None), Segment(message.content, message)]
+            context = ""
+        else:
+            context += "\n" + _HEADERS[message.role] + message.content
+    if context:
+        segments.append(Segment(context + "\nAssistant:", None))
+    return segments
+
+
+def encode_prompt(tools: Sequence[ToolSpec], messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
+    """Ids of everything up to the next assistant turn, beginning with ``<s>`` and ending with ``Assistant:``."""
+    ids = [tokenizer.bos_id]
+    for segment in render(tools, messages):
+        ids += tokenizer.encode(segment.text)
+    return ids
+
+
+def encode_trajectory(
+    trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions | None = None
+) -> Example | None:
+    """The training example of a trajectory, or None when not even its first turn fits into ``max_length``.
+
+    Erroneous calls weigh 0 (MAE) unless ``options.mae`` is off; a call whose text does not parse weighs 0 in any case.
+    Key tokens weigh more (PKT) unless ``options.pkt`` is off. What exceeds ``max_length`` is cut behind a turn.
+    """
+    options = options or EncodingOptions()
+    messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
+    categories = iter(call_categories(trajectory))
+    names = {tool.name: tokenizer.encode(tool.name) for tool in trajectory.tools}
+    ids, turns, n_turns = [tokenizer.bos_id], [], 0
+    for text, turn in render(trajectory.tools, messages):
+        segment_ids = tokenizer.encode(text)
+        start, end = len(ids), len(ids) + len(segment_ids)
+        if turn is not None:
+            n_turns += 1
+            category = next(categories) if turn.is_call else ErrorCategory.ALL_RIGHT
+            if end <= options.max_length and len(turns) == n_turns - 1:
+                turns.append(_turn(turn, segment_ids, start, category, names, tokenizer, options))
+        ids += segment_ids
+    return _example(trajectory.id, ids, turns, n_turns, tokenizer.eos_id, options) if turns else None
+
+
+def _turn(
+    message: Message,
+    ids: list[int],
+    start: int,
+    category: ErrorCategory,
+    names: dict[str, list[int]],
+    tokenizer: Tokenizer,
+    options: EncodingOptions,
+) -> Turn:
+    trained = category is ErrorCategory.ALL_RIGHT or not options.mae
+    keys: list[int] = []
+    if message.is_call:
+        try:
+            name = parse_call(message.content).name
+        except CallSyntaxError:
+            trained = False
+        else:
+            # Taken from the call, since a final "_" of the name makes one token with the "(" behind it.
+            name_ids = ids[: len(tokenizer.encode(name))]
+            keys = key_positions(name_ids, [other for n, other in names.items() if n != name])
+    return Turn(start, start + len(ids), message.is_call, category, tuple(keys), trained)
+
+
+def _example(
+    id: str, ids: list[int], turns: list[Turn], n_turns: int, eos_id: int, options: EncodingOptions
+) -> Example:
+    """Lays the turns' targets and weights over the tokens; ends behind the last turn, which needs no further input."""
+    input_ids = torch.tensor(ids[: turns[-1].end])
+    targets = torch.full_like(input_ids, NO_TARGET)
+    weights = torch.zeros(len(input_ids))
+    turn_index = torch.full_like(input_ids, -1)
+    for number, turn in enumerate(turns):
+        predicting = slice(turn.start - 1, turn.end)
+        targets[predicting] = torch.tensor([*ids[turn.start : turn.end], eos_id])
+        turn_index[predicting] = number
+        if turn.trained:
+            keys = turn.key_positions if options.pkt else ()
+            weights[predicting] = call_weights(turn.end - turn.start + 1, keys, options.w_max)
+    return Example(id, input_ids, targets, weights, turn_index, tuple(turns), n_turns - len(turns))
+
+
+def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Message:
+    """The message itself, or a tool's feedback of more than ``max_tokens`` tokens cut in the middle, with a mark."""
+    if message.role != "tool" or len(message.content.encode(errors="replace")) <= max_tokens:
+        return message  # a token holds at least a byte
+    ids = tokenizer.encode(message.content)
+    if len(ids) <= max_tokens:
+        return message
+    half = max_tokens // 2
+    head, tail = (tokenizer.decode(part).strip("\ufffd") for part in (ids[:half], ids[-half:]))
+    return Message("tool", f"{head} … [{len(ids) - 2 * half} tokens cut] … {tail}")
