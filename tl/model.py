@@ -1,4 +1,4 @@
-"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, KV cache.
+"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU.
 
 Axes: B rows, T positions, N = B*T tokens, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
 Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/weights.py``).
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tl.cache import KVCache
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -145,71 +147,6 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
     split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
     outputs = [sdpa(q_[None], k_[None], v_[None])[0] for q_, k_, v_ in zip(*split, strict=True)]
     return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
-
-
-class KVCache:
-    """Keys and values of B rows of text; row b holds ``lengths[b]`` tokens out of at most ``capacity``."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        rows: int,
-        capacity: int,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, capacity, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.lengths = [0] * rows
-
-    @property
-    def capacity(self) -> int:
-        return self.keys.shape[3]
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Stores the new keys and values of one layer behind what each row holds and attends to both.
-
-        q [B, T, H, D], k, v [B, T, K, D]; ``lengths[b]`` of the flattened tokens belong to row b. ``advance`` moves
-        the rows' ends once all layers have run.
-        """
-        gqa = q.shape[2] != k.shape[2]
-        if all(n == 1 for n in lengths):
-            return self._attend_one(layer, q, k, v, gqa)
-        outputs = []
-        split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
-        for row, (q_, k_, v_) in enumerate(zip(*split, strict=True)):
-            start, end = self.lengths[row], self.lengths[row] + lengths[row]
-            self.keys[layer, row, :, start:end] = k_
-            self.values[layer, row, :, start:end] = v_
-            keys, values = self.keys[layer, row, None, :, :end], self.values[layer, row, None, :, :end]
-            mask = torch.ones(lengths[row], end, dtype=torch.bool, device=q.device).tril(start) if start else None
-            outputs.append(
-                F.scaled_dot_product_attention(
-                    q_[None], keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=gqa
-                )[0]
-            )
-        return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
-
-    def _attend_one(self, layer: int, q: Tensor, k: Tensor, v: Tensor, gqa: bool) -> Tensor:
-        """``attend`` for one new token a row: one batched call, short rows masked behind their end."""
-        rows = torch.arange(len(self.lengths), device=q.device)
-        at = torch.tensor(self.lengths, device=q.device)
-        self.keys[layer, rows, :, at] = k.reshape(-1, *k.shape[2:])
-        self.values[layer, rows, :, at] = v.reshape(-1, *v.shape[2:])
-        end = max(self.lengths) + 1
-        mask = (torch.arange(end, device=q.device) <= at[:, None])[:, None, None]  # [rows, 1, 1, end]
-        out = F.scaled_dot_product_attention(
-            q.reshape(len(rows), 1, *q.shape[2:]).transpose(1, 2),
-            self.keys[layer, :, :, :end],
-            self.values[layer, :, :, :end],
-            attn_mask=mask,
-            enable_gqa=gqa,
-        )
-        return out.transpose(1, 2).reshape(q.shape)
-
-    def advance(self, lengths: Sequence[int]) -> None:
-        self.lengths = [held + new for held, new in zip(self.lengths, lengths, strict=True)]
 
 
 class RMSNorm(nn.Module):
