@@ -1,0 +1,354 @@
+"""Trajectories: conversations with tool calls and their feedback, and the files that hold them.
+
+Two layouts are read, plain or gzip, one record a line or as a JSON list, all told from the content: OpenAI messages
+(`tools`, `messages`) and the released `conversations` (roles system, user, assistant, function). Each record becomes a
+Trajectory: a flat list of messages in which every call is one message, followed by its feedback if it has any.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from tl.calls import Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
+from tl.schema import BUILT_INS, FINISH, ToolSpec
+
+MAX_LISTED = 20  # bad records that an error message names
+
+_ROLES = ("system", "user", "assistant", "tool")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. With `is_call`, an assistant's content is the text of one call, else what it says to the user."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    is_call: bool = False
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A conversation and the tools it could use, the built-in ones included. A tool message answers the call before it."""
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+
+    def calls(self) -> list[tuple[Message, str | None]]:
+        """Every call in order, with the text of its feedback or None."""
+        following = [*self.messages[1:], None]
+        return [
+            (message, after.content if after is not None and after.role == "tool" else None)
+            for message, after in zip(self.messages, following, strict=True)
+            if message.is_call
+        ]
+
+    @classmethod
+    def from_openai(cls, record: dict, default_id: str = "") -> Trajectory:
+        """Read a record of OpenAI messages: `tools`, `messages` and perhaps an `id`. Raises ValueError with the reason.
+
+        Text beside a call is dropped. Parallel calls become consecutive pairs of call and feedback, matched by
+        `tool_call_id` (in order where there is none). Text that ends the conversation becomes `finish(answer=...)`.
+        """
+        if not isinstance(record, dict):
+            raise ValueError(f"a record must be an object, not {record!r:.80}")
+        identifier = default_id if record.get("id") is None else record["id"]
+        if not isinstance(identifier, str | int):
+            raise ValueError(f"the id must be a string, not {identifier!r:.80}")
+        tools = record.get("tools") or []
+        if not isinstance(tools, list):
+            raise ValueError("`tools` must be a list")
+        specs = [ToolSpec.from_openai(tool) for tool in tools]
+        names = {spec.name for spec in specs}
+        specs += [spec for spec in BUILT_INS if spec.name not in names]
+        return cls(str(identifier), tuple(specs), tuple(_read_messages(record.get("messages"))))
+
+    def to_openai(self) -> dict:
+        """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
+
+        A call that name and arguments cannot express, because it is malformed or not in the form that `format_call`
+        writes, carries its exact text in an extra key `text`.
+        """
+        messages: list[dict] = []
+        for index, message in enumerate(self.messages):
+            if message.is_call:
+                calls = [_write_call(message.content, f"call_{index}")]
+                messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+            elif message.role == "tool":
+                messages.append({"role": "tool", "tool_call_id": f"call_{index - 1}", "content": message.content})
+            else:
+                messages.append({"role": message.role, "content": message.content})
+        return {"id": self.id, "tools": [spec.to_openai() for spec in self.tools], "messages": messages}
+
+
+# ---- one record: OpenAI messages
+
+
+def _read_messages(items: object) -> Iterator[Message]:
+    if not isinstance(items, list) or not items:
+        raise ValueError("`messages` must be a list with at least one message")
+    roles = [_role(item, number) for number, item in enumerate(items, 1)]
+    at = 0
+    while at < len(items):
+        item, role, where = items[at], roles[at], f"message {at + 1}"
+        at += 1
+        if role == "assistant" and item.get("tool_calls"):
+            first = at
+            while at < len(items) and roles[at] == "tool":
+                at += 1
+            yield from _read_calls(item, items[first:at], where)
+            continue
+        content = _text(item.get("content"), where)
+        if role == "tool":
+            raise ValueError(f"{where}: feedback without a call before it")
+        if role == "system" and at > 1:
+            raise ValueError(f"{where}: a system message can only be the first")
+        if role == "assistant" and not content.strip():
+            raise ValueError(f"{where}: an assistant message with neither text nor a call")
+        if role == "assistant" and at == len(items):
+            yield Message(role, format_call(Call(FINISH.name, {"answer": content})), is_call=True)
+        else:
+            yield Message(role, content)
+
+
+def _role(item: object, number: int) -> str:
+    if not isinstance(item, dict):
+        raise ValueError(f"message {number}: must be an object, not {item!r:.80}")
+    if item.get("role") not in _ROLES:
+        raise ValueError(f"message {number}: unknown role {item.get('role')!r:.80}")
+    return item["role"]
+
+
+def _text(content: object, where: str) -> str:
+    if not isinstance(content, str):
+        raise ValueError(f"{where}: the content must be a string, not {content!r:.80}")
+    return content
+
+
+def _read_calls(item: dict, feedbacks: list[dict], where: str) -> Iterator[Message]:
+    """The calls of one assistant message, each followed by its feedback from the tool messages right after it."""
+    calls = item["tool_calls"]
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise ValueError(f"{where}: `tool_calls` must be a list of objects")
+    ids = [call.get("id") for call in calls]
+    if any(ids.count(call_id) > 1 for call_id in ids if call_id is not None):
+        raise ValueError(f"{where}: two calls with the same id")
+    answers: dict[int, str] = {}
+    for feedback in feedbacks:
+        wanted = feedback.get("tool_call_id")
+        found = [i for i, call_id in enumerate(ids) if i not in answers and wanted in (None, call_id)]
+        if not found:
+            raise ValueError(f"{where}: feedback for the call {wanted!r:.80}, which is not there or already has one")
+        answers[found[0]] = _text(feedback.get("content"), f"{where}, feedback")
+    for i, call in enumerate(calls):
+        yield Message("assistant", _read_call(call, where), is_call=True)
+        if i in answers:
+            yield Message("tool", answers[i])
+
+
+def _read_call(call: dict, where: str) -> str:
+    """The text of a call. Arguments that are no literal stay as they are: `name(raw arguments)`."""
+    if isinstance(call.get("text"), str):
+        return call["text"]
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ValueError(f"{where}: a call without the name of a function")
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):
+        return format_call(Call(function["name"], arguments))
+    if not isinstance(arguments, str):
+        raise ValueError(f"{where}: the arguments of a call must be a JSON string, not {arguments!r:.80}")
+    return _call_text(function["name"], arguments)
+
+
+def _call_text(name: str, arguments: str) -> str:
+    try:
+        literal = parse_literal(arguments)
+    except CallSyntaxError:
+        literal = None
+    if isinstance(literal, dict):
+        return format_call(Call(name, literal))
+    return f"{format_name(name)}({arguments})"
+
+
+def _write_call(text: str, call_id: str) -> dict:
+    try:
+        call = parse_call(text)
+        name, arguments = call.name, json.dumps(call.arguments, ensure_ascii=False)
+    except CallSyntaxError:
+        name, _, rest = text.partition("(")
+        arguments = rest.removesuffix(")")
+    entry = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return entry if _call_text(name, arguments) == text else entry | {"text": text}
+
+
+# ---- one record: the released conversations
+
+
+def _from_conversations(record: dict, default_id: str) -> Trajectory:
+    """Read a record of `conversations`: tools as the system message, calls as a name and below it JSON arguments."""
+    turns = record["conversations"]
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise ValueError("`conversations` must be a list of objects")
+    tools: list = []
+    if turns and turns[0].get("role") == "system":
+        tools = _loads(
+            _text(turns[0].get("content"), "the system message").encode(), "the system message's list of tools"
+        )
+        turns = turns[1:]
+    if not isinstance(tools, list):
+        raise ValueError("the system message must be a JSON list of tools")
+    names = {spec.name for spec in [*map(ToolSpec.from_openai, tools), *BUILT_INS]}
+    messages = [_openai_message(turn, names) for turn in turns]
+    return Trajectory.from_openai({"id": record.get("id"), "tools": tools, "messages": messages}, default_id)
+
+
+def _openai_message(turn: dict, names: set[str]) -> dict:
+    role, content = turn.get("role"), turn.get("content")
+    if role == "function":
+        return {"role": "tool", "content": content}
+    if role != "assistant" or not isinstance(content, str):
+        return turn
+    name, _, arguments = content.partition("\n")
+    name = name.strip()
+    if name in names or (len(name.split()) == 1 and arguments.lstrip().startswith("{")):
+        return {"role": role, "content": None, "tool_calls": [{"function": {"name": name, "arguments": arguments}}]}
+    return turn
+
+
+# ---- files
+
+
+class DataError(ValueError):
+    """Files that cannot be read, or hold bad records; those are listed in `bad`."""
+
+    def __init__(self, message: str, bad: Sequence[BadRecord] = ()):
+        super().__init__(message)
+        self.bad = list(bad)
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that was refused: its file, its place there (such as `line 12`) and the reason."""
+
+    path: str
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.place}: {self.reason}"
+
+
+@dataclass
+class ReadReport:
+    """What happened while reading: records read, records refused, assistant texts dropped because a call followed."""
+
+    read: int = 0
+    bad: list[BadRecord] = field(default_factory=list)
+    dropped_thoughts: int = 0
+
+
+def read_trajectories(
+    paths: str | PathLike | Sequence[str | PathLike], on_bad: Literal["error", "skip"] = "error"
+) -> tuple[list[Trajectory], ReadReport]:
+    """Read and validate every record of one or more files.
+
+    Bad records raise one DataError that lists them all, or with `on_bad="skip"` are left out and stand in the report. A
+    file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record without an id
+    gets its file and place; ids need not be unique.
+    """
+    if on_bad not in ("error", "skip"):
+        raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
+    report = ReadReport()
+    trajectories = []
+    for path in [paths] if isinstance(paths, str | PathLike) else paths:
+        for place, record in _records(Path(path)):
+            try:
+                if isinstance(record, bytes):
+                    record = _loads(record, "the line")
+                if isinstance(record, dict) and "conversations" in record:
+                    trajectories.append(_from_conversations(record, f"{path}, {place}"))
+                else:
+                    trajectories.append(Trajectory.from_openai(record, f"{path}, {place}"))
+                    report.dropped_thoughts += _thoughts(record)
+            except (ValueError, RecursionError) as error:
+                report.bad.append(BadRecord(str(path), place, str(error)))
+    report.read = len(trajectories)
+    if report.bad and on_bad == "error":
+        raise DataError(_listing(report), report.bad)
+    return trajectories, report
+
+
+def _thoughts(record: dict) -> int:
+    return sum(bool(message.get("tool_calls") and message.get("content")) for message in record["messages"])
+
+
+def _listing(report: ReadReport) -> str:
+    lines = [f"{len(report.bad):,} of {report.read + len(report.bad):,} records are bad:"]
+    lines += [f"  {bad}" for bad in report.bad[:MAX_LISTED]]
+    if len(report.bad) > MAX_LISTED:
+        lines.append(f"  and {len(report.bad) - MAX_LISTED:,} more")
+    return "\n".join(lines)
+
+
+def _records(path: Path) -> Iterator[tuple[str, object]]:
+    """Each record with its place: lines as raw bytes, or the items of a JSON list. Raises DataError for a bad file."""
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            empty = True
+            for number, line in enumerate(file, 1):
+                line = line.removeprefix(codecs.BOM_UTF8).strip()
+                if empty and line.startswith(b"["):
+                    yield from _listed_records(path, line + b"\n" + file.read())
+                    return
+                if line:
+                    empty = False
+                    yield f"line {number}", line
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if empty:
+        raise DataError(f"{path}: holds no record")
+
+
+def _listed_records(path: Path, text: bytes) -> Iterator[tuple[str, object]]:
+    try:
+        records = _loads(text, "the file")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}") from error
+    if not records:
+        raise DataError(f"{path}: holds no record")
+    for number, record in enumerate(records, 1):
+        yield f"record {number}", record
+
+
+def _loads(data: bytes, what: str) -> object:
+    """Strict JSON in UTF-8: no NaN, and no lone surrogates, which no text could hold."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise ValueError(f"{what} is not JSON: {error.msg} ({place})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
+    if _ESCAPED_SURROGATE.search(data):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{what} holds a lone surrogate") from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
