@@ -38,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A conversation and the tools it could use, the built-in ones included. A tool message answers the call before it."""
+    """A conversation and the tools it could use, built-in ones included. A tool message answers the call before it."""
 
     id: str
     tools: tuple[ToolSpec, ...]

@@ -1,0 +1,91 @@
+"""Metrics of single calls: tool selection, parameter identification, content filling."""
+
+import pytest
+
+from tl.calls import Call, CallSyntaxError
+from tl.metrics import CallScore, score_call
+from tl.schema import BUILT_INS, ToolSpec
+
+TOOLS = (
+    ToolSpec("search", "", {"query": {"type": "string"}, "limit": {"type": "integer"}}, ("query",)),
+    ToolSpec("fetch", "", {"url": {"type": "string"}}, ("url",)),
+    *BUILT_INS,
+)
+GOLDEN = 'search(query="cats", limit=3)'
+
+NOTHING = CallScore(False, False, False)
+TOOL = CallScore(True, False, False)
+NAMES = CallScore(True, True, False)
+ALL = CallScore(True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected"),
+    [
+        (GOLDEN, ALL),
+        ("search(limit=3, query='cats')", ALL),  # order and quotes do not count
+        ('search(query="dogs", limit=3)', NAMES),
+        ('search(query="cats")', TOOL),  # one missing
+        ('search(query="cats", limit=3, page=1)', TOOL),  # one too many
+        ("search()", TOOL),
+        ('fetch(query="cats", limit=3)', NOTHING),  # right arguments of the wrong tool
+        ('fetch(url="x")', NOTHING),
+        ('query(query="cats", limit=3)', NOTHING),  # no such tool
+        ('search("cats", limit=3)', NOTHING),
+        ("I would search for cats.", NOTHING),
+        ("", NOTHING),
+    ],
+)
+def test_a_prediction_scores_as_far_as_it_is_right(prediction, expected):
+    assert score_call(prediction, GOLDEN, TOOLS) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "golden", "same"),
+    [
+        ("3", "3.0", True),
+        ("3e0", "3", True),
+        ("true", "True", True),
+        ("null", "None", True),
+        ("true", "1", False),
+        ("0", "false", False),
+        ('"3"', "3", False),
+        ("null", "false", False),
+        ("[1, 2]", "[1.0, 2]", True),
+        ("[1, 2]", "[2, 1]", False),
+        ("[true]", "[1]", False),
+        ("(1, 2)", "[1, 2]", True),
+        ('{"a": 1, "b": [2]}', "{'b': [2.0], 'a': 1}", True),
+        ('{"a": 1}', '{"a": 1, "b": null}', False),
+        ('{"a": {"b": false}}', '{"a": {"b": 0}}', False),
+        ("[1]", "[1, 1]", False),
+        ("[]", "{}", False),
+    ],
+)
+def test_values_compare_as_json_values(value, golden, same):
+    expected = ALL if same else NAMES
+    assert score_call(f"fetch(url={value})", f"fetch(url={golden})", TOOLS) == expected
+
+
+def test_the_best_of_several_accepted_answers_counts():
+    answers = ['search(query="cats")', Call("fetch", {"url": "cats.org"}), 'search(query="cat", limit=1)']
+    assert score_call('search(query="cats")', answers, TOOLS) == ALL
+    assert score_call('fetch(url="cats.org")', answers, TOOLS) == ALL
+    assert score_call('search(query="dogs", limit=1)', answers, TOOLS) == NAMES
+    assert score_call('search(query="cats", limit=1)', answers, TOOLS) == NAMES  # not mixed from two answers
+
+
+def test_a_tool_that_is_not_offered_is_wrong_even_where_the_answer_names_it():
+    assert score_call("ghost(a=1)", "ghost(a=1)", TOOLS) == NOTHING
+
+
+def test_a_score_unpacks_as_three_flags():
+    ts, pi, cf = score_call('search(query="dogs", limit=3)', GOLDEN, TOOLS)
+    assert (ts, pi, cf) == (True, True, False)
+
+
+def test_an_answer_that_is_no_call_is_an_error_of_the_data():
+    with pytest.raises(CallSyntaxError):
+        score_call(GOLDEN, "search for cats", TOOLS)
+    with pytest.raises(ValueError, match="no accepted answer"):
+        score_call(GOLDEN, [], TOOLS)
