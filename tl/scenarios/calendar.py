@@ -1,0 +1,233 @@
+"""Requests for `tools/calendar.py`."""
+
+from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tools._vocabulary import DATES, FIRST_NAMES
+from tools.calendar import KINDS, STARTS
+
+TITLES = [f"{kind} with {name}" for kind in KINDS for name in FIRST_NAMES]
+
+
+@scenario(
+    phrasings=(
+        "Add {title} to my calendar on {date} at {start}.",
+        "Create an event {title} on {date} at {start}.",
+        "I have {title} on {date} at {start}. Put it into my calendar.",
+        "Schedule {title} for {date}, {start}.",
+        "On {date} at {start} I have {title}. Please add it.",
+        "Plan {title} for me on {date} at {start}.",
+    ),
+    unseen=("Please put {title} into the calendar for {date} at {start}.", "New event on {date}, {start}: {title}."),
+    ask=Ask(
+        "start",
+        "At what time does it start?",
+        phrasings=(
+            "Add {title} to my calendar on {date}.",
+            "Create an event {title} on {date}.",
+            "Schedule {title} for {date}.",
+        ),
+        unseen=("Please put {title} into the calendar for {date}.",),
+    ),
+)
+def create(draw: Draw) -> Plan:
+    title, date, start = draw.one(TITLES), draw.one(DATES), draw.one(STARTS)
+    yield {"title": title, "date": date, "start": start}
+    event = yield call("create_event", title=title, date=date, start=start)
+    return f"I added it as {event['event_id']}. It ends at {event['ends']}."
+
+
+@scenario(
+    phrasings=(
+        "Add {title} on {date} at {start} for {minutes} minutes.",
+        "Create an event {title} on {date} at {start} that takes {minutes} minutes.",
+        "Schedule {minutes} minutes of {title} on {date}, {start}.",
+    ),
+    unseen=("Put {title} into my calendar: {date} at {start}, {minutes} minutes.",),
+)
+def create_with_length(draw: Draw) -> Plan:
+    title, date, start = draw.one(TITLES), draw.one(DATES), draw.one(STARTS)
+    minutes = draw.any((15, 20, 30, 45, 75, 90, 120, 150))
+    yield {"title": title, "date": date, "start": start, "minutes": minutes}
+    event = yield call("create_event", title=title, date=date, start=start, minutes=minutes)
+    return f"I added it as {event['event_id']}. It ends at {event['ends']}."
+
+
+@scenario(
+    phrasings=(
+        "Add {title} on {date} at {start} and remind me {minutes} minutes before.",
+        "Create an event {title} on {date}, {start}, with a reminder {minutes} minutes before.",
+    ),
+    unseen=("Schedule {title} for {date} at {start}. I want a reminder {minutes} minutes before it.",),
+)
+def create_and_remind(draw: Draw) -> Plan:
+    title, date, start = draw.one(TITLES), draw.one(DATES), draw.one(STARTS)
+    minutes = draw.any((5, 10, 15, 20, 30, 45))
+    yield {"title": title, "date": date, "start": start, "minutes": minutes}
+    event = yield call("create_event", title=title, date=date, start=start)
+    reminder = yield call("create_event_reminder", event_id=event["event_id"], minutes_before=minutes)
+    return f"It is added. I remind you at {reminder['reminds_at']}."
+
+
+@scenario(
+    phrasings=(
+        "Remind me of event {id} {minutes} minutes before it starts.",
+        "Set a reminder for {id}, {minutes} minutes before.",
+        "I want a reminder {minutes} minutes before event {id}.",
+    ),
+    unseen=("Please add a reminder {minutes} minutes before {id}.", "{minutes} minutes before {id}, remind me of it."),
+    ask=Ask(
+        "minutes",
+        "How many minutes before?",
+        phrasings=("Remind me of event {id}.", "Set a reminder for {id}."),
+        unseen=("Please add a reminder for {id}.",),
+    ),
+)
+def remind(draw: Draw) -> Plan:
+    event_id = draw.one(list(draw.world("calendar").events))
+    minutes = draw.any((5, 10, 15, 20, 30, 45, 60))
+    yield {"id": event_id, "minutes": minutes}
+    reminder = yield call("create_event_reminder", event_id=event_id, minutes_before=minutes)
+    return f"I remind you at {reminder['reminds_at']}."
+
+
+@scenario(
+    phrasings=(
+        "What is in my calendar on {date}?",
+        "Which events do I have on {date}?",
+        "List my events of {date}.",
+        "Am I free on {date}?",
+        "Show me my calendar for {date}.",
+    ),
+    unseen=("What do I have on {date}? Look at my calendar.", "Please list the events on {date}."),
+    ask=Ask(
+        "date",
+        "On which date?",
+        phrasings=("What is in my calendar on that day?", "List my events of the day.", "Am I free that day?"),
+        unseen=("Please list the events of that day.",),
+    ),
+)
+def day(draw: Draw) -> Plan:
+    taken = [event["date"] for event in draw.world("calendar").events.values()]
+    date = draw.one(draw.any((taken, taken, DATES)))
+    yield {"date": date}
+    events = yield call("list_events", date=date)
+    if not events:
+        return f"You have nothing on {date}."
+    return "You have " + ", ".join(f"{event['title']} at {event['start']}" for event in events) + "."
+
+
+@scenario(
+    phrasings=(
+        "When is my {title}?",
+        "Find the event {title} in my calendar.",
+        "On which day is {title}?",
+        "Search my calendar for {title}.",
+    ),
+    unseen=("Look for {title} in my calendar.", "Which day is my {title} on?"),
+)
+def find(draw: Draw) -> Plan:
+    title = draw.one(_titles(draw))
+    yield {"title": title}
+    found = yield call("find_events", text=title)
+    return f"It is on {found[0]['date']} at {found[0]['start']}."
+
+
+@scenario(
+    phrasings=(
+        "Move event {id} to {date}.",
+        "Shift {id} to {date}.",
+        "Event {id} has to be on {date}. Please move it.",
+        "I cannot make event {id}. Move it to {date}.",
+    ),
+    unseen=("Please move the event {id}, the new date is {date}.",),
+    ask=Ask(
+        "date",
+        "To which date?",
+        phrasings=("Move event {id} to another day.", "Shift {id} to a later day."),
+        unseen=("Please move the event {id}.",),
+    ),
+)
+def move(draw: Draw) -> Plan:
+    event_id, date = draw.one(list(draw.world("calendar").events)), draw.one(DATES)
+    yield {"id": event_id, "date": date}
+    moved = yield call("move_event", event_id=event_id, date=date)
+    return f"It is now on {moved['date']} at {moved['start']}."
+
+
+@scenario(
+    phrasings=("Move event {id} to {date} at {start}.", "Shift {id} to {start} on {date}."),
+    unseen=("Please move {id}: the new time is {date}, {start}.",),
+)
+def move_with_time(draw: Draw) -> Plan:
+    event_id, date, start = draw.one(list(draw.world("calendar").events)), draw.one(DATES), draw.one(STARTS)
+    yield {"id": event_id, "date": date, "start": start}
+    moved = yield call("move_event", event_id=event_id, date=date, start=start)
+    return f"It is now on {moved['date']} at {moved['start']}."
+
+
+@scenario(
+    phrasings=(
+        "Delete event {id}.",
+        "Remove {id} from my calendar.",
+        "Event {id} is off. Please delete it.",
+        "Take {id} out of my calendar.",
+    ),
+    unseen=("Please remove the event {id}.", "I do not need {id} any more, delete the event."),
+)
+def delete(draw: Draw) -> Plan:
+    event_id = draw.one(list(draw.world("calendar").events))
+    yield {"id": event_id}
+    gone = yield call("delete_event", event_id=event_id)
+    return f"I deleted {gone['deleted']}."
+
+
+@scenario(
+    phrasings=(
+        "Find {title} in my calendar and move it to {date}.",
+        "Move my {title} to {date}. You have to search for it.",
+        "My {title} has to be on {date}. Find and move it.",
+    ),
+    unseen=("Look for {title} in the calendar, then move it to {date}.",),
+)
+def find_and_move(draw: Draw) -> Plan:
+    title, date = draw.one(_titles(draw)), draw.one(DATES)
+    yield {"title": title, "date": date}
+    found = yield call("find_events", text=title)
+    moved = yield call("move_event", event_id=found[0]["event_id"], date=date)
+    return f"It is now on {moved['date']} at {moved['start']}."
+
+
+@scenario(
+    phrasings=(
+        "Find {title} and remind me {minutes} minutes before.",
+        "Search for {title} and set a reminder {minutes} minutes before it.",
+    ),
+    unseen=("Look for {title} in my calendar and add a reminder {minutes} minutes before.",),
+)
+def find_and_remind(draw: Draw) -> Plan:
+    title, minutes = draw.one(_titles(draw)), draw.any((5, 10, 15, 20, 30, 45))
+    yield {"title": title, "minutes": minutes}
+    found = yield call("find_events", text=title)
+    reminder = yield call("create_event_reminder", event_id=found[0]["event_id"], minutes_before=minutes)
+    return f"I remind you at {reminder['reminds_at']}."
+
+
+@scenario(
+    phrasings=(
+        "Delete my event on {date}.",
+        "I am ill on {date}. Remove the event of that day from my calendar.",
+        "List my events of {date} and delete the first one.",
+    ),
+    unseen=("Look at my calendar on {date} and remove the event.",),
+)
+def clear_day(draw: Draw) -> Plan:
+    date = draw.one([event["date"] for event in draw.world("calendar").events.values()])
+    yield {"date": date}
+    events = yield call("list_events", date=date)
+    if not events:
+        return NOTHING_FOUND
+    gone = yield call("delete_event", event_id=events[0]["event_id"])
+    return f"I deleted {gone['deleted']}."
+
+
+def _titles(draw: Draw) -> list[str]:
+    return [event["title"] for event in draw.world("calendar").events.values()]

@@ -1,0 +1,245 @@
+"""Requests for `tools/papers.py`."""
+
+from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tools.papers import METHODS, TOPICS
+
+
+@scenario(
+    phrasings=(
+        "What is the title of paper {paper}?",
+        "What is {paper} called?",
+        "Give me the title and the year of {paper}.",
+        "When was paper {paper} published?",
+        "Look up paper {paper}.",
+        "I have a paper with the id {paper}. What is its title?",
+    ),
+    unseen=("Tell me title and year of the paper {paper}.", "Please look up what paper {paper} is called."),
+    ask=Ask(
+        "paper",
+        "What is the id of the paper?",
+        phrasings=("What is the title of my paper?", "When was that paper published?", "Look up the paper for me."),
+        unseen=("Tell me title and year of the paper.",),
+    ),
+)
+def title(draw: Draw) -> Plan:
+    paper_id = draw.one(list(draw.world("papers").papers))
+    yield {"paper": paper_id}
+    paper = yield call("get_paper", paper_id=paper_id)
+    return f"{paper['title']}, {paper['year']}."
+
+
+@scenario(
+    phrasings=(
+        "Who wrote paper {paper}?",
+        "Who are the authors of {paper}?",
+        "Name the authors of paper {paper}.",
+        "I want to know who wrote {paper}.",
+        "Give me the details of {paper}, above all its authors.",
+    ),
+    unseen=("Which authors wrote the paper {paper}?", "Tell me who the authors of {paper} are."),
+)
+def authors(draw: Draw) -> Plan:
+    paper_id = draw.one(list(draw.world("papers").papers))
+    yield {"paper": paper_id}
+    paper = yield call("get_paper_details", paper_id=paper_id)
+    return f"The authors are {' and '.join(paper['authors'])}."
+
+
+@scenario(
+    phrasings=(
+        "How many citations does paper {paper} have?",
+        "Where did {paper} appear, and how often was it cited?",
+        "Give me venue and number of citations of {paper}.",
+        "At which venue was {paper} published, and how many citations has it got?",
+    ),
+    unseen=("In which venue is paper {paper}, and what is its number of citations?",),
+)
+def venue(draw: Draw) -> Plan:
+    paper_id = draw.one(list(draw.world("papers").papers))
+    yield {"paper": paper_id}
+    paper = yield call("get_paper_details", paper_id=paper_id)
+    return f"It appeared at {paper['venue']} and has {paper['citations']} citations."
+
+
+@scenario(
+    phrasings=(
+        "Find papers about {word}.",
+        "Which papers deal with {word}?",
+        "Search for papers with the keyword {word}.",
+        "I am looking for papers on {word}.",
+        "Are there papers whose title mentions {word}?",
+    ),
+    unseen=("Please search papers on {word}.", "Do you know papers with {word} in the title?"),
+    ask=Ask(
+        "word",
+        "Which keyword?",
+        phrasings=("Find papers for my project.", "I am looking for papers.", "Search for papers."),
+        unseen=("Please search papers for me.",),
+    ),
+)
+def by_keyword(draw: Draw) -> Plan:
+    word = draw.one(METHODS + TOPICS)
+    yield {"word": word}
+    found = yield call("get_papers_by_keywords", keywords=[word])
+    return _ids(found)
+
+
+@scenario(
+    phrasings=(
+        "Find papers about {one} or {two}.",
+        "Search for papers with the keywords {one} and {two}.",
+        "Which papers deal with {one} or with {two}?",
+    ),
+    unseen=("I am looking for papers on {one} and {two}.", "Papers that mention {one} or {two}, please."),
+)
+def by_two_keywords(draw: Draw) -> Plan:
+    words = draw.some(METHODS + TOPICS, 2)
+    yield {"one": words[0], "two": words[1]}
+    found = yield call("get_papers_by_keywords", keywords=words)
+    return _ids(found)
+
+
+@scenario(
+    phrasings=(
+        "Find at most {limit} papers about {word}.",
+        "Give me up to {limit} papers on {word}.",
+        "Search for papers with the keyword {word}, no more than {limit}.",
+    ),
+    unseen=("I want at most {limit} papers that deal with {word}.",),
+)
+def by_keyword_limited(draw: Draw) -> Plan:
+    word, limit = draw.one(METHODS + TOPICS), draw.any((1, 2, 4, 5))
+    yield {"word": word, "limit": limit}
+    found = yield call("get_papers_by_keywords", keywords=[word], limit=limit)
+    return _ids(found)
+
+
+@scenario(
+    phrasings=(
+        "Which papers did {author} write?",
+        "Find the papers of {author}.",
+        "List papers by {author}.",
+        "What has {author} published?",
+        "I want to read something by {author}. Which papers are there?",
+    ),
+    unseen=("Show me the papers that {author} wrote.", "Search for papers by the author {author}."),
+    ask=Ask(
+        "author",
+        "Who is the author?",
+        phrasings=("Find the papers of my favourite author.", "Which papers did my colleague write?"),
+        unseen=("Show me the papers that my teacher wrote.",),
+    ),
+)
+def by_author(draw: Draw) -> Plan:
+    author = draw.one(_authors(draw))
+    yield {"author": author}
+    found = yield call("get_papers_by_author", author=author)
+    return _ids(found)
+
+
+@scenario(
+    phrasings=(
+        "Which papers did {author} write since {year}?",
+        "Find the papers of {author} from {year} on.",
+        "What has {author} published since {year}?",
+    ),
+    unseen=("Show me what {author} wrote, from {year} on.",),
+)
+def by_author_since(draw: Draw) -> Plan:
+    author, year = draw.one(_authors(draw)), draw.any(range(1996, 2020))
+    yield {"author": author, "year": year}
+    found = yield call("get_papers_by_author", author=author, since_year=year)
+    return _ids(found)
+
+
+@scenario(
+    phrasings=(
+        "Which papers cite {paper}?",
+        "Who cites paper {paper}?",
+        "List the first citations of {paper}.",
+        "Show papers that cite {paper}.",
+    ),
+    unseen=("Find papers which cite the paper {paper}.", "By which papers is {paper} cited?"),
+)
+def citations(draw: Draw) -> Plan:
+    paper_id = draw.one(list(draw.world("papers").papers))
+    yield {"paper": paper_id}
+    page = yield call("get_citations", paper_id=paper_id)
+    return f"Cited by {', '.join(page['citing'])}." if page["citing"] else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "List all papers that cite {paper}, page by page.",
+        "Give me every citation of {paper}, all pages.",
+        "I need the complete list of papers that cite {paper}.",
+    ),
+    unseen=("Get all pages of the citations of {paper}.",),
+)
+def all_citations(draw: Draw) -> Plan:
+    paper_id = draw.one(list(draw.world("papers").papers))
+    yield {"paper": paper_id}
+    page = yield call("get_citations", paper_id=paper_id)
+    citing = page["citing"]
+    while page["next_cursor"]:
+        page = yield call("get_citations", paper_id=paper_id, cursor=page["next_cursor"])
+        citing += page["citing"]
+    return f"Cited by {', '.join(citing)}." if citing else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "Find a paper about {word} and tell me who wrote it.",
+        "Who are the authors of the first paper on {word}?",
+        "Search for {word} and give me the authors of the first paper.",
+    ),
+    unseen=("Look for papers on {word} and name the authors of the first one.",),
+)
+def authors_by_keyword(draw: Draw) -> Plan:
+    word = draw.one(METHODS + TOPICS)
+    yield {"word": word}
+    found = yield call("get_papers_by_keywords", keywords=[word])
+    if not found:
+        return NOTHING_FOUND
+    paper = yield call("get_paper_details", paper_id=found[0]["paper_id"])
+    return f"The authors are {' and '.join(paper['authors'])}."
+
+
+@scenario(
+    phrasings=(
+        "What is the title of the first paper by {author}?",
+        "Find the papers of {author} and look up the title of the first one.",
+        "{author} wrote some papers. What is the first one called?",
+    ),
+    unseen=("Look up the papers by {author} and give me the title of the first.",),
+)
+def title_by_author(draw: Draw) -> Plan:
+    author = draw.one(_authors(draw))
+    yield {"author": author}
+    found = yield call("get_papers_by_author", author=author)
+    paper = yield call("get_paper", paper_id=found[0]["paper_id"])
+    return f"{paper['title']}, {paper['year']}."
+
+
+@scenario(
+    phrasings=(
+        "Compare the citations of {one} and {two}.",
+        "How many citations do {one} and {two} have?",
+        "Which has been cited how often, {one} and {two}?",
+    ),
+    unseen=("Tell me how many citations the papers {one} and {two} have.",),
+)
+def compare(draw: Draw) -> Plan:
+    one, two = draw.some(list(draw.world("papers").papers), 2)
+    yield {"one": one, "two": two}
+    first = yield call("get_paper_details", paper_id=one)
+    second = yield call("get_paper_details", paper_id=two)
+    return f"{one} has {first['citations']} citations and {two} has {second['citations']}."
+
+
+def _authors(draw: Draw) -> list[str]:
+    return sorted({author for paper in draw.world("papers").papers.values() for author in paper["authors"]})
+
+
+def _ids(found: list[dict]) -> str:
+    return f"I found {', '.join(paper['paper_id'] for paper in found)}." if found else NOTHING_FOUND

@@ -1,0 +1,226 @@
+"""Requests for `tools/weather.py`."""
+
+from tl.scenarios import Ask, Draw, Plan, call, scenario
+from tools._vocabulary import CITIES, DATES
+from tools.weather import POLLUTANTS
+
+PAST_DATES = [date.replace("2026", "2025") for date in DATES]
+
+
+@scenario(
+    phrasings=(
+        "What is the weather in {city} right now?",
+        "How is the weather in {city}?",
+        "Tell me the current weather in {city}.",
+        "I am in {city}. What is the weather like now?",
+        "Check the current weather of {city}.",
+        "Is it warm in {city} at the moment?",
+        "Current weather for {city}, please.",
+    ),
+    unseen=(
+        "Can you look up what the weather is like in {city} now?",
+        "Please give me the weather in {city} at the moment.",
+        "{city}: what is the current weather there?",
+    ),
+    ask=Ask(
+        "city",
+        "Which city?",
+        phrasings=(
+            "What is the weather right now?",
+            "How is the weather?",
+            "Tell me the current weather.",
+            "What is the weather like where I am?",
+        ),
+        unseen=("Please give me the weather at the moment.", "Can you check the current weather?"),
+    ),
+)
+def current_weather(draw: Draw) -> Plan:
+    city = draw.one(CITIES)
+    yield {"city": city}
+    now = yield call("get_weather", city=city)
+    return f"It is {now['temperature']} degrees and {now['condition']} in {city}."
+
+
+@scenario(
+    phrasings=(
+        "What is the temperature in {city} in {unit}?",
+        "Give me the current weather in {city} in degrees {unit}.",
+        "How warm is {city} now, in {unit}?",
+        "I need the weather in {city} right now. Use {unit}.",
+        "Weather of {city} with {unit} as unit, please.",
+    ),
+    unseen=(
+        "Tell me in {unit} how warm it is in {city} now.",
+        "The current weather in {city}, please, and use {unit}.",
+    ),
+)
+def weather_in_unit(draw: Draw) -> Plan:
+    city, unit = draw.one(CITIES), draw.any(("celsius", "fahrenheit", "fahrenheit"))
+    yield {"city": city, "unit": unit}
+    now = yield call("get_weather", city=city, unit=unit)
+    return f"It is {now['temperature']} degrees {unit} in {city}."
+
+
+@scenario(
+    phrasings=(
+        "What is the weather forecast for {city} for the next {days} days?",
+        "How warm will it get in {city} over the coming {days} days?",
+        "Give me a {days} day forecast for {city}.",
+        "I travel to {city} for {days} days. What is the forecast?",
+        "Forecast the temperatures in {city} for {days} days.",
+        "Show the forecast of {city}, {days} days ahead.",
+    ),
+    unseen=(
+        "I would like a forecast for {city} that covers {days} days.",
+        "What will the temperatures be in {city} during the next {days} days?",
+    ),
+    ask=Ask(
+        "city",
+        "Which city?",
+        phrasings=("Give me a {days} day forecast.", "What is the forecast for the next {days} days?"),
+        unseen=("I would like a weather forecast that covers {days} days.",),
+    ),
+)
+def forecast(draw: Draw) -> Plan:
+    city, days = draw.one(CITIES), draw.any(range(2, 8))
+    yield {"city": city, "days": days}
+    coming = yield call("get_weather_forecast", city=city, days=days)
+    return f"The highs in {city} are {', '.join(map(str, coming['highs']))}."
+
+
+@scenario(
+    phrasings=(
+        "What was the weather in {city} on {date}?",
+        "How was the weather in {city} on {date}?",
+        "Look up the past weather of {city} for {date}.",
+        "Tell me what the weather was like on {date} in {city}.",
+        "I was in {city} on {date}. What was the weather?",
+        "Was it cold in {city} on {date}?",
+    ),
+    unseen=(
+        "On {date}, what was the weather like in {city}?",
+        "Find out how the weather in {city} was on {date}.",
+    ),
+    ask=Ask(
+        "date",
+        "On which date?",
+        phrasings=("What was the weather in {city} on that day?", "How was the weather in {city} back then?"),
+        unseen=("What was the weather like in {city} that day?",),
+    ),
+)
+def past_weather(draw: Draw) -> Plan:
+    city, date = draw.one(CITIES), draw.one(PAST_DATES)
+    yield {"city": city, "date": date}
+    then = yield call("get_weather_history", city=city, date=date)
+    return f"It was {then['temperature']} degrees and {then['condition']} in {city}."
+
+
+@scenario(
+    phrasings=(
+        "Are there any weather alerts for {city}?",
+        "Is there a warning for {city}?",
+        "Check the weather alerts in {city}.",
+        "Which warnings are in force for {city}?",
+        "Do I have to worry about a storm in {city}? Check the alerts.",
+        "List the alerts for {city}.",
+    ),
+    unseen=(
+        "Please look for warnings in {city}.",
+        "Tell me which weather alerts there are in {city}.",
+    ),
+)
+def alerts(draw: Draw) -> Plan:
+    city = draw.one(CITIES)
+    yield {"city": city}
+    warnings = yield call("get_weather_alerts", city=city)
+    return f"The warnings are {', '.join(warnings)}." if warnings else f"There are no warnings for {city}."
+
+
+@scenario(
+    phrasings=(
+        "How is the air quality in {city}?",
+        "Is the air clean in {city}?",
+        "What is the air quality of {city} today?",
+        "Check the air quality in {city}.",
+        "I want to run in {city}. How good is the air?",
+    ),
+    unseen=("How good is the air quality in {city} today?", "Tell me whether the air in {city} is clean."),
+    ask=Ask(
+        "city",
+        "Which city?",
+        phrasings=("How is the air quality?", "Is the air clean today?"),
+        unseen=("How good is the air quality here?",),
+    ),
+)
+def air_quality(draw: Draw) -> Plan:
+    city = draw.one(CITIES)
+    yield {"city": city}
+    air = yield call("get_air_quality", city=city)
+    return f"The value in {city} is {air['value']} {air['unit']}."
+
+
+@scenario(
+    phrasings=(
+        "How much {pollutant} is in the air of {city}?",
+        "Measure the {pollutant} in {city}.",
+        "What is the {pollutant} value of the air in {city}?",
+        "Give me the air quality in {city} for {pollutant}.",
+    ),
+    unseen=("In {city}, how much {pollutant} is there in the air?", "Check the air of {city} for {pollutant}."),
+)
+def one_pollutant(draw: Draw) -> Plan:
+    city, pollutant = draw.one(CITIES), draw.any(tuple(POLLUTANTS))
+    yield {"city": city, "pollutant": pollutant}
+    air = yield call("get_air_quality", city=city, pollutant=pollutant)
+    return f"The value in {city} is {air['value']} {air['unit']}."
+
+
+@scenario(
+    phrasings=(
+        "What is the weather in {city} and in {other}?",
+        "Compare the current weather of {city} and {other}.",
+        "How warm is it now in {city} and {other}?",
+        "I need the weather in {city}, then in {other}.",
+    ),
+    unseen=("Tell me how the weather is in {city} and also in {other}.", "Weather now: {city} versus {other}."),
+)
+def two_cities(draw: Draw) -> Plan:
+    city, other = draw.some(CITIES, 2)
+    yield {"city": city, "other": other}
+    first = yield call("get_weather", city=city)
+    second = yield call("get_weather", city=other)
+    return f"{city} has {first['temperature']} degrees and {other} has {second['temperature']} degrees."
+
+
+@scenario(
+    phrasings=(
+        "What is the weather in {city} now, and are there any alerts?",
+        "Tell me the current weather in {city} and check for warnings there.",
+        "Weather and alerts for {city}, please.",
+    ),
+    unseen=("I need the weather and then the alerts for {city}.",),
+)
+def weather_and_alerts(draw: Draw) -> Plan:
+    city = draw.one(CITIES)
+    yield {"city": city}
+    now = yield call("get_weather", city=city)
+    warnings = yield call("get_weather_alerts", city=city)
+    return f"It is {now['temperature']} degrees in {city}. Warnings: {', '.join(warnings) or 'none'}."
+
+
+@scenario(
+    phrasings=(
+        "Get me {days} day forecasts for {one}, {two} and {three}.",
+        "Forecast for {days} days in {one}, {two} and {three}, please.",
+        "I visit {one}, {two} and {three}. What is the forecast for the next {days} days?",
+    ),
+    unseen=("What are the forecasts for {one}, {two} and {three} over {days} days?",),
+)
+def three_forecasts(draw: Draw) -> Plan:
+    cities, days = draw.some(CITIES, 3), draw.any((2, 3))
+    yield {"one": cities[0], "two": cities[1], "three": cities[2], "days": days}
+    highs = []
+    for city in cities:
+        coming = yield call("get_weather_forecast", city=city, days=days)
+        highs.append(f"{city} {', '.join(map(str, coming['highs']))}")
+    return f"The highs are: {'; '.join(highs)}."
