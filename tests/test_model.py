@@ -80,10 +80,10 @@ def slow_logits(model: Llama, ids: list[int]) -> list[list[float]]:
     for layer in range(config.num_hidden_layers):
         w = {name.removeprefix(f"layers.{layer}."): value for name, value in weights.items()}
         normed = [rms_norm(w["input_layernorm.weight"], x) for x in stream]
-        queries = [
-            [rotated(h, t) for h in heads(matmul(w["self_attn.q_proj.weight"], x))] for t, x in enumerate(normed)
-        ]
-        keys = [[rotated(h, t) for h in heads(matmul(w["self_attn.k_proj.weight"], x))] for t, x in enumerate(normed)]
+        queries, keys = (
+            [[rotated(h, t) for h in heads(matmul(w[f"self_attn.{proj}.weight"], x))] for t, x in enumerate(normed)]
+            for proj in ("q_proj", "k_proj")
+        )
         values = [heads(matmul(w["self_attn.v_proj.weight"], x)) for x in normed]
         for t in range(len(ids)):
             mixed = []
