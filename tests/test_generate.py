@@ -1,11 +1,14 @@
-"""Generation: the cached, batched sampler against a slow reference that reads the whole text again for every token."""
+"""Generation: the batched sampler with its cache, against a slow reference that reads all text for every token."""
 
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 import torch
 
-from tl.generate import generate
+import tl.generate
+from tl.generate import Sampler, generate, sample
 from tl.model import Llama, ModelConfig
 
 EOS = 2
@@ -17,13 +20,13 @@ CONFIG = ModelConfig(
     num_attention_heads=4,
     num_key_value_heads=2,
     head_dim=8,
-    max_position_embeddings=512,
+    max_position_embeddings=256,
 )
 
 
 @pytest.fixture(scope="module")
 def model() -> Llama:
-    """Weights so large that the next token depends on all that came before, in float64 so that no argmax is a tie."""
+    """Weights so large that the next token depends on all before it; float64, so that rounding decides nothing."""
     torch.manual_seed(0)
     model = Llama(CONFIG).double()
     model.init_weights(std=0.4)
@@ -36,7 +39,8 @@ def random_ids(n: int, seed: int) -> list[int]:
 
 
 RAGGED = [random_ids(n, seed=n) for n in (1, 40, 7, 23, 64, 2, 11)]
-SHARED = [random_ids(50, seed=99) + random_ids(n, seed=n) for n in (3, 30, 1, 8)]
+DOCUMENTATION = random_ids(50, seed=99)
+SHARED = [DOCUMENTATION + random_ids(n, seed=n) for n in (3, 30, 1, 8)]
 MIXED = RAGGED + SHARED + [SHARED[1]]
 
 
@@ -51,9 +55,247 @@ def reference(model: Llama, prompt: list[int], max_new_tokens: int) -> list[int]
     return ids[len(prompt) :]
 
 
+@torch.no_grad()
+def reference_logprobs(model: Llama, prompt: list[int], ids: list[int], temperature: float) -> torch.Tensor:
+    logits = model(torch.tensor([prompt + ids]))[0, len(prompt) - 1 : -1]
+    return (logits / temperature).log_softmax(-1)[range(len(ids)), ids]
+
+
+@contextmanager
+def forwards(model: Llama) -> Iterator[list[list[int]]]:
+    """Collects, for each forward of the model, how many tokens it was fed of each row that it was fed any of."""
+    seen: list[list[int]] = []
+
+    def record(module: Llama, args: tuple, kwargs: dict, output: torch.Tensor) -> None:
+        seen.append([n for n in kwargs["lengths"] if n])
+
+    hook = model.register_forward_hook(record, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+# ------------------------------------------------------------------------------------------------- greedy, one turn
+
+
+@pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_greedy_output_equals_the_slow_reference(model: Llama, batch_size: int) -> None:
+def test_greedy_output_equals_the_slow_reference(
+    model: Llama, batch_size: int, share: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not share:
+        monkeypatch.setattr(tl.generate, "MIN_SHARED", 10**9)
     expected = [reference(model, prompt, 20) for prompt in MIXED]
     assert len({tuple(ids) for ids in expected}) > len(MIXED) // 2  # the model is not a constant
     assert any(ids[-1] == EOS for ids in expected) and any(len(ids) == 20 for ids in expected)
     assert generate(model, MIXED, 20, batch_size=batch_size) == expected
+
+
+def test_the_order_of_the_prompts_changes_nothing_but_the_order(model: Llama) -> None:
+    order = random.Random(0).sample(range(len(MIXED)), len(MIXED))
+    straight = generate(model, MIXED, 12, batch_size=4)
+    assert generate(model, [MIXED[i] for i in order], 12, batch_size=4) == [straight[i] for i in order]
+
+
+def test_an_output_ends_with_eos_or_was_cut(model: Llama) -> None:
+    completions = Sampler(model, 4).complete(MIXED, 20)
+    assert {c.stopped for c in completions} == {True, False}
+    for completion in completions:
+        assert completion.stopped == (completion.ids[-1] == EOS) and EOS not in completion.ids[:-1]
+        assert completion.stopped or len(completion.ids) == 20
+
+
+def test_another_eos_can_be_asked_for(model: Llama) -> None:
+    prompt = RAGGED[1]
+    unstopped = generate(model, [prompt], 20, eos_id=-1)[0]
+    assert len(unstopped) == 20
+    stop = unstopped[3]
+    assert generate(model, [prompt], 20, eos_id=stop)[0] == unstopped[: unstopped.index(stop) + 1]
+
+
+def test_generation_is_cut_where_the_positions_of_the_model_end(model: Llama) -> None:
+    prompt = random_ids(CONFIG.max_position_embeddings - 3, seed=5)
+    assert len(generate(model, [prompt], 20, eos_id=-1)[0]) == 3
+
+
+def test_no_prompts_no_outputs(model: Llama) -> None:
+    assert generate(model, [], 20) == []
+    assert Sampler(model, 2).complete([], 20) == []
+
+
+# ------------------------------------------------------------------------------------------ what the model has to read
+
+
+def test_ragged_prompts_are_read_without_padding_and_each_token_once(model: Llama) -> None:
+    with forwards(model) as seen:
+        outputs = generate(model, RAGGED, 5)
+    assert sorted(seen[0]) == sorted(len(prompt) for prompt in RAGGED)
+    # The token drawn last, </s> or the one at the limit, is never read.
+    assert sum(map(sum, seen)) == sum(map(len, RAGGED)) + sum(len(ids) - 1 for ids in outputs)
+
+
+def test_a_common_prefix_is_read_once(model: Llama) -> None:
+    with forwards(model) as seen:
+        generate(model, SHARED, 1)
+    assert len(seen) == 2 and len(seen[0]) == 1  # one prompt reads the documentation, the others copy it
+    assert sum(map(sum, seen)) == len(DOCUMENTATION) + sum(len(p) - len(DOCUMENTATION) for p in SHARED)
+
+
+def test_waiting_prompts_take_the_rows_of_finished_ones(model: Llama) -> None:
+    with forwards(model) as seen:
+        outputs = generate(model, MIXED, 20, batch_size=3)
+    assert max(map(len, seen)) == 3
+    drawn = sum(map(len, outputs))
+    assert sum(map(len, seen)) == drawn  # every row of every forward drew a token that was wanted
+    assert len(seen) <= drawn / 3 + 20  # and all rows were busy, but for the last texts and the shared prefixes
+
+
+def test_long_prompts_are_read_in_several_forwards(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tl.generate, "MAX_PREFILL", 60)
+    with forwards(model) as seen:
+        outputs = generate(model, RAGGED, 5)
+    assert max(map(sum, seen)) < 60 + max(map(len, RAGGED))
+    assert outputs == [reference(model, prompt, 5) for prompt in RAGGED]
+
+
+# ----------------------------------------------------------------------------------------------------- several turns
+
+
+def play(
+    sampler: Sampler, prompts: Sequence[list[int]], turns: int, drop: Sequence[int] = ()
+) -> list[list[tuple[list[int], list[int]]]]:
+    """Episodes with made-up feedback: for each, the (history, output) of its turns. ``drop`` end after one turn."""
+    histories = [list(p) for p in prompts]
+    played: list[list[tuple[list[int], list[int]]]] = [[] for _ in prompts]
+    for turn in range(turns):
+        live = [i for i in range(len(prompts)) if turn == 0 or i not in drop]
+        for i, completion in zip(live, sampler.complete([histories[i] for i in live], 10), strict=True):
+            played[i].append((list(histories[i]), completion.ids))
+            said = completion.ids[:-1] if completion.stopped else completion.ids
+            histories[i] += said + random_ids(4 + i, seed=100 * turn + i)
+    return played
+
+
+@pytest.mark.parametrize("rows", [2, 12, 20])
+def test_turns_with_feedback_equal_the_slow_reference(model: Llama, rows: int) -> None:
+    """With fewer rows than episodes too, when rows are lost to other texts between the turns."""
+    for episode in play(Sampler(model, rows), MIXED, turns=3, drop=[0, 8]):
+        for history, ids in episode:
+            assert ids == reference(model, history, 10)
+
+
+def test_a_turn_reads_only_what_is_new(model: Llama) -> None:
+    sampler, prompts = Sampler(model, 4), [random_ids(n, seed=n) for n in (40, 55, 70, 33)]
+    with forwards(model) as seen:
+        played = play(sampler, prompts, turns=3)
+    last_history, last_ids = zip(*(episode[-1] for episode in played), strict=True)
+    # All of the last history, and all of the last output but its last token, was read exactly once.
+    assert sum(map(sum, seen)) == sum(map(len, last_history)) + sum(len(ids) - 1 for ids in last_ids)
+
+
+def test_a_sampler_recovers_from_an_interrupted_call(model: Llama) -> None:
+    sampler = Sampler(model, 3)
+    calls = 0
+
+    def interrupt(module: Llama, args: tuple) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+
+    hook = model.layers[1].register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.complete(MIXED, 10)
+    hook.remove()
+    assert [c.ids for c in sampler.complete(MIXED, 10)] == [reference(model, prompt, 10) for prompt in MIXED]
+
+
+# --------------------------------------------------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize(
+    ("top_p", "uniform", "expected"),
+    [
+        # cumulative: 0.125, 0.125, 0.625, 0.75, 1
+        (1.0, [0.0, 0.124, 0.125, 0.62, 0.63, 0.74, 0.75, 1 - 2**-53], [0, 0, 2, 2, 3, 3, 4, 4]),
+        # the most likely first, until 0.7 is reached: 2 (1/2), 4 (1/4); they share 2/3 to 1/3
+        (0.7, [0.0, 0.66, 0.67, 1 - 2**-53], [2, 2, 4, 4]),
+        (0.5, [0.0, 0.99], [2, 2]),
+        (0.51, [0.0, 0.99], [2, 4]),
+    ],
+)
+def test_sampling_inverts_the_cumulative_distribution(top_p: float, uniform: list[float], expected: list[int]) -> None:
+    probabilities = torch.tensor([[0.125, 0.0, 0.5, 0.125, 0.25]]).expand(len(uniform), -1)
+    assert sample(probabilities, top_p, torch.tensor(uniform, dtype=torch.float64)).tolist() == expected
+
+
+def test_sampled_tokens_have_the_probabilities_of_the_model(model: Llama) -> None:
+    n, temperature, prompt = 2000, 2.0, RAGGED[1]
+    drawn = generate(model, [prompt] * n, 1, temperature, batch_size=100, seeds=range(n))
+    with torch.no_grad():
+        p = (model(torch.tensor([prompt]))[0, -1] / temperature).softmax(-1)
+    frequencies = torch.bincount(torch.tensor(drawn)[:, 0], minlength=len(p)) / n
+    assert p.max() < 0.9
+    assert ((frequencies - p).abs() < 5 * (p * (1 - p) / n).sqrt() + 1 / n).all()
+
+
+def test_what_a_prompt_draws_depends_on_its_seed_alone(model: Llama) -> None:
+    seeds = list(range(len(MIXED)))
+    alone = [generate(model, [p], 8, 1.5, 0.95, seeds=[s])[0] for p, s in zip(MIXED, seeds, strict=True)]
+    assert generate(model, MIXED, 8, 1.5, 0.95, seeds=seeds, batch_size=5) == alone
+    assert generate(model, MIXED[::-1], 8, 1.5, 0.95, seeds=seeds[::-1]) == alone[::-1]
+    assert generate(model, MIXED, 8, 1.5, 0.95, seeds=seeds[::-1]) != alone
+
+
+def test_without_seeds_the_generator_of_torch_decides(model: Llama) -> None:
+    torch.manual_seed(3)
+    first = generate(model, MIXED, 8, 1.5)
+    assert generate(model, MIXED, 8, 1.5) != first
+    torch.manual_seed(3)
+    assert generate(model, MIXED, 8, 1.5) == first
+
+
+def test_greedy_decoding_leaves_the_generator_of_torch_alone(model: Llama) -> None:
+    before = torch.get_rng_state()
+    generate(model, MIXED, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("temperature", "of"), [(0.7, 0.7), (1.0, 1.0), (0.0, 1.0)])
+def test_logprobs_are_those_at_the_sampling_temperature(model: Llama, temperature: float, of: float) -> None:
+    """Greedy decoding has none: there they are the model's own, at temperature 1."""
+    for prompt, c in zip(MIXED, Sampler(model, 4).complete(MIXED, 8, temperature, logprobs=True), strict=True):
+        expected = reference_logprobs(model, prompt, c.ids, of)
+        torch.testing.assert_close(torch.tensor(c.logprobs, dtype=torch.float64), expected, rtol=0, atol=1e-9)
+
+
+def test_logprobs_are_of_the_whole_distribution_whatever_top_p(model: Llama) -> None:
+    (c,) = Sampler(model, 1).complete([RAGGED[1]], 8, 1.5, 0.3, seeds=[0], logprobs=True)
+    expected = reference_logprobs(model, RAGGED[1], c.ids, 1.5)
+    torch.testing.assert_close(torch.tensor(c.logprobs, dtype=torch.float64), expected, rtol=0, atol=1e-9)
+
+
+def test_logprobs_only_on_request(model: Llama) -> None:
+    assert Sampler(model, 1).complete([RAGGED[1]], 3)[0].logprobs == []
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("prompts", "settings", "message"),
+    [
+        ([[3], []], {}, "prompt 1 has 0 tokens"),
+        ([[3] * 256], {}, "prompt 0 has 256 tokens; this model takes 1 to 255"),
+        ([[3]], {"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ([[3]], {"temperature": -1.0}, "temperature -1.0"),
+        ([[3]], {"top_p": 0.0}, "top_p 0.0"),
+        ([[3]], {"top_p": 1.1}, "top_p 1.1"),
+        ([[3]], {"seeds": [1, 2]}, "2 seeds for 1 prompts"),
+        ([[3]], {"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_bad_input_is_named(model: Llama, prompts: list[list[int]], settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        generate(model, prompts, **({"max_new_tokens": 4} | settings))

@@ -48,8 +48,8 @@ def generate(
     An output that ends in ``eos_id`` (default: the model's) stopped there; one that does not was cut.
     ``batch_size`` prompts are worked on at a time; the others wait for one of them to finish.
     """
-    if not prompts:
-        return []
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
     sampler = Sampler(model, min(batch_size, len(prompts)), eos_id=eos_id)
     return [c.ids for c in sampler.complete(prompts, max_new_tokens, temperature, top_p, seeds=seeds)]
 
@@ -102,7 +102,7 @@ class Sampler:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
 
         ``temperature`` 0 is greedy. ``top_p`` keeps the most likely tokens that reach this probability together.
-        ``seeds``: one per prompt; what a prompt draws depends on its seed alone (default: from torch's generator).
+        ``seeds``: one per prompt; what a prompt draws depends on its seed alone, up to rounding (default: from torch's generator).
         ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
         Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
         """
@@ -127,6 +127,8 @@ class Sampler:
     def _sequences(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, seeds: Sequence[int]
     ) -> list[_Sequence]:
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts")
         limit = self.model.config.max_position_embeddings
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {max_new_tokens}; at least 1 token has to be drawn")
@@ -232,7 +234,7 @@ def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
     """Ids [n] drawn from probabilities [n, V], each where its number of ``uniform`` [n] (float64, in [0, 1)) falls in
     the cumulative distribution of the smallest set of most likely tokens that reach ``top_p``."""
     if top_p < 1:
-        probabilities, ids = probabilities.sort(-1, descending=True, stable=True)
+        probabilities, ids = probabilities.sort(dim=-1, descending=True, stable=True)
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities.masked_fill(before >= top_p, 0.0)
     cumulative = probabilities.double().cumsum(-1)

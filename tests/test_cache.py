@@ -1,0 +1,83 @@
+"""The KV cache: reading a text in pieces gives what reading it at once gives, wherever its row is moved."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tl.cache import KVCache
+from tl.model import Llama, ModelConfig
+
+CONFIG = ModelConfig(
+    vocab_size=50,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=256,
+)
+
+
+def make(kv_heads: int, rows: int, capacity: int) -> tuple[Llama, KVCache]:
+    torch.manual_seed(0)
+    config = replace(CONFIG, num_key_value_heads=kv_heads)
+    model = Llama(config).double().requires_grad_(False)
+    model.init_weights(std=0.3)
+    return model, KVCache(config, rows, capacity, torch.float64)
+
+
+def feed(model: Llama, cache: KVCache, *pieces: torch.Tensor) -> list[torch.Tensor]:
+    """One forward that reads ``pieces[r]`` into row r; the logits of each piece."""
+    lengths = [len(piece) for piece in pieces]
+    return list(model(torch.cat(pieces)[None], lengths=lengths, cache=cache)[0].split(lengths))
+
+
+def ids(n: int) -> torch.Tensor:
+    return torch.randint(CONFIG.vocab_size, (n,))
+
+
+NONE = torch.zeros(0, dtype=torch.long)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_reading_in_pieces_equals_reading_at_once(kv_heads: int) -> None:
+    model, cache = make(kv_heads, rows=3, capacity=40)
+    a, b, c = ids(30), ids(22), ids(9)
+    parts = [
+        feed(model, cache, a[:10], b[:1], NONE),
+        feed(model, cache, NONE, b[1:20], c[:8]),
+        feed(model, cache, a[10:29], NONE, NONE),
+        list(model(torch.stack((a[29:], b[20:21], c[8:])), lengths=[1, 1, 1], cache=cache)),  # one token a row
+        list(model(torch.stack([NONE.new_tensor([0]), b[21:22]])[1:], lengths=[0, 1, 0], cache=cache)),
+    ]
+    got = {
+        "a": torch.cat((parts[0][0], parts[2][0], parts[3][0])),
+        "b": torch.cat((parts[0][1], parts[1][1], parts[3][1], parts[4][0])),
+        "c": torch.cat((parts[1][2], parts[3][2])),
+    }
+    for name, text in (("a", a), ("b", b), ("c", c)):
+        torch.testing.assert_close(got[name], model(text[None])[0], rtol=0, atol=1e-10)
+    assert cache.lengths == [30, 22, 9]
+
+
+def test_rows_can_be_copied_cut_swapped_and_given_room() -> None:
+    model, cache = make(kv_heads=2, rows=3, capacity=20)
+    a, b, end = ids(20), ids(7), ids(150)
+    feed(model, cache, a, b, NONE)
+    cache.copy_prefix(0, 2, 12)
+    cache.copy_prefix(0, 0, 5)
+    cache.swap(0, 1)
+    cache.reserve(12 + len(end))
+    assert cache.lengths == [7, 5, 12] and cache.capacity >= 162
+    texts = torch.cat((b, end[:3])), torch.cat((a[:5], end[:4])), torch.cat((a[:12], end))
+    for got, text in zip(feed(model, cache, end[:3], end[:4], end), texts, strict=True):
+        torch.testing.assert_close(got, model(text[None])[0, -len(got) :], rtol=0, atol=1e-10)
+
+
+def test_room_is_only_ever_added() -> None:
+    _, cache = make(kv_heads=2, rows=1, capacity=300)
+    keys = cache.keys
+    cache.reserve(10)
+    assert cache.keys is keys
