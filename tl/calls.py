@@ -162,12 +162,16 @@ class _Scanner:
     def space(self) -> None:
         self.at = _SPACE.match(self.text, self.at).end()
 
-    def take(self, token: str) -> bool:
-        """Step over white space and this character, if it comes next."""
-        self.space()
+    def step(self, token: str) -> bool:
+        """Step over this character, if it comes next."""
         found = self.peek() == token
         self.at += found
         return found
+
+    def take(self, token: str) -> bool:
+        """Step over white space, then over this character, if it comes next."""
+        self.space()
+        return self.step(token)
 
     def match(self, pattern: re.Pattern) -> str:
         """Step over what the pattern matches here; empty if it does not match."""
@@ -285,16 +289,13 @@ class _Scanner:
         pieces: list[str] = []
         while True:
             pieces.append(self.match(_PLAIN[quote]))
-            if self.take_raw(quote):
+            if self.step(quote):
                 return "".join(pieces)
-            if not self.take_raw("\\"):
-                self.fail("a line break in a string" if self.peek() else "a string without end", start)
+            if self.at == len(self.text):
+                self.fail("a string without end", start)
+            if not self.step("\\"):
+                self.fail("a line break in a string")
             pieces.append(self.escape(self.at - 1))
-
-    def take_raw(self, token: str) -> bool:
-        found = self.peek() == token
-        self.at += found
-        return found
 
     def escape(self, start: int) -> str:
         """What stands behind a backslash, which was at `start`."""
@@ -305,7 +306,7 @@ class _Scanner:
             self.at += 1
             return self.code_point(_HEX_ESCAPES[letter], start)
         if letter not in _ESCAPES:
-            self.fail("an unknown escape", start)
+            self.fail("an unknown escape" if letter else "an escape without end", start)
         self.at += 1
         return _ESCAPES[letter]
 
