@@ -146,30 +146,33 @@ def _cause_of(error: Exception) -> Cause:
 class Executor:
     """The tools of some toolkits (default: all), as specs and as sessions that run calls.
 
-    A toolkit that cannot be used is left out and named in `broken` with the reason; one that is asked for by name
-    raises `ToolkitError`, and so do two toolkits with a tool of the same name.
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used is left out and
+    named in `broken` with the reason; one that is asked for by name raises `ToolkitError`.
     """
 
     def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0):
         self.seed = seed
         self.broken: dict[str, str] = {}
         self.specs: dict[str, ToolSpec] = {}
-        self._toolkit_of: dict[str, type] = {}
+        self.toolkit_of: dict[str, str] = {}
+        self._classes: dict[str, type] = {}
         for name in toolkit_names() if toolkits is None else toolkits:
             try:
-                self._add(load_toolkit(name))
+                self._add(name, load_toolkit(name))
             except ToolkitError as error:
                 if toolkits is not None:
                     raise
                 self.broken[name] = str(error)
 
-    def _add(self, toolkit: type) -> None:
+    def _add(self, name: str, toolkit: type) -> None:
+        taken = {*self.specs, *(tool.name for tool in BUILT_INS)}
+        if clash := taken & tool_functions(toolkit).keys():
+            raise ToolkitError(f"toolkit {name!r} has tools that exist already: {', '.join(sorted(clash))}")
         instance = toolkit()
-        for name in tool_functions(toolkit):
-            if name in self.specs or name in {tool.name for tool in BUILT_INS}:
-                raise ToolkitError(f"{toolkit.__module__}: there is a tool named {name!r} already")
-            self.specs[name] = ToolSpec.from_function(getattr(instance, name))
-            self._toolkit_of[name] = toolkit
+        self._classes[name] = toolkit
+        for tool in tool_functions(toolkit):
+            self.specs[tool] = ToolSpec.from_function(getattr(instance, tool))
+            self.toolkit_of[tool] = name
 
     def session(
         self,
@@ -184,10 +187,9 @@ class Executor:
             tools: names that the episode may call (default: all); any other is "not defined".
             answer: question to `ask_to_user` -> answer; default a fixed sentence.
         """
-        names = self._toolkit_of if tools is None else [name for name in tools if name in self._toolkit_of]
-        return Session(
-            {name: self._toolkit_of[name] for name in names}, self.seed if seed is None else seed, answer or _no_answer
-        )
+        names = [name for name in self.specs if tools is None or name in tools]
+        classes = {name: self._classes[self.toolkit_of[name]] for name in names}
+        return Session(classes, self.seed if seed is None else seed, answer or _no_answer)
 
 
 def _no_answer(question: str) -> str:
@@ -197,10 +199,10 @@ def _no_answer(question: str) -> str:
 class Session:
     """One episode: fresh toolkits, and whether it has finished. Made by `Executor.session`."""
 
-    def __init__(self, toolkit_of: Mapping[str, type], seed: int, answer: Callable[[str], str]):
+    def __init__(self, classes: Mapping[str, type], seed: int, answer: Callable[[str], str]):
         self.finished = False
-        instances = {toolkit: toolkit(seed=seed) for toolkit in dict.fromkeys(toolkit_of.values())}
-        self._tools = {name: getattr(instances[toolkit], name) for name, toolkit in toolkit_of.items()}
+        instances = {toolkit: toolkit(seed=seed) for toolkit in set(classes.values())}
+        self._tools = {name: getattr(instances[toolkit], name) for name, toolkit in classes.items()}
 
         def ask_to_user(question: str) -> str:
             return answer(question)

@@ -116,7 +116,7 @@ def scenario(
 
 def all_scenarios() -> list[Scenario]:
     """Every scenario of every module of this package, in order of module and definition."""
-    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     return [
         value
         for module in modules

@@ -1,0 +1,38 @@
+"""What requests are wrapped in, what users answer, and requests that no tool of the library can serve."""
+
+ASIDES = (
+    "{}",
+    "{}",
+    "{}",
+    "Hi! {}",
+    "Hello, {}",
+    "{} Thanks!",
+    "{} Thank you.",
+    "Quick question: {}",
+    "{} I am in a hurry.",
+)
+UNSEEN_ASIDES = ("{}", "{}", "Good morning. {}", "{} Many thanks!", "One more thing: {}")
+
+USER_ANSWERS = ("{}", "{}, please.", "It is {}.", "Take {}.")
+UNSEEN_USER_ANSWERS = ("I mean {}.", "{}, thanks.")
+
+OUT_OF_SCOPE = (
+    "Call a taxi to {place} for me.",
+    "Translate a letter from {place} into French.",
+    "Water the plants of my flat in {place}.",
+    "Write a poem about {place}.",
+    "Print a picture of {place}.",
+    "Turn on the lights in my house in {place}.",
+    "Who is the mayor of {place}?",
+    "Play some music from {place}.",
+    "Repair my bicycle in {place}.",
+    "Paint the walls of my office in {place}.",
+    "Sing me a song about {place}.",
+    "Drive me to {place}.",
+)
+UNSEEN_OUT_OF_SCOPE = (
+    "Draw a map of {place} for me.",
+    "Turn off the heating of my flat in {place}.",
+    "Please write a song about {place}.",
+    "Fetch my parcel from the post office in {place}.",
+)
