@@ -31,7 +31,7 @@ Kind = Literal["plain", "error", "ask", "refusal"]
 
 MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
 REFUSAL = "I cannot handle the task with these tools."
-TOOL_CHARACTERS = 900  # of the tool blocks in a prompt, built-in tools apart, beyond which no tool is added
+TOOL_CHARACTERS = 750  # of the tool blocks in a prompt, built-in tools apart
 SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
 
 
@@ -255,7 +255,7 @@ def _that_fit(needed: Sequence[str], others: Sequence[str], rng: random.Random) 
     chosen = dict.fromkeys(needed)
     room = TOOL_CHARACTERS - sum(_length(name) for name in needed)
     for name in dict.fromkeys(others):
-        if room > 0 and name not in chosen:
+        if name not in chosen and _length(name) <= room:
             chosen[name] = None
             room -= _length(name)
     tools = [_executor().specs[name] for name in chosen]
