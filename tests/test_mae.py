@@ -1,0 +1,250 @@
+"""classify_feedback on feedback of every category and on texts that only look like errors; call_categories."""
+
+import time
+
+import pytest
+
+from tl import mae
+from tl.feedback import read_loosely
+from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
+from tl.schema import ToolSpec
+from tl.trajectory import Message, Trajectory
+
+TOOL_HALLUCINATION = ErrorCategory.TOOL_HALLUCINATION
+PARAMETER_HALLUCINATION = ErrorCategory.PARAMETER_HALLUCINATION
+PARAMETER_MISSING = ErrorCategory.PARAMETER_MISSING
+FAILURE = ErrorCategory.TOOL_CALL_FAILURE
+INSTABILITY = ErrorCategory.TOOL_INSTABILITY
+OTHER = ErrorCategory.OTHER
+ALL_RIGHT = ErrorCategory.ALL_RIGHT
+
+PAPER = [  # Table 14, with the misprints "if not defined" and typographic quotes as they stand there
+    (ALL_RIGHT, '{"slip": {"id": 52, "advice": "Don\'t promise what you can\'t deliver."}}'),
+    (INSTABILITY, "HTTPSConnectionPool(host='api.example.org', port=443): Max retries exceeded with url: /v1"),
+    (INSTABILITY, "Invalid API call. Currency codes might be invalid."),
+    (INSTABILITY, "400 Client Error: Bad Request for url: https://api.example.org/v1"),
+    (FAILURE, '{"error": "Response error."}'),
+    (FAILURE, "‘<=’ not supported between instances of ‘str’ and ‘int’"),
+    (FAILURE, "Object of type bytes is not JSON serializable"),
+    (TOOL_HALLUCINATION, "name google_search if not defined"),
+    (PARAMETER_HALLUCINATION, "get_news_headlines() got an unexpected keyword argument ‘sortBy’"),
+    (PARAMETER_MISSING, "forecast() missing 1 required positional argument: aqi"),
+    (OTHER, '{"error": "Recently completed scan for www.mywebsite.com not found"}'),
+]
+
+ERRORS = [
+    # Python's own messages, with and without the name of the exception.
+    (TOOL_HALLUCINATION, "name 'find_train' is not defined"),
+    (TOOL_HALLUCINATION, "NameError: name 'find_train' is not defined"),
+    (PARAMETER_HALLUCINATION, "TypeError: find_train() got an unexpected keyword argument 'seat'. Did you mean 'seats'?"),
+    (PARAMETER_HALLUCINATION, "Trains.find_train() got some unexpected keyword arguments"),
+    (PARAMETER_MISSING, "find_train() missing 3 required positional arguments: 'a', 'b', and 'c'"),
+    (PARAMETER_MISSING, "TypeError: find_train() missing 1 required keyword-only argument: 'day'"),
+    (FAILURE, "find_train() takes 1 positional argument but 2 were given"),
+    (FAILURE, "unsupported operand type(s) for +: 'int' and 'str'"),
+    (FAILURE, "ValueError: time data 'tomorrow' does not match format '%Y-%m-%d'"),
+    (FAILURE, "'NoneType' object is not subscriptable"),
+    (FAILURE, "list index out of range"),
+    (FAILURE, "KeyError: 'platform'"),
+    (FAILURE, "'platform'"),
+    (FAILURE, "could not convert string to float: 'ten'"),
+    (FAILURE, "Expecting value: line 1 column 1 (char 0)"),
+    (FAILURE, 'Traceback (most recent call last):\n  File "t.py", line 3, in <module>\n    f()\nOddity'),
+    (FAILURE, "SyntaxError: expected ')' (at character 17)"),
+    (FAILURE, "RuntimeError: the timetable is upside down"),
+    (INSTABILITY, "ConnectionError: the server did not answer"),
+    (INSTABILITY, "TimeoutError: no answer within 5 s"),
+    (INSTABILITY, "requests.exceptions.ReadTimeout: 30 s"),
+    (INSTABILITY, "MemoryError"),
+    (INSTABILITY, "<urlopen error [Errno -3] Temporary failure in name resolution>"),
+    # Words of tools.
+    (TOOL_HALLUCINATION, "`find_trains` is not a valid action. The action must be one of ['find_train'].\n"),
+    (TOOL_HALLUCINATION, "There is no tool named 'find_trains'."),
+    (PARAMETER_MISSING, 'Missing required parameters: "from", "to". Please try once more.'),
+    (FAILURE, "Error: only 3 seats are left on train 12"),
+    (FAILURE, "Error: station Xanadu not found"),
+    (FAILURE, "Error executing find_train: day is out of range"),
+    (FAILURE, "An error occurred while the timetable was read."),
+    (FAILURE, "The file does not exist."),
+    (FAILURE, "day must be an integer"),
+    (FAILURE, "Invalid station code: Q"),
+    (INSTABILITY, "The request timed out."),
+    (INSTABILITY, "Too many requests, slow down."),
+    (INSTABILITY, "Please try again later."),
+    (INSTABILITY, "503 Service Unavailable"),
+    (OTHER, "Access denied: this key may not read timetables."),
+    (OTHER, "Train not found."),
+    # Status lines.
+    (FAILURE, 'Status Code: 404. Response: {"message": "no such train"}. You may try something else.'),
+    (FAILURE, 'Status Code: 400. Response: {"error": {"code": 400, "message": "day is wrong"}}'),
+    (PARAMETER_MISSING, 'Status Code: 400. Response: {"error": "Bad Request", "message": "Missing parameter \'day\'"}'),
+    (PARAMETER_HALLUCINATION, 'HTTP/1.1 422 {"detail": "unknown parameter: colour"}'),
+    (INSTABILITY, "Status Code: 500. Response: Internal Server Error."),
+    (INSTABILITY, "Status code: 429"),
+    (OTHER, 'Status Code: 403. Response: {"message": "not with your plan"}'),
+    # Fields of answers.
+    (FAILURE, '{"error": "invalid day", "trains": []}'),
+    (OTHER, '{"Error": "nothing runs on that day"}'),
+    (OTHER, '{"success": false, "message": "no luck today"}'),
+    (FAILURE, '{"status": "error", "message": "from and to must differ"}'),
+    (FAILURE, '{"code": 404, "message": "no such page"}'),
+    (FAILURE, "[{'errors': [{'message': 'limit must not be negative'}]}]"),
+    (OTHER, '{"error": true, "trains": null}'),
+    (INSTABILITY, '{"message": "You have exceeded the daily limit of your plan"}'),
+    # An error nested in an outer success, as text, as an object, cut off.
+    (FAILURE, '{"status": "success", "data": {"status_code": 400, "error": "Invalid domain"}}'),
+    (FAILURE, '{"error": "", "response": "{\'statusCode\': 400, \'message\': \'bad query\'}"}'),
+    (FAILURE, "Status Code: 200. Response: {\"result\": {\"error\": \"invalid symbol\"}}"),
+    (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
+    # HTML error pages.
+    (OTHER, "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>"),
+    (INSTABILITY, "<!DOCTYPE html>\n<html lang=en><title>502 Bad Gateway</title>"),
+    (FAILURE, '{"error": "", "response": "<html><head><title>Error 404 (Not Found)!!</title></html>"}'),
+    # Programs run by a shell.
+    (FAILURE, "ls: cannot access '/tmp/x': No such file or directory\n"),
+    (FAILURE, "bash: line 1: frobnicate: command not found"),
+    (FAILURE, "a.txt\nb.txt\nrm: cannot remove 'c': Permission denied\n"),
+    (FAILURE, "}': -c: line 1: unexpected EOF while looking for matching `''\n"),
+    (FAILURE, "od: invalid option -- 'n'\nTry 'od --help' for more information.\n"),
+    (INSTABILITY, "Command timed out"),
+]  # fmt: skip
+
+NO_ERRORS = [
+    "",
+    "   \n",
+    "[]",
+    "{}",
+    "0",
+    "-12.5",
+    "None",
+    '"done"',
+    "no errors found",
+    "No results found for that query.",
+    "Finished with 0 errors and 2 warnings.",
+    "The margin of error is 3 percentage points.",
+    "Error handling in Python rests on exceptions; a ValueError is raised when a value is unfit.",
+    "Error analysis: an introduction\nError bars show how sure a measurement is.",
+    "Errors and residuals: a page of the encyclopedia.",
+    "Connection to Wi-Fi networks is described in chapter 4.",
+    "Terrorism is the use of violence to spread fear. Researchers disagree on its definition.",
+    "Title: Invalid carriages\nSummary: vehicles for disabled people were not defined by law until 1962.\n",
+    '{"message": [], "status": "success"}',
+    '{"message": "Your order was placed."}',
+    '{"error": null}',
+    '{"errors": []}',
+    '{"error": "", "response": ""}',
+    '{"error": "", "response": {"name": "Error Bars", "items": [1, 2]}}',
+    '{"error": false, "trains": [{"id": 12}]}',
+    '{"error_code": 0, "error_message": null, "data": [1]}',
+    '{"status": {"error_code": 0, "error_message": ""}, "data": {"price": 3}}',
+    '{"errors": "none", "result": 4}',
+    '{"mean": 3.1, "error": 0.02}',
+    '{"name": "Boeing 747", "code": 404, "title": "A plane"}',
+    '{"countries": [{"code": "US"}, {"code": "ER", "name": "Eritrea"}], "total": 500}',
+    '{"results": [{"title": "Why does it fail?", "snippet": "Traceback (most recent call last):\\nKeyError: \'x\'"}]}',
+    "1. How to read a traceback\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'\nAnswer: add a default.",
+    '[{"log": "ERROR: disk full", "level": "error"}, {"log": "disk replaced", "level": "info"}]',
+    '{"id": 3, "status": "failed", "history": ["queued", "failed"]}',
+    "Status Code: 200. Response: {\"response\": \"ok\", \"code\": 200}",
+    'Status Code: 200. Response: {"reports": [{"comment": "500 failed logins, error 403"}]}',
+    "<html><head><title>Trains of 1904</title></head><body>Service unavailable on Sundays.</body></html>",
+    "./log/app.log\n./log/error.log\n",
+    "src/errors.py:12:    raise ValueError('no such file or directory: ' + name)\n",
+    "tar: Removing leading `/' from member names\n/etc/hosts\n",
+    "find: '/proc/4242': No such file or directory\n17\n",
+    "'a' and 'b'\n'c'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("category", "text"), PAPER + ERRORS)
+def test_an_error_gets_its_category(category, text):
+    assert classify_feedback(text) is category
+
+
+@pytest.mark.parametrize("text", NO_ERRORS)
+def test_what_only_talks_of_errors_is_all_right(text):
+    assert classify_feedback(text) is ALL_RIGHT
+
+
+@pytest.mark.parametrize(
+    "rule", [*mae.MESSAGES, *mae.ALONE, *mae.SHELL, *mae.EXCEPTIONS, *mae.REASONS], ids=lambda r: r.example
+)
+def test_every_rule_of_the_tables_matches_its_example(rule):
+    assert rule.pattern.match(rule.example)
+
+
+@pytest.mark.parametrize("rule", [*mae.MESSAGES, *mae.ALONE, *mae.SHELL], ids=lambda r: r.example)
+def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
+    assert classify_feedback(rule.example) is rule.category
+
+
+@pytest.mark.parametrize(
+    "megabyte",
+    [
+        '{"a": [' + '{"title": "error", "text": "no error: x"}, ' * 25_000,
+        "[" * 1_000_000,
+        '"' * 1_000_000,
+        "`" + "a" * 1_000_000,
+        "a: " * 333_000,
+        "error " * 170_000,
+        "\n" * 999_999 + "x",
+        "x()" * 333_000,
+        "{'a': " * 160_000,
+        "Missing the the " * 62_000,
+        "<html><title " * 80_000,
+        "Status Code: 200. Response: " * 36_000,
+        "\\" * 1_000_000,
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_a_megabyte_takes_less_than_50_ms(megabyte):
+    def seconds() -> float:
+        start = time.process_time()
+        classify_feedback(megabyte)
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(3)) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{'a': 1, \"b\": [None, True], 'c': 'it\\'s'}", {"a": 1, "b": [None, True], "c": "it's"}),
+        ('{"a": {"b": "cut of', {"a": {"b": "cut of"}}),
+        ('{"a": 1, "b', {"a": 1}),
+        ('{error: "x"}', {"error": "x"}),
+        ("{]", {}),
+        ("", None),
+    ],
+)
+def test_a_broken_answer_is_read_as_far_as_it_goes(text, value):
+    assert read_loosely(text) == value
+
+
+def tool(name: str) -> ToolSpec:
+    return ToolSpec(name, "", {}, ())
+
+
+def test_call_categories_look_at_call_tool_list_and_feedback():
+    trajectory = Trajectory(
+        id="t",
+        tools=(tool("find_train"), tool("ask_to_user"), tool("finish")),
+        messages=(
+            Message("user", "When is the next train?"),
+            Message("assistant", "find_train(day=", is_call=True),
+            Message("tool", "fine"),
+            Message("assistant", "find_trains()", is_call=True),
+            Message("tool", "fine"),
+            Message("assistant", 'ask_to_user(question="Where to?")', is_call=True),
+            Message("tool", "Error: I do not know"),
+            Message("assistant", "Let me think."),
+            Message("assistant", "find_train()", is_call=True),
+            Message("tool", "find_train() missing 1 required positional argument: 'day'"),
+            Message("assistant", "find_train(day=1)", is_call=True),
+            Message("tool", '{"trains": [], "error": null}'),
+            Message("assistant", 'finish(answer="At nine.")', is_call=True),
+        ),
+    )
+    expected = [FAILURE, TOOL_HALLUCINATION, ALL_RIGHT, PARAMETER_MISSING, ALL_RIGHT, ALL_RIGHT]
+    assert call_categories(trajectory) == expected
+    assert erroneous_calls(trajectory) == [True, True, False, True, False, False]

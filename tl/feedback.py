@@ -1,0 +1,260 @@
+"""Where a tool's feedback speaks about itself: the statements that may report an error, apart from the content.
+
+A tool reports an error in few places: the line it starts with, the line it ends with, a status code, a field such as
+`"error"`. Everything else is content and is not read, so a document on error handling or a search result that quotes a
+traceback says nothing here. What a statement means is decided in `tl.mae`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_STATEMENT = 600  # characters of a statement that are looked at
+MAX_DEPTH = 3  # answers inside answers inside answers
+MAX_LOOSE = 8_192  # characters of an answer that is no whole JSON
+
+
+class Place(enum.Enum):
+    """Where a statement stands, which tells how much it takes to be an error."""
+
+    TEXT = "the start of a plain text, or the only message of an answer"
+    LAST_LINE = "the last line of a plain text"
+    PREFIX = "behind the word Error at the start of a plain text"
+    FIELD = "an error field of an answer"
+    STATUS = "a failing status code"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that a tool says about its own answer; `status` is the HTTP status code, where it gives one."""
+
+    place: Place
+    text: str
+    status: int | None = None
+
+
+_STATUS_LINE = re.compile(
+    r"(?:HTTP/[\d.]+|(?:HTTP )?status(?: ?code)?) ?[:=]? ?(\d{3})\b[.:]?(?: ?(?:response|body):)?\s*", re.I
+)
+_ACTION = (
+    "access|call|check|connect|creat|decod|delet|download|evaluat|execut|fetch|find|gett|invok|load|mak|open|pars|"
+    "perform|process|quer|read|retriev|runn|sav|search|send|updat|validat|writ"
+)
+_PREFIX = re.compile(
+    r"(?:\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
+    rf"(?:(?: \(?\d{{1,5}}\)?| code \w{{1,20}}| (?:in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?(?::| -|!)|"
+    r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
+    re.I,
+)
+_HTML = re.compile(
+    r"(?:<!--.{0,200}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html|head|title|center|h1)\b", re.I | re.S
+)
+_HTML_TITLE = re.compile(r"<(title|h1)\b[^>]{0,200}>([^<]{0,200})", re.I)
+_HTML_ERROR = re.compile(
+    r"\s*(?:error\b|(?:http )?[45]\d\d\b|forbidden|not found|bad (?:request|gateway)|unauthorized|access denied|"
+    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|just a moment)|.{0,80}\b(?:[45]\d\d\b|error\s*$)",
+    re.I | re.S,
+)
+
+_ERROR_KEY = re.compile(
+    r"(?:\w+[_ -]?)?(?:error|errors|err|exception|fault)(?:[_ -]?(?:message|msg|text|detail|details|description|info|type|code|reason))?",
+    re.I,
+)
+_ERROR_CODE_KEY = re.compile(r"(?:error[_ -]?code|err(?:or)?no|err[_ -]?code)", re.I)
+_STATUS_KEY = re.compile(r"(?:http|response)?[_ -]?(?:status|code|cod|status[_ -]?code)", re.I)
+_SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success|successful|succeeded|ok)", re.I)
+_MESSAGE_KEY = re.compile(r"messages?|msg|details?|description|info|information|note|notice|reason|title|type", re.I)
+_REASON_KEY = re.compile(r"messages?|msg|details?|info|information|reason", re.I)
+_NO_ERROR = re.compile(
+    r"\s*(?:|none|null|nil|false|no|0|ok|200|success|successful|no errors?\b.{0,40}|n/a|-)\s*\Z", re.I | re.S
+)
+_FAILED_WORD = re.compile(
+    r"\s*(?:error|err|fail|failure|exception|request[ _]denied|invalid[ _]request|bad request|unauthorized|forbidden)\s*\Z",
+    re.I,
+)
+
+
+def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
+    """The statements of one feedback in the order in which they count, in time linear in its length."""
+    text = feedback.strip()
+    status_line = _STATUS_LINE.match(text)
+    if status_line:
+        yield from _status(int(status_line[1]), text[status_line.end() :], depth)
+    elif text[:1] in ("{", "["):
+        answer = _read(text)
+        yield from _answer(answer, depth) if answer else _plain(text)
+    elif text[:1] == '"' and depth < MAX_DEPTH and isinstance(inner := _read(text), str):
+        yield from statements(inner, depth + 1)
+    elif _HTML.match(text):
+        yield from _html(text)
+    else:
+        yield from _plain(text)
+
+
+def _plain(text: str) -> Iterator[Statement]:
+    prefix = _PREFIX.match(text)
+    if prefix:
+        yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
+        return
+    yield Statement(Place.TEXT, text[:MAX_STATEMENT])
+    last_line = text[max(text.rfind("\n") + 1, len(text) - MAX_STATEMENT) :]
+    if len(last_line) < len(text):
+        yield Statement(Place.LAST_LINE, last_line)
+
+
+def _html(text: str) -> Iterator[Statement]:
+    """A page is an error page when its title or first heading says so."""
+    for heading in _HTML_TITLE.finditer(text[:MAX_LOOSE]):
+        if _HTML_ERROR.match(heading[2]):
+            code = re.search(r"\b[45]\d\d\b", heading[2])
+            yield Statement(Place.STATUS, heading[2].strip(), int(code[0]) if code else None)
+            return
+
+
+def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
+    if status < 400:
+        if depth < MAX_DEPTH:
+            yield from statements(body, depth + 1)
+        return
+    text = _words(_read(body)) if body[:1] in ("{", "[") else body
+    yield Statement(Place.STATUS, text[:MAX_STATEMENT], status)
+
+
+def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statement]:
+    """Statements of a parsed answer; `alone`: the answer is all that the feedback holds, wrappers apart."""
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    if not isinstance(answer, dict):
+        return
+    yield from _own_fields(answer, alone)
+    filled = {key: value for key, value in answer.items() if not _is_empty(value)}
+    if (
+        alone
+        and filled
+        and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items())
+    ):
+        for value in filled.values():
+            yield from _plain(str(value).strip())
+    if depth >= MAX_DEPTH:
+        return
+    for value in filled.values():
+        inner = _read(value) if isinstance(value, str) and value[:1] in ("{", "[", '"') else value
+        only = alone and len(filled) == 1
+        if isinstance(inner, str) and only:
+            yield from statements(inner, depth + 1)
+        else:
+            yield from _answer(inner, depth + 1, alone=only) if isinstance(inner, dict) or only else ()
+
+
+def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
+    """What the fields of one object say: an error that is not empty, a failing status, a success that is false."""
+    status = next((code for key, value in answer.items() if (code := _status_field(key, value, answer))), None)
+    if status or any(_is_error_field(key, value, alone) for key, value in answer.items()):
+        yield Statement(Place.FIELD, _words(answer)[:MAX_STATEMENT], status)
+
+
+def _status_field(key: str, value: object, answer: dict[str, object]) -> int | None:
+    """The failing status of a field. A bare number may be anything's code, unless a message stands beside it."""
+    if not _STATUS_KEY.fullmatch(key):
+        return None
+    beside = _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY
+    told = any((beside.fullmatch(k) or _ERROR_KEY.fullmatch(k)) and not _is_empty(v) for k, v in answer.items())
+    return _failing(value) if told else None
+
+
+def _is_error_field(key: str, value: object, alone: bool) -> bool:
+    if _SUCCESS_KEY.fullmatch(key):
+        return alone and (value is False or value == "false")
+    if _STATUS_KEY.fullmatch(key):
+        return alone and isinstance(value, str) and bool(_FAILED_WORD.match(value))
+    if _ERROR_CODE_KEY.fullmatch(key):
+        return not _is_empty(value) and value != 200
+    # A number is a measured error ("error": 0.02) as often as a code.
+    return bool(_ERROR_KEY.fullmatch(key)) and (_failing(value) is not None or not _is_empty(value, numbers=True))
+
+
+def _is_empty(value: object, numbers: bool = False) -> bool:
+    """Nothing, or words for nothing such as "none" and "no errors"; with `numbers`, any number too."""
+    if isinstance(value, str):
+        return bool(_NO_ERROR.match(value)) or (numbers and not any(map(str.isalpha, value)))
+    return not value or (numbers and isinstance(value, int | float) and value is not True)
+
+
+def _failing(value: object) -> int | None:
+    """The HTTP status code 400 to 599 that a field holds, as a number or in digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and 400 <= value < 600 else None
+
+
+def _words(value: object, depth: int = 0) -> str:
+    """The strings under error and message keys of an error report, joined; all strings where it has no such keys."""
+    if isinstance(value, str):
+        return value[:MAX_STATEMENT]
+    if depth > MAX_DEPTH:
+        return ""
+    if isinstance(value, dict):
+        told = [item for key, item in value.items() if _ERROR_KEY.fullmatch(key) or _MESSAGE_KEY.fullmatch(key)]
+        value = told or list(value.values())
+    return (
+        ". ".join(words for item in value[:20] if (words := _words(item, depth + 1))) if isinstance(value, list) else ""
+    )
+
+
+def _read(text: str) -> object:
+    """The JSON value at the start of `text`; where there is none, what can be read of the beginning of it."""
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        return read_loosely(text[:MAX_LOOSE])
+
+
+_TOKEN = re.compile(r"""[{}\[\]]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)|[^\s{}\[\],:"']+""", re.S)
+_WORDS = {"null": None, "None": None, "true": True, "True": True, "false": False, "False": False}
+
+
+def read_loosely(text: str) -> object:
+    """Read JSON or a Python literal that may be cut off or slightly wrong: as far as it goes, never an exception.
+
+    Brackets that stay open are closed at the end; a mapping's last key without a value is dropped.
+    """
+    root: list[object] = []
+    open_values: list[list | dict] = [root]
+    keys: list[str | None] = [None]
+    for token in _TOKEN.findall(text):
+        if token in "}]":
+            open_values.pop()
+            keys.pop()
+            if len(open_values) <= 1:
+                break
+            continue
+        value: object = {} if token == "{" else [] if token == "[" else _scalar(token)
+        parent = open_values[-1]
+        if isinstance(parent, list):
+            parent.append(value)
+        elif keys[-1] is None:
+            keys[-1] = str(value)
+            if isinstance(value, dict | list):
+                break
+            continue
+        else:
+            parent[keys[-1]], keys[-1] = value, None
+        if isinstance(value, dict | list):
+            open_values.append(value)
+            keys.append(None)
+        elif parent is root:
+            break
+    return root[0] if root else None
+
+
+def _scalar(token: str) -> object:
+    if token[0] in "\"'":
+        body = token[1:-1] if len(token) > 1 and token[-1] == token[0] else token[1:]
+        return body.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
+    if token in _WORDS:
+        return _WORDS[token]
+    return int(token) if token.isascii() and token.isdigit() and len(token) < 20 else token
