@@ -102,7 +102,8 @@ class Sampler:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
 
         ``temperature`` 0 is greedy. ``top_p`` keeps the most likely tokens that reach this probability together.
-        ``seeds``: one per prompt; what a prompt draws depends on its seed alone, up to rounding (default: from torch's generator).
+        ``seeds``: one per prompt (default: from torch's generator); what a prompt draws depends on its own alone, but
+        for the rounding of other batch shapes.
         ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
         Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
         """
