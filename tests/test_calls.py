@@ -467,7 +467,8 @@ def test_every_tool_and_parameter_name_of_the_real_sets_reads_back(shared):
 
     data = shared / "data"
     for path in [*data.glob("rotbench/*/*.gz"), *data.glob("tool[ae]*/*.json*"), *data.glob("bfcl/*/*.jsonl")]:
-        text = (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8").read()
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
         records = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)
         collect(records)
     assert len(names) > 5_000

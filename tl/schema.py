@@ -113,7 +113,9 @@ def _normalised(schema: object, where: str, depth: int) -> dict:
             result[key] = _text(value, f"{where}: the description")
         elif key in ("properties", "$defs", "definitions") and isinstance(value, dict):
             result[key] = {k: _normalised(v, where, depth + 1) for k, v in value.items()}
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
+        elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            if not isinstance(value, list):
+                raise ValueError(f"{where}: `{key}` must be a list of schemas")
             result[key] = [_normalised(v, where, depth + 1) for v in value]
         elif key in ("items", "additionalProperties") and isinstance(value, dict):
             result[key] = _normalised(value, where, depth + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import types
 import typing
@@ -14,7 +15,6 @@ _SIMPLE = {
     float: "number",
     bool: "boolean",
     list: "array",
-    tuple: "array",
     dict: "object",
     type(None): "null",
 }
@@ -27,16 +27,19 @@ def describe_function(function: Callable, name: str | None = None) -> dict:
 
     A parameter with a default is optional; the default is part of its schema unless it is None. `T | None` with the
     default None is a `T` that may be left out. Raises ValueError, naming function and parameter, for a parameter
-    without a hint or with one that has no JSON type, for `*args`, `**kwargs` and positional-only parameters, and for a
-    docstring that describes a parameter the function does not have.
+    without a hint, with one that has no JSON type or with a default that is no JSON value, for `*args`, `**kwargs` and
+    positional-only parameters, and for a docstring that describes a parameter the function does not have.
     """
     name = name or getattr(function, "__name__", None)
     if name is None:
         raise ValueError(f"{function!r} has no name; give one")
-    hints = _hints(function, name)
+    try:
+        signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    except (NameError, TypeError, ValueError) as error:
+        raise ValueError(f"function {name}: its signature cannot be read: {error}") from error
     description, texts = _read_docstring(inspect.getdoc(function) or "", name)
     properties, required = {}, []
-    for key, parameter in inspect.signature(function).parameters.items():
+    for key, parameter in signature.parameters.items():
         where = f"function {name}, parameter {key}"
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise ValueError(f"{where}: a tool takes only named parameters, not {parameter.kind.description} ones")
@@ -53,26 +56,24 @@ def describe_function(function: Callable, name: str | None = None) -> dict:
     return {"name": name, "description": description, "parameters": parameters}
 
 
-def _hints(function: Callable, name: str) -> dict[str, object]:
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError) as error:
-        raise ValueError(f"function {name}: its type hints cannot be read: {error}") from error
-
-
 def _parameter_schema(hint: object, default: object, where: str) -> dict:
+    if default is inspect.Parameter.empty:
+        return _schema(hint, where)
     if default is None:
-        others = [option for option in typing.get_args(hint) if option is not type(None)]
-        if _is_union(hint) and len(others) < len(typing.get_args(hint)):
-            hint = typing.Union[tuple(others)]  # noqa: UP007 - a union of a list of types has no other spelling
-    schema = _schema(hint, where)
-    if default is not None and default is not inspect.Parameter.empty:
-        schema["default"] = default
-    return schema
+        return _schema(_without_none(hint), where)
+    try:
+        return _schema(hint, where) | {"default": json.loads(json.dumps(default, allow_nan=False))}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: the default {default!r} is no JSON value") from error
 
 
 def _is_union(hint: object) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _without_none(hint: object) -> object:
+    others = tuple(option for option in typing.get_args(hint) if option is not type(None))
+    return typing.Union[others] if _is_union(hint) and others else hint  # noqa: UP007 - from a tuple of types
 
 
 def _schema(hint: object, where: str) -> dict:
@@ -81,12 +82,7 @@ def _schema(hint: object, where: str) -> dict:
     if hint is typing.Any:
         return {}
     if typing.is_typeddict(hint):
-        properties = {key: _schema(value, where) for key, value in typing.get_type_hints(hint).items()}
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": [key for key in properties if key in hint.__required_keys__],
-        }
+        return _typeddict_schema(hint, where)
     if hint in _SIMPLE:
         return {"type": _SIMPLE[hint]}
     if origin is typing.Literal:
@@ -104,23 +100,39 @@ def _schema(hint: object, where: str) -> dict:
     raise ValueError(f"{where}: no JSON type for {hint!r}")
 
 
+def _typeddict_schema(hint: type, where: str) -> dict:
+    properties, required = {}, []
+    for key, value in typing.get_type_hints(hint, include_extras=True).items():
+        marker = typing.get_origin(value)
+        marked = marker in (typing.Required, typing.NotRequired)
+        properties[key] = _schema(typing.get_args(value)[0] if marked else value, where)
+        if marker is typing.Required or (not marked and key in hint.__required_keys__):
+            required.append(key)
+    return {"type": "object", "properties": properties, "required": required}
+
+
 def _read_docstring(text: str, name: str) -> tuple[str, dict[str, str]]:
     """The description (all before the first section) and the text of each parameter under `Args:`."""
-    section, description, texts, current = None, [], {}, None
-    indent = 0
+    sections: dict[str, list[str]] = {"": []}
+    current = ""
     for line in text.splitlines():
         if header := _SECTION.match(line):
-            section, current = header[1], None
-        elif section is None:
-            description.append(line)
-        elif section in ("Args", "Arguments") and line.strip():
-            depth = len(line) - len(line.lstrip())
-            if current is None or depth <= indent:
-                entry = _ENTRY.match(line.strip())
-                if entry is None:
-                    raise ValueError(f"function {name}: cannot read the line {line.strip()!r} under Args")
-                indent, current = depth, entry[1]
-                texts[current] = entry[2]
-            else:
-                texts[current] = f"{texts[current]} {line.strip()}".strip()
-    return "\n".join(description).strip(), texts
+            current = header[1]
+        sections.setdefault(current, []).append(line)
+    entries = [line for line in sections.get("Args", sections.get("Arguments", []))[1:] if line.strip()]
+    texts: dict[str, str] = {}
+    for line in entries:
+        indented = _indent(line) > _indent(entries[0])
+        entry = _ENTRY.match(line.strip())
+        if indented:
+            key = list(texts)[-1]
+            texts[key] = f"{texts[key]} {line.strip()}".strip()
+        elif entry is None or entry[1] in texts:
+            raise ValueError(f"function {name}: cannot read the line {line.strip()!r} under Args")
+        else:
+            texts[entry[1]] = entry[2]
+    return "\n".join(sections[""]).strip(), texts
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
