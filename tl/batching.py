@@ -21,6 +21,10 @@ class MicroBatch:
     turn_index: Tensor  # [M] 0, 1, … over the trained turns of the micro-batch
     trained_turns: int
 
+    @property
+    def trained_tokens(self) -> int:
+        return len(self.targets)
+
     def to(self, device: torch.device) -> "MicroBatch":
         moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
         return MicroBatch(**moved)

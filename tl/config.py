@@ -10,6 +10,10 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and the description as it was written."""
+
+
 def option(default: Any, help: str) -> Any:
     """A dataclass field with a default and the text that ``--help`` shows."""
     if isinstance(default, (list, dict)):
@@ -25,7 +29,7 @@ def parse_config(
     bool fields become ``--name / --no-name``, lists take several values, Literals are checked against their choices,
     ``X | None`` reads an X. Exits with a usage message on an unknown flag or a wrong type.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter, allow_abbrev=False)
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

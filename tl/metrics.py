@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tl.calls import Call, CallSyntaxError, parse_call, same_value
 from tl.schema import ToolSpec
+from tl.trajectory import Message
+
+
+@dataclass(frozen=True)
+class Item:
+    """A single turn to predict: `messages` up to where a call is due, and the accepted calls."""
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    answers: list[Call]
 
 
 class CallScore(NamedTuple):

@@ -87,7 +87,7 @@ class EncodingOptions:
 
 
 def render(tools: Sequence[ToolSpec], messages: Sequence[Message]) -> list[Segment]:
-    """The prompt's text as alternating context and assistant segments; joined by a space they read as in Table 13.
+    """The text as alternating context and assistant segments; with a space before each turn they read as Table 13.
 
     A system message at the start stands before the tools. When the last message is not the assistant's, the last
     segment ends in ``Assistant:``, where the model goes on.

@@ -1,0 +1,234 @@
+"""What the model reads and is trained on, down to the token; and the proof that one pass a trajectory is enough."""
+
+import pytest
+import torch
+
+from tl.batching import collate
+from tl.calls import Call, format_call
+from tl.losses import token_nll, weighted_cross_entropy
+from tl.mae import ErrorCategory
+from tl.model import Llama, ModelConfig
+from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, render
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import Message, Trajectory
+
+QUERY = {"query": {"type": "string", "description": "what to look for"}}
+GET_PAPER = ToolSpec("get_paper", "Reads a paper.", {"id": {"type": "integer", "description": "its number"}}, ("id",))
+GET_PAPERS = ToolSpec("get_papers_by_keywords", "Finds papers.", QUERY, ("query",))
+TOOLS = (GET_PAPER, GET_PAPERS, *BUILT_INS)
+
+
+def call(name: str, **arguments) -> Message:
+    return Message("assistant", format_call(Call(name, arguments)), is_call=True)
+
+
+def trajectory(*messages: Message, tools=TOOLS) -> Trajectory:
+    return Trajectory("t", tools, messages)
+
+
+FOUR_TURNS = trajectory(
+    Message("user", "Papers about owls, please."),
+    call("get_papers_by_keywords", query="owls"),
+    Message("tool", '[{"id": 7, "title": "Night owls"}]'),
+    call("get_paper", number=7),
+    Message("tool", "get_paper() got an unexpected keyword argument 'number'"),
+    call("get_paper", id=7),
+    Message("tool", '{"title": "Night owls", "pages": 12}'),
+    call("finish", answer="Night owls, 12 pages."),
+)
+
+
+@pytest.fixture
+def tokenizer(small_tokenizer):
+    return small_tokenizer
+
+
+def text_of(segments) -> str:
+    return "".join(text if turn is None else " " + text for text, turn in segments)
+
+
+def target_text(example, turn, tokenizer) -> str:
+    """The decoded targets of a turn without the closing </s>."""
+    targets = example.targets[turn.start - 1 : turn.end].tolist()
+    assert targets[-1] == tokenizer.eos_id
+    return tokenizer.decode(targets[:-1])
+
+
+def test_template_of_table_13():
+    tool = ToolSpec("random_advice", "Returns a random advice slip as a slip object.", {}, ())
+    segments = render(
+        (tool,),
+        (
+            Message("user", "Can you fetch some random advice for me?"),
+            call("random_advice"),
+            Message("tool", '{"slip": {"id": 52}}'),
+            call("finish", answer="Done."),
+        ),
+    )
+    assert text_of(segments) == (
+        "System: " + tool.to_prompt() + "\n"
+        "User: Can you fetch some random advice for me?\n"
+        "Assistant: random_advice()\n"
+        'Output: {"slip": {"id": 52}}\n'
+        'Assistant: finish(answer="Done.")'
+    )
+
+
+def test_own_system_message_stands_before_the_tools():
+    [segment] = render((GET_PAPER,), (Message("system", "Be brief."), Message("user", "Hello")))
+    expected = f"System: Be brief.\n\n{GET_PAPER.to_prompt()}\nUser: Hello\nAssistant:"
+    assert segment.text == expected
+
+
+def test_tools_are_separated_by_an_empty_line():
+    [segment] = render(TOOLS, (Message("user", "Hello"),))
+    assert segment.text.startswith("System: " + "\n\n".join(tool.to_prompt() for tool in TOOLS) + "\nUser:")
+
+
+def test_prompt_is_the_trajectory_up_to_its_next_turn(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer)
+    for number, at in enumerate((1, 3, 5, 7)):
+        prompt = encode_prompt(TOOLS, FOUR_TURNS.messages[:at], tokenizer)
+        assert example.input_ids[: example.turns[number].start].tolist() == prompt
+
+
+def test_ids_are_those_of_the_whole_text(tokenizer):
+    whole = text_of(render(TOOLS, FOUR_TURNS.messages))
+    assert encode_trajectory(FOUR_TURNS, tokenizer).input_ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(whole)]
+
+
+def test_targets_are_the_calls_and_their_end_and_nothing_else(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer)
+    calls = [m.content for m in FOUR_TURNS.messages if m.is_call]
+    assert [target_text(example, turn, tokenizer) for turn in example.turns] == calls
+    covered = torch.zeros(len(example), dtype=torch.bool)
+    for number, turn in enumerate(example.turns):
+        covered[turn.start - 1 : turn.end] = True
+        assert (example.turn_index[turn.start - 1 : turn.end] == number).all()
+    assert (example.targets[~covered] == NO_TARGET).all() and (example.turn_index[~covered] == -1).all()
+
+
+def test_history_never_holds_the_end_token(tokenizer):
+    assert tokenizer.eos_id not in encode_trajectory(FOUR_TURNS, tokenizer).input_ids
+
+
+def test_erroneous_call_stays_in_the_context_with_weight_zero(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer)
+    assert [turn.trained for turn in example.turns] == [True, False, True, True]
+    masked = example.turns[1]
+    assert masked.category is ErrorCategory.PARAMETER_HALLUCINATION
+    assert (example.weights[masked.start - 1 : masked.end] == 0).all()
+    assert "number=7" in tokenizer.decode(example.input_ids.tolist())
+
+
+def test_without_mae_erroneous_calls_are_trained(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(mae=False))
+    assert example.trained_turns == 4
+
+
+def test_weights_are_those_of_the_key_positions(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer)
+    turn = example.turns[2]  # get_paper(id=7), beside get_papers_by_keywords
+    pieces = [tokenizer.piece(id) for id in example.input_ids[turn.start : turn.end].tolist()]
+    # This vocabulary shares "▁" with the built-ins' names, and all of "get_paper" with its sibling's.
+    assert [pieces[k] for k in turn.key_positions] == ["▁", "g", "("]
+    n = turn.end - turn.start + 1
+    expected = torch.ones(n)
+    expected[list(turn.key_positions)] = min(9.0, (n - 3) / 3)
+    assert torch.equal(example.weights[turn.start - 1 : turn.end], expected)
+
+
+def test_without_pkt_all_trained_tokens_weigh_one(tokenizer):
+    example = encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(pkt=False))
+    assert set(example.weights.tolist()) == {0.0, 1.0}
+
+
+def test_name_that_merges_with_the_bracket_is_taken_from_the_call(tokenizer):
+    """Whatever the name's last token becomes in front of the bracket, its first token is key and weights fit."""
+    odd = ToolSpec("get_paper_", "Reads.", {}, ())
+    example = encode_trajectory(trajectory(Message("user", "x"), call("get_paper_"), tools=(odd, *TOOLS)), tokenizer)
+    turn = example.turns[0]
+    assert turn.key_positions[0] == 0 and len(turn.key_positions) >= 2
+    assert turn.key_positions[-1] < turn.end - turn.start
+
+
+@pytest.mark.parametrize("mae", [True, False])
+def test_call_that_does_not_parse_weighs_nothing(tokenizer, mae):
+    broken = Message("assistant", "get_paper(id=", is_call=True)
+    example = encode_trajectory(
+        trajectory(Message("user", "x"), broken, Message("tool", "?"), call("get_paper", id=1)),
+        tokenizer,
+        EncodingOptions(mae=mae),
+    )
+    assert [turn.trained for turn in example.turns] == [False, True]
+
+
+def test_call_of_a_tool_that_is_not_there_is_masked(tokenizer):
+    example = encode_trajectory(trajectory(Message("user", "x"), call("google", q="x")), tokenizer)
+    assert example.trained_turns == 0 and example.turns[0].category is ErrorCategory.TOOL_HALLUCINATION
+
+
+def test_text_turn_in_mid_conversation_is_a_unit_of_weight_one(tokenizer):
+    example = encode_trajectory(
+        trajectory(
+            Message("user", "Hi"), Message("assistant", "Which one?"), Message("user", "7"), call("finish", answer="ok")
+        ),
+        tokenizer,
+    )
+    text = example.turns[0]
+    assert not text.is_call and text.key_positions == ()
+    assert (example.weights[text.start - 1 : text.end] == 1).all()
+    assert target_text(example, text, tokenizer) == "Which one?"
+
+
+def test_too_long_is_cut_behind_a_turn(tokenizer):
+    whole = encode_trajectory(FOUR_TURNS, tokenizer)
+    for kept in (1, 2, 3):
+        for limit in (whole.turns[kept - 1].end, whole.turns[kept].end - 1):
+            cut = encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(max_length=limit))
+            assert len(cut) == whole.turns[kept - 1].end <= limit
+            assert cut.turns == whole.turns[:kept] and cut.turns_cut == 4 - kept
+            assert torch.equal(cut.weights, whole.weights[: len(cut)])
+    assert encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(max_length=whole.turns[0].end - 1)) is None
+
+
+def test_long_feedback_is_cut_in_the_middle_with_a_mark(tokenizer):
+    long = Message("tool", "begin " + "lorem ipsum " * 200 + "end")
+    cut = cut_feedback(long, tokenizer, 40).content
+    assert cut.startswith("begin lorem") and cut.endswith("ipsum end") and "tokens cut]" in cut
+    assert len(tokenizer.encode(cut)) < 80
+    assert cut_feedback(Message("user", long.content), tokenizer, 40).content == long.content
+    assert cut_feedback(Message("tool", "short"), tokenizer, 40).content == "short"
+
+
+def expanded_loss(model, example, total):
+    """One sample per trained call: its whole history, its own forward pass, loss on the call and </s> alone."""
+    loss = 0.0
+    for turn in example.turns:
+        if not turn.trained:
+            continue
+        positions = torch.arange(turn.start - 1, turn.end)
+        hidden = model(example.input_ids[None, : turn.end], return_hidden=True)[0, positions]
+        nll = token_nll(hidden, model.lm_head.weight, example.targets[positions])
+        loss = loss + weighted_cross_entropy(nll, example.weights[positions].double()) / total
+    return loss
+
+
+def test_one_pass_equals_one_sample_per_correct_call(tokenizer):
+    """Loss and every parameter's gradient, in float64 to 1e-10 (the released code makes the expanded samples)."""
+    torch.manual_seed(0)
+    model = Llama(ModelConfig(tokenizer.vocab_size, 32, 48, 2, 4, 2, 8, 4096)).double()
+    examples = [encode_trajectory(FOUR_TURNS, tokenizer)]
+    examples.append(encode_trajectory(trajectory(*FOUR_TURNS.messages[:6]), tokenizer))
+    micro = collate(examples)
+    hidden = model(micro.input_ids, micro.lengths, return_hidden=True)[0, micro.positions]
+    nll = token_nll(hidden, model.lm_head.weight, micro.targets)
+    loss = weighted_cross_entropy(nll, micro.weights.double(), micro.turn_index)
+    assert micro.trained_turns == 5
+    expected = sum(expanded_loss(model, example, total=5) for example in examples)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
+    parameters = list(model.parameters())
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, parameters), torch.autograd.grad(expected, parameters), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)

@@ -1,0 +1,76 @@
+"""The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tqdm import tqdm
+
+from tl.metrics import Item
+from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.single_turn import items_of
+from tl.statistics import ExampleStatistics
+from tl.synthesis import held_out, synthesize
+from tl.tokenizer import Tokenizer
+from tl.trajectory import BadRecord, Trajectory, read_trajectories
+
+
+@dataclass
+class TrainingData:
+    """Tokenised trajectories with something to train on, and what became of the others."""
+
+    examples: list[Example] = field(default_factory=list)
+    statistics: ExampleStatistics = field(default_factory=ExampleStatistics)
+    too_long: int = 0  # trajectories whose first turn does not fit
+    untrainable: int = 0  # trajectories in which every call is masked
+    dropped_thoughts: int = 0
+    bad: list[BadRecord] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        return [
+            *self.statistics.lines(),
+            f"dropped             {len(self.bad):,} bad records, {self.too_long:,} trajectories too long, "
+            f"{self.untrainable:,} with every call masked; {self.dropped_thoughts:,} texts beside a call",
+        ]
+
+
+def load_training_data(
+    paths: Sequence[str],
+    tokenizer: Tokenizer,
+    options: EncodingOptions,
+    on_bad: Literal["error", "skip"] = "error",
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingData:
+    """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
+
+    Raises tl.trajectory.DataError for files that cannot be read or hold bad records, ValueError if nothing is left.
+    """
+    data = TrainingData()
+    if paths:
+        trajectories, report = read_trajectories(paths, on_bad)
+        data.bad, data.dropped_thoughts = report.bad, report.dropped_thoughts
+    else:
+        trajectories = synthesize(seed=seed)
+    for trajectory in tqdm(trajectories, "tokenise", unit=" trajectories", disable=not progress, leave=False):
+        example = encode_trajectory(trajectory, tokenizer, options)
+        if example is None:
+            data.too_long += 1
+            continue
+        data.statistics.add(example)
+        if example.trained_turns:
+            data.examples.append(example)
+        else:
+            data.untrainable += 1
+    if not data.examples:
+        raise ValueError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
+    return data
+
+
+def load_items(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", seed: int = 0) -> list[Item]:
+    """Single turns to be evaluated on: every right call in ``paths``, or the tool library's held-out requests."""
+    if not paths:
+        return held_out(seed=seed)
+    trajectories: list[Trajectory] = read_trajectories(paths, on_bad)[0]
+    return [item for trajectory in trajectories for item in items_of(trajectory)]

@@ -1,0 +1,85 @@
+"""Predicting one call at a time: held-out requests, the model's greedy calls, and their scores."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tl.batching import collate, pack
+from tl.calls import format_call, parse_call
+from tl.generate import generate
+from tl.losses import token_nll, weighted_cross_entropy
+from tl.mae import erroneous_calls
+from tl.metrics import CallScore, Item, score_call
+from tl.model import Llama
+from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.tokenizer import Tokenizer
+from tl.trajectory import Message, Trajectory
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A tokenised item: ``example`` ends in the first accepted call, the only turn that has weight."""
+
+    item: Item
+    example: Example
+
+    @property
+    def prompt(self) -> list[int]:
+        return self.example.input_ids[: self.example.turns[-1].start].tolist()
+
+
+def items_of(trajectory: Trajectory) -> list[Item]:
+    """One item for each call of a trajectory that its feedback shows to be right."""
+    wrong = iter(erroneous_calls(trajectory))
+    return [
+        Item(f"{trajectory.id}#{at}", trajectory.tools, trajectory.messages[:at], [parse_call(message.content)])
+        for at, message in enumerate(trajectory.messages)
+        if message.is_call and not next(wrong)
+    ]
+
+
+def prepare(items: Iterable[Item], tokenizer: Tokenizer, max_length: int) -> list[Prepared]:
+    """Tokenises items; those that do not fit into ``max_length`` tokens are left out."""
+    options = EncodingOptions(pkt=False, max_length=max_length)
+    prepared = []
+    for item in items:
+        golden = Message("assistant", format_call(item.answers[0]), is_call=True)
+        example = encode_trajectory(Trajectory(item.id, item.tools, (*item.messages, golden)), tokenizer, options)
+        if example is not None and not example.turns_cut:
+            only_last = example.turn_index == len(example.turns) - 1
+            prepared.append(Prepared(item, replace(example, weights=only_last.float())))
+    return prepared
+
+
+def predict(model: Llama, tokenizer: Tokenizer, prepared: Sequence[Prepared], batch_size: int = 16) -> list[str]:
+    """The model's greedy call for each item, as text."""
+    # What runs on longer than every accepted call is wrong already.
+    longest = max((len(p.example) - p.example.turns[-1].start for p in prepared), default=0)
+    outputs = generate(
+        model, [p.prompt for p in prepared], longest + 16, eos_id=tokenizer.eos_id, batch_size=batch_size
+    )
+    return [tokenizer.decode(ids) for ids in outputs]
+
+
+@torch.no_grad()
+def golden_loss(model: Llama, prepared: Sequence[Prepared], micro_tokens: int) -> Tensor:
+    """Mean over the items of their accepted call's mean −log p per token, a scalar."""
+    losses = []
+    for group in pack([p.example for p in prepared], micro_tokens):
+        micro = collate(group)
+        device = model.lm_head.weight.device
+        hidden = model(micro.input_ids.to(device), micro.lengths, return_hidden=True)
+        nll = token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets.to(device))
+        losses.append(weighted_cross_entropy(nll.cpu(), micro.weights, micro.turn_index, total=len(prepared)))
+    return torch.stack(losses).sum()
+
+
+def score(prepared: Sequence[Prepared], predictions: Sequence[str]) -> list[CallScore]:
+    return [score_call(text, list(p.item.answers), p.item.tools) for p, text in zip(prepared, predictions, strict=True)]
+
+
+def percentages(scores: Sequence[CallScore]) -> dict[str, float]:
+    """TS, PI and CF in percent."""
+    return {name: 100 * sum(getattr(s, name) for s in scores) / max(len(scores), 1) for name in CallScore._fields}
