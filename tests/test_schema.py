@@ -140,12 +140,8 @@ def test_bare_and_wrapped_schemas_are_the_same():
     ],
 )
 def test_type_names_become_those_of_json_schema(given, expected):
-    nested = {
-        "type": "array",
-        "items": {"type": given},
-        "anyOf": [{"type": given}],
-        "properties": {"x": {"type": given}},
-    }
+    leaf = {"type": given}
+    nested = {"items": leaf, "anyOf": [leaf], "properties": {"x": leaf}}
     spec = ToolSpec.from_openai(tool({"a": leaf, "b": nested}))
     assert spec.parameters["a"]["type"] == expected
     assert spec.parameters["b"]["items"]["type"] == expected
