@@ -1,0 +1,228 @@
+"""Data construction: what the synthetic training data and its held-out counterpart promise."""
+
+import random
+import string
+from collections import Counter
+
+import pytest
+
+from tl.calls import format_call, parse_call
+from tl.executor import Cause, Executor
+from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
+from tl.mistakes import ERROR_SHARES
+from tl.scenarios import Draw, all_scenarios
+from tl.scenarios import _wording as wording
+from tl.schema import BUILT_INS
+from tl.synthesis import REFUSAL, TOOL_CHARACTERS, episodes, held_out, session_seed, synthesize
+from tl.trajectory import Trajectory
+
+SIZE = 400
+
+
+@pytest.fixture(scope="module")
+def training():
+    return episodes(SIZE)
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    return episodes(SIZE, unseen=True)
+
+
+@pytest.fixture(scope="module")
+def executor():
+    return Executor()
+
+
+def calls(episode):
+    return [parse_call(message.content) for message, _ in episode.trajectory.calls()]
+
+
+# ---- what a trajectory is
+
+
+def test_the_same_seed_gives_the_same_data_and_another_seed_other_data():
+    assert synthesize(30, seed=3) == synthesize(30, seed=3)
+    assert synthesize(30, seed=3) != synthesize(30, seed=4)
+    assert held_out(30, seed=3) == held_out(30, seed=3)
+
+
+def test_a_smaller_set_of_the_same_kinds_has_the_size_asked_for():
+    assert [len(synthesize(size)) for size in (0, 1, 7)] == [0, 1, 7]
+
+
+def test_feedback_is_what_execution_gives(training, executor):
+    for episode in training:
+        trajectory = episode.trajectory
+        names = [tool.name for tool in trajectory.tools]
+        answers = iter([feedback for call, feedback in trajectory.calls() if call.content.startswith("ask_to_user(")])
+        with executor.session(session_seed(trajectory.id), names, answer=lambda _, a=answers: next(a)) as session:
+            for call, feedback in trajectory.calls():
+                assert session.run(call.content).text == (feedback or "")
+            assert session.finished
+
+
+def test_trajectories_survive_the_dataset_format(training):
+    for episode in training[:50]:
+        assert Trajectory.from_openai(episode.trajectory.to_openai()) == episode.trajectory
+
+
+def test_every_trajectory_ends_with_its_only_finish(training):
+    for episode in training:
+        names = [call.name for call in calls(episode)]
+        assert names.count("finish") == 1 and names[-1] == "finish"
+
+
+def test_the_built_in_tools_come_last_and_no_tool_twice(training):
+    for episode in training:
+        tools = episode.trajectory.tools
+        assert tools[-2:] == BUILT_INS
+        assert len({tool.name for tool in tools}) == len(tools)
+
+
+def test_the_tools_of_a_prompt_keep_to_their_room(training):
+    for episode in training:
+        needed = {call.name for call in episode.task.solution}
+        spare = [tool for tool in episode.trajectory.tools[:-2] if tool.name not in needed]
+        length = sum(len(tool.to_prompt()) for tool in episode.trajectory.tools[:-2])
+        assert length <= TOOL_CHARACTERS or not spare
+
+
+def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
+    def has_sibling(episode):
+        name = calls(episode)[0].name
+        stem = name.split("_")[0] + "_"
+        return any(tool.name.startswith(stem) and tool.name != name for tool in episode.trajectory.tools)
+
+    plain = [episode for episode in training if episode.kind == "plain"]
+    assert sum(map(has_sibling, plain)) > 0.6 * len(plain)
+
+
+# ---- the mix
+
+
+def test_the_kinds_come_in_the_shares_of_the_mix(training):
+    shares = Counter(episode.kind for episode in training)
+    assert shares == {"plain": 212, "error": 68, "ask": 60, "refusal": 60}
+
+
+def test_the_shares_can_be_chosen():
+    kinds = Counter(episode.kind for episode in episodes(50, mix=(40, 30, 30)))
+    assert (kinds["plain"], kinds["error"], kinds["ask"] + kinds["refusal"]) == (20, 15, 15)
+
+
+def test_erroneous_calls_are_where_they_should_be_and_are_recovered_from(training):
+    for episode in training:
+        wrong = erroneous_calls(episode.trajectory)
+        assert any(wrong) == (episode.kind == "error")
+        assert not wrong[-1]
+        good = [call for call, is_wrong in zip(calls(episode), wrong, strict=True) if not is_wrong]
+        repeated_once = list(episode.task.solution)
+        for index in range(len(repeated_once) - 1, 0, -1):
+            if episode.task.retried and repeated_once[index] == repeated_once[index - 1]:
+                del repeated_once[index]
+        assert good == repeated_once
+
+
+def test_errors_are_spread_over_all_categories(training):
+    found = Counter(
+        category
+        for episode in training
+        for category in call_categories(episode.trajectory)
+        if category is not ErrorCategory.ALL_RIGHT
+    )
+    assert set(found) == set(ERROR_SHARES)
+    assert min(found.values()) >= 0.05 * found.total()
+
+
+def test_an_error_of_the_user_is_asked_about_before_anything_else(training):
+    for episode in training:
+        if episode.kind == "ask":
+            assert calls(episode)[0].name == "ask_to_user"
+            assert episode.trajectory.messages[2].content == episode.task.user_answer
+
+
+def test_refusals_call_nothing_and_lack_the_tools_for_the_task(training, executor):
+    for episode in training:
+        if episode.kind == "refusal":
+            assert [format_call(call) for call in calls(episode)] == [f'finish(answer="{REFUSAL}")']
+            toolkits = {executor.toolkit_of[tool.name] for tool in episode.trajectory.tools[:-2]}
+            assert episode.task.source.partition(".")[0] not in toolkits
+
+
+# ---- held out
+
+
+def test_no_request_is_in_both_sets(training, unseen):
+    assert not {e.task.request for e in training} & {e.task.request for e in unseen}
+
+
+def test_no_value_is_asked_for_in_both_sets(training, unseen):
+    assert not {v for e in training for v in e.task.values} & {v for e in unseen for v in e.task.values}
+
+
+def test_no_phrasing_is_in_both_sets():
+    seen, kept = set(wording.OUT_OF_SCOPE), set(wording.UNSEEN_OUT_OF_SCOPE)
+    for scenario in all_scenarios():
+        seen |= {*scenario.phrasings, *(scenario.ask.phrasings if scenario.ask else ())}
+        kept |= {*scenario.unseen, *(scenario.ask.unseen if scenario.ask else ())}
+    assert not seen & kept
+
+
+def test_phrasings_are_used_on_their_own_side_only(training, unseen):
+    assert not {e.task.template for e in training} & {e.task.template for e in unseen}
+
+
+def test_no_episode_is_twice_in_a_set(training, unseen):
+    for side in (training, unseen):
+        keys = [(e.task.request, *map(format_call, e.task.solution)) for e in side]
+        assert len(set(keys)) == len(keys)
+
+
+def test_an_item_ends_where_its_answer_is_due():
+    items = held_out(200)
+    assert all(item.messages[-1].role in ("user", "tool") for item in items)
+    first = sum(len(item.messages) == 1 for item in items)
+    assert 0.5 * len(items) <= first < len(items)
+
+
+def test_golden_calls_of_held_out_items_run_without_an_error(executor):
+    for item in held_out(200):
+        names = [tool.name for tool in item.tools]
+        with executor.session(session_seed(item.id), names) as session:
+            for message in item.messages:
+                if message.is_call:
+                    session.run(message.content)
+            for answer in item.answers:
+                feedback = session.run(format_call(answer))
+                assert feedback.cause is Cause.OK, feedback
+                assert classify_feedback(feedback.text) is ErrorCategory.ALL_RIGHT
+
+
+# ---- the scenarios
+
+
+@pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("is_unseen", [False, True])
+def test_every_scenario_can_be_solved_on_both_sides(scenario, is_unseen, monkeypatch):
+    monkeypatch.setattr("tl.synthesis._scenarios", lambda: [scenario])
+    made = episodes(3, mix=(1, 0, 0), unseen=is_unseen)
+    assert {episode.task.source for episode in made} == {scenario.name}
+
+
+@pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda scenario: scenario.name)
+def test_every_phrasing_of_a_scenario_says_the_same_facts(scenario):
+    def fields(template):
+        return {field for _, field, _, _ in string.Formatter().parse(template) if field}
+
+    facts = None
+    for seed in range(0, 800, 8):
+        try:
+            facts = set(next(scenario.plan(Draw(random.Random(seed), seed, False))))
+            break
+        except LookupError:
+            continue
+    assert all(fields(template) == facts for template in (*scenario.phrasings, *scenario.unseen))
+    if scenario.ask:
+        asked = (*scenario.ask.phrasings, *scenario.ask.unseen)
+        assert all(fields(template) == facts - {scenario.ask.fact} for template in asked)

@@ -1,0 +1,124 @@
+"""The tool library: what every toolkit promises."""
+
+import inspect
+import sys
+import time
+import types
+
+import pytest
+
+import tools
+from tl.executor import Executor
+from tl.schema import ToolSpec
+from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+
+EVERY_TOOL = [(toolkit, tool) for toolkit in toolkit_names() for tool in tool_functions(load_toolkit(toolkit))]
+
+
+@pytest.mark.parametrize(("toolkit", "tool"), EVERY_TOOL)
+def test_the_schema_of_every_tool_derives_from_its_function(toolkit, tool):
+    spec = ToolSpec.from_function(getattr(load_toolkit(toolkit)(), tool))
+    assert spec.name == tool
+    assert spec.description
+    assert all(parameter.get("description") for parameter in spec.parameters.values())
+    assert ToolSpec.from_openai(spec.to_openai()) == spec
+
+
+@pytest.mark.parametrize("toolkit", toolkit_names())
+def test_a_toolkit_says_what_it_is(toolkit):
+    assert inspect.getmodule(load_toolkit(toolkit)).__doc__
+
+
+@pytest.mark.parametrize("toolkit", toolkit_names())
+def test_the_same_seed_makes_the_same_world_and_another_seed_another(toolkit):
+    def world(seed):
+        state = vars(load_toolkit(toolkit)(seed=seed))
+        return {key: value for key, value in state.items() if not key.lstrip("_").startswith("random")}
+
+    assert world(5) == world(5)
+    assert world(5) != world(6)
+
+
+@pytest.mark.parametrize("toolkit", toolkit_names())
+def test_a_new_episode_is_ready_in_a_few_milliseconds(toolkit):
+    toolkit_class = load_toolkit(toolkit)
+    start = time.perf_counter()
+    for seed in range(10):
+        toolkit_class(seed=seed)
+    assert (time.perf_counter() - start) / 10 < 0.02
+
+
+def test_no_two_toolkits_have_a_tool_of_the_same_name():
+    names = [tool for _, tool in EVERY_TOOL]
+    assert len(names) == len(set(names))
+
+
+def test_some_names_of_tools_begin_alike():
+    names = {tool for _, tool in EVERY_TOOL}
+    assert {"get_paper", "get_paper_details", "get_papers_by_keywords"} <= names
+
+
+def test_tools_are_the_public_methods_in_order_of_definition():
+    class Toolkit:
+        def second(self): ...
+        def first(self): ...
+        def _hidden(self): ...
+
+    assert list(tool_functions(Toolkit)) == ["second", "first"]
+
+
+def test_an_unknown_toolkit_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(ToolkitError, match="no toolkit named 'nonsense'.*weather"):
+        load_toolkit("nonsense")
+
+
+@pytest.fixture
+def broken_toolkit(monkeypatch):
+    """A toolkit that fails to start, as if its file had been dropped in."""
+
+    class Toolkit:
+        def __init__(self, seed=0):
+            raise OSError("no disk")
+
+    module = types.ModuleType("tools.broken")
+    module.Toolkit = Toolkit
+    monkeypatch.setitem(sys.modules, "tools.broken", module)
+    names = [*toolkit_names(), "broken"]
+    monkeypatch.setattr(tools, "toolkit_names", lambda: names)
+    monkeypatch.setattr("tl.executor.toolkit_names", lambda: names)
+
+
+def test_a_broken_toolkit_is_reported_by_name_and_the_others_work(broken_toolkit):
+    executor = Executor()
+    assert executor.broken == {"broken": "toolkit 'broken' cannot be used: OSError: no disk"}
+    assert "get_weather" in executor.specs
+
+
+def test_a_broken_toolkit_that_is_asked_for_is_an_error(broken_toolkit):
+    with pytest.raises(ToolkitError, match="no disk"):
+        Executor(["broken"])
+
+
+def test_paging_hands_out_a_cursor_until_the_last_page():
+    papers = load_toolkit("papers")(seed=1)
+    paper_id = next(key for key, paper in papers.papers.items() if paper["citations"] % 6 == 5)
+    first = papers.get_citations(paper_id)
+    second = papers.get_citations(paper_id, cursor=first["next_cursor"])
+    assert (len(first["citing"]), len(second["citing"]), second["next_cursor"]) == (3, 2, None)
+    assert not set(first["citing"]) & set(second["citing"])
+
+
+def test_an_order_lowers_the_stock_of_its_own_episode_only():
+    shop = load_toolkit("shop")(seed=2)
+    product_id = max(shop.products, key=lambda key: shop.products[key]["stock"])
+    before = shop.get_product_stock(product_id)["stock"]
+    shop.create_order(product_id, 2)
+    assert shop.get_product_stock(product_id)["stock"] == before - 2
+    assert load_toolkit("shop")(seed=2).get_product_stock(product_id)["stock"] == before
+
+
+def test_a_service_with_an_outage_fails_once_and_then_works():
+    weather = load_toolkit("weather")(seed=7)
+    with pytest.raises((ConnectionError, TimeoutError)):
+        weather.get_weather("Oslo")
+    assert "temperature" in weather.get_weather("Oslo")
