@@ -1,0 +1,529 @@
+"""Checkpoints: what is written can be read, here and elsewhere, and what cannot be read says why."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import tl.weights
+from tl.model import Llama, ModelConfig
+from tl.tokenizer import Tokenizer, TokenizerError
+from tl.weights import CheckpointError, load_model, read_config, read_slices, save_model, stored_tensors
+
+CONFIG = ModelConfig(
+    vocab_size=400,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=128,
+)
+SHARDED = 30_000  # bytes; some five shards
+
+
+def make_model(seed: int = 0, **changes) -> Llama:
+    torch.manual_seed(seed)
+    return Llama(ModelConfig(**CONFIG.__dict__ | changes))
+
+
+def assert_same_weights(left: Llama, right: Llama) -> None:
+    ours, theirs = dict(left.named_parameters()), dict(right.named_parameters())
+    assert ours.keys() == theirs.keys()
+    for name, parameter in ours.items():
+        assert parameter.dtype == theirs[name].dtype and torch.equal(parameter, theirs[name]), name
+
+
+def edit_config(path, **changes) -> None:
+    """Set keys of a config.json; None removes one."""
+    raw = json.loads((path / "config.json").read_text()) | changes
+    kept = {key: value for key, value in raw.items() if value is not None}
+    (path / "config.json").write_text(json.dumps(kept))
+
+
+def edit_weights(path, **changes) -> None:
+    """Set tensors of a single-file checkpoint, `__` in a name standing for a dot; None removes one."""
+    weights = load_file(path / "model.safetensors")
+    for name, tensor in changes.items():
+        weights[name.replace("__", ".")] = tensor
+    kept = {name: tensor for name, tensor in weights.items() if tensor is not None}
+    save_file(kept, path / "model.safetensors")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with a model in a single file."""
+    save_model(make_model(), tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    save_model(make_model(), tmp_path, shard_bytes=SHARDED)
+    return tmp_path
+
+
+# ---- there and back
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("shard_bytes", [1, SHARDED, 5_000_000_000])
+def test_a_saved_model_loads_as_it_was(tmp_path, tied, shard_bytes):
+    model = make_model(tie_word_embeddings=tied)
+    save_model(model, tmp_path, shard_bytes=shard_bytes)
+    loaded = load_model(tmp_path)
+    assert_same_weights(model, loaded)
+    assert loaded.config == model.config
+    ids = torch.arange(12).view(2, 6)
+    assert torch.equal(model(ids), loaded(ids))
+
+
+@pytest.mark.parametrize("scaling", [None, {"rope_type": "linear", "factor": 4.0}])
+def test_the_configuration_survives(tmp_path, scaling):
+    model = make_model(rope_theta=1e6, rope_scaling=scaling, rms_norm_eps=1e-6, eos_token_id=7)
+    save_model(model, tmp_path)
+    assert read_config(tmp_path) == model.config
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "heads", "kv_heads"), [(32016, 4, 4), (32000, 4, 4), (32000, 8, 1)], ids=["7B", "7B-Python", "34B"]
+)
+def test_the_layouts_of_codellama_load(tmp_path, vocab_size, heads, kv_heads):
+    """32,016 rows in the 7B and 13B, 32,000 in the 34B (8 query heads for a key head) and the Python variants."""
+    changes = {"vocab_size": vocab_size, "num_attention_heads": heads, "num_key_value_heads": kv_heads}
+    model = make_model(**changes, rope_theta=1e6, max_position_embeddings=16384)
+    save_model(model, tmp_path, dtype=torch.bfloat16)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["vocab_size"], config["rope_theta"], config["torch_dtype"]) == (vocab_size, 1e6, "bfloat16")
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights["model.embed_tokens.weight"].shape == weights["lm_head.weight"].shape == (vocab_size, 32)
+    assert_same_weights(load_model(tmp_path), model.bfloat16())
+
+
+def test_names_in_the_file_are_the_published_ones(tmp_path):
+    save_model(make_model(num_hidden_layers=1), tmp_path)
+    block = "model.layers.0."
+    assert load_file(tmp_path / "model.safetensors").keys() == {
+        "model.embed_tokens.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+        *(f"{block}self_attn.{name}_proj.weight" for name in "qkvo"),
+        *(f"{block}mlp.{name}_proj.weight" for name in ("gate", "up", "down")),
+        *(f"{block}{name}_layernorm.weight" for name in ("input", "post_attention")),
+    }
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("wanted", [None, torch.float32, torch.float16, torch.bfloat16])
+def test_types_convert(tmp_path, stored, wanted):
+    model = make_model()
+    save_model(model, tmp_path, dtype=stored)
+    assert model.embed_tokens.weight.dtype == torch.float32
+    loaded = load_model(tmp_path, dtype=wanted)
+    assert_same_weights(loaded, model.to(stored).to(wanted or stored))
+
+
+def test_mixed_types_load_as_the_widest(saved):
+    weights = load_file(saved / "model.safetensors")
+    mixed = {name: t.half() if "mlp" in name else t.bfloat16() for name, t in weights.items()}
+    save_file(mixed, saved / "model.safetensors")
+    loaded = load_model(saved)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.norm.weight, mixed["model.norm.weight"].float())
+
+
+def test_loading_draws_no_random_numbers_and_keeps_gradients_on(saved):
+    state = torch.get_rng_state()
+    loaded = load_model(saved)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.requires_grad and parameter.is_leaf for parameter in loaded.parameters())
+
+
+def test_a_loaded_model_outlives_its_files(saved):
+    loaded = load_model(saved)
+    before = [parameter.clone() for parameter in loaded.parameters()]
+    (saved / "model.safetensors").write_bytes(b"\0" * (saved / "model.safetensors").stat().st_size)
+    assert all(map(torch.equal, before, loaded.parameters()))
+
+
+def test_each_tensor_is_read_once_and_slices_can_be_taken(sharded):
+    model = make_model()
+    read = {name: piece[1:3] for name, piece in read_slices(stored_tensors(sharded))}
+    assert len(read) == len(list(read_slices(stored_tensors(sharded)))) == len(list(model.parameters()))
+    assert torch.equal(read["model.embed_tokens.weight"], model.embed_tokens.weight[1:3])
+
+
+def test_rotary_frequencies_of_older_files_are_ignored(saved):
+    edit_weights(saved, model__layers__0__self_attn__rotary_emb__inv_freq=torch.ones(4))
+    assert_same_weights(load_model(saved), make_model())
+
+
+PEAK_MEMORY = """
+import sys, threading, time
+from pathlib import Path
+import torch
+from tl.weights import load_model
+
+def anonymous():  # without the pages of the mapped file, which the system drops when memory is short
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
+
+def watch():
+    while True:
+        seen.append(anonymous())
+        time.sleep(0.0005)
+
+load_model(sys.argv[1], dtype=torch.float32)  # brings in what torch imports late
+seen = [anonymous()]
+threading.Thread(target=watch, daemon=True).start()
+model = load_model(sys.argv[2], dtype=torch.float32)
+print(max(seen) - seen[0], sum(parameter.numel() * 4 for parameter in model.parameters()))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_loading_never_holds_two_copies(saved, tmp_path_factory):
+    """A model of 67 MB, stored as bfloat16 and loaded as float32, takes little more than 67 MB at any time."""
+    path = tmp_path_factory.mktemp("large")
+    large = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 10}
+    save_model(make_model(**large), path, dtype=torch.bfloat16)
+    command = [sys.executable, "-c", PEAK_MEMORY, str(saved), str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, size = map(int, result.stdout.split())
+    assert size > 60e6
+    assert 0.9 * size < peak < 1.2 * size
+
+
+# ---- the head, tied or not
+
+
+def test_a_tied_head_is_left_out_of_the_file_and_stays_one_parameter(tmp_path):
+    save_model(make_model(tie_word_embeddings=True), tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path)
+    assert loaded.lm_head.weight is loaded.embed_tokens.weight
+
+
+def test_a_tied_head_in_the_file_is_accepted_if_it_is_the_embedding(tmp_path):
+    model = make_model(tie_word_embeddings=True)
+    save_model(model, tmp_path)
+    edit_weights(tmp_path, lm_head__weight=model.embed_tokens.weight.detach().clone())
+    loaded = load_model(tmp_path)
+    assert loaded.lm_head.weight is loaded.embed_tokens.weight
+    edit_weights(tmp_path, lm_head__weight=model.embed_tokens.weight.detach() + 1)
+    with pytest.raises(CheckpointError, match="tie_word_embeddings is true, but lm_head.weight is not"):
+        load_model(tmp_path)
+
+
+def test_an_untied_head_must_be_there(saved):
+    edit_weights(saved, lm_head__weight=None)
+    with pytest.raises(CheckpointError, match=r"lm_head.weight: expected \[400, 32\], found nothing"):
+        load_model(saved)
+
+
+# ---- what cannot be loaded
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere: no such folder. Nothing is downloaded"):
+        load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "config.json: no such file"),
+        ("{", "config.json: not JSON"),
+        ("[]", "config.json: expected a JSON object, found list"),
+        ("{}", "config.json: model_type is None, expected 'llama'"),
+        ('{"model_type": "mistral"}', "config.json: model_type is 'mistral', expected 'llama'"),
+        ('{"model_type": "llama"}', "config.json: vocab_size, .* missing"),
+    ],
+)
+def test_a_bad_configuration_is_refused(saved, content, message):
+    (saved / "config.json").unlink()
+    if content is not None:
+        (saved / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("method", [{"quant_method": "gptq", "bits": 4}, {"load_in_8bit": True}])
+def test_a_quantised_configuration_is_refused(saved, method):
+    edit_config(saved, quantization_config=method)
+    with pytest.raises(CheckpointError, match="quantization_config: expected none, found .*original"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float8_e4m3fn])
+def test_quantised_tensors_are_refused(saved, dtype):
+    edit_weights(saved, model__layers__0__mlp__up_proj__weight=torch.zeros(48, 32).to(dtype))
+    message = r"model.safetensors: model.layers.0.mlp.up_proj.weight: expected F64, F32, F16, BF16, found [IF]\d"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__norm__weight": None}, r"model.norm.weight: expected \[32\], found nothing"),
+        (
+            {"model__layers__0__self_attn__q_proj__bias": torch.zeros(32)},
+            r"layers.0.self_attn.q_proj.bias in model.safetensors: expected no such tensor, found \[32\]",
+        ),
+        (
+            {"model__layers__1__self_attn__k_proj__weight": torch.zeros(32, 32)},
+            r"layers.1.self_attn.k_proj.weight in model.safetensors: expected \[16, 32\], found \[32, 32\]",
+        ),
+        (
+            {"model__norm__weight": None, "model__embed_tokens__weight": torch.zeros(408, 32)},
+            r"(?s)embed_tokens.weight in model.safetensors: expected \[400, 32\], found \[408, 32\].*norm.weight",
+        ),
+    ],
+    ids=["missing", "extra", "misshapen", "all are listed"],
+)
+def test_tensors_that_do_not_fit_are_named(saved, changes, message):
+    edit_weights(saved, **changes)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_model(saved)
+    assert "Fetch configuration and weights again" in str(error.value)
+
+
+def test_a_long_list_of_problems_is_cut(saved):
+    edit_config(saved, hidden_size=64, num_hidden_layers=3)
+    with pytest.raises(CheckpointError, match="and 22 more"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100])
+def test_a_file_cut_within_its_header_is_named(saved, keep):
+    file = saved / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=rf"model.safetensors: not a safetensors file.*\({keep} bytes\)"):
+        load_model(saved)
+
+
+def test_a_truncated_tensor_is_named(sharded):
+    file = max(sharded.glob("model-*"))
+    whole = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:-4])
+    message = rf"{file.name}: cut short within \S+: expected {whole:,} bytes, found {whole - 4:,}. Fetch"
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_model(sharded)
+    index = json.loads((sharded / "model.safetensors.index.json").read_text())
+    assert str(error.value).split("within ")[1].split(":")[0] in [
+        n for n, f in index["weight_map"].items() if f == file.name
+    ]
+
+
+def test_bytes_behind_the_last_tensor_are_refused(saved):
+    with (saved / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(CheckpointError, match="model.safetensors: damaged: expected .* bytes, found"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth", "pytorch_model-00001-of-00002.bin"])
+def test_a_folder_with_only_pickles_is_refused(saved, name):
+    (saved / "model.safetensors").rename(saved / name)
+    with pytest.raises(CheckpointError, match=rf"found neither, but {name}. A pickle can run code.*convert"):
+        load_model(saved)
+
+
+def test_a_folder_without_weights_is_refused(saved):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(
+        CheckpointError, match="expected model.safetensors or model.safetensors.index.json, found neither"
+    ):
+        load_model(saved)
+
+
+# ---- shards
+
+
+def edit_index(path, edit) -> None:
+    file = path / "model.safetensors.index.json"
+    index = json.loads(file.read_text())
+    edit(index["weight_map"])
+    file.write_text(json.dumps(index))
+
+
+def test_shards_keep_their_limit_and_the_index_names_every_tensor(sharded):
+    files = sorted(sharded.glob("model-*.safetensors"))
+    assert [file.name for file in files] == [
+        f"model-{i + 1:05}-of-{len(files):05}.safetensors" for i in range(len(files))
+    ]
+    index = json.loads((sharded / "model.safetensors.index.json").read_text())
+    total = 0
+    for file in files:
+        weights = load_file(file)
+        size = sum(t.numel() * 4 for t in weights.values())
+        assert size <= SHARDED or len(weights) == 1
+        assert {index["weight_map"][name] for name in weights} == {file.name}
+        total += size
+    assert index["metadata"]["total_size"] == total == sum(p.numel() * 4 for p in make_model().parameters())
+    assert len(files) > 3 and not (sharded / "model.safetensors").exists()
+
+
+def test_a_missing_shard_is_named(sharded):
+    shard = min(sharded.glob("model-*"))
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=rf"{shard.name}: expected as a shard by \S+json, found nothing"):
+        load_model(sharded)
+
+
+def test_a_tensor_in_two_shards_is_refused(sharded):
+    first, *_, last = sorted(sharded.glob("model-*"))
+    save_file(load_file(last) | {"model.embed_tokens.weight": torch.zeros(400, 32)}, last)
+    message = rf"{last.name}: model.embed_tokens.weight: expected in one shard only, found in {first.name} too"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(sharded)
+
+
+def test_an_index_at_odds_with_its_shards_is_refused(sharded):
+    name = "model.layers.0.self_attn.q_proj.weight"
+    located = json.loads((sharded / "model.safetensors.index.json").read_text())["weight_map"]
+    right, wrong = located[name], max(located.values())
+    edit_index(sharded, lambda located: located.update({name: wrong}))
+    with pytest.raises(CheckpointError, match=rf"index.json: {name}: shard expected: {wrong}, found: {right}"):
+        load_model(sharded)
+    edit_index(sharded, lambda located: located.pop(name))
+    with pytest.raises(CheckpointError, match=rf"index.json: {name}: shard expected: none, found: {right}"):
+        load_model(sharded)
+    edit_index(sharded, lambda located: located.update({name: right, "model.nowhere.weight": right}))
+    with pytest.raises(
+        CheckpointError, match=rf"index.json: model.nowhere.weight: shard expected: {right}, found: none"
+    ):
+        load_model(sharded)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"weight_map": {"a": "../../a.safetensors"}}', '{"weight_map": {"a": 1}}']
+)
+def test_a_bad_index_is_refused(sharded, content):
+    (sharded / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match="model.safetensors.index.json: expected a"):
+        load_model(sharded)
+
+
+# ---- tokenizers
+
+
+def test_a_tokenizer_with_more_pieces_than_rows_is_refused(tmp_path, small_tokenizer):
+    with pytest.raises(CheckpointError, match=r"expected at most 399 pieces, .* found 400"):
+        save_model(make_model(vocab_size=399), tmp_path / "a", small_tokenizer.path)
+    save_model(make_model(vocab_size=399), tmp_path / "b")
+    (tmp_path / "b" / "tokenizer.model").write_bytes(small_tokenizer.path.read_bytes())
+    with pytest.raises(CheckpointError, match=r"tokenizer.model: expected at most 399 pieces, .* found 400"):
+        load_model(tmp_path / "b")
+
+
+def test_a_model_may_have_more_rows_than_pieces(tmp_path, small_tokenizer):
+    save_model(make_model(vocab_size=416), tmp_path, small_tokenizer.path)
+    assert load_model(tmp_path).config.vocab_size == 416
+
+
+def test_a_tokenizer_that_ends_texts_otherwise_is_refused(tmp_path, small_tokenizer):
+    with pytest.raises(CheckpointError, match="expected </s> to be id 5, the model's eos_token_id, found 2"):
+        save_model(make_model(eos_token_id=5), tmp_path, small_tokenizer.path)
+
+
+def test_a_folder_with_only_tokenizer_json_is_no_tokenizer(tmp_path, saved):
+    (saved / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match="tokenizer.json, which is there, is another format"):
+        save_model(make_model(), tmp_path / "out", tokenizer_path=saved)
+    assert not (tmp_path / "out").exists()
+
+
+# ---- what is written beside the weights
+
+
+def test_the_folder_holds_what_other_tools_need(tmp_path, small_tokenizer):
+    save_model(make_model(max_position_embeddings=512), tmp_path, small_tokenizer.path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    }
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 1, "eos_token_id": 2}
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (settings["bos_token"], settings["eos_token"], settings["model_max_length"]) == ("<s>", "</s>", 512)
+    assert "System: " in settings["chat_template"]
+    assert Tokenizer(tmp_path).encode("search(") == small_tokenizer.encode("search(")
+
+
+# ---- saving over, and being interrupted
+
+
+def test_saving_replaces_a_model_whatever_its_shards_were(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for seed, shard_bytes in enumerate([SHARDED, 5_000_000_000, 1, SHARDED]):
+        save_model(make_model(seed), tmp_path, shard_bytes=shard_bytes)
+        assert_same_weights(load_model(tmp_path), make_model(seed))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / ".saving").exists()
+
+
+def test_a_model_can_be_saved_where_it_came_from(tmp_path, small_tokenizer):
+    save_model(make_model(), tmp_path, small_tokenizer.path)
+    loaded = load_model(tmp_path)
+    save_model(loaded, tmp_path, tmp_path)
+    assert_same_weights(load_model(tmp_path), make_model())
+    assert Tokenizer(tmp_path).vocab_size == small_tokenizer.vocab_size
+
+
+class Interrupted(BaseException):
+    """Stands in for a kill: nothing catches it."""
+
+
+def interrupt(monkeypatch, owner, name: str, after: int) -> None:
+    """Make the call number `after` (from 0) of a function raise instead of acting."""
+    original, calls = getattr(owner, name), iter(range(10_000))
+
+    def function(*args, **kwargs):
+        if next(calls) == after:
+            raise Interrupted
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, function)
+
+
+@pytest.mark.parametrize("shard_bytes", [SHARDED, 5_000_000_000])
+@pytest.mark.parametrize("step", ["save_file", "_write_json", "replace", "unlink"])
+def test_an_interrupted_save_never_looks_whole(tmp_path, monkeypatch, step, shard_bytes):
+    """Wherever the save over an old model stops, what can be loaded is the old one or the new one, or nothing."""
+    owner = tl.weights if hasattr(tl.weights, step) else tl.weights.Path
+    outcomes = set()
+    for after in range(20):
+        path = tmp_path / f"{after}"
+        save_model(make_model(0), path, shard_bytes=SHARDED)
+        with monkeypatch.context() as patch:
+            interrupt(patch, owner, step, after)
+            try:
+                save_model(make_model(1), path, shard_bytes=shard_bytes)
+            except Interrupted:
+                outcome = "interrupted"
+            else:
+                outcome = "complete"
+        outcomes.add(outcome)
+        try:
+            loaded = load_model(path)
+        except CheckpointError as error:
+            assert outcome == "interrupted" and "config.json: no such file" in str(error)
+        else:
+            seed = int(outcome == "complete")
+            assert_same_weights(loaded, make_model(seed))
+    assert outcomes == {"interrupted", "complete"}
+
+
+def test_leftovers_of_a_killed_save_do_not_enter_the_next(tmp_path):
+    (tmp_path / ".saving").mkdir()
+    (tmp_path / ".saving" / "model-00009-of-00009.safetensors").write_bytes(b"half a file")
+    save_model(make_model(), tmp_path)
+    assert_same_weights(load_model(tmp_path), make_model())
+    assert len(list(tmp_path.iterdir())) == 3
