@@ -44,7 +44,7 @@ class SFTConfig:
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    out: str = option("runs/sft", "run directory: model, metrics.jsonl, config.json")
+    out: str = option("runs/sft", "run directory: the model, metrics.jsonl, sft_config.json")
     overwrite: bool = option(False, "replace an existing run directory")
     on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
     mae: bool = option(True, "mask erroneous calls (MAE)")
@@ -95,8 +95,7 @@ def train_step(
     Every part is divided by the total of the whole step, so that micro-batches and ranks change nothing but rounding.
     """
     micro_batches = [collate(group) for group in pack(examples, config.micro_tokens)]
-    unit = "trained_turns" if config.norm == "call" else "trained_tokens"
-    [total] = distributed.all_sum([sum(getattr(m, unit) for m in micro_batches)], world)
+    [total] = distributed.all_sum([sum(m.divisor(config.norm) for m in micro_batches)], world)
     step_loss = 0.0
     for micro in micro_batches:
         micro = micro.to(world.device)
@@ -128,8 +127,9 @@ def train(
     held_out: list[Prepared],
     config: SFTConfig,
     world: World,
-) -> None:
-    """Goes over the examples for ``epochs`` or ``max_steps``; writes a line of metrics.jsonl a step."""
+) -> str:
+    """Goes over the examples for ``epochs`` or ``max_steps``; writes a line of metrics.jsonl a step. Returns a summary
+    of what was seen."""
     samples = math.ceil(len(examples) * config.epochs)
     if config.max_steps is not None:
         samples = min(samples, config.max_steps * config.batch_size)
@@ -158,6 +158,7 @@ def train(
             log.write(json.dumps({"step": step} | metrics) + "\n")
             log.flush()
     bar.close()
+    return f"seen                {samples:,} trajectories, {tokens:,} tokens in {steps:,} steps, {seconds:,.0f} s"
 
 
 def format_scores(scores: dict[str, float]) -> str:
@@ -177,7 +178,7 @@ def prepare_run_directory(config: SFTConfig) -> None:
             raise SystemExit(f"{out} holds an earlier run: choose another --out, or replace it with --overwrite")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    (out / "sft_config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
 
 
 def describe(config: SFTConfig, data: TrainingData, parameters: int, memory: list[str]) -> str:
@@ -210,11 +211,12 @@ def main(argv: list[str] | None = None) -> None:
         prepare_run_directory(config)
     torch.manual_seed(config.seed)
     model = distributed.shard(load_model(source, torch.float32, world.device), world)
-    train(model, tokenizer, data.examples, held_out, config, world)
+    seen = train(model, tokenizer, data.examples, held_out, config, world)
     whole = distributed.gather(model)
     if world.is_main:
         save_model(whole, config.out, tokenizer.path)
-        print(f"the model lies in {config.out}; try it: python evaluate.py --model {config.out}")
+        print("\n".join(["-- trained on", *data.lines(), seen]))
+        print(f"the model lies in {config.out}; try it:  python evaluate.py --model {config.out}")
     distributed.finish()
 
 

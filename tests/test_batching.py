@@ -41,8 +41,7 @@ def small_model() -> Llama:
 
 def loss_and_gradients(model, groups, norm):
     micro_batches = [collate(group) for group in groups]
-    unit = "trained_turns" if norm == "call" else "trained_tokens"
-    total = sum(getattr(m, unit) for m in micro_batches)
+    total = sum(m.divisor(norm) for m in micro_batches)
     loss = 0
     for m in micro_batches:
         hidden = model(m.input_ids, m.lengths, return_hidden=True)[0, m.positions]
@@ -57,14 +56,14 @@ def test_collate_keeps_only_weighted_targets():
     assert micro.positions.tolist() == [3, 4, 5, 14, 15, 16, 17, 18]
     assert micro.turn_index.tolist() == [0, 0, 0, 1, 1, 1, 1, 1]  # the masked turn is not counted
     assert micro.weights.tolist() == [3, 1, 1, 3, 1, 1, 1, 1]
-    assert micro.trained_turns == 2 and micro.trained_tokens == 8
+    assert micro.divisor("call") == 2 and micro.divisor("sum") == 8
     flat = torch.cat([e.targets for e in EXAMPLES[:2]])
     assert torch.equal(micro.targets, flat[micro.positions])
 
 
 def test_micro_batch_without_anything_to_train_on():
     micro = collate(EXAMPLES[3:])
-    assert micro.trained_turns == micro.trained_tokens == 0 and micro.input_ids.shape == (1, 5)
+    assert micro.divisor("call") == micro.divisor("sum") == 0 and micro.input_ids.shape == (1, 5)
 
 
 @pytest.mark.parametrize("norm", ["call", "sum"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ class MicroBatch:
     turn_index: Tensor  # [M] 0, 1, … over the trained turns of the micro-batch
     trained_turns: int
 
-    @property
-    def trained_tokens(self) -> int:
-        return len(self.targets)
+    def divisor(self, norm: Literal["call", "sum"]) -> int:
+        """This micro-batch's part of the divisor of a step's loss: its trained turns, or under "sum" its targets."""
+        return self.trained_turns if norm == "call" else len(self.targets)
 
     def to(self, device: torch.device) -> "MicroBatch":
         moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
