@@ -3,7 +3,7 @@
 import pytest
 
 from tl.calls import Call, CallSyntaxError
-from tl.metrics import CallScore, score_call
+from tl.metrics import CallScore, score_call, wilson_interval
 from tl.schema import BUILT_INS, ToolSpec
 
 TOOLS = (
@@ -89,3 +89,11 @@ def test_an_answer_that_is_no_call_is_an_error_of_the_data():
         score_call(GOLDEN, "search for cats", TOOLS)
     with pytest.raises(ValueError, match="no accepted answer"):
         score_call(GOLDEN, [], TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
+)
+def test_wilson_interval_against_published_values(successes, n, low, high):
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-4)

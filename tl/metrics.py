@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,3 +53,13 @@ def _score(call: Call, answer: Call) -> CallScore:
     ts = call.name == answer.name
     pi = ts and call.arguments.keys() == answer.arguments.keys()
     return CallScore(ts, pi, pi and same_value(call.arguments, answer.arguments))
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's 95 % interval (z = 1.96) for a share of n trials, both ends within [0, 1]; (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share, square = successes / n, z * z / n
+    centre = (share + square / 2) / (1 + square)
+    half = z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
