@@ -1,7 +1,7 @@
 """Precision and recall of `tl.mae.classify_feedback` against the error signals that datasets carry themselves.
 
     python benchmarks/feedback_classifier.py openai_messages.jsonl.gz
-    python benchmarks/feedback_classifier.py openai_messages.jsonl.gz --rotbench Third_Turn/clean.json.gz error_strings.jsonl
+    python benchmarks/feedback_classifier.py openai_messages.jsonl.gz --rotbench clean.json.gz error_strings.jsonl
 
 The first file holds OpenAI messages whose tool messages have a key `error` (true, false or null). RoTBench has no such
 key: its errors are the texts of the second file, which were marked by hand. What counts is each distinct text of a
@@ -26,6 +26,7 @@ without the classifier's verdict; `feedback_set_aside.tsv` names them by hash. `
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -106,10 +107,8 @@ def distinct_texts(rows: list[tuple[str, str, str, str, bool]]) -> list[Text]:
 
 def program(arguments: str) -> str:
     """The first word of a shell command."""
-    try:
+    with contextlib.suppress(ValueError, AttributeError, StopIteration):
         arguments = str(next(iter(json.loads(arguments).values())))
-    except (ValueError, AttributeError, StopIteration):
-        pass
     word = re.search(r"[A-Za-z_][\w.-]*", arguments)
     return word[0] if word else ""
 
@@ -173,9 +172,8 @@ def main() -> None:
     for text in texts:
         wrong = ours(text.text) != (True in text.marks) and text.half == arguments.mistakes and text.sha not in aside
         if wrong or (arguments.list and text.sha in aside):
-            print(
-                f"{text.sha} {text.source} {text.half} {dict(text.marks)} {aside.get(text.sha, 'wrong')}: {text.text[:300]!r}"
-            )
+            why = aside.get(text.sha, "wrong")
+            print(f"{text.sha} {text.source} {text.half} {dict(text.marks)} {why}: {text.text[:300]!r}")
 
 
 if __name__ == "__main__":

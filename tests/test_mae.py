@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tl import mae
+from tl import error_rules
 from tl.feedback import read_loosely
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.schema import ToolSpec
@@ -36,7 +36,7 @@ ERRORS = [
     # Python's own messages, with and without the name of the exception.
     (TOOL_HALLUCINATION, "name 'find_train' is not defined"),
     (TOOL_HALLUCINATION, "NameError: name 'find_train' is not defined"),
-    (PARAMETER_HALLUCINATION, "TypeError: find_train() got an unexpected keyword argument 'seat'. Did you mean 'seats'?"),
+    (PARAMETER_HALLUCINATION, "TypeError: find_train() got an unexpected keyword argument 'sit'. Did you mean 'seat'?"),
     (PARAMETER_HALLUCINATION, "Trains.find_train() got some unexpected keyword arguments"),
     (PARAMETER_MISSING, "find_train() missing 3 required positional arguments: 'a', 'b', and 'c'"),
     (PARAMETER_MISSING, "TypeError: find_train() missing 1 required keyword-only argument: 'day'"),
@@ -55,6 +55,9 @@ ERRORS = [
     (INSTABILITY, "ConnectionError: the server did not answer"),
     (INSTABILITY, "TimeoutError: no answer within 5 s"),
     (INSTABILITY, "requests.exceptions.ReadTimeout: 30 s"),
+    (INSTABILITY, "[Errno -2] Name or service not known"),
+    (FAILURE, "cannot access local variable 'day' where it is not associated with a value"),
+    (FAILURE, "local variable 'day' referenced before assignment"),
     (INSTABILITY, "MemoryError"),
     (INSTABILITY, "<urlopen error [Errno -3] Temporary failure in name resolution>"),
     # Words of tools.
@@ -94,6 +97,7 @@ ERRORS = [
     # An error nested in an outer success, as text, as an object, cut off.
     (FAILURE, '{"status": "success", "data": {"status_code": 400, "error": "Invalid domain"}}'),
     (FAILURE, '{"error": "", "response": "{\'statusCode\': 400, \'message\': \'bad query\'}"}'),
+    (FAILURE, '{"status_code": 200, "response": [{"status_code": 400, "error": "Invalid station", "rank": ""}]}'),
     (FAILURE, "Status Code: 200. Response: {\"result\": {\"error\": \"invalid symbol\"}}"),
     (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
     # HTML error pages.
@@ -142,7 +146,7 @@ NO_ERRORS = [
     '{"name": "Boeing 747", "code": 404, "title": "A plane"}',
     '{"countries": [{"code": "US"}, {"code": "ER", "name": "Eritrea"}], "total": 500}',
     '{"results": [{"title": "Why does it fail?", "snippet": "Traceback (most recent call last):\\nKeyError: \'x\'"}]}',
-    "1. How to read a traceback\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'\nAnswer: add a default.",
+    "1. On tracebacks\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'\nSo add one.",
     '[{"log": "ERROR: disk full", "level": "error"}, {"log": "disk replaced", "level": "info"}]',
     '{"id": 3, "status": "failed", "history": ["queued", "failed"]}',
     "Status Code: 200. Response: {\"response\": \"ok\", \"code\": 200}",
@@ -167,13 +171,17 @@ def test_what_only_talks_of_errors_is_all_right(text):
 
 
 @pytest.mark.parametrize(
-    "rule", [*mae.MESSAGES, *mae.ALONE, *mae.SHELL, *mae.EXCEPTIONS, *mae.REASONS], ids=lambda r: r.example
+    "rule",
+    [*error_rules.MESSAGES, *error_rules.ALONE, *error_rules.SHELL, *error_rules.EXCEPTIONS, *error_rules.REASONS],
+    ids=lambda r: r.example,
 )
 def test_every_rule_of_the_tables_matches_its_example(rule):
     assert rule.pattern.match(rule.example)
 
 
-@pytest.mark.parametrize("rule", [*mae.MESSAGES, *mae.ALONE, *mae.SHELL], ids=lambda r: r.example)
+@pytest.mark.parametrize(
+    "rule", [*error_rules.MESSAGES, *error_rules.ALONE, *error_rules.SHELL], ids=lambda r: r.example
+)
 def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
     assert classify_feedback(rule.example) is rule.category
 

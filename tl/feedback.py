@@ -46,7 +46,8 @@ _ACTION = (
 )
 _PREFIX = re.compile(
     r"(?:\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
-    rf"(?:(?: \(?\d{{1,5}}\)?| code \w{{1,20}}| (?:in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?(?::| -|!)|"
+    r"(?:(?: \(?\d{1,5}\)?| code \w{1,20}| (?:in|from|at) \S{1,80}|"
+    rf" (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?(?::| -|!)|"
     r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
     re.I,
 )
@@ -56,12 +57,14 @@ _HTML = re.compile(
 _HTML_TITLE = re.compile(r"<(title|h1)\b[^>]{0,200}>([^<]{0,200})", re.I)
 _HTML_ERROR = re.compile(
     r"\s*(?:error\b|(?:http )?[45]\d\d\b|forbidden|not found|bad (?:request|gateway)|unauthorized|access denied|"
-    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|just a moment)|.{0,80}\b(?:[45]\d\d\b|error\s*$)",
+    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|just a moment)|"
+    r".{0,80}\b(?:[45]\d\d\b|error\s*$)",
     re.I | re.S,
 )
 
 _ERROR_KEY = re.compile(
-    r"(?:\w+[_ -]?)?(?:error|errors|err|exception|fault)(?:[_ -]?(?:message|msg|text|detail|details|description|info|type|code|reason))?",
+    r"(?:\w+[_ -]?)?(?:error|errors|err|exception|fault)"
+    r"(?:[_ -]?(?:message|msg|text|detail|details|description|info|type|code|reason))?",
     re.I,
 )
 _ERROR_CODE_KEY = re.compile(r"(?:error[_ -]?code|err(?:or)?no|err[_ -]?code)", re.I)
@@ -73,7 +76,7 @@ _NO_ERROR = re.compile(
     r"\s*(?:|none|null|nil|false|no|0|ok|200|success|successful|no errors?\b.{0,40}|n/a|-)\s*\Z", re.I | re.S
 )
 _FAILED_WORD = re.compile(
-    r"\s*(?:error|err|fail|failure|exception|request[ _]denied|invalid[ _]request|bad request|unauthorized|forbidden)\s*\Z",
+    r"\s*(?:error|err|fail|failure|exception|request[ _]denied|(?:invalid|bad)[ _]request|unauthorized|forbidden)\s*\Z",
     re.I,
 )
 
@@ -85,9 +88,9 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
     if status_line:
         yield from _status(int(status_line[1]), text[status_line.end() :], depth)
     elif text[:1] in ("{", "["):
-        answer = _read(text)
-        yield from _answer(answer, depth) if answer else _plain(text)
-    elif text[:1] == '"' and depth < MAX_DEPTH and isinstance(inner := _read(text), str):
+        answer = _unwrapped(text)
+        yield from _answer(answer, depth) if answer and isinstance(answer, dict) else _plain(text)
+    elif text[:1] == '"' and text[-1:] == '"' and depth < MAX_DEPTH and isinstance(inner := _read(text), str):
         yield from statements(inner, depth + 1)
     elif _HTML.match(text):
         yield from _html(text)
@@ -126,28 +129,29 @@ def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
 
 def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statement]:
     """Statements of a parsed answer; `alone`: the answer is all that the feedback holds, wrappers apart."""
-    if isinstance(answer, list) and len(answer) == 1:
-        answer = answer[0]
+    answer = _unwrapped(answer)
     if not isinstance(answer, dict):
         return
     yield from _own_fields(answer, alone)
     filled = {key: value for key, value in answer.items() if not _is_empty(value)}
-    if (
-        alone
-        and filled
-        and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items())
-    ):
+    if alone and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items()):
         for value in filled.values():
             yield from _plain(str(value).strip())
-    if depth >= MAX_DEPTH:
+    if depth == MAX_DEPTH:
         return
-    for value in filled.values():
-        inner = _read(value) if isinstance(value, str) and value[:1] in ("{", "[", '"') else value
-        only = alone and len(filled) == 1
-        if isinstance(inner, str) and only:
-            yield from statements(inner, depth + 1)
-        else:
-            yield from _answer(inner, depth + 1, alone=only) if isinstance(inner, dict) or only else ()
+    only = alone and len(filled) == 1
+    for value in map(_unwrapped, filled.values()):
+        if isinstance(value, dict):
+            yield from _answer(value, depth + 1, alone=only)
+        elif isinstance(value, str) and only:
+            yield from statements(value, depth + 1)
+
+
+def _unwrapped(value: object) -> object:
+    """The answer inside a text that holds one, or in a list of one."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        value = _read(value)
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
