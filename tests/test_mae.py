@@ -84,6 +84,7 @@ ERRORS = [
     (PARAMETER_HALLUCINATION, 'HTTP/1.1 422 {"detail": "unknown parameter: colour"}'),
     (INSTABILITY, "Status Code: 500. Response: Internal Server Error."),
     (INSTABILITY, "Status code: 429"),
+    (FAILURE, "Status Code: 501. Response: Not Implemented"),
     (OTHER, 'Status Code: 403. Response: {"message": "not with your plan"}'),
     # Fields of answers.
     (FAILURE, '{"error": "invalid day", "trains": []}'),
@@ -101,6 +102,7 @@ ERRORS = [
     (FAILURE, "Status Code: 200. Response: {\"result\": {\"error\": \"invalid symbol\"}}"),
     (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
     # HTML error pages.
+    (OTHER, "<html><head><title>Forbidden</title></head></html>"),
     (OTHER, "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>"),
     (INSTABILITY, "<!DOCTYPE html>\n<html lang=en><title>502 Bad Gateway</title>"),
     (FAILURE, '{"error": "", "response": "<html><head><title>Error 404 (Not Found)!!</title></html>"}'),

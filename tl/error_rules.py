@@ -355,7 +355,7 @@ REASONS = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
         (
-            r".*?(?:\btimed? ?-?out\b|\bconnection\b|\bnetwork\b|\bssl\b|\bproxy|max retries)",
+            r".*?(?:\btimed? ?-?out\b|\bconnection\b|\bnetwork\b|\bssl\b|\bproxy|max retries|\d redirects)",
             "Timeout error...Read timed out.",
         ),
         (r".*?(?:\brate[ -]?limit|too many requests|\bquota\b|try again later)", "You hit the rate limit."),

@@ -32,7 +32,7 @@ def classify_feedback(text: str) -> ErrorCategory:
 def _classify_statement(statement: Statement) -> ErrorCategory:
     said = statement.text
     if statement.place is Place.STATUS or statement.status is not None:
-        return _first(REASONS_OF_PARAMETERS, said) or _of_status(statement.status)
+        return _first(REASONS_OF_PARAMETERS, said) or _of_status(statement.status, said)
     if statement.place is Place.FIELD:
         return _of_message(said) or _first(REASONS, said) or ErrorCategory.OTHER
     if statement.place is Place.PREFIX:
@@ -50,11 +50,15 @@ def _of_message(said: str) -> ErrorCategory | None:
     return _first(EXCEPTIONS, name) or _first(MESSAGES, message) or ErrorCategory.TOOL_CALL_FAILURE
 
 
-def _of_status(status: int | None) -> ErrorCategory:
+def _of_status(status: int | None, said: str) -> ErrorCategory:
     """Category of a failing HTTP status: the server's own trouble, a refusal, or a request that it could not serve."""
-    if status is not None and (status >= 500 or status in (408, 425, 429)):
-        return ErrorCategory.TOOL_INSTABILITY
-    return ErrorCategory.OTHER if status in (401, 402, 403, 407, 451) else ErrorCategory.TOOL_CALL_FAILURE
+    if status is None:
+        return _of_message(said) or _first(ALONE, said) or ErrorCategory.TOOL_CALL_FAILURE
+    if status in (401, 402, 403, 407, 451):
+        return ErrorCategory.OTHER
+    # 501 Not Implemented says that this request is none that the server knows.
+    instable = status in (408, 425, 429) or (status >= 500 and status != 501)
+    return ErrorCategory.TOOL_INSTABILITY if instable else ErrorCategory.TOOL_CALL_FAILURE
 
 
 def _first(table: tuple[Rule, ...], said: str) -> ErrorCategory | None:
