@@ -62,16 +62,8 @@ class Trajectory:
         """
         if not isinstance(record, dict):
             raise ValueError(f"a record must be an object, not {record!r:.80}")
-        identifier = default_id if record.get("id") is None else record["id"]
-        if not isinstance(identifier, str | int):
-            raise ValueError(f"the id must be a string, not {identifier!r:.80}")
-        tools = record.get("tools") or []
-        if not isinstance(tools, list):
-            raise ValueError("`tools` must be a list")
-        specs = [ToolSpec.from_openai(tool) for tool in tools]
-        names = {spec.name for spec in specs}
-        specs += [spec for spec in BUILT_INS if spec.name not in names]
-        return cls(str(identifier), tuple(specs), tuple(_read_messages(record.get("messages"))))
+        messages = tuple(_read_messages(record.get("messages"), first=1))
+        return cls(_identifier(record, default_id), _read_tools(record.get("tools") or []), messages)
 
     def to_openai(self) -> dict:
         """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
@@ -94,19 +86,36 @@ class Trajectory:
 # ---- one record: OpenAI messages
 
 
-def _read_messages(items: object) -> Iterator[Message]:
+def _identifier(record: dict, default_id: str) -> str:
+    identifier = default_id if record.get("id") is None else record["id"]
+    if not isinstance(identifier, str | int):
+        raise ValueError(f"the id must be a string, not {identifier!r:.80}")
+    return str(identifier)
+
+
+def _read_tools(tools: object) -> tuple[ToolSpec, ...]:
+    """The tools of a record, and the built-in ones that are not among them."""
+    if not isinstance(tools, list):
+        raise ValueError(f"the tools must be a list, not {tools!r:.80}")
+    specs = [ToolSpec.from_openai(tool) for tool in tools]
+    names = {spec.name for spec in specs}
+    return (*specs, *(spec for spec in BUILT_INS if spec.name not in names))
+
+
+def _read_messages(items: object, first: int) -> Iterator[Message]:
+    """Validate and flatten the messages of a record; `first` is the number of the first one in error messages."""
     if not isinstance(items, list) or not items:
-        raise ValueError("`messages` must be a list with at least one message")
-    roles = [_role(item, number) for number, item in enumerate(items, 1)]
+        raise ValueError("the messages must be a list with at least one message")
+    roles = [_role(item, number) for number, item in enumerate(items, first)]
     at = 0
     while at < len(items):
-        item, role, where = items[at], roles[at], f"message {at + 1}"
+        item, role, where = items[at], roles[at], f"message {first + at}"
         at += 1
         if role == "assistant" and item.get("tool_calls"):
-            first = at
+            after = at
             while at < len(items) and roles[at] == "tool":
                 at += 1
-            yield from _read_calls(item, items[first:at], where)
+            yield from _read_calls(item, items[after:at], where)
             continue
         content = _text(item.get("content"), where)
         if role == "tool":
@@ -196,21 +205,19 @@ def _write_call(text: str, call_id: str) -> dict:
 
 
 def _from_conversations(record: dict, default_id: str) -> Trajectory:
-    """Read a record of `conversations`: tools as the system message, calls as a name and below it JSON arguments."""
+    """Read a record of `conversations`: the system message is a JSON list of tools, a call has its tool's name on the
+    first line and its arguments as JSON below."""
     turns = record["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("`conversations` must be a list of objects")
-    tools: list = []
-    if turns and turns[0].get("role") == "system":
-        tools = _loads(
-            _text(turns[0].get("content"), "the system message").encode(), "the system message's list of tools"
-        )
-        turns = turns[1:]
-    if not isinstance(tools, list):
-        raise ValueError("the system message must be a JSON list of tools")
-    names = {spec.name for spec in [*map(ToolSpec.from_openai, tools), *BUILT_INS]}
-    messages = [_openai_message(turn, names) for turn in turns]
-    return Trajectory.from_openai({"id": record.get("id"), "tools": tools, "messages": messages}, default_id)
+    tools: object = []
+    has_tools = bool(turns) and turns[0].get("role") == "system"
+    if has_tools:
+        tools = _loads(_text(turns[0].get("content"), "message 1").encode(), "the system message")
+    specs = _read_tools(tools)
+    names = {spec.name for spec in specs}
+    messages = [_openai_message(turn, names) for turn in turns[has_tools:]]
+    return Trajectory(_identifier(record, default_id), specs, tuple(_read_messages(messages, first=1 + has_tools)))
 
 
 def _openai_message(turn: dict, names: set[str]) -> dict:
@@ -229,14 +236,6 @@ def _openai_message(turn: dict, names: set[str]) -> dict:
 # ---- files
 
 
-class DataError(ValueError):
-    """Files that cannot be read, or hold bad records; those are listed in `bad`."""
-
-    def __init__(self, message: str, bad: Sequence[BadRecord] = ()):
-        super().__init__(message)
-        self.bad = list(bad)
-
-
 @dataclass(frozen=True)
 class BadRecord:
     """A record that was refused: its file, its place there (such as `line 12`) and the reason."""
@@ -247,6 +246,14 @@ class BadRecord:
 
     def __str__(self) -> str:
         return f"{self.path}, {self.place}: {self.reason}"
+
+
+class DataError(ValueError):
+    """Files that cannot be read, or hold bad records; those are listed in `bad`."""
+
+    def __init__(self, message: str, bad: Sequence[BadRecord] = ()):
+        super().__init__(message)
+        self.bad = list(bad)
 
 
 @dataclass
