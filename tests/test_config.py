@@ -52,3 +52,13 @@ def test_help_shows_every_field_with_its_default(capsys):
         parse_config(Config, ["--help"])
     out = capsys.readouterr().out
     assert "how many, 100 % of them (default: 10)" in out and "--on, --no-on" in out
+
+
+def test_a_positional_list_takes_what_stands_without_a_flag():
+    @dataclass
+    class Files:
+        files: list[str] = option([], "some files", positional=True)
+        on: bool = option(True, "a switch")
+
+    assert parse_config(Files, ["a", "b", "--no-on"]) == Files(["a", "b"], False)
+    assert parse_config(Files, []) == Files()
