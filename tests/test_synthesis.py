@@ -3,17 +3,19 @@
 import random
 import string
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from tl.calls import format_call, parse_call
+from tl.episodes import REFUSAL, TOOL_CHARACTERS, Library, session_seed
 from tl.executor import Cause, Executor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
 from tl.scenarios import Draw, all_scenarios
 from tl.scenarios import _wording as wording
 from tl.schema import BUILT_INS
-from tl.synthesis import REFUSAL, TOOL_CHARACTERS, episodes, held_out, session_seed, synthesize
+from tl.synthesis import episodes, held_out, synthesize
 from tl.trajectory import Trajectory
 
 SIZE = 400
@@ -94,7 +96,7 @@ def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
         stem = name.split("_")[0] + "_"
         return any(tool.name.startswith(stem) and tool.name != name for tool in episode.trajectory.tools)
 
-    plain = [episode for episode in training if episode.kind == "plain"]
+    plain = [episode for episode in training if episode.wish.kind == "plain"]
     assert sum(map(has_sibling, plain)) > 0.6 * len(plain)
 
 
@@ -102,19 +104,19 @@ def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
 
 
 def test_the_kinds_come_in_the_shares_of_the_mix(training):
-    shares = Counter(episode.kind for episode in training)
+    shares = Counter(episode.wish.kind for episode in training)
     assert shares == {"plain": 212, "error": 68, "ask": 60, "refusal": 60}
 
 
 def test_the_shares_can_be_chosen():
-    kinds = Counter(episode.kind for episode in episodes(50, mix=(40, 30, 30)))
+    kinds = Counter(episode.wish.kind for episode in episodes(50, mix=(40, 30, 30)))
     assert (kinds["plain"], kinds["error"], kinds["ask"] + kinds["refusal"]) == (20, 15, 15)
 
 
 def test_erroneous_calls_are_where_they_should_be_and_are_recovered_from(training):
     for episode in training:
         wrong = erroneous_calls(episode.trajectory)
-        assert any(wrong) == (episode.kind == "error")
+        assert any(wrong) == (episode.wish.kind == "error")
         assert not wrong[-1]
         good = [call for call, is_wrong in zip(calls(episode), wrong, strict=True) if not is_wrong]
         repeated_once = list(episode.task.solution)
@@ -137,14 +139,14 @@ def test_errors_are_spread_over_all_categories(training):
 
 def test_an_error_of_the_user_is_asked_about_before_anything_else(training):
     for episode in training:
-        if episode.kind == "ask":
+        if episode.wish.kind == "ask":
             assert calls(episode)[0].name == "ask_to_user"
             assert episode.trajectory.messages[2].content == episode.task.user_answer
 
 
 def test_refusals_call_nothing_and_lack_the_tools_for_the_task(training, executor):
     for episode in training:
-        if episode.kind == "refusal":
+        if episode.wish.kind == "refusal":
             assert [format_call(call) for call in calls(episode)] == [f'finish(answer="{REFUSAL}")']
             toolkits = {executor.toolkit_of[tool.name] for tool in episode.trajectory.tools[:-2]}
             assert episode.task.source.partition(".")[0] not in toolkits
@@ -205,7 +207,8 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("is_unseen", [False, True])
 def test_every_scenario_can_be_solved_on_both_sides(scenario, is_unseen, monkeypatch):
-    monkeypatch.setattr("tl.synthesis._scenarios", lambda: [scenario])
+    library = replace(Library.of((scenario.toolkit,)), scenarios=(scenario,))
+    monkeypatch.setattr(Library, "of", lambda toolkits: library)
     made = episodes(3, mix=(1, 0, 0), unseen=is_unseen)
     assert {episode.task.source for episode in made} == {scenario.name}
 

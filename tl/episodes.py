@@ -1,0 +1,261 @@
+"""How one synthetic episode comes about (paper, Appendix B).
+
+A scenario and its values are drawn, the teacher solves the request against the real executor, tools are chosen for the
+prompt (those needed, their siblings by name, a few others), and the calls are run once more, now with the mistakes that
+are to be in it. Feedback is always what execution returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from tl.calls import JSON, Call, format_call, parse_call
+from tl.executor import Cause, Executor
+from tl.mae import ErrorCategory
+from tl.mistakes import ERROR_SHARES, mistakes
+from tl.scenarios import Draw, NoValue, Plan, Scenario, all_scenarios
+from tl.scenarios import _wording as wording
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
+from tl.trajectory import Message, Trajectory
+from tools._service import has_outage
+from tools._vocabulary import CITIES
+
+Kind = Literal["plain", "error", "ask", "refusal"]
+
+REFUSAL = "I cannot handle the task with these tools."
+TOOL_CHARACTERS = 750  # of the tool blocks in a prompt, built-in tools apart
+SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an episode is to be. `error` is the category of its mistake where it is to have one."""
+
+    kind: Kind
+    error: ErrorCategory | None = None
+    unseen: bool = False  # phrasings and values of the held-out side
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request with the calls that solve it, `finish` included; `values` lie on one side of the held-out split."""
+
+    source: str  # "toolkit.scenario"; "none" where no tool can serve the request
+    seed: int
+    request: str
+    template: str
+    values: tuple[str, ...]
+    solution: tuple[Call, ...]
+    user_answer: str = ""
+    retried: bool = False
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A trajectory and what it was made from."""
+
+    wish: Wish
+    task: Task
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True)
+class Library:
+    """The toolkits that requests are about, and that prompts take their tools from."""
+
+    executor: Executor
+    scenarios: tuple[Scenario, ...]
+    lengths: dict[str, int]  # characters of each tool's block in a prompt
+
+    @classmethod
+    @cache
+    def of(cls, toolkits: tuple[str, ...]) -> Library:
+        """Loads the toolkits; `ToolkitError` names one that cannot be used."""
+        executor = Executor(toolkits)
+        scenarios = tuple(scenario for scenario in all_scenarios() if scenario.toolkit in toolkits)
+        return cls(executor, scenarios, {name: len(spec.to_prompt()) for name, spec in executor.specs.items()})
+
+    @property
+    def specs(self) -> dict[str, ToolSpec]:
+        return self.executor.specs
+
+
+def draw_episode(library: Library, wish: Wish, number: int, rng: random.Random) -> Episode | None:
+    """One try; None when the world of the drawn seed does not allow for what is wished for."""
+    try:
+        task = _draw_task(library, wish, rng)
+    except NoValue:
+        return None
+    tools = _foreign_tools(library, task, rng) if wish.kind == "refusal" else _tools(library, task, rng)
+    script: list[str] | None = [format_call(call) for call in task.solution]
+    if wish.error is ErrorCategory.TOOL_INSTABILITY:
+        script = script if task.retried else None
+    elif wish.error:
+        script = _with_mistake(library, task, tools, script, wish.error, rng)
+    if script and wish.error and rng.random() < SECOND_MISTAKE:
+        another = rng.choice([category for category in ERROR_SHARES if category is not ErrorCategory.TOOL_INSTABILITY])
+        script = _with_mistake(library, task, tools, script, another, rng) or script
+    if not script:
+        return None
+    messages = _execute(library, task, tools, script)
+    name = f"{number:05d}/{wish.kind}/{task.source}/{task.seed}"
+    return Episode(wish, task, Trajectory(name, (*tools, *BUILT_INS), tuple(messages)))
+
+
+def session_seed(trajectory_id: str) -> int:
+    """The seed of the session in which a synthetic trajectory was executed."""
+    return int(trajectory_id.rpartition("/")[2])
+
+
+# ---- the request and its solution
+
+
+def _draw_task(library: Library, wish: Wish, rng: random.Random) -> Task:
+    outage = wish.error is ErrorCategory.TOOL_INSTABILITY
+    seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
+    if wish.kind == "refusal" and rng.random() < 0.5:
+        return _out_of_scope(wish, seed, rng)
+    asks = wish.kind == "ask"
+    scenario = rng.choice([one for one in library.scenarios if one.ask or not asks])
+    draw = Draw(rng, seed, wish.unseen)
+    plan = scenario.plan(draw)
+    facts = next(plan)
+    words = scenario.ask if asks else scenario
+    template = rng.choice(words.unseen if wish.unseen else words.phrasings)
+    solution, retried = _solve(library, plan, scenario, seed)
+    user_answer = ""
+    if asks:
+        solution.insert(0, Call(ASK_TO_USER.name, {"question": scenario.ask.question}))
+        answers = wording.UNSEEN_USER_ANSWERS if wish.unseen else wording.USER_ANSWERS
+        user_answer = rng.choice(answers).format(facts[scenario.ask.fact])
+    if wish.kind == "refusal":
+        solution = [Call(FINISH.name, {"answer": REFUSAL})]
+    request = _wrapped(template.format(**facts), wish, rng)
+    values = tuple(draw.split_values)
+    return Task(scenario.name, seed, request, template, values, tuple(solution), user_answer, retried)
+
+
+def _out_of_scope(wish: Wish, seed: int, rng: random.Random) -> Task:
+    """A request that no tool of the library can serve."""
+    draw = Draw(rng, seed, wish.unseen)
+    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if wish.unseen else wording.OUT_OF_SCOPE)
+    request = _wrapped(template.format(place=draw.one(CITIES)), wish, rng)
+    solution = (Call(FINISH.name, {"answer": REFUSAL}),)
+    return Task("none", seed, request, template, tuple(draw.split_values), solution)
+
+
+def _wrapped(request: str, wish: Wish, rng: random.Random) -> str:
+    return rng.choice(wording.UNSEEN_ASIDES if wish.unseen else wording.ASIDES).format(request)
+
+
+def _solve(library: Library, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
+    """The teacher: follows the plan to its answer, repeating once what failed for want of a connection.
+
+    Returns the calls, and whether one was repeated. Raises `NoValue` where a tool reports that it cannot be done.
+    """
+    calls: list[Call] = []
+    retried, result = False, None
+    own = [name for name, toolkit in library.executor.toolkit_of.items() if toolkit == scenario.toolkit]
+    with library.executor.session(seed, own) as session:
+        while True:
+            try:
+                call = plan.send(result)
+            except StopIteration as stop:
+                return [*calls, Call(FINISH.name, {"answer": stop.value})], retried
+            feedback = session.run(format_call(call))
+            calls.append(call)
+            if feedback.cause is Cause.CONNECTION:
+                retried = True
+                feedback = session.run(format_call(call))
+                calls.append(call)
+            if feedback.cause is Cause.REPORTED_ERROR:
+                raise NoValue(feedback.text)
+            if feedback.cause is not Cause.OK:
+                raise AssertionError(f"scenario {scenario.name}, seed {seed}: {call} gave {feedback.text}")
+            result = _value(feedback.text)
+
+
+def _value(text: str) -> JSON:
+    """What a tool returned; a tool that returns text is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+# ---- the tools of the prompt
+
+
+def _tools(library: Library, task: Task, rng: random.Random) -> list[ToolSpec]:
+    """What the solution needs, the tool of the most similar name for each of these, and others while they fit."""
+    specs = library.specs
+    needed = list(dict.fromkeys(call.name for call in task.solution if call.name in specs))
+    others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
+    siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
+    return _that_fit(library, needed, [*siblings, *others], rng)
+
+
+def _foreign_tools(library: Library, task: Task, rng: random.Random) -> list[ToolSpec]:
+    """Tools of other toolkits than the one that the request is for."""
+    toolkit_of = library.executor.toolkit_of
+    others = [name for name in toolkit_of if toolkit_of[name] != task.source.partition(".")[0]]
+    return _that_fit(library, [], rng.sample(others, len(others)), rng)
+
+
+def _that_fit(library: Library, needed: Sequence[str], others: Sequence[str], rng: random.Random) -> list[ToolSpec]:
+    """The needed tools and as many of the others, in that order, as the prompt has room for; shuffled."""
+    chosen = dict.fromkeys(needed)
+    room = TOOL_CHARACTERS - sum(library.lengths[name] for name in needed)
+    for name in others:
+        if name not in chosen and library.lengths[name] <= room:
+            chosen[name] = None
+            room -= library.lengths[name]
+    tools = [library.specs[name] for name in chosen]
+    rng.shuffle(tools)
+    return tools
+
+
+# ---- mistakes, and the run that is recorded
+
+
+def _with_mistake(
+    library: Library, task: Task, tools: list[ToolSpec], script: list[str], wanted: ErrorCategory, rng: random.Random
+) -> list[str] | None:
+    """The script with a call put in that fails with the category `wanted`; None when no candidate does."""
+    specs = {tool.name: tool for tool in tools}
+    right_calls = {format_call(call) for call in task.solution if call.name in specs}
+    places = [at for at, text in enumerate(script) if text in right_calls]
+    if not places:
+        return None
+    at = rng.choice(places)
+    right = parse_call(script[at])
+    for wrong in mistakes(wanted, right, specs[right.name], library.specs, rng):
+        text = format_call(wrong)
+        if _category(library, task, specs, [*script[:at], text]) is wanted:
+            return [*script[:at], text, *script[at:]]
+    return None
+
+
+def _category(library: Library, task: Task, names: Collection[str], script: list[str]) -> ErrorCategory | None:
+    """What becomes of the last call of a script."""
+    with library.executor.session(task.seed, names) as session:
+        return [session.run(text) for text in script][-1].category
+
+
+def _execute(library: Library, task: Task, tools: list[ToolSpec], script: list[str]) -> list[Message]:
+    """Runs the script in the session of the task, with no other tools than those of the prompt."""
+    messages = [Message("user", task.request)]
+    names = [tool.name for tool in tools]
+    with library.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
+        for text in script:
+            messages.append(Message("assistant", text, is_call=True))
+            feedback = session.run(text)
+            if not session.finished:
+                messages.append(Message("tool", feedback.text))
+    return messages

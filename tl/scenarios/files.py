@@ -1,0 +1,180 @@
+"""Requests for `tools/files.py`."""
+
+from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tools.files import ENDINGS, FOLDERS, LINES, STEMS
+
+PATHS = [f"{folder}/{stem}{number}.txt" for folder in FOLDERS for stem in STEMS for number in range(31, 60)]
+TEXTS = [f"{one} and {two}" for one in LINES for two in LINES if one != two]
+
+
+@scenario(
+    phrasings=(
+        "Which files are in {folder}?",
+        "List the files in the folder {folder}.",
+        "What is in the folder {folder}?",
+        "Show me all files of {folder}.",
+    ),
+    unseen=("Please list what lies in {folder}.", "Tell me the names of the files in {folder}."),
+    ask=Ask(
+        "folder",
+        "Which folder?",
+        phrasings=("Which files are in that folder?", "List the files of a folder."),
+        unseen=("Please list what lies in the folder.",),
+    ),
+)
+def folder(draw: Draw) -> Plan:
+    chosen = draw.any(FOLDERS)
+    yield {"folder": chosen}
+    names = yield call("list_files", folder=chosen)
+    return f"There are {', '.join(names)}." if names else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "Which {ending} files are there?",
+        "Find all files that end in {ending}.",
+        "List my {ending} files from every folder.",
+    ),
+    unseen=("Show the files with the ending {ending}, whatever the folder.",),
+)
+def by_ending(draw: Draw) -> Plan:
+    ending = draw.any(ENDINGS)
+    yield {"ending": ending}
+    paths = yield call("list_files_by_ending", ending=ending)
+    return f"There are {', '.join(paths)}." if paths else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "Read the file {path}.",
+        "What does {path} say?",
+        "Show me the text of {path}.",
+        "Open {path}, please.",
+        "What is written in the file {path}?",
+    ),
+    unseen=("Tell me what the file {path} says.", "Please open {path} and show me the text."),
+    ask=Ask(
+        "path",
+        "What is the path of the file?",
+        phrasings=("Read the file.", "Open my file, please.", "What does the file say?"),
+        unseen=("Please open a file and show me the text.",),
+    ),
+)
+def read(draw: Draw) -> Plan:
+    path = draw.one(list(draw.world("files").files))
+    yield {"path": path}
+    text = yield call("read_file", path=path)
+    return f"It says: {text}."
+
+
+@scenario(
+    phrasings=(
+        "How large is the file {path}?",
+        "How many words does {path} have?",
+        "What is the size of {path}?",
+        "Count the characters of {path}.",
+    ),
+    unseen=("Tell me the size of the file {path}.", "How many characters are in {path}?"),
+)
+def size(draw: Draw) -> Plan:
+    path = draw.one(list(draw.world("files").files))
+    yield {"path": path}
+    found = yield call("read_file_size", path=path)
+    return f"It has {found['characters']} characters and {found['words']} words."
+
+
+@scenario(
+    phrasings=(
+        'Write "{text}" into {path}.',
+        'Create the file {path} with the text "{text}".',
+        'Save "{text}" as {path}.',
+    ),
+    unseen=('Please write a file {path} that says "{text}".',),
+    ask=Ask(
+        "path",
+        "What is the path of the file?",
+        phrasings=('Write "{text}" into a file.', 'Save "{text}" for me.'),
+        unseen=('Please write a file that says "{text}".',),
+    ),
+)
+def write(draw: Draw) -> Plan:
+    path, text = draw.one(PATHS), draw.one(TEXTS)
+    yield {"path": path, "text": text}
+    written = yield call("write_file", path=path, text=text)
+    return f"I wrote {written['characters']} characters."
+
+
+@scenario(
+    phrasings=('Add "{text}" to the file {path}.', 'Append "{text}" to {path}.'),
+    unseen=('Put "{text}" at the end of {path}.',),
+)
+def append(draw: Draw) -> Plan:
+    path, text = draw.one(list(draw.world("files").files)), draw.one(TEXTS)
+    yield {"path": path, "text": text}
+    written = yield call("write_file", path=path, text=text, append=True)
+    return f"It now has {written['characters']} characters."
+
+
+@scenario(
+    phrasings=(
+        "Move {path} to {target}.",
+        "Rename {path} to {target}.",
+        "The file {path} should be {target}. Move it.",
+    ),
+    unseen=("Please move the file {path}, the new path is {target}.",),
+    ask=Ask(
+        "target",
+        "What is the new path?",
+        phrasings=("Move the file {path}.", "Rename {path}."),
+        unseen=("Please move {path} for me.",),
+    ),
+)
+def move(draw: Draw) -> Plan:
+    path, target = draw.one(list(draw.world("files").files)), draw.one(PATHS)
+    yield {"path": path, "target": target}
+    moved = yield call("move_file", path=path, target=target)
+    return f"It is now {moved['path']}."
+
+
+@scenario(
+    phrasings=("Delete {path}.", "Remove the file {path}.", "I do not need {path} any more. Please delete it."),
+    unseen=("Please delete the file {path}.", "Throw away {path}."),
+)
+def delete(draw: Draw) -> Plan:
+    path = draw.one(list(draw.world("files").files))
+    yield {"path": path}
+    gone = yield call("delete_file", path=path)
+    return f"It is deleted. There are {gone['files_left']} files left."
+
+
+@scenario(
+    phrasings=(
+        "Read {path}, then delete it.",
+        "Show me the text of {path} and remove the file afterwards.",
+        "What does {path} say? Delete it when you have read it.",
+    ),
+    unseen=("Open {path}, tell me what it says and then delete it.",),
+)
+def read_and_delete(draw: Draw) -> Plan:
+    path = draw.one(list(draw.world("files").files))
+    yield {"path": path}
+    text = yield call("read_file", path=path)
+    yield call("delete_file", path=path)
+    return f"It says: {text}."
+
+
+@scenario(
+    phrasings=(
+        "List the files in {folder} and read the first one.",
+        "Look into the folder {folder} and show me the text of the first file.",
+    ),
+    unseen=("What does the first file in {folder} say? List the folder and read it.",),
+)
+def read_first(draw: Draw) -> Plan:
+    chosen = draw.any(FOLDERS)
+    yield {"folder": chosen}
+    names = yield call("list_files", folder=chosen)
+    if not names:
+        return NOTHING_FOUND
+    text = yield call("read_file", path=f"{chosen}/{names[0]}")
+    return f"It says: {text}."

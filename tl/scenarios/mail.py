@@ -1,0 +1,206 @@
+"""Requests for `tools/mail.py`."""
+
+from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tools._vocabulary import FIRST_NAMES
+from tools.mail import FOLDERS, SUBJECTS
+
+ADDRESSES = [f"{name.lower()}@{host}.example" for name in FIRST_NAMES for host in ("mail", "work", "home")]
+HEADINGS = [f"{subject} {number}" for subject in SUBJECTS for number in range(10, 100)]
+SENTENCES = [
+    f"The {subject} is {state}." for subject in SUBJECTS for state in ("late", "here", "lost", "signed", "paid")
+]
+
+
+@scenario(
+    phrasings=(
+        "Read mail {id}.",
+        "What does mail {id} say?",
+        "Open the mail {id}, please.",
+        "What is written in {id}?",
+        "Show me mail {id}.",
+    ),
+    unseen=("Please read out the mail {id}.", "Tell me what is in mail {id}."),
+    ask=Ask(
+        "id",
+        "What is the id of the mail?",
+        phrasings=("Read my mail.", "Open the mail, please.", "What does the mail say?"),
+        unseen=("Please read out the mail.",),
+    ),
+)
+def read(draw: Draw) -> Plan:
+    mail_id = draw.one(list(draw.world("mail").mails))
+    yield {"id": mail_id}
+    mail = yield call("read_mail", mail_id=mail_id)
+    return f"{mail['from']} writes: {mail['body']}"
+
+
+@scenario(
+    phrasings=(
+        "Which mails are in the folder {folder}?",
+        "List the mails in {folder}.",
+        "Show me my {folder}.",
+        "What mails do I have in the {folder} folder?",
+    ),
+    unseen=("Please list my {folder} mails.", "Look which mails lie in {folder}."),
+)
+def folder(draw: Draw) -> Plan:
+    chosen = draw.any(FOLDERS)
+    yield {"folder": chosen}
+    page = yield call("list_mails", folder=chosen)
+    return f"There are {', '.join(page['mails'])}." if page["mails"] else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "List all mails in {folder}, page by page.",
+        "Give me every mail of the folder {folder}, all pages.",
+        "I need the complete list of the mails in {folder}.",
+    ),
+    unseen=("Show all pages of my {folder} mails.",),
+)
+def whole_folder(draw: Draw) -> Plan:
+    chosen = draw.any(FOLDERS)
+    yield {"folder": chosen}
+    page = yield call("list_mails", folder=chosen)
+    found = page["mails"]
+    while page["next_cursor"]:
+        page = yield call("list_mails", folder=chosen, cursor=page["next_cursor"])
+        found += page["mails"]
+    return f"There are {', '.join(found)}." if found else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        "Find the mail about {subject}.",
+        "Search my mails for {subject}.",
+        "Who wrote to me about {subject}?",
+        "Is there a mail on {subject}?",
+    ),
+    unseen=("Look for the mail on {subject}.", "Please search the mails about {subject}."),
+)
+def search(draw: Draw) -> Plan:
+    subject = draw.one(_subjects(draw))
+    yield {"subject": subject}
+    found = yield call("search_mails", text=subject)
+    return f"It is {found[0]['mail_id']} from {found[0]['from']}."
+
+
+@scenario(
+    phrasings=(
+        "Search only the unread mails for {subject}.",
+        "Is there an unread mail about {subject}?",
+        "Find unread mails on {subject}.",
+    ),
+    unseen=("Look for unread mails about {subject}.",),
+)
+def search_unread(draw: Draw) -> Plan:
+    subject = draw.one(_subjects(draw))
+    yield {"subject": subject}
+    found = yield call("search_mails", text=subject, unread_only=True)
+    return f"It is {found[0]['mail_id']} from {found[0]['from']}." if found else NOTHING_FOUND
+
+
+@scenario(
+    phrasings=(
+        'Send a mail to {address} with the subject "{subject}".',
+        'Write to {address}, subject "{subject}".',
+        'Mail {address}. The subject is "{subject}".',
+        'I have to send {address} a mail with the subject "{subject}".',
+    ),
+    unseen=(
+        'Please send {address} a mail, subject "{subject}".',
+        'A mail to {address} with "{subject}" as subject, please.',
+    ),
+    ask=Ask(
+        "address",
+        "To which address?",
+        phrasings=('Send a mail with the subject "{subject}".', 'Write a mail, subject "{subject}".'),
+        unseen=('Please send a mail, subject "{subject}".',),
+    ),
+)
+def send(draw: Draw) -> Plan:
+    address, subject = draw.one(ADDRESSES), draw.one(HEADINGS)
+    yield {"address": address, "subject": subject}
+    sent = yield call("send_mail", to=[address], subject=subject)
+    return f"I sent it as {sent['sent']}."
+
+
+@scenario(
+    phrasings=(
+        'Send {one} and {two} a mail with the subject "{subject}" and the text "{body}"',
+        'Write to {one} and {two}, subject "{subject}", text "{body}"',
+    ),
+    unseen=('A mail to {one} and {two}, please: the subject is "{subject}" and the text "{body}"',),
+)
+def send_to_two(draw: Draw) -> Plan:
+    addresses, subject, body = draw.some(ADDRESSES, 2), draw.one(HEADINGS), draw.one(SENTENCES)
+    yield {"one": addresses[0], "two": addresses[1], "subject": subject, "body": body}
+    sent = yield call("send_mail", to=addresses, subject=subject, body=body)
+    return f"I sent it as {sent['sent']}."
+
+
+@scenario(
+    phrasings=(
+        'Answer mail {id} with "{body}"',
+        'Reply "{body}" to mail {id}.',
+        'Reply to {id}: "{body}"',
+    ),
+    unseen=('Send a reply to mail {id} that says "{body}"',),
+)
+def reply(draw: Draw) -> Plan:
+    mail_id, body = draw.one(list(draw.world("mail").mails)), draw.one(SENTENCES)
+    yield {"id": mail_id, "body": body}
+    sent = yield call("send_mail_reply", mail_id=mail_id, body=body)
+    return f"I sent it to {sent['to']}."
+
+
+@scenario(
+    phrasings=("Move mail {id} to {folder}.", "Put {id} into the folder {folder}.", "Mail {id} belongs to {folder}."),
+    unseen=("Please move {id} into my {folder}.",),
+    ask=Ask(
+        "folder",
+        "Into which folder?",
+        phrasings=("Move mail {id} to another folder.", "Put {id} away."),
+        unseen=("Please move the mail {id}.",),
+    ),
+)
+def file(draw: Draw) -> Plan:
+    mail_id, chosen = draw.one(list(draw.world("mail").mails)), draw.any(FOLDERS)
+    yield {"id": mail_id, "folder": chosen}
+    moved = yield call("move_mail", mail_id=mail_id, folder=chosen)
+    return f"{moved['mail_id']} is now in {moved['folder']}."
+
+
+@scenario(
+    phrasings=(
+        "Find the mail about {subject} and read it to me.",
+        "Search for {subject} in my mails and open what you find.",
+        "What does the mail about {subject} say? Search for it.",
+    ),
+    unseen=("Look for the mail on {subject}, then read it.",),
+)
+def search_and_read(draw: Draw) -> Plan:
+    subject = draw.one(_subjects(draw))
+    yield {"subject": subject}
+    found = yield call("search_mails", text=subject)
+    mail = yield call("read_mail", mail_id=found[0]["mail_id"])
+    return f"{mail['from']} writes: {mail['body']}"
+
+
+@scenario(
+    phrasings=(
+        "Find the mail about {subject} and move it to {folder}.",
+        "Search for {subject} and put the mail into the folder {folder}.",
+    ),
+    unseen=("Look for the mail on {subject} and move it into {folder}.",),
+)
+def search_and_file(draw: Draw) -> Plan:
+    subject, chosen = draw.one(_subjects(draw)), draw.any(FOLDERS)
+    yield {"subject": subject, "folder": chosen}
+    found = yield call("search_mails", text=subject)
+    moved = yield call("move_mail", mail_id=found[0]["mail_id"], folder=chosen)
+    return f"{moved['mail_id']} is now in {moved['folder']}."
+
+
+def _subjects(draw: Draw) -> list[str]:
+    return [mail["subject"] for mail in draw.world("mail").mails.values()]
