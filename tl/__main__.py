@@ -1,0 +1,31 @@
+"""`python -m tl`: lists the verbs, runs one."""
+
+import importlib
+import sys
+
+# Name of the module in tl.cli that has `main(argv)` -> what it is for.
+VERBS = {
+    "show": "look at what one trains on: masked calls, key tokens, weights, losses; in the terminal or as a web page",
+    "stats": "what a dataset holds: calls, errors by category, key tokens, families of tool names",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Exit status of the verb `argv[0]`; without one the list of verbs."""
+    if argv and argv[0] in VERBS:
+        try:
+            return importlib.import_module(f"tl.cli.{argv[0]}").main(argv[1:])
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            sys.stderr.close()
+            return 0
+    usage = ["usage: python -m tl VERB …      (python -m tl VERB --help tells more)", ""]
+    usage += [f"    {verb:<10} {purpose}" for verb, purpose in VERBS.items()]
+    asked_for_help = not argv or argv[0] in ("-h", "--help")
+    if not asked_for_help:
+        usage.insert(0, f"python -m tl: there is no verb {argv[0]!r}")
+    print("\n".join(usage), file=sys.stdout if asked_for_help else sys.stderr)
+    return 0 if asked_for_help else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
