@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tl.model import Llama, ModelConfig
 from tl.schema import BUILT_INS
 from tl.tokenizer import TOKENIZER_FILE, Tokenizer
+from tl.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -350,6 +351,7 @@ def _split(sizes: dict[str, int], limit: int) -> list[list[str]]:
 
 def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, folder: Path) -> None:
     shutil.copyfile(tokenizer.path, folder / TOKENIZER_FILE)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json(tokenizer), ensure_ascii=False), encoding="utf-8")
     settings = {
         "tokenizer_class": "LlamaTokenizer",
         "bos_token": tokenizer.piece(tokenizer.bos_id),
