@@ -66,14 +66,14 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
     with torch.device("meta"):
         model = Llama(config)
     stored = stored_tensors(path)
-    _check_fit(path, stored, model)
+    check_fit(path, stored, model)
     dtype = dtype or functools.reduce(torch.promote_types, {_DTYPES[tensor.dtype] for tensor in stored.values()})
     weights: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
         target = torch.empty(piece.get_shape(), dtype=dtype, device=device)
-        weights[_own_name(name)] = nn.Parameter(target.copy_(piece[:]))
+        weights[own_name(name)] = nn.Parameter(target.copy_(piece[:]))
     if config.tie_word_embeddings:
-        _tie(path, weights)
+        tie(path, weights)
     model.load_state_dict(weights, assign=True)
     return model
 
@@ -155,11 +155,12 @@ def hf_name(name: str) -> str:
     return name if name.startswith("lm_head.") else f"model.{name}"
 
 
-def _own_name(name: str) -> str:
+def own_name(name: str) -> str:
+    """The name of a published tensor among `Llama`'s parameters."""
     return name.removeprefix("model.")
 
 
-def _tie(path: Path, weights: dict[str, Tensor]) -> None:
+def tie(path: Path, weights: dict[str, Tensor]) -> None:
     """Make the head the embedding's own parameter. A file may hold the head too, if it is the same."""
     embedding = weights["embed_tokens.weight"]
     head = weights.setdefault("lm_head.weight", embedding)
@@ -171,7 +172,7 @@ def _tie(path: Path, weights: dict[str, Tensor]) -> None:
     weights["lm_head.weight"] = embedding
 
 
-def _check_fit(path: Path, stored: dict[str, StoredTensor], model: Llama) -> None:
+def check_fit(path: Path, stored: dict[str, StoredTensor], model: Llama) -> None:
     """CheckpointError that lists every missing, extra and misshapen tensor."""
     expected = {hf_name(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
     optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)} if model.config.tie_word_embeddings else {}
