@@ -1,6 +1,7 @@
 """The tool library: what every toolkit promises."""
 
 import inspect
+import sqlite3
 import sys
 import time
 import types
@@ -33,7 +34,7 @@ def test_a_toolkit_says_what_it_is(toolkit):
 def test_the_same_seed_makes_the_same_world_and_another_seed_another(toolkit):
     def world(seed):
         state = vars(load_toolkit(toolkit)(seed=seed))
-        return {key: value for key, value in state.items() if not key.lstrip("_").startswith("random")}
+        return {key: value for key, value in state.items() if not key.startswith("_") and key != "random"}
 
     assert world(5) == world(5)
     assert world(5) != world(6)
@@ -122,3 +123,49 @@ def test_a_service_with_an_outage_fails_once_and_then_works():
     with pytest.raises((ConnectionError, TimeoutError)):
         weather.get_weather("Oslo")
     assert "temperature" in weather.get_weather("Oslo")
+
+
+@pytest.fixture
+def database():
+    return load_toolkit("database")(seed=1)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH DATABASE '/tmp/stolen.db' AS x",
+        "VACUUM INTO '/tmp/stolen.db'",
+        "DROP TABLE staff",
+        "PRAGMA writable_schema = 1",
+        "INSERT INTO offices VALUES ('Oslo', 1)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+    ],
+)
+def test_a_query_can_only_read(database, sql):
+    before = database.rows["offices"]
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized|prohibited|authorization denied"):
+        database.run_query(sql)
+    assert database.count_rows("offices") == len(before)
+
+
+def test_an_endless_query_is_interrupted(database):
+    tables = ", ".join(f"staff AS s{n}" for n in range(12))
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        database.run_query(f"SELECT count(*) FROM {tables}")
+    assert database.run_query("SELECT 1") == [[1]]
+
+
+def test_a_huge_value_is_refused(database):
+    with pytest.raises(sqlite3.DataError, match="too big"):
+        database.run_query("SELECT zeroblob(1000000000)")
+
+
+def test_the_file_area_fails_as_an_operating_system_does():
+    files = load_toolkit("files")(seed=1)
+    with pytest.raises(FileNotFoundError, match=r"\[Errno 2\] No such file or directory: 'docs/none.txt'"):
+        files.read_file("docs/none.txt")
+    with pytest.raises(IsADirectoryError):
+        files.read_file("docs")
+    one, other, *_ = files.files
+    with pytest.raises(FileExistsError):
+        files.move_file(one, other)

@@ -21,10 +21,10 @@ class Toolkit(Service):
 
     def __init__(self, seed: int = 0):
         super().__init__(seed)
-        self._seed = seed
+        self.seed = seed
 
     def _weather(self, city: str, day: str) -> dict:
-        numbers = random.Random(f"{self._seed} {city} {day}")
+        numbers = random.Random(f"{self.seed} {city} {day}")
         return {"temperature": numbers.randint(-9, 38), "condition": numbers.choice(CONDITIONS)}
 
     def get_weather(self, city: str, unit: Literal["celsius", "fahrenheit"] = "celsius") -> dict:
@@ -78,7 +78,7 @@ class Toolkit(Service):
             city: Name of the city.
         """
         self._request("/alerts")
-        numbers = random.Random(f"{self._seed} {city} alerts")
+        numbers = random.Random(f"{self.seed} {city} alerts")
         return numbers.sample(ALERTS, numbers.randint(0, 2))
 
     def get_air_quality(self, city: str, pollutant: Literal["pm25", "ozone", "no2"] = "pm25") -> dict:
@@ -93,5 +93,5 @@ class Toolkit(Service):
             raise ValueError(f"pollutant must be one of {', '.join(POLLUTANTS)}, not {pollutant!r}")
         if city not in CITIES:
             return {"error": f"city {city} not found"}
-        numbers = random.Random(f"{self._seed} {city} {pollutant}")
+        numbers = random.Random(f"{self.seed} {city} {pollutant}")
         return {"value": numbers.randint(1, POLLUTANTS[pollutant]), "unit": "ug/m3"}

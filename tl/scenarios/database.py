@@ -1,0 +1,140 @@
+"""Requests for `tools/database.py`."""
+
+from tl.scenarios import Ask, Draw, Plan, call, scenario
+from tools._vocabulary import CITIES, FIRST_NAMES
+from tools.database import ROOMS, TEAMS
+
+TABLES = ("staff", "rooms", "offices")
+
+
+@scenario(
+    phrasings=(
+        "Which tables does the database have?",
+        "List the tables of the database.",
+        "What tables are there in the company database?",
+    ),
+    unseen=("Please show me the tables of the database.", "Tell me which tables there are."),
+)
+def tables(draw: Draw) -> Plan:
+    yield {}
+    names = yield call("list_tables")
+    return f"The tables are {', '.join(names)}."
+
+
+@scenario(
+    phrasings=(
+        "Which columns does the table {table} have?",
+        "List the columns of {table}.",
+        "What are the columns of the table {table}?",
+    ),
+    unseen=("Please name the columns of the table {table}.",),
+    ask=Ask(
+        "table",
+        "Which table?",
+        phrasings=("Which columns does the table have?", "List the columns of a table."),
+        unseen=("Please name the columns of that table.",),
+    ),
+)
+def columns(draw: Draw) -> Plan:
+    table = draw.any(TABLES)
+    yield {"table": table}
+    names = yield call("list_table_columns", table=table)
+    return f"The columns are {', '.join(names)}."
+
+
+@scenario(
+    phrasings=(
+        "How many rows does the table {table} have?",
+        "Count the rows of {table}.",
+        "How many entries are in the table {table}?",
+    ),
+    unseen=("Tell me the number of rows in {table}.",),
+)
+def count(draw: Draw) -> Plan:
+    table = draw.any(TABLES)
+    yield {"table": table}
+    rows = yield call("count_rows", table=table)
+    return f"It has {rows} rows."
+
+
+@scenario(
+    phrasings=(
+        "Run the query {sql}",
+        "Execute {sql}",
+        "What does the query {sql} give?",
+        "Use the database to answer {sql}",
+    ),
+    unseen=("Please run this SQL: {sql}", "Give me the rows of {sql}"),
+    ask=Ask(
+        "sql",
+        "Which query?",
+        phrasings=("Run a query for me.", "Execute some SQL on the database."),
+        unseen=("Please run an SQL query.",),
+    ),
+)
+def query(draw: Draw) -> Plan:
+    sql = draw.one(
+        [f"SELECT salary FROM staff WHERE name = '{name}'" for name in FIRST_NAMES]
+        + [f"SELECT people FROM offices WHERE city = '{city}'" for city in CITIES]
+        + [f"SELECT name FROM rooms WHERE seats > {seats}" for seats in range(1, 40)]
+        + [f"SELECT name FROM staff WHERE salary > {salary}000" for salary in range(30, 90)]
+    )
+    yield {"sql": sql}
+    rows = yield call("run_query", sql=sql)
+    return f"It gives {', '.join(str(row[0]) for row in rows)}." if rows else "It gives no rows."
+
+
+@scenario(
+    phrasings=("Run the query {sql} and give me at most {limit} rows.", "Execute {sql} but stop at {limit} rows."),
+    unseen=("Please run {sql}, no more than {limit} rows.",),
+)
+def limited_query(draw: Draw) -> Plan:
+    sql = draw.one([f"SELECT name FROM staff WHERE salary > {salary}000" for salary in range(30, 90)])
+    limit = draw.any((1, 2, 3, 4))
+    yield {"sql": sql, "limit": limit}
+    rows = yield call("run_query", sql=sql, limit=limit)
+    return f"It gives {', '.join(str(row[0]) for row in rows)}." if rows else "It gives no rows."
+
+
+@scenario(
+    phrasings=(
+        "Add {name} to the table staff, team {team}.",
+        "Insert a row into staff with the name {name} and the team {team}.",
+        "{name} is new in the team {team}. Add a row to staff.",
+    ),
+    unseen=("Please insert {name} of the team {team} into staff.",),
+)
+def hire(draw: Draw) -> Plan:
+    name, team = draw.one(FIRST_NAMES), draw.any(TEAMS)
+    yield {"name": name, "team": team}
+    inserted = yield call("insert_row", table="staff", values={"name": name, "team": team})
+    return f"There are {inserted['rows']} rows now."
+
+
+@scenario(
+    phrasings=(
+        "Insert a row into rooms with the name {room} and {seats} seats.",
+        "Add the room {room} with {seats} seats to the table rooms.",
+    ),
+    unseen=("There is a new room {room} for {seats}. Insert a row with name and seats into rooms.",),
+)
+def new_room(draw: Draw) -> Plan:
+    taken = {name for name, _ in draw.world("database").rows["rooms"]}
+    room, seats = draw.one([room for room in ROOMS if room not in taken]), draw.any(range(2, 40))
+    yield {"room": room, "seats": seats}
+    inserted = yield call("insert_row", table="rooms", values={"name": room, "seats": seats})
+    return f"There are {inserted['rows']} rows now."
+
+
+@scenario(
+    phrasings=(
+        "List the tables and tell me how many rows the first one has.",
+        "Look which tables there are and count the rows of the first.",
+    ),
+    unseen=("How many rows has the first table? List the tables before you count.",),
+)
+def first_table(draw: Draw) -> Plan:
+    yield {}
+    names = yield call("list_tables")
+    rows = yield call("count_rows", table=names[0])
+    return f"The table {names[0]} has {rows} rows."

@@ -1,0 +1,197 @@
+"""Requests for `tools/flights.py`."""
+
+from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tools._vocabulary import FIRST_NAMES, LAST_NAMES
+
+PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
+
+
+@scenario(
+    phrasings=(
+        "Find flights from {origin} to {destination}.",
+        "Is there a flight from {origin} to {destination}?",
+        "I want to fly from {origin} to {destination}.",
+        "Which flights go from {origin} to {destination}?",
+    ),
+    unseen=(
+        "Please search for flights from {origin} to {destination}.",
+        "How can I fly to {destination} from {origin}?",
+    ),
+    ask=Ask(
+        "origin",
+        "From which city?",
+        phrasings=("Find a flight to {destination}.", "I want to fly to {destination}."),
+        unseen=("Please search for flights to {destination}.",),
+    ),
+)
+def search(draw: Draw) -> Plan:
+    origin, destination = draw.one(_connections(draw))
+    yield {"origin": origin, "destination": destination}
+    found = yield call("search_flights", origin=origin, destination=destination)
+    return _offers(found)
+
+
+@scenario(
+    phrasings=(
+        "Find flights from {origin} to {destination} for at most {price} euros.",
+        "I want to fly from {origin} to {destination} and pay no more than {price}.",
+    ),
+    unseen=("Search for flights from {origin} to {destination} that cost at most {price}.",),
+)
+def search_cheap(draw: Draw) -> Plan:
+    origin, destination = draw.one(_connections(draw))
+    price = draw.any(range(100, 600, 50))
+    yield {"origin": origin, "destination": destination, "price": price}
+    found = yield call("search_flights", origin=origin, destination=destination, max_price=price)
+    return _offers(found)
+
+
+@scenario(
+    phrasings=(
+        "When does flight {id} leave?",
+        "Where does {id} go, and when?",
+        "Tell me date and time of flight {id}.",
+        "Look up flight {id}.",
+    ),
+    unseen=("At what time does the flight {id} depart?", "Please look up when {id} leaves."),
+    ask=Ask(
+        "id",
+        "What is the id of the flight?",
+        phrasings=("When does my flight leave?", "Look up my flight."),
+        unseen=("At what time does my flight depart?",),
+    ),
+)
+def departure(draw: Draw) -> Plan:
+    flight_id = draw.one(list(draw.world("flights").flights))
+    yield {"id": flight_id}
+    flight = yield call("get_flight", flight_id=flight_id)
+    return f"It leaves {flight['origin']} for {flight['destination']} on {flight['date']} at {flight['departs']}."
+
+
+@scenario(
+    phrasings=(
+        "How many seats are free on {id}?",
+        "Are there seats left on flight {id}?",
+        "Check the free seats of {id}.",
+    ),
+    unseen=("Is flight {id} full, or are there seats?", "Tell me how many seats are left on {id}."),
+)
+def seats(draw: Draw) -> Plan:
+    flight_id = draw.one(list(draw.world("flights").flights))
+    yield {"id": flight_id}
+    found = yield call("get_flight_seats", flight_id=flight_id)
+    return f"There are {found['free']} free seats."
+
+
+@scenario(
+    phrasings=(
+        "Book flight {id} for {name}, who is {age}.",
+        "Please book {id}. The passenger is {name}, {age} years old.",
+        "{name}, aged {age}, wants to travel on flight {id}. Book it.",
+    ),
+    unseen=("Make a booking of flight {id} for {name}, {age} years old.",),
+    ask=Ask(
+        "id",
+        "Which flight?",
+        phrasings=("Book a flight for {name}, who is {age}.", "{name}, aged {age}, wants to travel. Book a flight."),
+        unseen=("Make a booking for {name}, {age} years old.",),
+    ),
+)
+def book(draw: Draw) -> Plan:
+    flight_id, name, age = draw.one(_free(draw)), draw.one(PEOPLE), draw.any(range(5, 80))
+    yield {"id": flight_id, "name": name, "age": age}
+    booked = yield call("book_flight", flight_id=flight_id, passengers=[{"name": name, "age": age}])
+    return f"The booking is {booked['booking_id']}. The total is {booked['total']}."
+
+
+@scenario(
+    phrasings=(
+        "Book flight {id} for {one} ({age}) and {two} ({other}).",
+        "{one}, {age}, and {two}, {other}, fly on {id}. Book it.",
+    ),
+    unseen=("Please make a booking of {id}: {one} is {age}, {two} is {other}.",),
+)
+def book_for_two(draw: Draw) -> Plan:
+    flight_id = draw.one(_free(draw))
+    one, two = draw.some(PEOPLE, 2)
+    age, other = draw.any(range(20, 80)), draw.any(range(3, 80))
+    yield {"id": flight_id, "one": one, "two": two, "age": age, "other": other}
+    passengers = [{"name": one, "age": age}, {"name": two, "age": other}]
+    booked = yield call("book_flight", flight_id=flight_id, passengers=passengers)
+    return f"The booking is {booked['booking_id']}. The total is {booked['total']}."
+
+
+@scenario(
+    phrasings=("Which flight is booking {id} for?", "Look up my booking {id}.", "What did I book with {id}?"),
+    unseen=("Please check the booking {id}.",),
+    ask=Ask(
+        "id",
+        "What is the id of the booking?",
+        phrasings=("Look up my booking.", "Which flight is my booking for?"),
+        unseen=("Please check my booking.",),
+    ),
+)
+def booking(draw: Draw) -> Plan:
+    booking_id = draw.one(list(draw.world("flights").bookings))
+    yield {"id": booking_id}
+    found = yield call("get_booking", booking_id=booking_id)
+    return f"It is for flight {found['flight_id']} and {found['passengers']} passengers."
+
+
+@scenario(
+    phrasings=(
+        "Cancel booking {id}.",
+        "Please cancel my booking {id}.",
+        "I do not need the booking {id} any more. Cancel it.",
+    ),
+    unseen=("I cannot travel, cancel {id} for me.",),
+)
+def cancel(draw: Draw) -> Plan:
+    booking_id = draw.one(list(draw.world("flights").bookings))
+    yield {"id": booking_id}
+    cancelled = yield call("cancel_booking", booking_id=booking_id)
+    return f"The booking of flight {cancelled['cancelled']} is cancelled."
+
+
+@scenario(
+    phrasings=(
+        "When does the flight of booking {id} leave?",
+        "Look up booking {id} and tell me the time of its flight.",
+    ),
+    unseen=("Check the booking {id}: at what time does its flight depart?",),
+)
+def booked_departure(draw: Draw) -> Plan:
+    booking_id = draw.one(list(draw.world("flights").bookings))
+    yield {"id": booking_id}
+    found = yield call("get_booking", booking_id=booking_id)
+    flight = yield call("get_flight", flight_id=found["flight_id"])
+    return f"It leaves {flight['origin']} for {flight['destination']} on {flight['date']} at {flight['departs']}."
+
+
+@scenario(
+    phrasings=(
+        "Find a flight from {origin} to {destination} and check its free seats.",
+        "Search for flights from {origin} to {destination}. Are there seats on the first one?",
+    ),
+    unseen=("How many seats are left on the first flight from {origin} to {destination}?",),
+)
+def search_and_seats(draw: Draw) -> Plan:
+    origin, destination = draw.one(_connections(draw))
+    yield {"origin": origin, "destination": destination}
+    found = yield call("search_flights", origin=origin, destination=destination)
+    free = yield call("get_flight_seats", flight_id=found[0]["flight_id"])
+    return f"There are {free['free']} free seats."
+
+
+def _connections(draw: Draw) -> list[tuple[str, str]]:
+    return [(flight["origin"], flight["destination"]) for flight in draw.world("flights").flights.values()]
+
+
+def _free(draw: Draw) -> list[str]:
+    return [key for key, flight in draw.world("flights").flights.items() if flight["seats"] >= 2]
+
+
+def _offers(found: list[dict]) -> str:
+    if not found:
+        return NOTHING_FOUND
+    return "I found " + ", ".join(f"{flight['flight_id']} for {flight['price']}" for flight in found) + "."
