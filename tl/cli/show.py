@@ -1,0 +1,169 @@
+"""Look at what one trains on: masked calls grey, key tokens bold with their weight, the stop target, losses.
+
+python -m tl show                                  the first sample with a masked call, of the default training set
+python -m tl show trajectories.jsonl --number 7    the eighth trajectory; or --id ID, or --random
+python -m tl show --model runs/sft/model           with each token's loss: where the model is unsure
+python -m tl show data.jsonl --html out.html       many samples as one self-contained page
+"""
+
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tl.assets import TINY
+from tl.cli.page import page
+from tl.cli.views import SampleView, TokenView, TurnView, counted, view, visible
+from tl.config import option, parse_config
+from tl.mae import erroneous_calls
+from tl.prompt import EncodingOptions
+from tl.synthesis import synthesize
+from tl.tokenizer import Tokenizer, TokenizerError
+from tl.trajectory import DataError, Trajectory, read_trajectories
+from tl.weights import CheckpointError, check_vocabulary, load_model
+
+DEFAULT_SET = "default training set"
+UNSURE = 0.7  # nats: the model gives the token less than an even chance
+LOST = 3.0  # nats: less than 5 %
+
+
+@dataclass
+class ShowConfig:
+    """Flags of `python -m tl show`."""
+
+    files: list[str] = option([], "trajectory files; none: the default training set", positional=True)
+    id: str | None = option(None, "show the trajectory with this id")
+    number: int | None = option(None, "show the trajectory at this place, counted from 0")
+    random: bool = option(False, "show trajectories drawn at random")
+    seed: int = option(0, "of the random draw, and of the default training set")
+    model: str | None = option(None, "checkpoint whose loss on each token is shown")
+    tokenizer: str | None = option(None, "tokenizer.model or folder; none: the model's, without one the embedded one")
+    max_length: int = option(8192, "tokens of a trajectory; what lies behind is cut at a turn")
+    on_bad_data: Literal["error", "skip"] = option("skip", "after listing all bad records: stop, or go on without")
+    html: str | None = option(None, "write a web page here instead of printing")
+    samples: int = option(50, "how many samples the page holds")
+    overwrite: bool = option(False, "replace an existing page")
+
+
+class Style:
+    """Text with ANSI codes, or bare where the output takes no colours."""
+
+    CODES = {
+        "context": "2",
+        "masked": "90",
+        "bad": "31",
+        "key": "1;36",
+        "weight": "36",
+        "stop": "32",
+        "title": "1",
+        "unsure": "33",
+        "lost": "4;31",
+    }
+
+    def __init__(self, colour: bool):
+        self.colour = colour
+
+    def __call__(self, name: str, text: str) -> str:
+        if not self.colour:
+            return text
+        # Line by line, so that a pager which shows a part of the text shows it in its colours.
+        return "\n".join(line and f"\x1b[{self.CODES[name]}m{line}\x1b[0m" for line in text.split("\n"))
+
+
+def terminal(sample: SampleView, style: Style) -> str:
+    """The sample as text for a terminal; without colours key tokens stand in brackets."""
+    text = style("title", f"── {visible(sample.id)}") + "\n   " + " · ".join(sample.facts()) + "\n\n"
+    for part in sample.parts:
+        text += style("context", visible(part)) if isinstance(part, str) else _turn(part, style)
+    return text + "\n"
+
+
+def _turn(turn: TurnView, style: Style) -> str:
+    if not turn.trained:
+        said = "".join(token.text for token in turn.tokens[:-1])
+        return style("masked", visible(said)) + style("bad", f"   ✗ masked: {turn.category}")
+    text = "".join(_token(token, style) for token in turn.tokens[:-1])
+    stop = turn.tokens[-1]
+    text += " " + style("stop", stop.text) + (style("weight", f"×{stop.weight:.3g}") if stop.is_key else "")
+    unsure = sorted((t for t in turn.tokens if t.loss is not None and t.loss > UNSURE), key=lambda t: -t.loss)
+    if unsure:
+        listed = ", ".join(f"{visible(t.text).strip() or '␣'} {t.loss:.2f}" for t in unsure[:5])
+        text += style("unsure", f"   unsure of: {listed}")
+    return text
+
+
+def _token(token: TokenView, style: Style) -> str:
+    text = visible(token.text)
+    if token.is_key:
+        space = " " * text.startswith(" ")
+        name = text.lstrip(" ")
+        return space + (style("key", name) if style.colour else f"[{name}]") + style("weight", f"×{token.weight:.3g}")
+    if token.loss is None or token.loss <= UNSURE:
+        return text
+    return style("lost" if token.loss > LOST else "unsure", text)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 2 when something cannot be read, found or written."""
+    config = parse_config(ShowConfig, argv, __doc__, prog="python -m tl show")
+    try:
+        if config.html and Path(config.html).exists() and not config.overwrite:
+            raise LookupError(f"{config.html} exists already: choose another name, or add --overwrite")
+        samples = list(load(config))
+        if not samples:
+            raise LookupError("there is nothing to show: no turn of the assistant's fits into --max_length")
+    except (DataError, TokenizerError, CheckpointError, LookupError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if config.html:
+        Path(config.html).write_text(
+            page(samples, title=", ".join(Path(f).name for f in config.files) or DEFAULT_SET), encoding="utf-8"
+        )
+        print(f"{counted(len(samples), 'sample')} in {config.html}")
+    else:
+        style = Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+        print("\n".join(terminal(sample, style) for sample in samples))
+    return 0
+
+
+def load(config: ShowConfig) -> Iterator[SampleView]:
+    """The samples to show; each is tokenised (and run through the model) as it is asked for."""
+    tokenizer = Tokenizer(config.tokenizer or config.model or TINY)
+    model = load_model(config.model) if config.model else None
+    if model is not None:
+        check_vocabulary(tokenizer, model.config)
+    if config.files:
+        trajectories, report = read_trajectories(config.files, config.on_bad_data)
+        for record in report.bad:
+            print(f"skipped {record}", file=sys.stderr)
+    else:
+        trajectories = synthesize(seed=config.seed)
+    options = EncodingOptions(max_length=config.max_length)
+    for trajectory in choose(trajectories, config):
+        sample = view(trajectory, tokenizer, options, model)
+        if sample is not None:
+            yield sample
+
+
+def choose(trajectories: Sequence[Trajectory], config: ShowConfig) -> Sequence[Trajectory]:
+    """One trajectory, or `config.samples` of them for a page. Raises LookupError when there is none like that."""
+    if config.id is not None:
+        found = [t for t in trajectories if t.id == config.id]
+        if not found:
+            raise LookupError(f"no trajectory has the id {config.id!r}")
+        return found
+    if config.number is not None:
+        if not 0 <= config.number < len(trajectories):
+            raise LookupError(
+                f"there is no number {config.number}: the trajectories are counted 0 to {len(trajectories) - 1}"
+            )
+        return [trajectories[config.number]]
+    count = config.samples if config.html else 1
+    if config.random:
+        return random.Random(config.seed).sample(trajectories, min(count, len(trajectories)))
+    if config.html:
+        return trajectories[:count]
+    return [next((t for t in trajectories if any(erroneous_calls(t))), *trajectories[:1])] if trajectories else []
