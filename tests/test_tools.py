@@ -1,6 +1,7 @@
 """The tool library: what every toolkit promises."""
 
 import inspect
+import json
 import sqlite3
 import sys
 import time
@@ -9,9 +10,11 @@ import types
 import pytest
 
 import tools
+from tl.calls import Call, parse_call
 from tl.executor import Executor
 from tl.schema import ToolSpec
 from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+from tools.__main__ import main
 
 EVERY_TOOL = [(toolkit, tool) for toolkit in toolkit_names() for tool in tool_functions(load_toolkit(toolkit))]
 
@@ -78,6 +81,8 @@ def broken_toolkit(monkeypatch):
     """A toolkit that fails to start, as if its file had been dropped in."""
 
     class Toolkit:
+        example = ("read_disk", {})
+
         def __init__(self, seed=0):
             raise OSError("no disk")
 
@@ -123,6 +128,36 @@ def test_a_service_with_an_outage_fails_once_and_then_works():
     with pytest.raises((ConnectionError, TimeoutError)):
         weather.get_weather("Oslo")
     assert "temperature" in weather.get_weather("Oslo")
+
+
+def test_the_list_of_toolkits_has_a_line_for_each(capsys):
+    main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == toolkit_names()
+    assert sum(int(line.split()[1]) for line in lines) == len(EVERY_TOOL) >= 60
+    assert len(lines) >= 12
+
+
+@pytest.mark.parametrize("toolkit", toolkit_names())
+def test_the_description_of_a_toolkit_shows_its_tools_and_runs_its_example(toolkit, capsys):
+    main([toolkit])
+    text = capsys.readouterr().out
+    assert all(f"def {tool}(" in text for tool in tool_functions(load_toolkit(toolkit)))
+    example = text[text.index("\n>>> ") :].splitlines()
+    assert json.loads(example[2])
+
+
+def test_the_example_of_a_toolkit_is_a_call(capsys):
+    main(["weather"])
+    call = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(">>> "))
+    assert parse_call(call.removeprefix(">>> ")) == Call("get_weather", {"city": "Oslo"})
+
+
+def test_the_command_names_an_unknown_toolkit(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["nonsense"])
+    assert exit_info.value.code == 2
+    assert "no toolkit named 'nonsense'" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 A toolkit is a module of this package without a leading underscore. Its docstring says what it is, and its class
 `Toolkit(seed: int = 0)` holds the state of one episode; the public methods of that class are the tools, described by
-their type hints and docstrings and by nothing else. Dropping such a file in is all it takes to add one.
+their type hints and docstrings and by nothing else, and its `example` is a call to show: a name and arguments.
+Dropping such a file in is all it takes to add one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 
 
 class ToolkitError(ImportError):
@@ -21,13 +23,15 @@ def toolkit_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+@cache
 def load_toolkit(name: str) -> type:
-    """The class of a toolkit; `ToolkitError` when there is none or it cannot be imported."""
+    """The class of a toolkit; `ToolkitError` when there is none, or when it cannot be imported or run its example."""
     if name not in toolkit_names():
         raise ToolkitError(f"no toolkit named {name!r}; there are {', '.join(toolkit_names())}")
     try:
         toolkit = importlib.import_module(f"{__name__}.{name}").Toolkit
-        toolkit(seed=0)
+        tool, arguments = toolkit.example
+        getattr(toolkit(seed=0), tool)(**arguments)
     except Exception as error:  # whatever a dropped-in file does, the other toolkits go on
         raise ToolkitError(f"toolkit {name!r} cannot be used: {type(error).__name__}: {error}") from error
     return toolkit

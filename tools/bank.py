@@ -16,6 +16,8 @@ MEMOS = words(
 class Toolkit(Service):
     """Eight accounts, drawn anew for every seed; transfers change their balances."""
 
+    example = ("get_exchange_rate", {"base": "EUR", "target": "USD"})
+
     host = "api.bank.example"
 
     def __init__(self, seed: int = 0):

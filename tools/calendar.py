@@ -19,6 +19,8 @@ STARTS = tuple(f"{hour:02d}:{minute:02d}" for hour in range(7, 21) for minute in
 class Toolkit:
     """Eight events on different days, drawn anew for every seed."""
 
+    example = ("create_event", {"title": "lunch with Ada", "date": "2026-05-01", "start": "12:30"})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"calendar {seed}")
         numbers = self._random.sample(range(100, 900), 9)

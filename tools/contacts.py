@@ -18,6 +18,8 @@ class Details(TypedDict, total=False):
 class Toolkit:
     """Eight people, drawn anew for every seed."""
 
+    example = ("add_contact", {"name": "Ada Baker", "details": {"city": "Oslo"}})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"contacts {seed}")
         numbers = self._random.sample(range(200, 800), 8)

@@ -17,6 +17,8 @@ _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 class Toolkit:
     """Three tables, filled anew for every seed."""
 
+    example = ("run_query", {"sql": "SELECT name, salary FROM staff WHERE salary > 60000"})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"database {seed}")
         cities = self._random.sample(CITIES, 4)

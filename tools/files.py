@@ -23,6 +23,8 @@ LINES = words("anchor basket candle dagger eagle fiddle gadget hammer jacket ker
 class Toolkit:
     """Ten files, drawn anew for every seed. Errors are those of the operating system."""
 
+    example = ("list_files_by_ending", {"ending": "md"})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"files {seed}")
         self.files = {self._new_path(): " ".join(self._random.sample(LINES, 3)) for _ in range(10)}

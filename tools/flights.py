@@ -18,6 +18,8 @@ class Passenger(TypedDict):
 class Toolkit(Service):
     """Twelve flights between four cities and two bookings, drawn anew for every seed."""
 
+    example = ("search_flights", {"origin": "Valencia", "destination": "Ljubljana"})
+
     host = "api.flights.example"
 
     def __init__(self, seed: int = 0):

@@ -21,6 +21,8 @@ PAGE = 3
 class Toolkit:
     """Ten mails, drawn anew for every seed."""
 
+    example = ("list_mails", {"folder": "inbox"})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"mail {seed}")
         numbers = self._random.sample(range(100, 900), 10)

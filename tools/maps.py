@@ -17,6 +17,8 @@ MAX_STOPS = 6
 class Toolkit(Service):
     """Ten places, drawn anew for every seed, and cities on a made-up map."""
 
+    example = ("plan_route", {"stops": ["Oslo", "Berlin", "Rome"], "vehicle": "bike"})
+
     host = "api.maps.example"
 
     def __init__(self, seed: int = 0):

@@ -14,6 +14,8 @@ THINGS = words("avenue bridge dawn desert echo fever garden highway horizon ocea
 class Toolkit(Service):
     """Twelve tracks of four bands and two playlists, drawn anew for every seed."""
 
+    example = ("search_tracks", {"title": "river"})
+
     host = "api.music.example"
 
     def __init__(self, seed: int = 0):

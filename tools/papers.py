@@ -27,6 +27,8 @@ PAGE = 3
 class Toolkit(Service):
     """Sixteen papers, drawn anew for every seed."""
 
+    example = ("get_papers_by_keywords", {"keywords": ["alignment", "traffic"]})
+
     host = "api.papers.example"
 
     def __init__(self, seed: int = 0):

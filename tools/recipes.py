@@ -19,6 +19,8 @@ DISHES = words("bake bowl casserole curry gratin pie risotto salad soup stew")
 class Toolkit:
     """Eight recipes, drawn anew for every seed."""
 
+    example = ("lookup_recipes_by_foods", {"foods": ["rice", "eggs"]})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"recipes {seed}")
         self.recipes = {f"y{number}": self._new_recipe() for number in self._random.sample(range(100, 999), 8)}

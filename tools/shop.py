@@ -26,6 +26,8 @@ COUPONS = {"SAVE10": 10, "SPRING15": 15, "WELCOME20": 20}
 class Toolkit(Service):
     """Twelve products and two orders, drawn anew for every seed; new orders lower the stock."""
 
+    example = ("search_products_by_category", {"category": "garden"})
+
     host = "api.shop.example"
 
     def __init__(self, seed: int = 0):

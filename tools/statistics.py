@@ -10,6 +10,8 @@ from typing import Literal
 class Toolkit:
     """Pure functions; there is no state."""
 
+    example = ("compute_percentile", {"values": [3, 1, 4, 1, 5], "percent": 50})
+
     def __init__(self, seed: int = 0):
         self.seed = seed
 

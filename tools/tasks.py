@@ -18,6 +18,8 @@ PRIORITIES = ("low", "normal", "high")
 class Toolkit:
     """Eight tasks, drawn anew for every seed."""
 
+    example = ("add_task", {"title": "water the plants", "priority": "high"})
+
     def __init__(self, seed: int = 0):
         self._random = random.Random(f"tasks {seed}")
         numbers = self._random.sample(range(10, 99), 8)

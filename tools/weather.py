@@ -17,6 +17,8 @@ ALERTS = ("heat", "storm", "flood", "frost", "wind", "fog")
 class Toolkit(Service):
     """Made-up weather; the same city has the same weather throughout an episode."""
 
+    example = ("get_weather", {"city": "Oslo"})
+
     host = "api.weather.example"
 
     def __init__(self, seed: int = 0):

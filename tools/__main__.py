@@ -1,0 +1,52 @@
+"""`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+
+from tl.schema import ToolSpec
+from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+
+
+def table() -> str:
+    """One line per toolkit: name, number of tools, what it is; or why it cannot be used."""
+    lines = []
+    for name in toolkit_names():
+        try:
+            toolkit = load_toolkit(name)
+        except ToolkitError as error:
+            lines.append(f"{name:12}   -  {error}")
+        else:
+            lines.append(f"{name:12} {len(tool_functions(toolkit)):3}  {_summary(toolkit)}")
+    return "\n".join(lines)
+
+
+def description(name: str) -> str:
+    """The tools of a toolkit as a model sees them, and what its example returns."""
+    toolkit = load_toolkit(name)
+    instance = toolkit(seed=0)
+    blocks = [ToolSpec.from_function(getattr(instance, tool)).to_prompt() for tool in tool_functions(toolkit)]
+    tool, arguments = toolkit.example
+    call = f"{tool}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
+    result = json.dumps(getattr(instance, tool)(**arguments), ensure_ascii=False)
+    return "\n\n".join([f"{name}: {_summary(toolkit)}", inspect.getdoc(toolkit), *blocks, f">>> {call}\n{result}"])
+
+
+def _summary(toolkit: type) -> str:
+    return inspect.getdoc(inspect.getmodule(toolkit)).splitlines()[0]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools", description=__doc__)
+    parser.add_argument("name", nargs="?", help="a toolkit")
+    name = parser.parse_args(arguments).name
+    try:
+        print(description(name) if name else table())
+    except ToolkitError as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()
