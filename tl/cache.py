@@ -40,10 +40,8 @@ class KVCache:
 
     def reserve(self, capacity: int) -> None:
         """Makes room for rows of ``capacity`` tokens; what is held stays."""
-        more = -(-capacity // BLOCK) * BLOCK - self.capacity
-        if more > 0:
-            self.keys = F.pad(self.keys, (0, 0, 0, more))
-            self.values = F.pad(self.values, (0, 0, 0, more))
+        if capacity > self.capacity:
+            self.keys, self.values = (_longer(x, -(-capacity // BLOCK) * BLOCK) for x in (self.keys, self.values))
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Row ``target`` becomes the first ``length`` tokens of row ``source``; with source = target it is cut."""
@@ -109,3 +107,10 @@ class KVCache:
             attn_mask=mask,
         )
         return out.reshape(q.shape)
+
+
+def _longer(cached: Tensor, capacity: int) -> Tensor:
+    """Room for ``capacity`` tokens that starts with what ``cached`` holds. (A pad would write all of the new room.)"""
+    longer = cached.new_zeros(*cached.shape[:3], capacity, cached.shape[4])
+    longer[:, :, :, : cached.shape[3]] = cached
+    return longer

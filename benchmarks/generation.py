@@ -1,0 +1,137 @@
+"""Greedy generation, side by side with the other ways of getting the same tokens.
+
+    python -m benchmarks.generation            # all of it; installs transformers into benchmarks/.venv
+    python -m benchmarks.generation cache      # the KV cache against none: every token reads its whole text again
+    python -m benchmarks.generation turns      # an episode of 5 calls against reading its whole history at each turn
+    python -m benchmarks.generation peer       # against transformers' generate
+
+All weights are random, on which the time does not depend; no text stops before its last token.
+"""
+
+import argparse
+import random
+import tempfile
+
+import torch
+
+from benchmarks.side_by_side import Comparison, compare, with_peers
+from tl.generate import Sampler, generate
+from tl.model import Llama, ModelConfig
+
+SMALL = ModelConfig(  # the size of the embedded model
+    vocab_size=3072,
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=6,
+    num_attention_heads=6,
+    num_key_value_heads=3,
+    head_dim=32,
+    max_position_embeddings=4096,
+)
+MEDIUM = ModelConfig(  # 56 M parameters, over half of them in the two 32,016-row matrices
+    vocab_size=32016,
+    hidden_size=512,
+    intermediate_size=1376,
+    num_hidden_layers=8,
+    num_attention_heads=8,
+    num_key_value_heads=4,
+    head_dim=64,
+    max_position_embeddings=4096,
+)
+NEVER = -1  # an end-of-text id that no token has
+
+
+def random_model(config: ModelConfig) -> Llama:
+    torch.manual_seed(0)
+    return Llama(config)
+
+
+def random_texts(config: ModelConfig, count: int, shortest: int, longest: int, seed: int = 0) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [[rng.randrange(3, config.vocab_size) for _ in range(rng.randint(shortest, longest))] for _ in range(count)]
+
+
+@torch.no_grad()
+def uncached(model: Llama, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
+    """Greedy decoding that reads all texts anew for each token, without padding, and projects only their ends."""
+    texts = [list(prompt) for prompt in prompts]
+    for _ in range(new_tokens):
+        lengths = torch.tensor([len(text) for text in texts])
+        ids = torch.tensor([[i for text in texts for i in text]])
+        last = model(ids, lengths=lengths.tolist(), return_hidden=True)[0, lengths.cumsum(0) - 1]
+        for text, drawn in zip(texts, model.lm_head(last).argmax(-1).tolist(), strict=True):
+            text.append(drawn)
+    return [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+
+
+def against_no_cache(rounds: int, batch: int = 16, new_tokens: int = 64) -> Comparison:
+    model, prompts = random_model(SMALL), random_texts(SMALL, batch, 450, 550)
+    return compare(
+        lambda: generate(model, prompts, new_tokens, eos_id=NEVER, batch_size=batch),
+        lambda: uncached(model, prompts, new_tokens),
+        rounds,
+    )
+
+
+def against_rereading(rounds: int, turns: int = 5, documentation: int = 2000, new_tokens: int = 32) -> Comparison:
+    """Both sides have a cache within a turn; ours keeps it over the turns, too."""
+    model = random_model(MEDIUM)
+    prompt = random_texts(MEDIUM, 1, documentation, documentation)[0]
+    feedback = random_texts(MEDIUM, turns, 50, 50, seed=1)
+
+    def episode(keep: bool) -> None:
+        history, sampler = list(prompt), Sampler(model, 1, eos_id=NEVER)
+        for turn in range(turns):
+            sampler = sampler if keep else Sampler(model, 1, eos_id=NEVER)
+            history += sampler.complete([history], new_tokens)[0].ids + feedback[turn]
+
+    return compare(lambda: episode(True), lambda: episode(False), rounds)
+
+
+def against_transformers(rounds: int, batch: int = 8, new_tokens: int = 64) -> Comparison:
+    """On the same weights; also says how many of the tokens are the same."""
+    from transformers import AutoModelForCausalLM
+
+    model, prompts = random_model(MEDIUM), random_texts(MEDIUM, batch, 200, 300)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        peer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    peer.generation_config.eos_token_id = None
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+
+    def ours() -> list[list[int]]:
+        return generate(model, prompts, new_tokens, eos_id=NEVER, batch_size=batch)
+
+    def theirs() -> list[list[int]]:
+        out = peer.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=new_tokens, pad_token_id=0)
+        return out[:, longest:].tolist()
+
+    same = sum(a == b for x, y in zip(ours(), theirs(), strict=True) for a, b in zip(x, y, strict=True))
+    print(f"  {same} of {batch * new_tokens} tokens are the same as transformers'")
+    return compare(ours, theirs, rounds)
+
+
+WORK = {
+    "cache": ("KV cache against none, small model, 16 x ~500 tokens, 64 new", against_no_cache),
+    "turns": ("5 turns against reading the history again, 2,000 tokens of documentation", against_rereading),
+    "peer": ("against transformers generate, 56 M, 8 x 200-300 tokens, 64 new", against_transformers),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="*", choices=[*WORK, []], default=list(WORK))
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if "peer" in options.work:
+        with_peers("benchmarks.generation", transformers="5.23.0")
+    for name in options.work:
+        what, work = WORK[name]
+        print(f"{what} ({torch.get_num_threads()} threads)", flush=True)
+        print(f"  {work(options.rounds)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
