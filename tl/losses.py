@@ -93,6 +93,80 @@ def weighted_cross_entropy(
     return means.sum() / _divisor(trained.sum() if total is None else total, weighted)
 
 
+def policy_loss(
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip: float,
+    total: Tensor | float | None = None,
+) -> Tensor:
+    """PPO's clipped objective, negated: −Σ min(ρA, clip(ρ, 1−ε, 1+ε)·A) / total with ρ = exp(logp − old_logp).
+
+    All tensors have one shape; mask is True at actions, and whatever stands elsewhere stays out. ``total`` is the
+    number of actions of the whole step (default: of the mask). PPO (arXiv 1707.06347), equation 7.
+    """
+    ratio = _ratio(logp, old_logp, mask)
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    return -_masked_sum(gain, mask) / _divisor(mask.sum() if total is None else total, logp)
+
+
+@torch.no_grad()
+def policy_stats(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
+    """Sums over the actions of what shows whether PPO is healthy; divide by the number of actions.
+
+    ``ratio``; ``approx_kl``, the k3 estimate of KL(old ‖ new); ``clip_fraction``, where the clip stops the gradient.
+    """
+    ratio = _ratio(logp, old_logp, mask)
+    moved_past = torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip) & (advantages != 0)
+    return {
+        "ratio": _masked_sum(ratio, mask),
+        "approx_kl": _masked_sum(ratio - 1 - ratio.log(), mask),
+        "clip_fraction": _masked_sum(moved_past.to(ratio.dtype), mask),
+    }
+
+
+def value_loss(
+    values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float, total: Tensor | float | None = None
+) -> Tensor:
+    """Σ ½ max((V − G)², (V_clipped − G)²) / total, with V_clipped within ``clip`` of the values at rollout time."""
+    clipped = old_values + (values - old_values).clamp(-clip, clip)
+    error = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
+    return 0.5 * _masked_sum(error, mask) / _divisor(mask.sum() if total is None else total, values)
+
+
+def kl(logp: Tensor, ref_logp: Tensor, estimator: Literal["k1", "k3"] = "k1") -> Tensor:
+    """Estimates of KL(π ‖ π_ref) at each token drawn from π, from the two log-probabilities of that token.
+
+    k1 = log π − log π_ref; k3 = ρ − 1 − log ρ with ρ = π_ref / π. Both are unbiased; k3 is never negative.
+    """
+    if estimator == "k1":
+        return logp - ref_logp
+    if estimator == "k3":
+        log_ratio = ref_logp - logp
+        return log_ratio.exp() - 1 - log_ratio
+    raise ValueError(f"estimator is {estimator!r}, expected 'k1' or 'k3'")
+
+
+@torch.no_grad()
+def token_entropy(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    """Entropy in nats of the next-token distribution at each position, [N]; hidden [N, C], lm_head [V, C]."""
+    entropies = []
+    for (h,) in _chunks(lm_head, hidden):
+        log_p = _logits(h, lm_head).log_softmax(dim=-1)
+        entropies.append(-(log_p.exp() * log_p).sum(-1))
+    return torch.cat(entropies)
+
+
+def _ratio(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
+    """exp(logp − old_logp) at actions, 1 elsewhere."""
+    return torch.where(mask, logp - old_logp, 0.0).exp()
+
+
+def _masked_sum(x: Tensor, mask: Tensor) -> Tensor:
+    return torch.where(mask, x, 0.0).sum()
+
+
 def _divisor(total: Tensor | float, like: Tensor) -> Tensor:
     """total, or 1 where it is 0: with nothing to train on the loss is 0, not NaN."""
     total = torch.as_tensor(total, dtype=like.dtype, device=like.device)

@@ -1,0 +1,61 @@
+"""PPO's per-token quantities: rewards, advantages, returns, whitening. B rollouts, T positions.
+
+Every mask is True at actions: positions whose next token the policy chose. Prompt, feedback and padding are False, and
+whatever numbers stand there play no part.
+"""
+
+import torch
+from torch import Tensor
+
+from tl.losses import kl
+
+
+def token_rewards(
+    call_rewards: Tensor, logp: Tensor, ref_logp: Tensor, mask: Tensor, kl_coef: float, clip: float = 5.0
+) -> Tensor:
+    """r = −β (log π − log π_ref) at each action, plus R, clipped to ±clip, where a call ends (section 3.3). [B, T].
+
+    call_rewards [B, T] holds R at the last action of each call and 0 elsewhere; logp is the sampling policy's.
+    """
+    rewards = call_rewards.clamp(-clip, clip) - kl_coef * kl(logp, ref_logp, "k1")
+    return torch.where(mask, rewards, 0.0)
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (arXiv 1506.02438, equation 16): (advantages, returns), both [B, T].
+
+    δ_i = r_i + γ V_{i+1} − V_i and A_i = δ_i + γλ A_{i+1}, where i counts actions only: from the last token of a call
+    the sum steps across the feedback to the first token of the next call. Behind the last action V and A are 0.
+    Returns are A + V. Both are 0 where mask is False. Not whitened.
+    """
+    advantages = torch.zeros_like(rewards)
+    next_value = torch.zeros_like(rewards[:, 0])
+    next_advantage = torch.zeros_like(next_value)
+    for t in reversed(range(rewards.shape[1])):
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        is_action = mask[:, t]
+        next_advantage = torch.where(is_action, delta + gamma * lam * next_advantage, next_advantage)
+        next_value = torch.where(is_action, values[:, t], next_value)
+        advantages[:, t] = torch.where(is_action, next_advantage, 0.0)
+    return advantages, torch.where(mask, advantages + values, 0.0)
+
+
+def moments(x: Tensor, mask: Tensor) -> Tensor:
+    """[count, sum, sum of squares] of x at actions, float64. Add them up over the ranks of a step for ``whiten``."""
+    chosen = x[mask].double()
+    return torch.stack([torch.tensor(float(chosen.numel()), device=x.device).double(), chosen.sum(), (chosen**2).sum()])
+
+
+def whiten(x: Tensor, mask: Tensor, moments: Tensor, eps: float = 1e-8) -> Tensor:
+    """(x − mean) / std at actions, 0 elsewhere, with mean and (population) std from ``moments``."""
+    count, total, squares = moments.unbind()
+    mean = total / count.clamp(min=1)
+    variance = (squares / count.clamp(min=1) - mean**2).clamp(min=0)
+    return torch.where(mask, ((x - mean) / (variance.sqrt() + eps)).to(x.dtype), 0.0)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for one that says a constant."""
+    target, error = returns[mask], (returns - values)[mask]
+    variance = target.var(correction=0) if len(target) else torch.tensor(0.0)
+    return (1 - error.var(correction=0) / variance).item() if variance > 0 else 0.0
