@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +95,8 @@ def families(names: Iterable[str], tokenizer: Tokenizer) -> dict[str, int]:
         ids = tokenizer.encode(name)
         groups.setdefault(ids[0], []).append(ids)
     large = sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
-    return {tokenizer.decode(list(commonprefix(group))): len(group) for group in large}
+    prefixes = {tokenizer.decode(list(commonprefix(group))): len(group) for group in large}
+    return {prefix: n for prefix, n in prefixes.items() if prefix}  # "" where the first token is a bare space mark
 
 
 def summary(data: Statistics, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -144,7 +146,9 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
     rows = [["", *columns]]
     for name in next(iter(columns.values())):
         values = [column[name] for column in columns.values()]
-        if name in ("errors by category", "key tokens in a trained call", "families of tool names"):
+        if name == "families of tool names":
+            rows += family_rows(name, values)
+        elif name in ("errors by category", "key tokens in a trained call"):
             rows.append([name, *("" for _ in values)])
             for key in dict.fromkeys(key for value in values for key in value):
                 rows.append([f"  {key}", *(f"{value[key]:,}" if key in value else "–" for value in values)])
@@ -155,6 +159,12 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in rows
     )
+
+
+def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
+    """One row a rank: every dataset has families of its own."""
+    ranked = [[f"{prefix}… ({n})" for prefix, n in families.items()] for families in columns]
+    return [[name if i == 0 else "", *row] for i, row in enumerate(zip_longest(*ranked, fillvalue=""))]
 
 
 def cell(value: Any) -> str:
