@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tl.calls import format_call, parse_call
-from tl.episodes import REFUSAL, TOOL_CHARACTERS, Library, session_seed
+from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, session_seed
 from tl.executor import Cause, Executor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
@@ -207,8 +207,8 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("is_unseen", [False, True])
 def test_every_scenario_can_be_solved_on_both_sides(scenario, is_unseen, monkeypatch):
-    library = replace(Library.of((scenario.toolkit,)), scenarios=(scenario,))
-    monkeypatch.setattr(Library, "of", lambda toolkits: library)
+    repertoire = replace(Repertoire.of((scenario.toolkit,)), scenarios=(scenario,))
+    monkeypatch.setattr(Repertoire, "of", lambda toolkits: repertoire)
     made = episodes(3, mix=(1, 0, 0), unseen=is_unseen)
     assert {episode.task.source for episode in made} == {scenario.name}
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -54,6 +54,7 @@ class Task:
     solution: tuple[Call, ...]
     user_answer: str = ""
     retried: bool = False
+    tools: tuple[ToolSpec, ...] = ()  # of the prompt, the built-in ones apart
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Library:
+class Repertoire:
     """The toolkits that requests are about, and that prompts take their tools from."""
 
     executor: Executor
@@ -75,7 +76,7 @@ class Library:
 
     @classmethod
     @cache
-    def of(cls, toolkits: tuple[str, ...]) -> Library:
+    def of(cls, toolkits: tuple[str, ...]) -> Repertoire:
         """Loads the toolkits; `ToolkitError` names one that cannot be used."""
         executor = Executor(toolkits)
         scenarios = tuple(scenario for scenario in all_scenarios() if scenario.toolkit in toolkits)
@@ -86,26 +87,27 @@ class Library:
         return self.executor.specs
 
 
-def draw_episode(library: Library, wish: Wish, number: int, rng: random.Random) -> Episode | None:
+def draw_episode(repertoire: Repertoire, wish: Wish, number: int, rng: random.Random) -> Episode | None:
     """One try; None when the world of the drawn seed does not allow for what is wished for."""
     try:
-        task = _draw_task(library, wish, rng)
+        task = _draw_task(repertoire, wish, rng)
     except NoValue:
         return None
-    tools = _foreign_tools(library, task, rng) if wish.kind == "refusal" else _tools(library, task, rng)
+    choose = _foreign_tools if wish.kind == "refusal" else _needed_tools
+    task = replace(task, tools=choose(repertoire, task, rng))
     script: list[str] | None = [format_call(call) for call in task.solution]
     if wish.error is ErrorCategory.TOOL_INSTABILITY:
         script = script if task.retried else None
     elif wish.error:
-        script = _with_mistake(library, task, tools, script, wish.error, rng)
+        script = _with_mistake(repertoire, task, script, wish.error, rng)
     if script and wish.error and rng.random() < SECOND_MISTAKE:
         another = rng.choice([category for category in ERROR_SHARES if category is not ErrorCategory.TOOL_INSTABILITY])
-        script = _with_mistake(library, task, tools, script, another, rng) or script
+        script = _with_mistake(repertoire, task, script, another, rng) or script
     if not script:
         return None
-    messages = _execute(library, task, tools, script)
+    messages = _execute(repertoire, task, script)
     name = f"{number:05d}/{wish.kind}/{task.source}/{task.seed}"
-    return Episode(wish, task, Trajectory(name, (*tools, *BUILT_INS), tuple(messages)))
+    return Episode(wish, task, Trajectory(name, (*task.tools, *BUILT_INS), tuple(messages)))
 
 
 def session_seed(trajectory_id: str) -> int:
@@ -116,19 +118,19 @@ def session_seed(trajectory_id: str) -> int:
 # ---- the request and its solution
 
 
-def _draw_task(library: Library, wish: Wish, rng: random.Random) -> Task:
+def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
     outage = wish.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
     if wish.kind == "refusal" and rng.random() < 0.5:
         return _out_of_scope(wish, seed, rng)
     asks = wish.kind == "ask"
-    scenario = rng.choice([one for one in library.scenarios if one.ask or not asks])
+    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
     draw = Draw(rng, seed, wish.unseen)
     plan = scenario.plan(draw)
     facts = next(plan)
     words = scenario.ask if asks else scenario
     template = rng.choice(words.unseen if wish.unseen else words.phrasings)
-    solution, retried = _solve(library, plan, scenario, seed)
+    solution, retried = _solve(repertoire, plan, scenario, seed)
     user_answer = ""
     if asks:
         solution.insert(0, Call(ASK_TO_USER.name, {"question": scenario.ask.question}))
@@ -154,15 +156,15 @@ def _wrapped(request: str, wish: Wish, rng: random.Random) -> str:
     return rng.choice(wording.UNSEEN_ASIDES if wish.unseen else wording.ASIDES).format(request)
 
 
-def _solve(library: Library, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
+def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
     """The teacher: follows the plan to its answer, repeating once what failed for want of a connection.
 
     Returns the calls, and whether one was repeated. Raises `NoValue` where a tool reports that it cannot be done.
     """
     calls: list[Call] = []
     retried, result = False, None
-    own = [name for name, toolkit in library.executor.toolkit_of.items() if toolkit == scenario.toolkit]
-    with library.executor.session(seed, own) as session:
+    own = [name for name, toolkit in repertoire.executor.toolkit_of.items() if toolkit == scenario.toolkit]
+    with repertoire.executor.session(seed, own) as session:
         while True:
             try:
                 call = plan.send(result)
@@ -192,67 +194,69 @@ def _value(text: str) -> JSON:
 # ---- the tools of the prompt
 
 
-def _tools(library: Library, task: Task, rng: random.Random) -> list[ToolSpec]:
+def _needed_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:
     """What the solution needs, the tool of the most similar name for each of these, and others while they fit."""
-    specs = library.specs
+    specs = repertoire.specs
     needed = list(dict.fromkeys(call.name for call in task.solution if call.name in specs))
     others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
     siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
-    return _that_fit(library, needed, [*siblings, *others], rng)
+    return _that_fit(repertoire, needed, [*siblings, *others], rng)
 
 
-def _foreign_tools(library: Library, task: Task, rng: random.Random) -> list[ToolSpec]:
+def _foreign_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:
     """Tools of other toolkits than the one that the request is for."""
-    toolkit_of = library.executor.toolkit_of
+    toolkit_of = repertoire.executor.toolkit_of
     others = [name for name in toolkit_of if toolkit_of[name] != task.source.partition(".")[0]]
-    return _that_fit(library, [], rng.sample(others, len(others)), rng)
+    return _that_fit(repertoire, [], rng.sample(others, len(others)), rng)
 
 
-def _that_fit(library: Library, needed: Sequence[str], others: Sequence[str], rng: random.Random) -> list[ToolSpec]:
+def _that_fit(
+    repertoire: Repertoire, needed: Sequence[str], others: Sequence[str], rng: random.Random
+) -> tuple[ToolSpec, ...]:
     """The needed tools and as many of the others, in that order, as the prompt has room for; shuffled."""
     chosen = dict.fromkeys(needed)
-    room = TOOL_CHARACTERS - sum(library.lengths[name] for name in needed)
+    room = TOOL_CHARACTERS - sum(repertoire.lengths[name] for name in needed)
     for name in others:
-        if name not in chosen and library.lengths[name] <= room:
+        if name not in chosen and repertoire.lengths[name] <= room:
             chosen[name] = None
-            room -= library.lengths[name]
-    tools = [library.specs[name] for name in chosen]
+            room -= repertoire.lengths[name]
+    tools = [repertoire.specs[name] for name in chosen]
     rng.shuffle(tools)
-    return tools
+    return tuple(tools)
 
 
 # ---- mistakes, and the run that is recorded
 
 
 def _with_mistake(
-    library: Library, task: Task, tools: list[ToolSpec], script: list[str], wanted: ErrorCategory, rng: random.Random
+    repertoire: Repertoire, task: Task, script: list[str], wanted: ErrorCategory, rng: random.Random
 ) -> list[str] | None:
     """The script with a call put in that fails with the category `wanted`; None when no candidate does."""
-    specs = {tool.name: tool for tool in tools}
+    specs = {tool.name: tool for tool in task.tools}
     right_calls = {format_call(call) for call in task.solution if call.name in specs}
     places = [at for at, text in enumerate(script) if text in right_calls]
     if not places:
         return None
     at = rng.choice(places)
     right = parse_call(script[at])
-    for wrong in mistakes(wanted, right, specs[right.name], library.specs, rng):
+    for wrong in mistakes(wanted, right, specs[right.name], repertoire.specs, rng):
         text = format_call(wrong)
-        if _category(library, task, specs, [*script[:at], text]) is wanted:
+        if _category(repertoire, task, [*script[:at], text]) is wanted:
             return [*script[:at], text, *script[at:]]
     return None
 
 
-def _category(library: Library, task: Task, names: Collection[str], script: list[str]) -> ErrorCategory | None:
+def _category(repertoire: Repertoire, task: Task, script: list[str]) -> ErrorCategory | None:
     """What becomes of the last call of a script."""
-    with library.executor.session(task.seed, names) as session:
+    with repertoire.executor.session(task.seed, [tool.name for tool in task.tools]) as session:
         return [session.run(text) for text in script][-1].category
 
 
-def _execute(library: Library, task: Task, tools: list[ToolSpec], script: list[str]) -> list[Message]:
-    """Runs the script in the session of the task, with no other tools than those of the prompt."""
+def _execute(repertoire: Repertoire, task: Task, script: list[str]) -> list[Message]:
+    """Runs the script in the session of the task, with no other tools than its own."""
     messages = [Message("user", task.request)]
-    names = [tool.name for tool in tools]
-    with library.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
+    names = [tool.name for tool in task.tools]
+    with repertoire.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
         for text in script:
             messages.append(Message("assistant", text, is_call=True))
             feedback = session.run(text)

@@ -7,31 +7,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
-from tl.calls import Call, format_call, parse_call
-from tl.episodes import Episode, Library, Wish, draw_episode
+from tl.calls import format_call, parse_call
+from tl.episodes import Episode, Repertoire, Wish, draw_episode
 from tl.mae import erroneous_calls
+from tl.metrics import Item
 from tl.mistakes import ERROR_SHARES
-from tl.schema import ToolSpec
-from tl.trajectory import Message, Trajectory
+from tl.trajectory import Trajectory
 
 T = TypeVar("T")
 
 TOOLKITS = ("calendar", "papers", "shop", "weather")  # that the default training set is about
+UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
 MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
 MAX_TRIES = 1000  # for one episode
-
-
-@dataclass(frozen=True)
-class Item:
-    """A prompt: `messages` up to where a call is due, and the calls that are accepted there."""
-
-    id: str
-    tools: tuple[ToolSpec, ...]
-    messages: tuple[Message, ...]
-    answers: list[Call]
 
 
 def synthesize(
@@ -46,19 +36,31 @@ def held_out(
 ) -> list[Item]:
     """Single turns, one per episode, of requests whose phrasings and values are never used in training.
 
-    At least half of the items are the first call of their episode, the others lie behind real feedback.
+    At least half of the items are the first call of their episode, the others lie behind real feedback. With
+    `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")
-    items = []
-    for episode in episodes(size, seed, mix, toolkits, unseen=True):
-        trajectory = episode.trajectory
-        calls = [index for index, message in enumerate(trajectory.messages) if message.is_call]
-        wrong = erroneous_calls(trajectory)
-        due = [index for index, is_wrong in zip(calls, wrong, strict=True) if not is_wrong]
-        chosen = rng.choice((due[0], rng.choice(due)))
-        answer = parse_call(trajectory.messages[chosen].content)
-        items.append(Item(trajectory.id, trajectory.tools, trajectory.messages[:chosen], [answer]))
-    return items
+    made = episodes(size, seed, mix, toolkits, unseen=True)
+    return [_item(episode, rng, first=rng.random() < 0.5) for episode in made]
+
+
+def prompts(
+    size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = TOOLKITS
+) -> list[Item]:
+    """Prompts for PPO, one per episode: a history of the training side and the golden next call, any of its calls."""
+    rng = random.Random(f"prompts {seed}")
+    return [_item(episode, rng, first=False) for episode in episodes(size, seed, mix, toolkits)]
+
+
+def _item(episode: Episode, rng: random.Random, first: bool) -> Item:
+    """The first call of an episode, or any that is right."""
+    trajectory = episode.trajectory
+    calls = [index for index, message in enumerate(trajectory.messages) if message.is_call]
+    wrong = erroneous_calls(trajectory)
+    due = [index for index, is_wrong in zip(calls, wrong, strict=True) if not is_wrong]
+    chosen = due[0] if first else rng.choice(due)
+    answer = parse_call(trajectory.messages[chosen].content)
+    return Item(trajectory.id, trajectory.tools, trajectory.messages[:chosen], [answer])
 
 
 def episodes(
@@ -73,14 +75,14 @@ def episodes(
 
     Raises `RuntimeError` when the toolkits have no scenario for what is wished for, or no more different episodes.
     """
-    library = Library.of(tuple(sorted(toolkits)))
+    repertoire = Repertoire.of(tuple(sorted(toolkits)))
     rng = random.Random(f"episodes {seed} {unseen}")
     wishes = _wishes(size, mix, unseen)
     rng.shuffle(wishes)
     made: dict[tuple[str, ...], Episode] = {}
     for number, wish in enumerate(wishes):
         for _ in range(MAX_TRIES):
-            episode = draw_episode(library, wish, number, rng)
+            episode = draw_episode(repertoire, wish, number, rng)
             key = (episode.task.request, *map(format_call, episode.task.solution)) if episode else None
             if key and key not in made:
                 made[key] = episode
