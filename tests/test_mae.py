@@ -1,5 +1,6 @@
 """classify_feedback on feedback of every category and on texts that only look like errors; call_categories."""
 
+import json
 import time
 
 import pytest
@@ -204,6 +205,12 @@ def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
         "<html><title " * 80_000,
         "Status Code: 200. Response: " * 36_000,
         "\\" * 1_000_000,
+        "{" + ", ".join(f'"key{i}": "value"' for i in range(50_000)) + "}",
+        json.dumps({f"a{i}": {f"b{j}": {f"c{k}": {"d": 0} for k in range(20)} for j in range(20)} for i in range(100)}),
+        json.dumps({f"a{i}": json.dumps({"b": ["x"] * 1000}) for i in range(100)}),
+        "ls: x: " + "no such " * 125_000,
+        "Error " + "in x " * 200_000,
+        "a." * 500_000,
     ],
     ids=lambda text: repr(text[:12]),
 )

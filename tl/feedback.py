@@ -12,9 +12,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_STATEMENT = 600  # characters of a statement that are looked at
 MAX_DEPTH = 3  # answers inside answers inside answers
+MAX_FIELDS = 30  # fields of an object that are looked at
 MAX_LOOSE = 8_192  # characters of an answer that is no whole JSON
 
 
@@ -132,17 +134,19 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
     answer = _unwrapped(answer)
     if not isinstance(answer, dict):
         return
+    answer = dict(islice(answer.items(), MAX_FIELDS))
     yield from _own_fields(answer, alone)
     filled = {key: value for key, value in answer.items() if not _is_empty(value)}
     if alone and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items()):
         for value in filled.values():
             yield from _plain(str(value).strip())
-    if depth == MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         return
     only = alone and len(filled) == 1
     for value in map(_unwrapped, filled.values()):
         if isinstance(value, dict):
-            yield from _answer(value, depth + 1, alone=only)
+            # A step beside other fields counts twice: there are up to MAX_FIELDS of them.
+            yield from _answer(value, depth + (1 if only else 2), alone=only)
         elif isinstance(value, str) and only:
             yield from statements(value, depth + 1)
 
