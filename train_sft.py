@@ -8,11 +8,10 @@ Where it departs from the paper: a trajectory is one sample, encoded once (the r
 each call), and ``batch_size`` counts trajectories over all ranks.
 """
 
-import json
 import math
-import shutil
 import sys
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,29 +22,41 @@ from tqdm import tqdm
 
 from tl import distributed
 from tl.assets import TINY
-from tl.batching import batches, collate, pack
+from tl.batching import batches, micro_batches
+from tl.checkpoint import SavedState, load_state, save_state
 from tl.config import option, parse_config
 from tl.data import TrainingData, load_items, load_training_data
-from tl.distributed import World
+from tl.distributed import RankError, World
 from tl.losses import token_nll, weighted_cross_entropy
-from tl.memory import count_parameters, training_memory
+from tl.memory import Checkpointing, count_parameters, training_memory
 from tl.model import Llama
 from tl.prompt import EncodingOptions, Example
+from tl.run import (
+    STATES,
+    Progress,
+    RunConfig,
+    RunError,
+    StopSignals,
+    append_metrics,
+    close_run,
+    is_finished,
+    open_run,
+    resume_command,
+)
 from tl.single_turn import Prepared, golden_loss, percentages, predict, prepare, score
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, load_model, read_config, save_model
+from tl.weights import CheckpointError, check_vocabulary, read_config, save_model
 
 
 @dataclass
-class SFTConfig:
+class SFTConfig(RunConfig):
     """The defaults are the paper's; without --model the preset EMBEDDED stands in for them."""
 
+    out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    out: str = option("runs/sft", "run directory: the model, metrics.jsonl, sft_config.json")
-    overwrite: bool = option(False, "replace an existing run directory")
     on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
@@ -60,16 +71,24 @@ class SFTConfig:
     max_steps: int | None = option(None, "stop (and schedule) after this many steps")
     batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches")
     micro_tokens: int = option(8192, "tokens a forward pass, over which a batch is split into micro-batches")
+    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
     max_length: int = option(8192, "tokens of a trajectory; what lies behind is cut at a turn")
     max_feedback_tokens: int = option(2048, "tokens of one tool feedback; longer ones are cut in the middle")
     eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only at the end")
     eval_items: int = option(64, "held-out requests for the evaluations during training; the last one takes all")
     seed: int = option(0, "order of the data, and the generated data")
-    threads: int = option(0, "CPU threads; 0: PyTorch's choice")
-    dry_run: bool = option(False, "show configuration, data and memory, train nothing")
 
 
-EMBEDDED = {"learning_rate": 1e-3, "warmup_ratio": 0.05, "epochs": 2.0, "max_length": 1024, "micro_tokens": 4096}
+EMBEDDED = {
+    "learning_rate": 1e-3,
+    "warmup_ratio": 0.05,
+    "epochs": 2.0,
+    "max_length": 1024,
+    "micro_tokens": 4096,
+    "checkpointing": "none",
+}
+MAX_SKIPPED = 3  # steps in a row without a finite gradient
+STOPPED = 143  # exit status after a stop signal, whichever it was
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
@@ -93,72 +112,136 @@ def train_step(
     """One optimizer step on a global batch; returns the step's loss and gradient norm.
 
     Every part is divided by the total of the whole step, so that micro-batches and ranks change nothing but rounding.
+    Weights stay as they are when loss or gradient norm is not finite.
     """
-    micro_batches = [collate(group) for group in pack(examples, config.micro_tokens)]
-    [total] = distributed.all_sum([sum(m.divisor(config.norm) for m in micro_batches)], world)
-    step_loss = 0.0
-    for micro in micro_batches:
+    mine = micro_batches(examples, config.micro_tokens, world.rank, world.size)
+    [total] = distributed.all_sum([sum(micro.divisor(config.norm) for micro in mine)])
+    step_loss = torch.zeros((), device=world.device)
+    for micro in mine:
         micro = micro.to(world.device)
         hidden = model(micro.input_ids, micro.lengths, return_hidden=True)  # [1, N, C]
         nll = token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets)
         loss = weighted_cross_entropy(nll, micro.weights, micro.turn_index, config.norm, total)
         (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
-        step_loss += loss.item()
-    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-    optimizer.step()
+        step_loss = step_loss + loss.detach()
+    [step_loss] = distributed.all_sum([step_loss.item()])
+    grad_norm = distributed.clip_grad_norm(model, config.max_grad_norm)
+    if math.isfinite(step_loss) and math.isfinite(grad_norm):  # the same on all ranks
+        optimizer.step()
     optimizer.zero_grad()
-    [step_loss] = distributed.all_sum([step_loss], world)
-    return {"loss": step_loss, "grad_norm": float(grad_norm)}
+    return {"loss": step_loss, "grad_norm": grad_norm}
 
 
-def evaluate(model: Llama, tokenizer: Tokenizer, held_out: list[Prepared], config: SFTConfig) -> dict[str, float]:
-    """Loss on the accepted calls of held-out requests, and TS, PI and CF (percent) of the model's greedy ones."""
+def evaluate(
+    model: Llama, tokenizer: Tokenizer, held_out: list[Prepared], config: SFTConfig, world: World
+) -> dict[str, float]:
+    """Loss on the accepted calls of held-out requests, and TS, PI and CF (percent) of the model's greedy ones. Each
+    rank works on a part of the requests."""
+    mine = held_out[world.rank :: world.size]
+    loss, scores = 0.0, []
     model.eval()
-    loss = golden_loss(model, held_out, config.micro_tokens).item()
-    scores = percentages(score(held_out, predict(model, tokenizer, held_out)))
+    with distributed.whole(model), distributed.together(world):
+        if mine:
+            loss = golden_loss(model, mine, config.micro_tokens).item() * len(mine)
+            scores = score(mine, predict(model, tokenizer, mine))
     model.train()
-    return {"eval_loss": loss, **scores}
+    [loss] = distributed.all_sum([loss])
+    everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
+    return {"eval_loss": loss / len(held_out), **percentages(everyone)}
 
 
 def train(
     model: Llama,
     tokenizer: Tokenizer,
-    examples: list[Example],
+    data: TrainingData,
     held_out: list[Prepared],
     config: SFTConfig,
     world: World,
-) -> str:
-    """Goes over the examples for ``epochs`` or ``max_steps``; writes a line of metrics.jsonl a step. Returns a summary
-    of what was seen."""
-    samples = math.ceil(len(examples) * config.epochs)
-    if config.max_steps is not None:
-        samples = min(samples, config.max_steps * config.batch_size)
-    steps = math.ceil(samples / config.batch_size)
+    saved: SavedState | None = None,
+) -> Progress:
+    """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
+    and a state every ``save_every``. A stop signal ends it behind the step, with a last state.
+
+    Raises RunError after ``MAX_SKIPPED`` steps in a row without a finite gradient.
+    """
     optimizer = make_optimizer(model, config)
-    bar = tqdm(total=steps, desc="train", unit="step", disable=not world.is_main)
-    tokens, seconds = 0, 0.0
-    with (Path(config.out) / "metrics.jsonl").open("a") as log:
-        for step, indices in enumerate(batches(len(examples), config.batch_size, config.seed, 0, samples), start=1):
-            rate = learning_rate(step - 1, steps, config.learning_rate, config.warmup_ratio)
+    progress = restore(saved, model, optimizer, world)
+    samples = total_samples(len(data.examples), config)
+    steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
+    bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
+    with bar, StopSignals() as stop:
+        for indices in batches(len(data.examples), config.batch_size, config.seed, progress.samples, samples):
+            rate = learning_rate(progress.step, steps, config.learning_rate, config.warmup_ratio)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            started = time.perf_counter()
-            batch = [examples[i] for i in indices]
+            batch, started = [data.examples[i] for i in indices], time.perf_counter()
             metrics = train_step(model, optimizer, batch, config, world)
-            seconds += time.perf_counter() - started
-            tokens += sum(map(len, batch))
-            metrics |= {"learning_rate": rate, "tokens": tokens, "tokens_per_second": tokens / seconds}
-            if held_out and (step == steps or (config.eval_every and step % config.eval_every == 0)):
-                items = held_out if step == steps else held_out[: config.eval_items]
-                scores = evaluate(model, tokenizer, items, config)
-                bar.write(f"step {step}, {len(items)} held-out requests: {format_scores(scores)}")
-                metrics |= scores
-            bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['tokens_per_second']:,.0f} tokens/s")
-            bar.update()
-            log.write(json.dumps({"step": step} | metrics) + "\n")
-            log.flush()
-    bar.close()
-    return f"seen                {samples:,} trajectories, {tokens:,} tokens in {steps:,} steps, {seconds:,.0f} s"
+            metrics = progress.advance(batch, time.perf_counter() - started) | metrics | {"learning_rate": rate}
+            last = progress.step == steps
+            if held_out and (last or is_due(config.eval_every, progress.step)):
+                items = held_out if last else held_out[: config.eval_items]
+                metrics |= evaluate(model, tokenizer, items, config, world)
+                bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(metrics)}")
+            report(metrics, bar, config, world)
+            count_skipped(progress, metrics, batch, world)
+            stopping = distributed.any_true(stop.received is not None)
+            if not last and (stopping or is_due(config.save_every, progress.step)):
+                save(progress, model, optimizer, data, config, world)
+            if stopping:
+                break
+    return progress
+
+
+def total_samples(examples: int, config: SFTConfig) -> int:
+    """Trajectories that a run sees."""
+    samples = math.ceil(examples * config.epochs)
+    return samples if config.max_steps is None else min(samples, config.max_steps * config.batch_size)
+
+
+def is_due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def report(metrics: dict[str, float], bar: tqdm, config: SFTConfig, world: World) -> None:
+    bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['tokens_per_second']:,.0f} tokens/s")
+    bar.update()
+    if world.is_main:
+        append_metrics(Path(config.out), metrics)
+
+
+def count_skipped(progress: Progress, metrics: dict[str, float], batch: list[Example], world: World) -> None:
+    """Warns of a step that was skipped for want of a finite gradient; RunError at ``MAX_SKIPPED`` in a row."""
+    if math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"]):
+        progress.skipped = 0
+        return
+    progress.skipped += 1
+    message = (
+        f"step {progress.step} skipped: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}; trajectories "
+        + ", ".join(example.id for example in batch)
+    )
+    if progress.skipped == MAX_SKIPPED:
+        raise RunError(f"{message}. The {MAX_SKIPPED}rd in a row: lower --learning_rate, or look at these trajectories")
+    if world.is_main:
+        warnings.warn(message, stacklevel=2)
+
+
+def save(
+    progress: Progress, model: Llama, optimizer: AdamW, data: TrainingData, config: SFTConfig, world: World
+) -> None:
+    """Saves a state to resume from. A failure (a full disk, say) is a warning: the states before it are still there."""
+    record = {"progress": asdict(progress), "config": asdict(config), "data": data.fingerprint}
+    try:
+        save_state(Path(config.out) / STATES, progress.step, model, optimizer, record, world, config.keep)
+    except (OSError, RankError) as error:
+        if world.is_main:
+            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
+
+
+def restore(saved: SavedState | None, model: Llama, optimizer: AdamW, world: World) -> Progress:
+    if saved is None:
+        return Progress()
+    load_state(saved, model, optimizer, world)
+    return Progress(**saved.record["progress"])
 
 
 def format_scores(scores: dict[str, float]) -> str:
@@ -171,57 +254,70 @@ def resolve_config(argv: list[str] | None) -> SFTConfig:
     return config if config.model else parse_config(SFTConfig, argv, __doc__, **EMBEDDED)
 
 
-def prepare_run_directory(config: SFTConfig) -> None:
-    out = Path(config.out)
-    if out.exists() and any(out.iterdir()):
-        if not config.overwrite:
-            raise SystemExit(f"{out} holds an earlier run: choose another --out, or replace it with --overwrite")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "sft_config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
-
-
 def describe(config: SFTConfig, data: TrainingData, parameters: int, memory: list[str]) -> str:
     """Configuration, data and memory as text."""
     settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]
-    sections = {"configuration": settings, "data": data.lines(), f"memory, {parameters:,} parameters": memory}
+    sections = {"configuration": settings, "data": data.lines(), f"memory a rank, {parameters:,} parameters": memory}
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
 
-def main(argv: list[str] | None = None) -> None:
-    config = resolve_config(argv)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    source = Path(config.model or TINY)
-    model_config, tokenizer = read_config(source), Tokenizer(source)
-    check_vocabulary(tokenizer, model_config)
+def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Prepared]]:
+    """Reads, classifies and tokenises the trajectories and the held-out requests."""
+    tokenizer = Tokenizer(source)
+    check_vocabulary(tokenizer, read_config(source))
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
     items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
-    held_out = prepare(items, tokenizer, config.max_length)
-    world = distributed.start()
+    return data, prepare(items, tokenizer, config.max_length)
+
+
+def run(config: SFTConfig, world: World) -> int:
+    """Trains and saves the model. Returns the process's exit status."""
+    source, out = Path(config.model or TINY), Path(config.out)
+    data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     longest = max(config.micro_tokens, max(map(len, data.examples)))
-    memory = training_memory(model_config, longest, world.size, 2 if world.device.type == "cuda" else 4)
+    model_config = read_config(source)
+    memory = training_memory(model_config, longest, world.size, world.compute_dtype.itemsize)
     if world.is_main:
         print(describe(config, data, count_parameters(model_config), memory.lines()))
+        if config.batch_size < world.size:
+            warnings.warn(f"{world.size} ranks, but --batch_size {config.batch_size}: some have no work", stacklevel=2)
     if config.dry_run:
-        return distributed.finish()
-
-    if world.is_main:
-        prepare_run_directory(config)
+        return 0
+    if config.resume and distributed.on_main(lambda: is_finished(out), world):
+        raise RunError(f"the run in {out} is finished: nothing to resume")
+    saved = open_run(config, data.fingerprint, world)
     torch.manual_seed(config.seed)
-    model = distributed.shard(load_model(source, torch.float32, world.device), world)
-    seen = train(model, tokenizer, data.examples, held_out, config, world)
-    whole = distributed.gather(model)
-    if world.is_main:
-        save_model(whole, config.out, tokenizer.path)
-        print("\n".join(["-- trained on", *data.lines(), seen]))
-        print(f"the model lies in {config.out}; try it:  python evaluate.py --model {config.out}")
-    distributed.finish()
+    tokenizer = Tokenizer(source)
+    model = distributed.load(source, world, config.checkpointing)
+    progress = train(model, tokenizer, data, held_out, config, world, saved)
+    if progress.samples < total_samples(len(data.examples), config):
+        if world.is_main:
+            print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+        return STOPPED
+    whole = distributed.gather(model, world)
+    with distributed.together(world):
+        if whole is not None:
+            save_model(whole, out, tokenizer.path, world.compute_dtype)
+            close_run(out)
+            print("\n".join(["-- trained on", *data.lines(), progress.line()]))
+            print(f"the model lies in {out}; try it:  python evaluate.py --model {out}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = resolve_config(argv)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    with distributed.process_group() as world:
+        return run(config, world)
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
-        main()
-    except (CheckpointError, TokenizerError, DataError) as error:
+        sys.exit(main())
+    except RankError:
+        sys.exit(1)  # the rank that failed says why
+    except (CheckpointError, TokenizerError, DataError, RunError) as error:
         sys.exit(f"error: {error}")

@@ -27,8 +27,14 @@ class MicroBatch:
         return self.trained_turns if norm == "call" else len(self.targets)
 
     def to(self, device: torch.device) -> "MicroBatch":
-        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return MicroBatch(**moved)
+        """A copy on ``device``; to a GPU from pinned memory, so that nothing waits for it."""
+
+        def move(value):
+            if not isinstance(value, Tensor) or device.type == "cpu":
+                return value
+            return value.pin_memory().to(device, non_blocking=True)
+
+        return MicroBatch(**{name: move(value) for name, value in vars(self).items()})
 
 
 def collate(examples: Sequence[Example]) -> MicroBatch:
@@ -47,6 +53,35 @@ def collate(examples: Sequence[Example]) -> MicroBatch:
         turn_index=turn_index,
         trained_turns=len(numbers),
     )
+
+
+def nothing() -> MicroBatch:
+    """A micro-batch of one token without a target: it adds nothing to loss and gradients."""
+    none = torch.zeros(0, dtype=torch.int64)
+    return MicroBatch(torch.zeros(1, 1, dtype=torch.int64), [1], none, none, torch.zeros(0), none, 0)
+
+
+def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
+    """A rank's share of a global batch, cut into micro-batches (see ``pack``).
+
+    All ranks get equally many, since each forward and backward pass waits for the others: where examples run out,
+    ``nothing()`` fills up.
+    """
+    shares = [list(pack([examples[i] for i in share], micro_tokens)) for share in deal(list(map(len, examples)), ranks)]
+    mine = [collate(group) for group in shares[rank]]
+    return mine + [nothing()] * (max(map(len, shares)) - len(mine))
+
+
+def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:
+    """Deals examples to ranks, the longest first and always to the rank with the fewest tokens. Returns the indices of
+    each rank's examples in ascending order."""
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        rank = tokens.index(min(tokens))
+        shares[rank].append(i)
+        tokens[rank] += lengths[i]
+    return [sorted(share) for share in shares]
 
 
 def pack(examples: Iterable[Example], micro_tokens: int) -> Iterator[list[Example]]:

@@ -1,7 +1,9 @@
 """The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from tqdm import tqdm
@@ -25,6 +27,15 @@ class TrainingData:
     untrainable: int = 0  # trajectories in which every call is masked
     dropped_thoughts: int = 0
     bad: list[BadRecord] = field(default_factory=list)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that training sees of the examples, in their order."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
+                digest.update(tensor.numpy())
+        return digest.hexdigest()
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""

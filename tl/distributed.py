@@ -4,14 +4,26 @@ One process is a group of one rank on an in-process store, so that there is one 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 
+from tl.memory import Checkpointing, checkpoint_activations
 from tl.model import Llama
+from tl.weights import check_fit, own_name, read_config, read_slices, stored_tensors, tie
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(hours=2)  # rank 0 prepares the data, and evaluates and saves, while the others wait
 
 
 @dataclass(frozen=True)
@@ -26,53 +38,177 @@ class World:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What matrix products run in. Master weights, reductions and optimizer state are float32 in any case."""
+        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
 
-def start() -> World:
-    """Joins the process group that torchrun describes, or makes a group of one."""
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else None
-    if device is not None:
+
+class RankError(RuntimeError):
+    """Another rank failed; the message says which and why."""
+
+
+@contextmanager
+def process_group() -> Iterator[World]:
+    """Joins the process group that torchrun describes, or makes a group of one.
+
+    Ranks that leave with an exception do not take leave of the others, who may be waiting for them in vain: when their
+    processes end, torchrun ends the rest.
+    """
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-    backend = "cuda:nccl,cpu:gloo" if device is not None else "gloo"
+    backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
     if "RANK" in os.environ:
-        dist.init_process_group(backend)
+        dist.init_process_group(backend, timeout=TIMEOUT)
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    return World(dist.get_rank(), dist.get_world_size(), device or torch.device("cpu"))
-
-
-def finish() -> None:
+    world = World(dist.get_rank(), dist.get_world_size(), device)
+    try:
+        yield world
+    except BaseException:
+        if world.size == 1:
+            dist.destroy_process_group()
+        raise
     dist.destroy_process_group()
 
 
-def shard(model: Llama, world: World) -> Llama:
+def load(
+    path: str | os.PathLike,
+    world: World,
+    checkpointing: Checkpointing = "none",
+    dtype: torch.dtype = torch.float32,
+) -> Llama:
+    """A checkpoint's model, sharded over the ranks. Each rank reads its own rows of each tensor and no others.
+
+    ``dtype`` is that of the master weights. Raises tl.weights.CheckpointError as ``tl.weights.load_model`` does.
+    """
+    path = Path(path)
+    with torch.device("meta"):
+        model = Llama(read_config(path))
+    stored = stored_tensors(path)
+    check_fit(path, stored, model)
+    shard(model, world, checkpointing)
+    rows: dict[str, Tensor] = {}
+    for name, piece in read_slices(stored):
+        total, *rest = piece.get_shape()
+        per_rank = -(-total // world.size)  # FSDP's split: the last ranks may have fewer
+        first, last = (min(rank * per_rank, total) for rank in (world.rank, world.rank + 1))
+        rows[own_name(name)] = torch.empty(last - first, *rest, dtype=dtype, device=world.device)
+        if first < last:
+            rows[own_name(name)].copy_(piece[first:last])
+    parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
+    if model.config.tie_word_embeddings:
+        tie(path, rows)
+        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
+    model.load_state_dict(parameters, assign=True)
+    return model
+
+
+def _like(parameter: DTensor, rows: Tensor) -> DTensor:
+    """``rows`` as this rank's part of a tensor that is sharded as ``parameter`` is."""
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return DTensor.from_local(rows, mesh, placements, run_check=False, shape=parameter.shape, stride=parameter.stride())
+
+
+def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> Llama:
     """Wraps the model for FSDP2: each block is a group of its own; embedding, final norm and head form the root's,
     which stays whole after the forward pass so that ``token_nll`` can use the head's weight.
 
-    Master weights, gradients' reduction and optimizer state stay in the model's dtype (float32); on a GPU the blocks
-    compute in bfloat16.
+    Parameters keep their dtype, in which gradients are reduced too; on a GPU the model computes in bfloat16.
     """
     mesh = dist.init_device_mesh(world.device.type, (world.size,))
     mixed = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    policy = mixed if world.device.type == "cuda" else MixedPrecisionPolicy()
+    policy = mixed if world.compute_dtype == torch.bfloat16 else MixedPrecisionPolicy()
     for layer in model.layers:
+        checkpoint_activations(layer, checkpointing)
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     return model
 
 
-def gather(model: Llama) -> Llama:
-    """A copy of a sharded model with whole parameters, on the CPU. Every rank must call it."""
+@contextmanager
+def whole(model: Llama) -> Iterator[None]:
+    """All parameters are whole on every rank meanwhile (in the compute dtype): forwards wait for no other rank, so that
+    each may run as many as it likes."""
+    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]  # the root comes first
+    model.set_reshard_after_forward(False)
+    for module in sharded:
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in sharded:
+            module.reshard()
+        for layer in model.layers:
+            layer.set_reshard_after_forward(True)
+
+
+def gather(model: Llama, world: World) -> Llama | None:
+    """On rank 0 a copy of a sharded model with whole parameters, on the CPU; None on the others. All must call it."""
+    weights = {}
+    for name, parameter in model.named_parameters():
+        full = parameter.full_tensor()
+        if world.is_main:
+            weights[name] = nn.Parameter(full.detach().cpu())
+    if not world.is_main:
+        return None
     with torch.device("meta"):
-        whole = Llama(model.config)
-    weights = {name: p.full_tensor().cpu() for name, p in model.state_dict().items()}
-    whole.load_state_dict(weights, assign=True)
+        copy = Llama(model.config)
     if model.config.tie_word_embeddings:
-        whole.lm_head.weight = whole.embed_tokens.weight
-    return whole
+        weights["lm_head.weight"] = weights["embed_tokens.weight"]
+    copy.load_state_dict(weights, assign=True)
+    return copy
 
 
-def all_sum(values: Sequence[float], world: World) -> list[float]:
+def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
+    """Scales the gradients down to ``max_norm``; returns the norm over all ranks before. NaN and inf stay so."""
+    norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def all_sum(values: Sequence[float]) -> list[float]:
     """Each value summed over the ranks."""
     total = torch.tensor(values, dtype=torch.float64)  # on the CPU: float64 and no wait for the GPU
     dist.all_reduce(total)
     return total.tolist()
+
+
+def any_true(flag: bool) -> bool:
+    """Whether the flag is set on any rank."""
+    return all_sum([flag]) > [0]
+
+
+def gather_objects(value: T, world: World) -> list[T]:
+    """Every rank's value, in the order of the ranks."""
+    values = [value] * world.size
+    dist.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def together(world: World) -> Iterator[None]:
+    """When the body raises on one rank, every rank raises, rather than wait for that one for ever: that one its own
+    exception, the others a RankError. The body must not communicate."""
+    error = None
+    try:
+        yield
+    except Exception as own:
+        error = own
+    reports = gather_objects(None if error is None else f"{type(error).__name__}: {error}", world)
+    if error is not None:
+        raise error
+    for rank, report in enumerate(reports):
+        if report is not None:
+            raise RankError(f"rank {rank} failed: {report}")
+
+
+def on_main(function: Callable[[], T], world: World) -> T:
+    """The result of ``function()``, which rank 0 alone calls, on every rank. When it raises, every rank raises."""
+    box: list[T | None] = [None]
+    with together(world):
+        if world.is_main:
+            box = [function()]
+    dist.broadcast_object_list(box)
+    return box[0]

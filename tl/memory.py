@@ -1,9 +1,37 @@
-"""How much memory training takes, from the shapes alone."""
+"""How much memory training takes, from the shapes alone; and activation checkpointing, which makes it less."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.attention.varlen  # registers the operator that PRODUCTS names
+from torch import nn
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
 from tl.losses import LOGITS_PER_CHUNK
 from tl.model import ModelConfig
+
+Checkpointing = Literal["none", "selective", "full"]
+
+PRODUCTS = [  # what takes long to compute again
+    torch.ops.aten.mm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    torch.ops.torch_attn._varlen_attn.default,
+]
+
+
+def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
+    """Lets a block forget its activations and compute them again in the backward pass: all of them ("full"), or all
+    but the results of matrix products and attention ("selective"). Results stay the same to the last bit."""
+    if mode != "none":
+        contexts = partial(create_selective_checkpoint_contexts, PRODUCTS) if mode == "selective" else noop_context_fn
+        layer.forward = partial(
+            checkpoint, layer.forward, use_reentrant=False, context_fn=contexts, preserve_rng_state=False
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,172 @@
+"""A run's directory, its position, its log of metrics, and signals that stop it."""
+
+import json
+import math
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tl.checkpoint import SavedState, newest_state
+from tl.config import option
+from tl.distributed import World, together
+from tl.prompt import Example
+from tl.weights import CONFIG_FILE
+
+METRICS_FILE = "metrics.jsonl"
+SETTINGS_FILE = "run_config.json"
+STATES = "states"
+SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
+
+
+@dataclass
+class RunConfig:
+    """The settings of a run that say nothing about what is learned; they may change when it is resumed."""
+
+    out: str = option("runs/latest", f"run directory: the model, {METRICS_FILE}, {SETTINGS_FILE}, {STATES}/")
+    overwrite: bool = option(False, "replace an existing run")
+    resume: bool = option(False, "continue the run in --out from its newest whole state; start it if there is none")
+    allow_changes: bool = option(False, "resume although other settings or the data have changed")
+    save_every: int = option(100, "steps between states to resume from; 0: only when stopped by a signal")
+    keep: int = option(2, "number of states kept, of 12 bytes a parameter each")
+    threads: int = option(0, "CPU threads; 0: PyTorch's choice")
+    dry_run: bool = option(False, "show configuration, data and memory, train nothing")
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    samples: int = 0  # seen, over all epochs: the position in the data
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0  # spent in training steps
+    skipped: int = 0  # steps in a row, up to now, without a finite gradient
+
+    def advance(self, batch: Sequence[Example], seconds: float) -> dict[str, float]:
+        """Counts a step; returns what of it belongs into the log."""
+        self.samples += len(batch)
+        self.step += 1
+        self.tokens += sum(map(len, batch))
+        self.seconds += seconds
+        return {"step": self.step, "tokens": self.tokens, "tokens_per_second": self.tokens / self.seconds}
+
+    def line(self) -> str:
+        """A summary as text."""
+        seen = f"{self.samples:,} trajectories, {self.tokens:,} tokens"
+        return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on; the message says what to do."""
+
+
+class StopSignals:
+    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._at = 0.0
+
+    def __enter__(self) -> "StopSignals":
+        self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received, self._at = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - self._at > SAME_REQUEST:
+            os._exit(128 + number)
+
+
+def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
+    """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
+
+    ``data`` is the fingerprint of what is trained on. Raises RunError when the directory is not what the flags expect.
+    """
+    out = Path(config.out)
+    saved = newest_state(out / STATES, world) if config.resume else None
+    with together(world):
+        if world.is_main:
+            if config.resume:
+                _check_resumable(out, config, data, saved)
+            else:
+                _make_room(out, config.overwrite)
+            out.mkdir(parents=True, exist_ok=True)
+            _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else 0)
+            (out / SETTINGS_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
+    return saved
+
+
+def is_finished(out: Path) -> bool:
+    """Whether the run has ended with a model and has nothing left to resume from."""
+    return (out / CONFIG_FILE).exists() and not (out / STATES).exists()
+
+
+def close_run(out: Path) -> None:
+    """Deletes the states to resume from, which a finished run does not need."""
+    shutil.rmtree(out / STATES, ignore_errors=True)
+
+
+def _make_room(out: Path, overwrite: bool) -> None:
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / SETTINGS_FILE).exists():
+        raise RunError(f"{out} holds something else than a run: choose another --out")
+    if not overwrite:
+        raise RunError(
+            f"{out} holds a run: continue it with --resume, replace it with --overwrite, or choose another --out"
+        )
+    shutil.rmtree(out)
+
+
+def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState | None) -> None:
+    if config.overwrite:
+        raise RunError("--resume continues a run, --overwrite replaces it: choose one")
+    if saved is None:
+        if out.exists() and any(out.iterdir()) and not (out / SETTINGS_FILE).exists():
+            raise RunError(f"{out} holds something else than a run: choose another --out")
+        warnings.warn(f"{out} has no state to resume from: starting at the first step", stacklevel=2)
+        return
+    before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
+    free = RunConfig.__dataclass_fields__
+    changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
+    if changes and not config.allow_changes:
+        raise RunError("\n".join(["the run was started with other settings:", *changes, "go on with --allow_changes"]))
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Removes the lines behind ``step``, which will be written again, and one that was cut short."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+
+def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
+    """Adds a line of JSON to the log; NaN and infinity become null. A line that cannot be written is lost with a
+    warning."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
+    try:
+        with (out / METRICS_FILE).open("a") as file:
+            file.write(json.dumps(finite) + "\n")
+    except OSError as error:
+        warnings.warn(f"metrics are not logged: {error}", stacklevel=2)
+
+
+def resume_command() -> str:
+    """The command line that continues this run."""
+    arguments = [argument for argument in sys.argv if argument not in ("--overwrite", "--resume")]
+    launcher = "torchrun …" if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+    return f"{launcher} {shlex.join(arguments)} --resume"
