@@ -1,0 +1,171 @@
+"""The five environments of RoTBench for items of our own: the same requests, with noise in the names of tools.
+
+    clean    as it is
+    slight   typing errors: in every other name one to three characters are inserted, left out or replaced
+    medium   names that say nothing: every other name is written backwards or replaced by random letters
+    heavy    names that mislead: the tools swap their names among each other, the parameters of a tool theirs, and every
+             tool wants one parameter more, whose value stands in its description
+    union    all of it at once: typing errors or meaningless names, then swapped, and the parameter more
+
+Descriptions and types stay with what they describe, so that a request can be served in every environment. Noise strikes
+the built-in tools too. History, feedback that names a parameter and accepted answers are renamed along.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import string
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from tl.calls import Call, CallSyntaxError, format_call, parse_call
+from tl.mae import ErrorCategory, classify_feedback
+from tl.metrics import Item
+from tl.schema import ToolSpec
+from tl.trajectory import Message
+
+Environment = Literal["clean", "slight", "medium", "heavy", "union"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+
+AFFECTED = 0.5  # share of the names that slight, medium and union change
+_ABOUT_PARAMETERS = (ErrorCategory.PARAMETER_HALLUCINATION, ErrorCategory.PARAMETER_MISSING)
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """What one tool is called in an environment. `extra` is the name and value of the parameter more."""
+
+    name: str
+    parameters: dict[str, str]
+    extra: dict[str, str]
+
+
+def in_environment(item: Item, environment: Environment, seed: int = 0) -> Item:
+    """The item as it is in an environment; the same seed gives the same names."""
+    if environment == "clean":
+        return item
+    rng = random.Random(f"{environment} {seed} {item.id}")
+    renamings = _renamings(item.tools, environment, rng)
+    return replace(
+        item,
+        id=f"{item.id}@{environment}",
+        tools=tuple(_renamed_tool(tool, renamings[tool.name]) for tool in item.tools),
+        messages=_renamed_messages(item.messages, renamings),
+        answers=[_renamed_call(answer, renamings) for answer in item.answers],
+    )
+
+
+# ---- names
+
+
+def _renamings(tools: Sequence[ToolSpec], environment: Environment, rng: random.Random) -> dict[str, Renaming]:
+    names = _new_names([tool.name for tool in tools], environment, rng)
+    renamings = {}
+    for tool in tools:
+        parameters = _new_names(list(tool.parameters), environment, rng)
+        extra = {}
+        if environment in ("heavy", "union"):
+            extra[_fresh(_letters(rng), parameters.values(), rng)] = _letters(rng)
+        renamings[tool.name] = Renaming(names[tool.name], parameters, extra)
+    return renamings
+
+
+def _new_names(names: list[str], environment: Environment, rng: random.Random) -> dict[str, str]:
+    """Old name -> new name, no two alike."""
+    noises = _NOISES[environment]
+    new = list(names)
+    for at, name in enumerate(names):
+        if noises and rng.random() < AFFECTED:
+            new[at] = _fresh(rng.choice(noises)(name, rng), {*names, *new}, rng)
+    if environment in ("heavy", "union"):
+        rng.shuffle(new)
+    return dict(zip(names, new, strict=True))
+
+
+def _fresh(name: str, taken: Collection[str], rng: random.Random) -> str:
+    """The name, with letters at its end where it is taken."""
+    while name in taken:
+        name += rng.choice(string.ascii_letters)
+    return name
+
+
+def _mistyped(name: str, rng: random.Random) -> str:
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(name))
+        letter = rng.choice(string.ascii_letters)
+        what = rng.choice(("insert", "leave out", "replace"))
+        if what == "insert":
+            name = name[:at] + letter + name[at:]
+        elif what == "replace":
+            name = name[:at] + letter + name[at + 1 :]
+        elif len(name) > 2:
+            name = name[:at] + name[at + 1 :]
+    return name
+
+
+def _backwards(name: str, rng: random.Random) -> str:
+    return name[::-1]
+
+
+def _meaningless(name: str, rng: random.Random) -> str:
+    return _letters(rng)
+
+
+def _letters(rng: random.Random) -> str:
+    return "".join(rng.choices(string.ascii_letters, k=rng.randint(3, 10)))
+
+
+_NOISES: dict[Environment, tuple[Callable[[str, random.Random], str], ...]] = {
+    "slight": (_mistyped,),
+    "medium": (_backwards, _meaningless),
+    "heavy": (),
+    "union": (_mistyped, _backwards, _meaningless),
+}
+
+
+# ---- tools, calls and messages
+
+
+def _renamed_tool(tool: ToolSpec, renaming: Renaming) -> ToolSpec:
+    parameters = {renaming.parameters[key]: schema for key, schema in tool.parameters.items()}
+    required = [renaming.parameters[key] for key in tool.required]
+    for key, value in renaming.extra.items():
+        parameters[key] = {"type": "string", "description": f"Always {json.dumps(value)}."}
+        required.append(key)
+    return ToolSpec(renaming.name, tool.description, parameters, tuple(key for key in parameters if key in required))
+
+
+def _renamed_call(call: Call, renamings: dict[str, Renaming]) -> Call:
+    """Names that the tools do not have, as in an erroneous call, stay."""
+    if call.name not in renamings:
+        return call
+    renaming = renamings[call.name]
+    arguments = {renaming.parameters.get(key, key): value for key, value in call.arguments.items()}
+    return Call(renaming.name, arguments | renaming.extra)
+
+
+def _renamed_messages(messages: Sequence[Message], renamings: dict[str, Renaming]) -> tuple[Message, ...]:
+    renamed, called = [], None
+    for message in messages:
+        if message.is_call:
+            try:
+                call = parse_call(message.content)
+            except CallSyntaxError:
+                called = None
+            else:
+                called = renamings.get(call.name)
+                message = replace(message, content=format_call(_renamed_call(call, renamings)))
+        elif message.role == "tool" and called and classify_feedback(message.content) in _ABOUT_PARAMETERS:
+            message = replace(message, content=_renamed_complaint(message.content, called))
+        renamed.append(message)
+    return tuple(renamed)
+
+
+def _renamed_complaint(feedback: str, called: Renaming) -> str:
+    """`f() missing 1 required positional argument: 'x'`, with the new names of f and x."""
+    _, parenthesis, rest = feedback.partition("()")
+    rest = re.sub(r"'([^']*)'", lambda quoted: f"'{called.parameters.get(quoted[1], quoted[1])}'", rest)
+    return called.name + parenthesis + rest
