@@ -220,7 +220,7 @@ def test_a_megabyte_takes_less_than_50_ms(megabyte):
         classify_feedback(megabyte)
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(3)) < 0.05
+    assert min(seconds() for _ in range(5)) < 0.05
 
 
 @pytest.mark.parametrize(
