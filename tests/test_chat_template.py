@@ -98,7 +98,10 @@ CONVERSATIONS = {
         {
             "role": "assistant",
             "tool_calls": [
-                call("f", {"s": 'é"\\\n\u2028<&>', "n": -1.5e30, "t": True, "o": None, "l": [{"k": []}], "a b": {}})
+                call(
+                    "f",
+                    {"s": 'é"\\\n\x85\u2028\u2029<&>', "n": -1.5e30, "t": True, "o": None, "l": [{"k": []}], "a b": {}},
+                )
             ],
         },
     ],
@@ -144,6 +147,10 @@ def test_the_history_holds_no_end_token(template):
     ("messages", "message"),
     [
         ([USER, {"role": "tool", "content": "x"}], "feedback without a call"),
+        (
+            [USER, {"role": "assistant", "tool_calls": [call("f", {})]}, *[{"role": "tool", "content": "x"}] * 2],
+            "feedback without a call",
+        ),
         ([USER, {"role": "system", "content": "x"}], "a system message can only be the first"),
         ([USER, {"role": "assistant", "tool_calls": [call("f", '{"x": 1}')]}], "arguments of a call must be an object"),
         (

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tl.tokenizer import Tokenizer
-from tl.tokenizer_json import tokenizer_json
+from tl.tokenizer_json import merges_of, tokenizer_json
 
 TEXTS = [
     'System: Function:\ndef search(query: string):\n    """\n    Find it.\n\n    Args:\n    query (string): what',
@@ -65,3 +65,9 @@ def test_bos_stands_in_front_and_control_pieces_are_marked(tokenizer, contents):
     ]
     assert contents["post_processor"]["single"][0] == {"SpecialToken": {"id": "<s>", "type_id": 0}}
     assert len(contents["model"]["vocab"]) == tokenizer.vocab_size
+
+
+def test_runs_of_spaces_which_share_a_score_grow_from_the_left():
+    runs = ["▁", "▁▁▁▁", "▁▁", "▁▁▁", "▁▁▁▁▁"]
+    model = {"vocab": {run: len(run) for run in runs}, "merges": merges_of(dict.fromkeys(runs, -1e9))}
+    assert encode({"model": model}, " " * 6) == [5, 2]  # six and the prefix

@@ -51,7 +51,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "byte_fallback": True,
             "fuse_unk": True,
             "vocab": {sp.id_to_piece(id): id for id in ids},
-            "merges": _merges({sp.id_to_piece(id): sp.get_score(id) for id in ids if id not in special}),
+            "merges": merges_of({sp.id_to_piece(id): sp.get_score(id) for id in ids if id not in special}),
         },
     }
 
@@ -61,11 +61,11 @@ def _added_token(id: int, piece: str) -> dict[str, Any]:
     return {"id": id, "content": piece, **kind}
 
 
-def _merges(scores: dict[str, float]) -> list[list[str]]:
+def merges_of(scores: dict[str, float]) -> list[list[str]]:
     """Every pair of pieces that makes another piece, the best first.
 
     sentencepiece merges whichever neighbours make the piece with the highest score; `tokenizers` goes by the order of
-    this list. Among pieces of one score (the runs of spaces) the longer pairs go first.
+    this list. Pieces of one score (Llama-2's runs of spaces) are merged from the left: the longest left part first.
     """
     pairs = [
         (piece[:cut], piece[cut:])
@@ -73,5 +73,5 @@ def _merges(scores: dict[str, float]) -> list[list[str]]:
         for cut in range(1, len(piece))
         if piece[:cut] in scores and piece[cut:] in scores
     ]
-    pairs.sort(key=lambda pair: (-scores[pair[0] + pair[1]], -len(pair[0]), -len(pair[1])))
+    pairs.sort(key=lambda pair: (-scores[pair[0] + pair[1]], -len(pair[0])))
     return [list(pair) for pair in pairs]
