@@ -36,11 +36,13 @@ class Rule:
 _PARTS = {
     "name": r"['\"`‘’“”]?[\w.$:/-]{1,100}['\"`‘’“”]?",
     "function": r"[\w.$:<>-]{1,100}\(\)",
-    "tool": r"(?:tool|function|action|api|plugin|method|command)",
+    "tool": r"(?:tool|function|action|api|plugin|endpoint)",
+    "thing": r"(?:file|path|directory|url|endpoint|resource|page)",
+    "http": r"(?:http(?:/[\d.]+)? ?(?:error )?)?",
     "parameter": r"(?:parameter|param|argument|arg|keyword|field|property|input|key)s?",
     "program": r"(?-i:[a-z/][\w./+-]{0,60})(?: \(\w+\)|\[\d+\])?",
-    "line": r"[^\n]{0,300}",  # the rest of a line
-    "end": r"[^\n]{0,300}\Z",  # nothing follows but the rest of the line
+    "line": r"[^\n]{0,300}",
+    "stop": r"(?:[.:,;!'\"`]|\Z)",  # the words before it are no part of a longer sentence
     # A process that ends while /proc is read is no failure of the command.
     "no_race": r"(?!.{0,80}/proc/\d)",
     "errno": (
@@ -67,222 +69,186 @@ MESSAGES = (
         ErrorCategory.TOOL_HALLUCINATION,
         (r"name <name> i[sf] not defined", "name 'google_search' is not defined"),
         (r"`.{0,4000}?` is not a valid <tool>\b", "`look_up` is not a valid action."),
-        (r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name)?\b", "No such function name: look_up"),
-        (r"(?:there is )?no <tool> (?:is )?(?:named|called|found)\b", "There is no tool named look_up"),
-        (
-            r"(?:the )?<tool>(?: (?:name )?<name>)? is not "
-            r"(?:defined|available|found|known|valid)",
-            "API x is not defined",
-        ),
-        (r"(?:the )?<tool>(?: (?:name )?<name>)? is not one of", "Tool look_up is not one of find, list"),
+        (r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name)?\s*<stop>", "No such function name: look_up"),
+        (r"(?:there is )?no <tool> (?:is )?(?:named|called)\b", "There is no tool named look_up"),
+        (r"(?:the )?<tool>(?: (?:name )?<name>)? is not (?:defined|available|one of)", "API x is not defined"),
         (r"(?:the )?<tool>(?: (?:name )?<name>)? (?:does not exist|doesn't exists?)", "API doesn't exists"),
-        (r"(?:the )?<tool>(?: (?:name )?<name>)? (?:was )?not found", "Function 'look_up' not found"),
+        (r"(?:the )?<tool>(?: (?:name )?<name>)? (?:was |is )?not found", "Function 'look_up' not found"),
     ),
     *_rules(
         ErrorCategory.PARAMETER_HALLUCINATION,
         (r"(?:<function> )?got (?:an|some) unexpected keyword", "f() got an unexpected keyword argument 'x'"),
         (r"<function> takes no (?:keyword )?arguments", "f() takes no arguments"),
-        (r"(?:unexpected|unknown|unrecogni[sz]ed|extra) <parameter>\b", "Unknown parameter: 'x'"),
         (r"additional properties are not allowed", "Additional properties are not allowed ('x' was unexpected)"),
     ),
     *_rules(
         ErrorCategory.PARAMETER_MISSING,
-        (
-            r"(?:<function> )?missing (?:\d{1,3} |a |an |the )?(?:required|mandatory) ",
-            "f() missing 1 required positional argument: 'x'",
-        ),
-        (r"missing (?:\w{1,40} )?<parameter>\b", "Missing parameter: x"),
-        (
-            r"(?:the )?(?:required|mandatory) <parameter> .{0,120}"
-            r"(?:missing|not (?:given|provided|set|found|specified))",
-            "Required parameter 'x' was not provided",
-        ),
-        (
-            r"(?:the )?(?:<parameter> <name>|<name> <parameter>|<name>) (?:is|was) "
-            r"(?:missing|required\b|a required (?:property|<parameter>))",
-            "'x' is a required property",
-        ),
-        (
-            r"please (?:specify|provide|give|enter) (?:a|an|the|your) \w{1,40} and try again",
-            "Please specify a day and try again.",
-        ),
+        (r"<function> missing \d{1,3} required ", "f() missing 1 required positional argument: 'x'"),
+        (r"missing (?:\d{1,3} |a |an |the )?required <parameter>", 'Missing required parameters: "x", "y".'),
+        (r"['\"]<name>['\"] is a required property", "'x' is a required property"),
     ),
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
         (r"(?:https?)?connection(?:pool)?\(", "HTTPSConnectionPool(host='x.org', port=443): Max retries exceeded"),
-        (
-            r"\(?['\"]?connection (?:was |is |has been )?"
-            r"(?:refused|reset|aborted|broken|closed|timed out|failed|lost)\b",
-            "('Connection aborted.', RemoteDisconnected('Remote end closed connection'))",
-        ),
-        (r"connection error\s*(?:[.:!]|\Z)", "connection error."),
-        (r"connection to \S{1,80} (?:refused|failed|timed out|was)", "Connection to x.org timed out."),
-        (r"(?:\w+ ){0,3}max retries exceeded", "Max retries exceeded with url: /"),
-        (r"\d{3} (?:client|server) error\b", "400 Client Error: Bad Request for url: https://x.org/"),
-        (
-            r"(?:http(?:/[\d.]+)? ?(?:error )?)?(?:429|5\d\d):?,? "
-            r"(?:[a-z]+ ){0,3}(?:error|gateway|unavailable|time-?out|requests)\b",
-            "502 Bad Gateway",
-        ),
+        (r"\('connection (?:aborted|broken)", "('Connection aborted.', RemoteDisconnected('Remote end closed it'))"),
+        (r"max retries exceeded with", "Max retries exceeded with url: /"),
+        (r"<urlopen error|\[errno -\d|\[ssl:|\[winerror", "[Errno -2] Name or service not known"),
+        (r"\d{3} (?:client|server) error: ", "400 Client Error: Bad Request for url: https://x.org/"),
+        (r"<http>(?:429|5(?!01)\d\d):?,? (?:[a-z]+ ){0,3}(?:error|gateway|unavailable|requests)\b", "502 Bad Gateway"),
         (r"invalid api call\b", "Invalid API call. Currency codes might be invalid."),
+    ),
+    *_rules(
+        ErrorCategory.TOOL_CALL_FAILURE,
+        # Python: types.
         (
-            r"(?:the )?(?:[\w()'-]+ ){0,5}?"
-            r"(?:timed[ -]?out|time[ -]?out\b|deadline exceeded|out of memory|memory limit)",
-            "Command timed out",
+            r"['\"‘]?[<>=!+*/%&|^-]{1,3}['\"’]? not supported between instances",
+            "'<=' not supported between instances of",
         ),
+        (r"(?:bad operand|unsupported operand) type", "unsupported operand type(s) for +: 'int' and 'str'"),
+        (r"object of type .{1,60} is not json seriali[sz]able", "Object of type bytes is not JSON serializable"),
+        (r"object of type .{1,60} has no len|bytes-like object is required", "object of type 'int' has no len()"),
+        (r"an? (?:integer|float|string|bool) is required", "an integer is required"),
+        (r"(?:\w+ ){0,2}'[\w. ]{1,60}' object (?:is not|has no|can|does)", "'NoneType' object is not subscriptable"),
+        (r"(?:type object|module) '[\w.]{1,80}' has no attribute", "module 'x' has no attribute 'y'"),
+        (r"cannot unpack non-iterable|argument of type", "argument of type 'int' is not iterable"),
+        (r"can't (?:multiply sequence|assign|compare)|can only concatenate", "can't multiply sequence by non-int"),
+        (r"could not convert string|must be (?:real number|str|int)\b", "could not convert string to float: 'x'"),
+        (r"unhashable type|not all arguments converted", "unhashable type: 'list'"),
+        (r"unsupported type for|unsupported format string", "unsupported type for timedelta days component: str"),
+        (r"<function> (?:takes|missing|argument|expected|got|requires|keywords)\b", "f() takes 1 positional argument"),
+        (r"sequence item \d+: expected|argument \d+ must be", "sequence item 0: expected str instance, int found"),
+        (
+            r"expected (?:str|string|bytes|int|float|list|dict|tuple)\b.{0,60} (?:found|not|got)\b",
+            "expected str, not int",
+        ),
+        # Python: values and names.
+        (r"(?:\w+ ){1,2}(?:indices must be|index out of range|assignment index)", "slice indices must be integers"),
+        (r"pop from (?:an )?empty|'[\w-]{1,40}' codec can't", "pop from empty list"),
+        (r"invalid literal for", "invalid literal for int() with base 10: 'x'"),
+        (r"(?:\w+ ){0,2}division (?:or modulo )?by zero\.?\s*\Z|math domain error", "float division by zero"),
+        (r"(?:too many|not enough) values to unpack", "not enough values to unpack (expected 2, got 1)"),
+        (
+            r"time data .{1,80} does(?: not|n't) match|unconverted data remains",
+            "time data 'x' does not match format '%Y'",
+        ),
+        (r"(?:day|month|year|hour|minute|second) (?:\w+ ){0,3}out of range", "day is out of range for month"),
+        (r"invalid isoformat|unknown string format|unknown format code", "Invalid isoformat string: 'tomorrow'"),
+        (r"expecting (?:value|property name|',' delimiter|':' delimiter)", "Expecting value: line 1 column 1 (char 0)"),
+        (r"extra data: line|unterminated string starting|invalid control character", "Extra data: line 1 column 3"),
+        (r"invalid json\b|.{0,40}\bnot (?:a )?valid json\b", "Invalid JSON format."),
+        (
+            r"(?:cannot access )?(?:local|free) variable .{1,80} (?:referenced|where)",
+            "local variable 'x' referenced before",
+        ),
+        # Servers and files.
+        (
+            r"<http>4\d\d:?,? (?:bad request|not found|method not allowed|unprocessable|gone|conflict)\b",
+            "404 Not Found",
+        ),
+        (r"\[errno \d+\]", "[Errno 2] No such file or directory: 'x'"),
+        (r"(?:<parameter> type|response|validation|parse|syntax) error\s*<stop>", "Response error."),
+        (r"segmentation fault(?: \(core dumped\))?\s*\Z|fatal: ", "Segmentation fault (core dumped)"),
+    ),
+)
+
+# What is an error when one line is all that the tool says.
+ALONE = (
+    *_rules(
+        ErrorCategory.PARAMETER_HALLUCINATION,
+        (r"(?:unexpected|unknown|unrecogni[sz]ed|extra) <parameter>\b", "Unknown parameter: 'x'"),
+    ),
+    *_rules(
+        ErrorCategory.PARAMETER_MISSING,
+        (r"missing (?:\w{1,40} )?<parameter>\b", "Missing parameter: x"),
+        (
+            r"(?:the )?(?:required |mandatory )?<parameter> <name> (?:is|was) (?:missing|required\b)",
+            "The field x is missing.",
+        ),
+        (
+            r"(?:the )?(?:required|mandatory) <parameter> .{0,120}not (?:given|provided|set|specified)",
+            "Required field x not set",
+        ),
+        (r"(?:the )?<name>(?: <parameter>)? (?:is|was) (?:missing|required\b)", "'x' is required"),
+        (
+            r"please (?:specify|provide|give|enter) (?:a|an|the|your) \w{1,40} and try again",
+            "Please give a day and try again",
+        ),
+    ),
+    *_rules(
+        ErrorCategory.TOOL_INSTABILITY,
+        (
+            r"connection (?:was |is |has been )?(?:refused|reset|aborted|broken|closed|timed out|failed|lost)",
+            "Connection lost",
+        ),
+        (r"connection error\s*<stop>|connection to \S{1,80} (?:refused|failed|timed out|was)", "connection error."),
         (
             r"(?:cannot|unable to|could not|failed to) (?:connect|reach|resolve|allocate|establish)\b",
-            "Failed to connect to x.org",
+            "Failed to connect to x",
         ),
-        (r"(?:\w+ ){0,3}temporary failure in name resolution", "Temporary failure in name resolution"),
         (
-            r"(?:\w+ ){0,3}(?:name or service not known|network is unreachable|remote end closed)",
+            r"(?:\w+ ){0,3}(?:name resolution|name or service not known|network is unreachable)",
             "Network is unreachable",
         ),
-        (r"<urlopen error|\[errno -\d|\[ssl:|\[winerror|ssl(?:error|: )", "[Errno -2] Name or service not known"),
-        (r"(?:.{0,60}\b)?too many requests", "Too many requests"),
-        (r"(?:.{0,60}\b)?rate[ -]?limit(?:ed| (?:reached|exceeded|hit))", "API rate limit exceeded"),
         (
-            r"(?:.{0,60}\b)?(?:exceeded|reached) (?:the |your )?(?:\w+ ){0,3}(?:limit|quota)",
-            "You have exceeded your daily quota",
+            r"(?:the )?(?:[\w()'-]+ ){0,5}?(?:timed[ -]?out|deadline exceeded|out of memory|memory limit)",
+            "Command timed out",
         ),
+        (r"(?:\w+ ){0,2}time-?out(?: error| exceeded)?\s*<stop>", "Gateway timeout"),
+        (r".{0,60}?\b(?:too many requests|quota exceeded|(?:rate limit|call frequency) is \d)", "Too many requests"),
+        (r".{0,60}?\brate[ -]?limit(?:ed| (?:reached|exceeded|hit))", "API rate limit exceeded"),
         (
-            r"(?:.{0,60}\b)?(?:quota exceeded|(?:rate limit|call frequency) is \d)",
-            "Our rate limit is 25 requests a day.",
+            r".{0,60}?\b(?:exceeded|reached) (?:the |your )?(?:\w+ ){0,3}(?:limit|quota)\b",
+            "You have exceeded your quota",
         ),
-        (r"(?:the )?(?:\w+ ){0,3}(?:internal server error|bad gateway|gateway time-?out)", "Internal Server Error"),
+        (r"(?:the )?(?:\w+ ){0,3}(?:internal server error|bad gateway|ssl error)\s*<stop>", "Internal Server Error"),
         (
             r"(?:the )?(?:\w+ ){0,3}(?:service (?:is )?unavailable|temporarily unavailable)",
             "Service temporarily unavailable",
         ),
         (r"killed\s*\Z|(?:\w+ ){0,4}(?:killed by|terminated by|terminated with) signal", "worker killed by signal 9"),
         (
-            r"(?:<tool>|server|service|worker|endpoint) (?:is )?"
-            r"(?:not working|down|crashed|died|overloaded|unreachable)",
+            r"(?:the )?(?:<tool>|server|service|worker) (?:is )?(?:not working|down|crashed|died|unreachable)\b",
             "API not working",
         ),
-    ),
-    *_rules(
-        ErrorCategory.TOOL_CALL_FAILURE,
-        # Python: types.
-        (
-            r"['\"`‘’]?[<>=!+*/%&|^-]{1,3}['\"`‘’]? not supported between",
-            "'<=' not supported between instances of 'str' and 'int'",
-        ),
-        (r"unsupported (?:operand|format|locale|value|type)", "unsupported operand type(s) for +: 'int' and 'str'"),
-        (r"object of type .{1,60} is not json seriali[sz]able", "Object of type bytes is not JSON serializable"),
-        (
-            r"object of type .{1,60} has no len|\w{1,60} object expected|an? \w+ is required",
-            "object of type 'int' has no len()",
-        ),
-        (r"(?:\w+ ){0,2}'[\w. ]{1,60}' object\b", "'NoneType' object is not subscriptable"),
-        (r"(?:type|module) (?:object )?'[\w.]{1,80}' has no|cannot unpack", "module 'x' has no attribute 'y'"),
-        (
-            r"(?:can't|cannot|can only) (?:multiply|concatenate|convert|compare|index|assign|cast)\b",
-            "can't multiply sequence",
-        ),
-        (r"(?:can't|cannot|can only) (?:add|divide|use|interpret|parse|mix)\b", "cannot parse 'x'"),
-        (r"could not convert|must be (?:real number|str|int|a )", "could not convert string to float: 'x'"),
-        (r"unhashable type|not all arguments converted", "unhashable type: 'list'"),
-        (
-            r"<function> (?:takes|missing|argument|expected|got|requires|keywords)\b",
-            "f() takes 1 positional argument but 2 were given",
-        ),
-        (
-            r"(?:strptime|sequence item|int|float|str|bytes|argument \d+|expected (?:an? )?\w+|'\w+' codec|string)\b"
-            r".{0,40} (?:must be|expected|argument|too large|found|got|can't|but got|but \w+ found)",
-            "expected str instance, int found",
-        ),
-        # Python: values and names.
-        (r"(?:\w+ ){0,3}(?:indices must be|index out of range|assignment index)", "slice indices must be integers"),
-        (r"pop from (?:an )?empty|key not found", "pop from empty list"),
-        (
-            r"(?:invalid literal|could not|cannot find) for|invalid literal",
-            "invalid literal for int() with base 10: 'x'",
-        ),
-        (r"(?:\w+ )?division (?:or modulo )?by zero|division undefined", "float division by zero"),
-        (r"math domain error|(?:math )?range error", "math domain error"),
-        (r"too many values to unpack|not enough values to unpack", "not enough values to unpack (expected 2, got 1)"),
-        (
-            r"time data .{1,80} does(?: not|n't) match|unconverted data remains",
-            "time data 'x' does not match format '%Y'",
-        ),
-        (r"(?:day|month|year|hour|minute|second) .{0,20}(?:is )?out of range", "day is out of range for month"),
-        (
-            r"invalid isoformat|unknown string format|unknown format code",
-            "Unknown format code 'd' for object of type 'str'",
-        ),
-        (r"expecting (?:value|property name|',' delimiter|':' delimiter)", "Expecting value: line 1 column 1 (char 0)"),
-        (r"extra data: line|unterminated string|invalid control character", "Extra data: line 1 column 3 (char 2)"),
-        (r"invalid json|.{0,40}\bnot (?:a )?valid json", "Invalid JSON format."),
-        (
-            r"(?:cannot access )?(?:local|free) variable .{1,80} "
-            r"(?:referenced|where it is not|is not assoc)",
-            "local variable 'x' referenced before assignment",
-        ),
-        # Servers and files.
-        (
-            r"(?:http(?:/[\d.]+)? ?(?:error )?)?4\d\d:?,? "
-            r"(?:bad request|not found|method not allowed|unprocessable|gone|conflict)\b",
-            "404 Not Found",
-        ),
-        (
-            r"(?:<parameter> type|type|value|validation|syntax|key|index|attribute|response|request|api|parse|parsing|"
-            r"format) error\b"
-            r"(?! (?:bars?|rates?|analysis|handling|messages?|codes?)\b)",
-            "Response error.",
-        ),
-        (
-            r"\[errno \d+\]|(?:the )?(?:requested )?(?:file|path|directory|url|endpoint|resource|page)(?: <name>)? "
-            r"(?:does not exist|not found|was not found)",
-            "File does not exist.",
-        ),
-        (
-            r"[\w() -]{0,40}\bpanic: |segmentation fault|aborted \(core dumped\)|core dumped|fatal: ",
-            "Segmentation fault",
-        ),
-    ),
-)
-
-# What is an error when it is all that the tool says.
-ALONE = (
-    *_rules(
-        ErrorCategory.TOOL_INSTABILITY,
         (r"(?:please )?(?:try|retry) again(?: later| in .{1,30})?[.! ]*\Z", "Please try again."),
     ),
     *_rules(
         ErrorCategory.TOOL_CALL_FAILURE,
-        (r"'[^'\n]{1,80}'\Z", "'related_searches'"),
-        (r"(?:invalid|malformed|illegal) \w<end>", "Invalid URL 'x': No scheme supplied."),
-        (r"bad (?:request|command|input|value)\b<end>", "Bad request: no day"),
-        (r"(?:failed|unable) to <end>", "Failed to read the timetable."),
+        (r"'[^']{1,80}'\Z", "'related_searches'"),
+        (r"(?:invalid|malformed|illegal) \w", "Invalid URL 'x': No scheme supplied."),
+        (r"bad (?:request|command|input|value)\b", "Bad request: no day"),
         (
-            r"(?:unrecogni[sz]ed|unknown|unsupported) (?!error)\w{1,40}\b[: ]\s*\S{1,60}\s*\Z",
+            r"(?:failed|unable) to |(?:cannot|can't) (?:parse|convert|interpret|divide|read|open)\b",
+            "Failed to read the table.",
+        ),
+        (
+            r"(?:unrecogni[sz]ed|unknown|unsupported) (?!error)\w{1,40}[: ]\s*\S{1,60}\s*\Z",
             "unrecognized unit: furlong",
         ),
         (
-            r"(?:the )?<name>(?: <parameter>)? (?:must|should|has to) "
-            r"(?:be|have|contain|not be)\b<end>",
+            r"(?:the )?<name>(?: <parameter>)? (?:must|should|has to) (?:be|have|contain|not be)\b",
             "limit must be an integer",
         ),
+        (r"(?:the )?(?:requested )?<thing>(?: <name>)? (?:does not exist|(?:was )?not found)", "File does not exist."),
+        (r"(?:[\w.]+\(\) - |kernel )?panic: ", "regcomp() - panic: out of stack"),
     ),
     *_rules(
         ErrorCategory.OTHER,
         (
-            r"(?:access (?:is )?denied|permission denied|unauthori[sz]ed|forbidden|not authori[sz]ed)\b<end>",
+            r"(?:access (?:is )?denied|permission denied|unauthori[sz]ed|forbidden|not authori[sz]ed)\b",
             "Access denied.",
         ),
-        (r"authentication (?:failed|required|error)\b<end>", "Authentication required"),
+        (r"authentication (?:failed|required|error)\b", "Authentication required"),
         (
-            r"you (?:are|do) not (?:subscribed|authori[sz]ed|have (?:permission|access))\b<end>",
-            "You are not subscribed to this API.",
+            r"you (?:are|do) not (?:subscribed|authori[sz]ed|have (?:permission|access))\b",
+            "You are not subscribed to this.",
         ),
         (
-            r"(?!no |nothing |none |0 )(?:[^\n]{1,120} )?"
+            r"(?!no |nothing |none |0 )(?:.{1,120} )?"
             r"(?:(?:(?:was |were )?not|(?:could |can)(?:not|n't)) (?:be )?found|does(?: not|n't) exist)[.!]?\Z",
             "User not found.",
         ),
-        (r"(?:oops|sorry)\b[^\n]{0,40}(?:something went wrong|an? (?:\w+ )?error)", "Oops! Something went wrong."),
+        (r"(?:oops|sorry)\b.{0,40}(?:something went wrong|an? (?:\w+ )?error)", "Oops! Something went wrong."),
     ),
 )
 
@@ -359,6 +325,7 @@ REASONS = (
             "Timeout error...Read timed out.",
         ),
         (r".*?(?:\brate[ -]?limit|too many requests|\bquota\b|try again later)", "You hit the rate limit."),
+        (r".*?\bexceeded (?:the |your )?(?:\w+ ){0,3}limit\b", "You have exceeded your daily limit."),
         (
             r".*?(?:temporarily|unavailable|internal server error|bad gateway|out of memory|not working)",
             "It is unavailable.",

@@ -49,7 +49,7 @@ _ACTION = (
 _PREFIX = re.compile(
     r"(?:\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
     r"(?:(?: \(?\d{1,5}\)?| code \w{1,20}| (?:in|from|at) \S{1,80}|"
-    rf" (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?(?::| -|!)|"
+    rf" (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?[:!]|"
     r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
     re.I,
 )
@@ -57,16 +57,21 @@ _HTML = re.compile(
     r"(?:<!--.{0,200}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html|head|title|center|h1)\b", re.I | re.S
 )
 _HTML_TITLE = re.compile(r"<(title|h1)\b[^>]{0,200}>([^<]{0,200})", re.I)
+_HTML_WORDS = (
+    r"(?:forbidden|(?:page )?not found|bad (?:request|gateway)|unauthori[sz]ed|access (?:is )?denied|too many requests|"
+    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|error)"
+)
 _HTML_ERROR = re.compile(
-    r"\s*(?:error\b|(?:http )?[45]\d\d\b|forbidden|not found|bad (?:request|gateway)|unauthorized|access denied|"
-    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|just a moment)|"
-    r".{0,80}\b(?:[45]\d\d\b|error\s*$)",
+    rf"\s*{_HTML_WORDS}\s*(?:\Z|[-|:!(])|.{{0,80}}\b(?:error|http)\W{{0,3}}[45]\d\d\b|"
+    rf".{{0,80}}\b[45]\d\d\b\W{{0,4}}(?:{_HTML_WORDS}|\s*\Z)",
     re.I | re.S,
 )
 
 _ERROR_KEY = re.compile(
-    r"(?:\w+[_ -]?)?(?:error|errors|err|exception|fault)"
-    r"(?:[_ -]?(?:message|msg|text|detail|details|description|info|type|code|reason))?",
+    # Not any word before it: there are keys such as "default", "terror", "standard_error" and "stderr".
+    r"(?:(?:last|api|server|client|request|response|http|validation|internal|tool|service|system|fatal|parse|execution|"
+    r"runtime|global)[_ -]?)?(?:errors?|err|exception|fault)"
+    r"(?:[_ -]?(?:message|msg|text|details?|description|info|type|code|reason))?",
     re.I,
 )
 _ERROR_CODE_KEY = re.compile(r"(?:error[_ -]?code|err(?:or)?no|err[_ -]?code)", re.I)

@@ -14,6 +14,8 @@ from tl.feedback import Place, Statement, statements
 from tl.schema import ASK_TO_USER
 from tl.trajectory import Trajectory
 
+ONE_LINE = 300  # characters; what is longer is a text about something, not a message
+
 _EXCEPTION = re.compile(
     r"((?:\w+\.){0,8}[A-Z]\w{0,60}?(?:Error|Exception|Timeout|Exceeded|Refused|Disconnected))(?:: |\s*\Z)"
 )
@@ -39,7 +41,7 @@ def _classify_statement(statement: Statement) -> ErrorCategory:
         return _of_message(said) or _first(REASONS, said) or ErrorCategory.TOOL_CALL_FAILURE
     if statement.place is Place.LAST_LINE:
         return _first(SHELL, said) or ErrorCategory.ALL_RIGHT
-    return _first(SHELL, said) or _of_message(said) or _first(ALONE, said) or ErrorCategory.ALL_RIGHT
+    return _first(SHELL, said) or _of_message(said) or _alone(said) or ErrorCategory.ALL_RIGHT
 
 
 def _of_message(said: str) -> ErrorCategory | None:
@@ -53,12 +55,17 @@ def _of_message(said: str) -> ErrorCategory | None:
 def _of_status(status: int | None, said: str) -> ErrorCategory:
     """Category of a failing HTTP status: the server's own trouble, a refusal, or a request that it could not serve."""
     if status is None:
-        return _of_message(said) or _first(ALONE, said) or ErrorCategory.TOOL_CALL_FAILURE
+        return _of_message(said) or _alone(said) or ErrorCategory.TOOL_CALL_FAILURE
     if status in (401, 402, 403, 407, 451):
         return ErrorCategory.OTHER
     # 501 Not Implemented says that this request is none that the server knows.
     instable = status in (408, 425, 429) or (status >= 500 and status != 501)
     return ErrorCategory.TOOL_INSTABILITY if instable else ErrorCategory.TOOL_CALL_FAILURE
+
+
+def _alone(said: str) -> ErrorCategory | None:
+    is_one_line = "\n" not in said and len(said) <= ONE_LINE
+    return _first(ALONE, said) if is_one_line else None
 
 
 def _first(table: tuple[Rule, ...], said: str) -> ErrorCategory | None:
