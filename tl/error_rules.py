@@ -230,6 +230,10 @@ ALONE = (
             "limit must be an integer",
         ),
         (r"(?:the )?(?:requested )?<thing>(?: <name>)? (?:does not exist|(?:was )?not found)", "File does not exist."),
+        (
+            r"(?:the |your )(?:\w+ ){1,3}(?:is|was) (?:incorrect|invalid|wrong|not valid)\b",
+            "The password is incorrect.",
+        ),
         (r"(?:[\w.]+\(\) - |kernel )?panic: ", "regcomp() - panic: out of stack"),
     ),
     *_rules(
