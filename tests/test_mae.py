@@ -51,6 +51,7 @@ ERRORS = [
     (FAILURE, "could not convert string to float: 'ten'"),
     (FAILURE, "Expecting value: line 1 column 1 (char 0)"),
     (FAILURE, 'Traceback (most recent call last):\n  File "t.py", line 3, in <module>\n    f()\nOddity'),
+    (INSTABILITY, 'Traceback (most recent call last):\n  File "t.py", line 3, in f\nConnectionResetError: [Errno 104]'),
     (FAILURE, "SyntaxError: expected ')' (at character 17)"),
     (FAILURE, "RuntimeError: the timetable is upside down"),
     (INSTABILITY, "ConnectionError: the server did not answer"),

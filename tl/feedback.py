@@ -25,7 +25,7 @@ class Place(enum.Enum):
 
     TEXT = "the start of a plain text, or the only message of an answer"
     LAST_LINE = "the last line of a plain text"
-    PREFIX = "behind the word Error at the start of a plain text"
+    PREFIX = "behind the word Error at the start of a plain text, or at the end of a traceback"
     FIELD = "an error field of an answer"
     STATUS = "a failing status code"
 
@@ -106,14 +106,15 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
 
 
 def _plain(text: str) -> Iterator[Statement]:
-    prefix = _PREFIX.match(text)
-    if prefix:
-        yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
-        return
-    yield Statement(Place.TEXT, text[:MAX_STATEMENT])
     last_line = text[max(text.rfind("\n") + 1, len(text) - MAX_STATEMENT) :]
-    if len(last_line) < len(text):
-        yield Statement(Place.LAST_LINE, last_line)
+    if text.startswith("Traceback (most recent call last):\n"):
+        yield Statement(Place.PREFIX, last_line)
+    elif prefix := _PREFIX.match(text):
+        yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
+    else:
+        yield Statement(Place.TEXT, text[:MAX_STATEMENT])
+        if len(last_line) < len(text):
+            yield Statement(Place.LAST_LINE, last_line)
 
 
 def _html(text: str) -> Iterator[Statement]:

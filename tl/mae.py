@@ -19,7 +19,6 @@ ONE_LINE = 300  # characters; what is longer is a text about something, not a me
 _EXCEPTION = re.compile(
     r"((?:\w+\.){0,8}[A-Z]\w{0,60}?(?:Error|Exception|Timeout|Exceeded|Refused|Disconnected))(?:: |\s*\Z)"
 )
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n")
 
 
 def classify_feedback(text: str) -> ErrorCategory:
@@ -47,7 +46,7 @@ def _classify_statement(statement: Statement) -> ErrorCategory:
 def _of_message(said: str) -> ErrorCategory | None:
     exception = _EXCEPTION.match(said)
     if not exception:
-        return ErrorCategory.TOOL_CALL_FAILURE if _TRACEBACK.match(said) else _first(MESSAGES, said)
+        return _first(MESSAGES, said)
     name, message = exception[1].rpartition(".")[2], said[exception.end() :]
     return _first(EXCEPTIONS, name) or _first(MESSAGES, message) or ErrorCategory.TOOL_CALL_FAILURE
 
