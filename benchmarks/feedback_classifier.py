@@ -1,7 +1,7 @@
 """Precision and recall of `tl.mae.classify_feedback` against the error signals that datasets carry themselves.
 
-    python benchmarks/feedback_classifier.py openai_messages.jsonl.gz
-    python benchmarks/feedback_classifier.py openai_messages.jsonl.gz --rotbench clean.json.gz error_strings.jsonl
+    python -m benchmarks.feedback_classifier openai_messages.jsonl.gz
+    python -m benchmarks.feedback_classifier openai_messages.jsonl.gz --rotbench clean.json.gz error_strings.jsonl
 
 The first file holds OpenAI messages whose tool messages have a key `error` (true, false or null). RoTBench has no such
 key: its errors are the texts of the second file, which were marked by hand. What counts is each distinct text of a
@@ -19,8 +19,9 @@ is left out of half B.
 4. `wrong signal`: marked as fine, but the text says that a program or a server could not do its work. (A shell's exit
    status is that of the last program of a pipeline; ToolBench's signal is its outer `error` field.)
 
-For 3 and 4 every text of InterCode and ToolBench and every text of the others that is marked as an error was read,
-without the classifier's verdict; `feedback_set_aside.tsv` names them by hash. `--list` prints all that is set aside.
+Texts set aside for 3 and 4 were chosen by reading all of InterCode, ToolBench and StableToolBench and the errors of the
+others, half B before it was known which texts the rules get wrong; `feedback_set_aside.tsv` names them by hash. `--list`
+prints all that is set aside. docs/feedback.md has the figures.
 """
 
 from __future__ import annotations
