@@ -20,8 +20,8 @@ is left out of half B.
    status is that of the last program of a pipeline; ToolBench's signal is its outer `error` field.)
 
 Texts set aside for 3 and 4 were chosen by reading all of InterCode, ToolBench and StableToolBench and the errors of the
-others, half B before it was known which texts the rules get wrong; `feedback_set_aside.tsv` names them by hash. `--list`
-prints all that is set aside. docs/feedback.md has the figures.
+others, half B before it was known which texts the rules get wrong; `feedback_set_aside.tsv` names them by hash.
+`--list` prints all that is set aside. docs/feedback.md has the figures.
 """
 
 from __future__ import annotations
