@@ -193,6 +193,7 @@ ALONE = (
             r"(?:the )?(?:[\w()'-]+ ){0,5}?(?:timed[ -]?out|deadline exceeded|out of memory|memory limit)",
             "Command timed out",
         ),
+        (r"(?:\w+ ){0,3}(?:did not|didn't) (?:answer|respond|return) within\b", "The tool did not answer within 5 s"),
         (r"(?:\w+ ){0,2}time-?out(?: error| exceeded)?\s*<stop>", "Gateway timeout"),
         (r".{0,60}?\b(?:too many requests|quota exceeded|(?:rate limit|call frequency) is \d)", "Too many requests"),
         (r".{0,60}?\brate[ -]?limit(?:ed| (?:reached|exceeded|hit))", "API rate limit exceeded"),

@@ -17,7 +17,8 @@ from tl.trajectory import Trajectory
 ONE_LINE = 300  # characters; what is longer is a text about something, not a message
 
 _EXCEPTION = re.compile(
-    r"((?:\w+\.){0,8}[A-Z]\w{0,60}?(?:Error|Exception|Timeout|Exceeded|Refused|Disconnected))(?:: |\s*\Z)"
+    r"((?:\w+\.){0,8}[A-Z]\w{0,60}?(?:Error|Exception|Timeout|Exceeded|Expired|Refused|Disconnected|Iteration|Interrupt|"
+    r"Exit|Warning))(?:: |\s*\Z)"
 )
 
 
