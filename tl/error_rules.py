@@ -36,7 +36,7 @@ class Rule:
 _PARTS = {
     "name": r"['\"`‘’“”]?[\w.$:/-]{1,100}['\"`‘’“”]?",
     "function": r"[\w.$:<>-]{1,100}\(\)",
-    "tool": r"(?:tool|function|action|api|plugin|endpoint)",
+    "tool": r"(?:tool|function|action|api|plugin)",
     "thing": r"(?:file|path|directory|url|endpoint|resource|page)",
     "http": r"(?:http(?:/[\d.]+)? ?(?:error )?)?",
     "parameter": r"(?:parameter|param|argument|arg|keyword|field|property|input|key)s?",
