@@ -71,7 +71,8 @@ MESSAGES = (
         (r"`.{0,4000}?` is not a valid <tool>\b", "`look_up` is not a valid action."),
         (r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name)?\s*<stop>", "No such function name: look_up"),
         (r"(?:there is )?no <tool> (?:is )?(?:named|called)\b", "There is no tool named look_up"),
-        (r"(?:the )?<tool>(?: (?:name )?<name>)? is not (?:defined|available|one of)", "API x is not defined"),
+        (r"(?:the )?<tool> (?:name )?<name> is not (?:defined|available|one of)", "API x is not available"),
+        (r"(?:the )?<tool> is not (?:defined|one of)", "The action is not one of find, list"),
         (r"(?:the )?<tool>(?: (?:name )?<name>)? (?:does not exist|doesn't exists?)", "API doesn't exists"),
         (r"(?:the )?<tool>(?: (?:name )?<name>)? (?:was |is )?not found", "Function 'look_up' not found"),
     ),
@@ -205,6 +206,10 @@ ALONE = (
         (
             r"(?:the )?(?:\w+ ){0,3}(?:service (?:is )?unavailable|temporarily unavailable)",
             "Service temporarily unavailable",
+        ),
+        (
+            r"(?:the |this )?(?:<tool>|server|service) is (?:currently )?(?:not available|unavailable)",
+            "The tool is not available now.",
         ),
         (r"killed\s*\Z|(?:\w+ ){0,4}(?:killed by|terminated by|terminated with) signal", "worker killed by signal 9"),
         (
