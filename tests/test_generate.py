@@ -194,21 +194,37 @@ def test_a_turn_reads_only_what_is_new(model: Llama) -> None:
     assert sum(map(sum, seen)) == sum(map(len, last_history)) + sum(len(ids) - 1 for ids in last_ids)
 
 
-def test_a_sampler_recovers_from_an_interrupted_call(model: Llama) -> None:
+def test_a_new_prompt_does_not_take_the_row_that_another_one_continues(model: Llama) -> None:
+    """Of the two rows, the new prompt has to take that of the episode that has ended, though it holds more."""
+    ended, kept, new = [5, *random_ids(60, seed=1)], [4, *random_ids(40, seed=2)], [3, *random_ids(30, seed=3)]
+    sampler = Sampler(model, 2, eos_id=-1)
+    said = sampler.complete([ended, kept], 2)[1].ids
+    with forwards(model) as seen:
+        sampler.complete([kept + said, new], 1)
+    assert sorted(seen[0]) == [1, len(new)]  # of what was kept, the token drawn last had not been read
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_sampler_starts_afresh_after_an_interruption(model: Llama, at: int) -> None:
     sampler = Sampler(model, 3)
     calls = 0
 
-    def interrupt(module: Llama, args: tuple) -> None:
+    def interrupt(module: torch.nn.Module, args: tuple) -> None:
         nonlocal calls
         calls += 1
-        if calls == 5:
+        if calls == at:
             raise KeyboardInterrupt
 
-    hook = model.layers[1].register_forward_pre_hook(interrupt)
+    hook = model.layers[0].register_forward_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
         sampler.complete(MIXED, 10)
     hook.remove()
-    assert [c.ids for c in sampler.complete(MIXED, 10)] == [reference(model, prompt, 10) for prompt in MIXED]
+    with forwards(model) as seen:
+        completions = sampler.complete(MIXED, 10)
+    assert [c.ids for c in completions] == [reference(model, prompt, 10) for prompt in MIXED]
+    with forwards(model) as expected:
+        generate(model, MIXED, 10, batch_size=3)
+    assert seen == expected
 
 
 # --------------------------------------------------------------------------------------------------------- sampling
@@ -228,6 +244,12 @@ def test_a_sampler_recovers_from_an_interrupted_call(model: Llama) -> None:
 def test_sampling_inverts_the_cumulative_distribution(top_p: float, uniform: list[float], expected: list[int]) -> None:
     probabilities = torch.tensor([[0.125, 0.0, 0.5, 0.125, 0.25]]).expand(len(uniform), -1)
     assert sample(probabilities, top_p, torch.tensor(uniform, dtype=torch.float64)).tolist() == expected
+
+
+def test_a_diverged_model_is_named() -> None:
+    probabilities = torch.tensor([[0.5, 0.5], [torch.nan, torch.nan]])
+    with pytest.raises(FloatingPointError, match="diverged"):
+        sample(probabilities, 1.0, torch.tensor([0.3, 0.3], dtype=torch.float64))
 
 
 def test_sampled_tokens_have_the_probabilities_of_the_model(model: Llama) -> None:

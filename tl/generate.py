@@ -60,7 +60,7 @@ class _Sequence:
 
     prompt: np.ndarray  # [n] int64
     budget: int  # tokens that may be drawn
-    random: random.Random  # its own, so that what is drawn does not depend on who else is in the batch
+    rng: random.Random  # its own, so that what is drawn does not depend on who else is in the batch
     completion: Completion
     unread: list[int] = field(default_factory=list)  # tokens that the next forward feeds
 
@@ -202,7 +202,7 @@ class Sampler:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if temperature > 0:
             logits = logits / temperature
-            uniform = torch.tensor([s.random.random() for s in self.running], dtype=torch.float64, device=logits.device)
+            uniform = torch.tensor([s.rng.random() for s in self.running], dtype=torch.float64, device=logits.device)
             ids = sample(logits.softmax(-1), top_p, uniform)
         else:
             ids = logits.argmax(-1)
@@ -233,7 +233,10 @@ class Sampler:
 
 def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
     """Ids [n] drawn from probabilities [n, V], each where its number of ``uniform`` [n] (float64, in [0, 1)) falls in
-    the cumulative distribution of the smallest set of most likely tokens that reach ``top_p``."""
+    the cumulative distribution of the smallest set of most likely tokens that reach ``top_p``.
+
+    Raises FloatingPointError where probabilities are NaN.
+    """
     if top_p < 1:
         probabilities, ids = probabilities.sort(dim=-1, descending=True, stable=True)
         before = probabilities.cumsum(-1) - probabilities
@@ -241,6 +244,8 @@ def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
     cumulative = probabilities.double().cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, target, right=True)
+    if (drawn == probabilities.shape[-1]).any():
+        raise FloatingPointError("the model gives probabilities that are not numbers: its weights have diverged")
     return (ids.gather(-1, drawn) if top_p < 1 else drawn)[:, 0]
 
 
