@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tl.executor import CATEGORY_OF, MAX_FEEDBACK_CHARACTERS, UNKNOWN_ANSWER, Cause, Executor, execute
+from tl.execution import CATEGORY_OF, MAX_FEEDBACK_CHARACTERS, UNKNOWN_ANSWER, Cause, InProcessExecutor, execute
 from tl.mae import ErrorCategory, classify_feedback
 
 
@@ -102,7 +102,7 @@ def test_the_time_of_a_call_is_measured():
 
 @pytest.fixture(scope="module")
 def executor():
-    return Executor()
+    return InProcessExecutor()
 
 
 def test_the_state_of_a_session_lasts_for_the_session_and_no_longer(executor):
@@ -151,7 +151,7 @@ def test_a_tool_outside_the_episode_is_not_defined(executor):
 
 
 def test_only_the_toolkits_asked_for_are_there():
-    executor = Executor(["weather"])
+    executor = InProcessExecutor(["weather"])
     assert set(executor.toolkit_of.values()) == {"weather"}
     assert executor.specs.keys() == executor.toolkit_of.keys()
 

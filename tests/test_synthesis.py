@@ -9,13 +9,13 @@ import pytest
 
 from tl.calls import format_call, parse_call
 from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, session_seed
-from tl.executor import Cause, Executor
+from tl.execution import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
 from tl.scenarios import Draw, all_scenarios
 from tl.scenarios import _wording as wording
 from tl.schema import BUILT_INS
-from tl.synthesis import episodes, held_out, synthesize
+from tl.synthesis import LIBRARY, TOOLKITS, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
 from tl.trajectory import Trajectory
 
 SIZE = 400
@@ -33,7 +33,7 @@ def unseen():
 
 @pytest.fixture(scope="module")
 def executor():
-    return Executor()
+    return InProcessExecutor()
 
 
 def calls(episode):
@@ -199,6 +199,29 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
                 feedback = session.run(format_call(answer))
                 assert feedback.cause is Cause.OK, feedback
                 assert classify_feedback(feedback.text) is ErrorCategory.ALL_RIGHT
+
+
+def test_prompts_are_calls_of_training_episodes_at_any_depth():
+    items = prompts(150)
+    assert len({item.id for item in items}) == 150
+    depths = Counter(sum(message.is_call for message in item.messages) for item in items)
+    assert depths[0] and depths[1] and depths[2]
+
+
+def test_unseen_toolkits_are_not_those_of_training():
+    assert not set(UNSEEN_TOOLKITS) & set(LIBRARY)
+    assert {scenario.toolkit for scenario in all_scenarios()} == set(UNSEEN_TOOLKITS) | set(LIBRARY)
+    assert set(TOOLKITS) <= set(LIBRARY)
+
+
+def test_a_set_can_be_made_from_every_toolkit():
+    made = episodes(300, toolkits=LIBRARY)
+    assert {e.task.source.partition(".")[0] for e in made} == {*LIBRARY, "none"}
+
+
+def test_toolkits_without_a_service_have_no_outages_to_offer():
+    with pytest.raises(RuntimeError, match="no new episode after"):
+        episodes(20, mix=(0, 1, 0), toolkits=["calendar"])
 
 
 # ---- the scenarios

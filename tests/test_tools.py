@@ -11,7 +11,7 @@ import pytest
 
 import tools
 from tl.calls import Call, parse_call
-from tl.executor import Executor
+from tl.execution import InProcessExecutor
 from tl.schema import ToolSpec
 from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
 from tools.__main__ import main
@@ -91,18 +91,18 @@ def broken_toolkit(monkeypatch):
     monkeypatch.setitem(sys.modules, "tools.broken", module)
     names = [*toolkit_names(), "broken"]
     monkeypatch.setattr(tools, "toolkit_names", lambda: names)
-    monkeypatch.setattr("tl.executor.toolkit_names", lambda: names)
+    monkeypatch.setattr("tl.execution.toolkit_names", lambda: names)
 
 
 def test_a_broken_toolkit_is_reported_by_name_and_the_others_work(broken_toolkit):
-    executor = Executor()
+    executor = InProcessExecutor()
     assert executor.broken == {"broken": "toolkit 'broken' cannot be used: OSError: no disk"}
     assert "get_weather" in executor.specs
 
 
 def test_a_broken_toolkit_that_is_asked_for_is_an_error(broken_toolkit):
     with pytest.raises(ToolkitError, match="no disk"):
-        Executor(["broken"])
+        InProcessExecutor(["broken"])
 
 
 def test_paging_hands_out_a_cursor_until_the_last_page():

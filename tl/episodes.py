@@ -16,7 +16,7 @@ from functools import cache
 from typing import Literal
 
 from tl.calls import JSON, Call, format_call, parse_call
-from tl.executor import Cause, Executor
+from tl.execution import Cause, InProcessExecutor
 from tl.mae import ErrorCategory
 from tl.mistakes import ERROR_SHARES, mistakes
 from tl.scenarios import Draw, NoValue, Plan, Scenario, all_scenarios
@@ -70,7 +70,7 @@ class Episode:
 class Repertoire:
     """The toolkits that requests are about, and that prompts take their tools from."""
 
-    executor: Executor
+    executor: InProcessExecutor
     scenarios: tuple[Scenario, ...]
     lengths: dict[str, int]  # characters of each tool's block in a prompt
 
@@ -78,7 +78,7 @@ class Repertoire:
     @cache
     def of(cls, toolkits: tuple[str, ...]) -> Repertoire:
         """Loads the toolkits; `ToolkitError` names one that cannot be used."""
-        executor = Executor(toolkits)
+        executor = InProcessExecutor(toolkits)
         scenarios = tuple(scenario for scenario in all_scenarios() if scenario.toolkit in toolkits)
         return cls(executor, scenarios, {name: len(spec.to_prompt()) for name, spec in executor.specs.items()})
 

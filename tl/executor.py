@@ -1,178 +1,110 @@
-"""Runs calls against the tool library: text in, feedback out.
+"""The executor: runs the calls of a model in other processes, under limits, and gives feedback whatever happens.
 
-Whatever happens becomes a `Feedback`, in the words that Python itself would use. The text of a call is parsed as
-literals and never evaluated. **The tools run in this process**: they are trusted code, bounded neither in time nor in
-memory; only their arguments come from a model. `execute` is the part that knows nothing of sessions or processes.
+An episode is a `Session`: a process of its own, forked from a small zygote that has the tools imported (`tl.zygote`),
+behind as many layers of isolation as the machine permits (`tl.sandbox`). A call that takes its session down gets its
+feedback, and the session is made again by replaying the earlier calls, since tools are deterministic. What the text of
+a call means, and which feedback it gets, is decided by `tl.execution`, in the session.
+
+    with Executor() as executor, executor.session(seed=1) as session:
+        feedback = session.run('get_weather(city="Oslo")')
+
+docs/executor.md says what the isolation stops and what it cannot stop.
 """
 
 from __future__ import annotations
 
-import enum
-import inspect
-import json
+import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from signal import Signals
+from typing import Literal
 
-from tl.calls import Call, CallSyntaxError, parse_call
-from tl.mae import ErrorCategory
-from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
-from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+from tl import frames
+from tl.calls import MAX_LENGTH
+from tl.driving import Steps, Wait, drive, drive_async, drive_many
+from tl.execution import CATEGORY_OF, Cause, Feedback, InProcessExecutor, Library, execute, no_answer
+from tl.pool import START_SECONDS, Pool, PoolError, Process, cores
+from tl.sandbox import confines_commands, missing_layers
+from tl.zygote import END
+from tools import ToolkitError
 
-UNKNOWN_ANSWER = "I do not know, please decide yourself."
-MAX_FEEDBACK_CHARACTERS = 4000
-CUT_MARK = " … "
+__all__ = ["CATEGORY_OF", "Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
 
-
-class Cause(enum.Enum):
-    """What happened to a call."""
-
-    OK = "ok"
-    FORMAT_ERROR = "format error"
-    UNKNOWN_TOOL = "unknown tool"
-    UNEXPECTED_KEYWORD = "unexpected keyword"
-    MISSING_ARGUMENT = "missing argument"
-    VALUE_OR_TYPE = "value or type"
-    REPORTED_ERROR = "reported error"
-    TOOL_EXCEPTION = "tool's exception"
-    CONNECTION = "connection"
-    TIME_OUT = "time-out"
-    MEMORY = "memory"
-    WORKER_DIED = "worker died"
-    OUTPUT_CUT = "output cut"
-    NOT_SERIALISABLE = "not serialisable"
-    INFRASTRUCTURE = "infrastructure"
+_LOG = logging.getLogger(__name__)
+_CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
 
 
-CATEGORY_OF: dict[Cause, ErrorCategory | None] = {
-    Cause.OK: ErrorCategory.ALL_RIGHT,
-    Cause.FORMAT_ERROR: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.UNKNOWN_TOOL: ErrorCategory.TOOL_HALLUCINATION,
-    Cause.UNEXPECTED_KEYWORD: ErrorCategory.PARAMETER_HALLUCINATION,
-    Cause.MISSING_ARGUMENT: ErrorCategory.PARAMETER_MISSING,
-    Cause.VALUE_OR_TYPE: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.REPORTED_ERROR: ErrorCategory.OTHER,
-    Cause.TOOL_EXCEPTION: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.CONNECTION: ErrorCategory.TOOL_INSTABILITY,
-    Cause.TIME_OUT: ErrorCategory.TOOL_INSTABILITY,
-    Cause.MEMORY: ErrorCategory.TOOL_INSTABILITY,
-    Cause.WORKER_DIED: ErrorCategory.TOOL_INSTABILITY,
-    Cause.OUTPUT_CUT: ErrorCategory.ALL_RIGHT,
-    Cause.NOT_SERIALISABLE: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.INFRASTRUCTURE: None,
-}
+class IsolationError(RuntimeError):
+    """Isolation was required, and this machine does not permit all of it."""
 
 
-@dataclass(frozen=True)
-class Feedback:
-    """What a call gave: its text for the model, what happened, and how long it took in seconds."""
-
-    text: str
-    cause: Cause
-    seconds: float = 0.0
-
-    @property
-    def category(self) -> ErrorCategory | None:
-        """The paper's category of the cause; None where the executor itself failed, which says nothing of the call."""
-        return CATEGORY_OF[self.cause]
+class _TimedOut(Exception):
+    """No reply before the deadline."""
 
 
-def execute(tools: Mapping[str, Callable], text: str) -> Feedback:
-    """Parse `text` as one call, bind it to a tool of `tools` and run it. Raises nothing."""
-    start = time.perf_counter()
-    try:
-        call = parse_call(text)
-    except CallSyntaxError as error:
-        output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
-    else:
-        output, cause = _binding_error(tools, call) or _run(tools[call.name], call.arguments)
-    return Feedback(output, cause, time.perf_counter() - start)
-
-
-def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Cause] | None:
-    """What Python would say of a call by keywords before running it; None when it would run it."""
-    if call.name not in tools:
-        return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
-    parameters = inspect.signature(tools[call.name]).parameters
-    for name in call.arguments:
-        if name not in parameters:
-            return f"{call.name}() got an unexpected keyword argument '{name}'", Cause.UNEXPECTED_KEYWORD
-    missing = [
-        f"'{name}'"
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and name not in call.arguments
-    ]
-    if missing:
-        arguments = "argument" if len(missing) == 1 else "arguments"
-        text = f"{call.name}() missing {len(missing)} required positional {arguments}: {_enumerate(missing)}"
-        return text, Cause.MISSING_ARGUMENT
-    return None
-
-
-def _enumerate(names: list[str]) -> str:
-    """`'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`, as in Python's messages."""
-    if len(names) < 3:
-        return " and ".join(names)
-    return f"{', '.join(names[:-1])}, and {names[-1]}"
-
-
-def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
-    try:
-        result = tool(**arguments)
-    except Exception as error:  # a tool may raise anything: all of it is feedback
-        return f"{type(error).__name__}: {error}", _cause_of(error)
-    try:
-        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        return f"{type(error).__name__}: {error}", Cause.NOT_SERIALISABLE
-    if isinstance(result, dict) and result.get("error"):
-        return text, Cause.REPORTED_ERROR
-    if len(text) > MAX_FEEDBACK_CHARACTERS:
-        half = (MAX_FEEDBACK_CHARACTERS - len(CUT_MARK)) // 2
-        return text[:half] + CUT_MARK + text[-half:], Cause.OUTPUT_CUT
-    return text, Cause.OK
-
-
-def _cause_of(error: Exception) -> Cause:
-    if isinstance(error, (ConnectionError, TimeoutError)):
-        return Cause.CONNECTION
-    if isinstance(error, MemoryError):
-        return Cause.MEMORY
-    if isinstance(error, (ValueError, TypeError, LookupError)):
-        return Cause.VALUE_OR_TYPE
-    return Cause.TOOL_EXCEPTION
+class _Died(Exception):
+    """The session's process ended, or said something that is no reply."""
 
 
 class Executor:
-    """The tools of some toolkits (default: all), as specs and as sessions that run calls.
+    """The tools of some toolkits (default: all), as specs and as isolated sessions that run calls.
 
-    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used is left out and
-    named in `broken` with the reason; one that is asked for by name raises `ToolkitError`.
+    Args:
+        toolkits: names; a toolkit that cannot be used is left out and named in `broken`, but one that is asked for
+            here raises `ToolkitError`. One that needs isolation which is not there is in `refused`, or raises too.
+        seed: of the tools' state, where a session is given none.
+        timeout: seconds that a call may take, from when it is sent to its running session.
+        memory: bytes that each process of a session may have over what an idle one has.
+        workers: number of zygotes; default one per core.
+        require_isolation: raise `IsolationError` unless every layer is there.
+        mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
+            asks, "none" for plain processes: for trusted tools, and refused to those that need isolation.
+
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits; `isolation` says which layers are on.
     """
 
-    def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0):
+    def __init__(
+        self,
+        toolkits: Sequence[str] | None = None,
+        seed: int = 0,
+        *,
+        timeout: float = 10.0,
+        memory: int = 512 << 20,
+        workers: int | None = None,
+        require_isolation: bool = False,
+        mode: Literal["auto", "user", "none"] = "auto",
+    ):
         self.seed = seed
-        self.broken: dict[str, str] = {}
-        self.specs: dict[str, ToolSpec] = {}
-        self.toolkit_of: dict[str, str] = {}
-        self._classes: dict[str, type] = {}
-        for name in toolkit_names() if toolkits is None else toolkits:
-            try:
-                self._add(name, load_toolkit(name))
-            except ToolkitError as error:
-                if toolkits is not None:
-                    raise
-                self.broken[name] = str(error)
+        self.timeout = timeout
+        names = None if toolkits is None else list(toolkits)
+        self._pool = Pool(workers or cores(), {"toolkits": names, "mode": mode, "memory": memory})
+        self.isolation = self._pool.isolation
+        missing = missing_layers(self.isolation)
+        _LOG.info("isolation of tools: %s", self.isolation)
+        if missing:
+            if require_isolation:
+                self.close()
+                raise IsolationError(f"this machine does not permit: {', '.join(missing)}")
+            warnings.warn(f"tools run without these layers: {', '.join(missing)}", RuntimeWarning, stacklevel=2)
+        self._library = Library(names, isolated=confines_commands(self.isolation))
+        self.specs = self._library.specs
+        self.toolkit_of = self._library.toolkit_of
+        self.broken = self._library.broken
+        self.refused = self._library.refused
+        if foreign := self.specs.keys() - set(self._pool.tools):
+            self.close()
+            raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
 
-    def _add(self, name: str, toolkit: type) -> None:
-        taken = {*self.specs, *(tool.name for tool in BUILT_INS)}
-        if clash := taken & tool_functions(toolkit).keys():
-            raise ToolkitError(f"toolkit {name!r} has tools that exist already: {', '.join(sorted(clash))}")
-        instance = toolkit()
-        self._classes[name] = toolkit
-        for tool in tool_functions(toolkit):
-            self.specs[tool] = ToolSpec.from_function(getattr(instance, tool))
-            self.toolkit_of[tool] = name
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all sessions and processes. It happens by itself when the executor is no longer referred to."""
+        self._pool.close()
 
     def session(
         self,
@@ -185,42 +117,165 @@ class Executor:
         Args:
             seed: of the tools' state; default the executor's.
             tools: names that the episode may call (default: all); any other is "not defined".
-            answer: question to `ask_to_user` -> answer; default a fixed sentence.
+            answer: question to `ask_to_user` -> answer; default a fixed sentence. It runs in this process.
         """
         names = [name for name in self.specs if tools is None or name in tools]
-        classes = {name: self._classes[self.toolkit_of[name]] for name in names}
-        return Session(classes, self.seed if seed is None else seed, answer or _no_answer)
+        return Session(self._pool, self.timeout, self.seed if seed is None else seed, names, answer or no_answer)
 
+    def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
+        """Run calls of many sessions at once; feedback in the order of `calls`. No session waits for another.
 
-def _no_answer(question: str) -> str:
-    return UNKNOWN_ANSWER
+        Several calls of one session run one after the other.
+        """
+        places: dict[int, list[int]] = {}
+        for place, (session, _) in enumerate(calls):
+            places.setdefault(id(session), []).append(place)
+        results: list[Feedback | None] = [None] * len(calls)
+
+        def in_turn(own: list[int]) -> Steps[None]:
+            for place in own:
+                session, text = calls[place]
+                results[place] = yield from session.steps(text)
+
+        drive_many([in_turn(own) for own in places.values()])
+        return results
 
 
 class Session:
-    """One episode: fresh toolkits, and whether it has finished. Made by `Executor.session`."""
+    """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
 
-    def __init__(self, classes: Mapping[str, type], seed: int, answer: Callable[[str], str]):
+    def __init__(self, pool: Pool, timeout: float, seed: int, tools: list[str], answer: Callable[[str], str]):
         self.finished = False
-        instances = {toolkit: toolkit(seed=seed) for toolkit in set(classes.values())}
-        self._tools = {name: getattr(instances[toolkit], name) for name, toolkit in classes.items()}
-
-        def ask_to_user(question: str) -> str:
-            return answer(question)
-
-        def finish(answer: str) -> str:
-            self.finished = True
-            return ""
-
-        self._tools |= {ASK_TO_USER.name: ask_to_user, FINISH.name: finish}
+        self._pool = pool
+        self._timeout = timeout
+        self._opening = {"seed": seed, "tools": tools}
+        self._answer = answer
+        self._process: Process | None = None
+        self._buffer = bytearray()
+        self._number = 0
+        self._history: list[str] = []
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the episode, with every process that it has started."""
         self.finished = True
+        self._discard()
 
     def run(self, text: str) -> Feedback:
         """Run one call; `RuntimeError` once the episode has finished."""
+        return drive(self.steps(text))
+
+    async def run_async(self, text: str) -> Feedback:
+        """`run` on an event loop; other tasks go on while the tool does."""
+        return await drive_async(self.steps(text))
+
+    def steps(self, text: str) -> Steps[Feedback]:
+        """`run` as steps for `tl.driving`."""
         if self.finished:
             raise RuntimeError("the episode has finished: open a new session")
-        return execute(self._tools, text)
+        if len(text) > MAX_LENGTH:
+            return execute({}, text)  # no call is that long: what is wrong with it is said without reading it
+        for _ in range(2):
+            try:
+                return (yield from self._run(text))
+            except PoolError as error:
+                self._discard()
+                failure = str(error)
+            except BaseException:  # a reply may still come, which must not be taken for that of a later call
+                self._discard()
+                raise
+        return Feedback(f"The executor failed: {failure}", Cause.INFRASTRUCTURE)
+
+    def _run(self, text: str) -> Steps[Feedback]:
+        if self._process is None:
+            yield from self._open()
+        start = time.monotonic()
+        try:
+            feedback = yield from self._call(text)
+        except _TimedOut:
+            self._discard()
+            message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
+            feedback = Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
+        except _Died as death:
+            how = yield from self._how_it_ended()
+            self._discard()
+            message = f"ConnectionResetError: the tool's process {how or death}"
+            feedback = Feedback(message, Cause.WORKER_DIED, time.monotonic() - start)
+        else:
+            if feedback.cause not in _CHANGE_NOTHING:
+                self._history.append(text)
+        return feedback
+
+    def _open(self) -> Steps[None]:
+        """Start a process and bring it to where the episode is."""
+        self._process = self._pool.open()
+        try:
+            ready = yield from self._exchange(self._opening, START_SECONDS)
+            if "ready" not in ready:
+                raise PoolError(f"a session did not start: {ready.get('failed')}")
+            for text in self._history:
+                yield from self._call(text, replayed=True)
+        except (_TimedOut, _Died) as error:
+            raise PoolError(f"a session could not be made again: {error}") from error
+
+    def _call(self, text: str, replayed: bool = False) -> Steps[Feedback]:
+        self._number += 1
+        reply = yield from self._exchange({"number": self._number, "text": text}, self._timeout)
+        try:
+            if reply["number"] != self._number:
+                raise ValueError("a reply to another call")
+            feedback = Feedback(str(reply["text"]), Cause(reply["cause"]), float(reply["seconds"]))
+            question, finished = reply["question"], bool(reply["finished"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _Died(f"gave no proper reply: {error}") from None
+        self.finished = finished
+        if question is not None and not replayed:
+            feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
+        return feedback
+
+    def _exchange(self, message: dict, seconds: float) -> Steps[dict]:
+        """Send a message and wait for the next one."""
+        connection, deadline = self._process.connection, time.monotonic() + seconds
+        data = memoryview(frames.encode(message))
+        try:
+            while data:
+                try:
+                    data = data[connection.send(data) :]
+                except BlockingIOError:
+                    if not (yield Wait(connection, deadline, to_write=True)):
+                        raise _TimedOut from None
+            while (reply := frames.take(self._buffer)) is None:
+                if not (yield Wait(connection, deadline)):
+                    raise _TimedOut
+                received = connection.recv(1 << 16)
+                if not received:
+                    raise _Died("closed its connection")
+                self._buffer += received
+        except (OSError, frames.FrameError) as error:
+            raise _Died(f"gave no proper reply: {error}") from error
+        return reply
+
+    def _how_it_ended(self) -> Steps[str]:
+        """The words for the end of the process; empty while it goes on. `PoolError` if its zygote ended, too."""
+        life = self._process.life
+        if not (yield Wait(life, time.monotonic() + 0.5)):
+            return ""
+        try:
+            end = life.recv(END.size)
+        except OSError:
+            end = b""
+        if not end:
+            raise PoolError("a process of the pool ended")
+        (code,) = END.unpack(end)
+        return f"was killed by {Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+    def _discard(self) -> None:
+        if self._process is not None:
+            self._pool.release(self._process)
+            self._process = None
+            self._buffer.clear()

@@ -1,0 +1,277 @@
+"""Text in, feedback out, in this process: the part of execution that knows nothing of sessions, processes or limits.
+
+Whatever happens to a call becomes a `Feedback`, in the words that Python itself would use. The text is parsed as
+literals and never evaluated. The tools run where `execute` runs, bounded neither in time nor in memory: that is for
+trusted tools alone, as in data construction (`InProcessExecutor`). `tl.executor` runs the same code in other processes.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from tl.calls import Call, CallSyntaxError, parse_call
+from tl.mae import ErrorCategory
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
+from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+
+UNKNOWN_ANSWER = "I do not know, please decide yourself."
+MAX_FEEDBACK_CHARACTERS = 4000
+CUT_MARK = " … "
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Cause(enum.Enum):
+    """What happened to a call."""
+
+    OK = "ok"
+    FORMAT_ERROR = "format error"
+    UNKNOWN_TOOL = "unknown tool"
+    UNEXPECTED_KEYWORD = "unexpected keyword"
+    MISSING_ARGUMENT = "missing argument"
+    VALUE_OR_TYPE = "value or type"
+    REPORTED_ERROR = "reported error"
+    TOOL_EXCEPTION = "tool's exception"
+    CONNECTION = "connection"
+    TIME_OUT = "time-out"
+    MEMORY = "memory"
+    WORKER_DIED = "worker died"
+    OUTPUT_CUT = "output cut"
+    NOT_SERIALISABLE = "not serialisable"
+    INFRASTRUCTURE = "infrastructure"
+
+
+CATEGORY_OF: dict[Cause, ErrorCategory | None] = {
+    Cause.OK: ErrorCategory.ALL_RIGHT,
+    Cause.FORMAT_ERROR: ErrorCategory.TOOL_CALL_FAILURE,
+    Cause.UNKNOWN_TOOL: ErrorCategory.TOOL_HALLUCINATION,
+    Cause.UNEXPECTED_KEYWORD: ErrorCategory.PARAMETER_HALLUCINATION,
+    Cause.MISSING_ARGUMENT: ErrorCategory.PARAMETER_MISSING,
+    Cause.VALUE_OR_TYPE: ErrorCategory.TOOL_CALL_FAILURE,
+    Cause.REPORTED_ERROR: ErrorCategory.OTHER,
+    Cause.TOOL_EXCEPTION: ErrorCategory.TOOL_CALL_FAILURE,
+    Cause.CONNECTION: ErrorCategory.TOOL_INSTABILITY,
+    Cause.TIME_OUT: ErrorCategory.TOOL_INSTABILITY,
+    Cause.MEMORY: ErrorCategory.TOOL_INSTABILITY,
+    Cause.WORKER_DIED: ErrorCategory.TOOL_INSTABILITY,
+    Cause.OUTPUT_CUT: ErrorCategory.ALL_RIGHT,
+    Cause.NOT_SERIALISABLE: ErrorCategory.TOOL_CALL_FAILURE,
+    Cause.INFRASTRUCTURE: None,
+}
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a call gave: its text for the model, what happened, and how long it took in seconds."""
+
+    text: str
+    cause: Cause
+    seconds: float = 0.0
+
+    @property
+    def category(self) -> ErrorCategory | None:
+        """The paper's category of the cause; None where the executor itself failed, which says nothing of the call."""
+        return CATEGORY_OF[self.cause]
+
+
+def execute(tools: Mapping[str, Callable], text: str) -> Feedback:
+    """Parse `text` as one call, bind it to a tool of `tools` and run it. Raises nothing but `KeyboardInterrupt`."""
+    start = time.perf_counter()
+    try:
+        call = parse_call(text)
+    except CallSyntaxError as error:
+        output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
+    else:
+        output, cause = _binding_error(tools, call) or _run(tools[call.name], call.arguments)
+    shown = _shown(output)
+    if cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
+        cause = Cause.OUTPUT_CUT
+    return Feedback(shown, cause, time.perf_counter() - start)
+
+
+def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Cause] | None:
+    """What Python would say of a call by keywords before running it; None when it would run it."""
+    if call.name not in tools:
+        return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
+    parameters = inspect.signature(tools[call.name]).parameters
+    for name in call.arguments:
+        if name not in parameters:
+            return f"{call.name}() got an unexpected keyword argument '{name}'", Cause.UNEXPECTED_KEYWORD
+    missing = [
+        f"'{name}'"
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in call.arguments
+    ]
+    if missing:
+        arguments = "argument" if len(missing) == 1 else "arguments"
+        text = f"{call.name}() missing {len(missing)} required positional {arguments}: {_enumerate(missing)}"
+        return text, Cause.MISSING_ARGUMENT
+    return None
+
+
+def _enumerate(names: list[str]) -> str:
+    """`'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`, as in Python's messages."""
+    if len(names) < 3:
+        return " and ".join(names)
+    return f"{', '.join(names[:-1])}, and {names[-1]}"
+
+
+def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
+    try:
+        result = tool(**arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a tool may raise anything, SystemExit included: all of it is feedback
+        return _described(error), _cause_of(error)
+    try:
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
+    except Exception as error:
+        return _described(error), Cause.NOT_SERIALISABLE
+    if isinstance(result, dict) and result.get("error"):
+        return text, Cause.REPORTED_ERROR
+    return text, Cause.OK
+
+
+def _described(error: BaseException) -> str:
+    """`ValueError: message`, or the bare name where there is no message or it cannot be had."""
+    name = type(error).__name__
+    if not isinstance(error, Exception):
+        name = f"RuntimeError: the tool raised {name}"
+    try:
+        message = str(error)
+    except Exception:
+        message = ""
+    return f"{name}: {message}" if message else name
+
+
+def _cause_of(error: BaseException) -> Cause:
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return Cause.CONNECTION
+    if isinstance(error, MemoryError):
+        return Cause.MEMORY
+    if isinstance(error, (ValueError, TypeError, LookupError)):
+        return Cause.VALUE_OR_TYPE
+    return Cause.TOOL_EXCEPTION
+
+
+def _shown(text: str) -> str:
+    """Text that encodes as UTF-8 and has at most `MAX_FEEDBACK_CHARACTERS` characters, cut in the middle."""
+    if len(text) > MAX_FEEDBACK_CHARACTERS:
+        half = (MAX_FEEDBACK_CHARACTERS - len(CUT_MARK)) // 2
+        text = text[:half] + CUT_MARK + text[-half:]
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class Library:
+    """The tools of some toolkits (default: all): their specs, and fresh ones for each episode.
+
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used is left out and
+    named in `broken` with the reason; one that is asked for by name raises `ToolkitError`. A toolkit whose class says
+    `needs_isolation = True` is left out unless `isolated`, and named in `refused`.
+    """
+
+    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False):
+        self.specs: dict[str, ToolSpec] = {}
+        self.toolkit_of: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+        self._classes: dict[str, type] = {}
+        for name in toolkit_names() if toolkits is None else toolkits:
+            try:
+                self._add(name, load_toolkit(name), isolated)
+            except ToolkitError as error:
+                if toolkits is not None:
+                    raise
+                self.broken[name] = str(error)
+
+    def _add(self, name: str, toolkit: type, isolated: bool) -> None:
+        if getattr(toolkit, "needs_isolation", False) and not isolated:
+            self.refused[name] = f"toolkit {name!r} is refused: it runs only where network and files are isolated"
+            return
+        taken = {*self.specs, *(tool.name for tool in BUILT_INS)}
+        if clash := taken & tool_functions(toolkit).keys():
+            raise ToolkitError(f"toolkit {name!r} has tools that exist already: {', '.join(sorted(clash))}")
+        instance = toolkit()
+        self._classes[name] = toolkit
+        for tool in tool_functions(toolkit):
+            self.specs[tool] = ToolSpec.from_function(getattr(instance, tool))
+            self.toolkit_of[tool] = name
+
+    def toolkits(self) -> list[str]:
+        """The toolkits in use, in order."""
+        return list(self._classes)
+
+    def tools(self, seed: int, names: Collection[str] | None = None) -> dict[str, Callable]:
+        """The tools of a new episode, or those of them that are named, as functions that share its state."""
+        chosen = {name: toolkit for name, toolkit in self.toolkit_of.items() if names is None or name in names}
+        instances = {toolkit: self._classes[toolkit](seed=seed) for toolkit in dict.fromkeys(chosen.values())}
+        return {name: getattr(instances[toolkit], name) for name, toolkit in chosen.items()}
+
+
+class InProcessExecutor:
+    """Runs the tools of a library in this process, with neither limits nor isolation: for trusted calls only.
+
+    The surface of `tl.executor.Executor`, which is what runs the calls of a model.
+    """
+
+    def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0):
+        self.seed = seed
+        self._library = Library(toolkits)
+        self.specs = self._library.specs
+        self.toolkit_of = self._library.toolkit_of
+        self.broken = self._library.broken
+        self.refused = self._library.refused
+
+    def session(
+        self,
+        seed: int | None = None,
+        tools: Collection[str] | None = None,
+        answer: Callable[[str], str] | None = None,
+    ) -> Episode:
+        """The state of one episode, to be used as a context manager.
+
+        Args:
+            seed: of the tools' state; default the executor's.
+            tools: names that the episode may call (default: all); any other is "not defined".
+            answer: question to `ask_to_user` -> answer; default a fixed sentence.
+        """
+        return Episode(self._library.tools(self.seed if seed is None else seed, tools), answer or no_answer)
+
+
+def no_answer(question: str) -> str:
+    """What a user says who knows nothing."""
+    return UNKNOWN_ANSWER
+
+
+class Episode:
+    """One episode in this process: its tools and the built-in ones, and whether it has finished."""
+
+    def __init__(self, tools: Mapping[str, Callable], answer: Callable[[str], str]):
+        self.finished = False
+
+        def ask_to_user(question: str) -> str:
+            return answer(question)
+
+        def finish(answer: str) -> str:
+            self.finished = True
+            return ""
+
+        self._tools = {**tools, ASK_TO_USER.name: ask_to_user, FINISH.name: finish}
+
+    def __enter__(self) -> Episode:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finished = True
+
+    def run(self, text: str) -> Feedback:
+        """Run one call; `RuntimeError` once the episode has finished."""
+        if self.finished:
+            raise RuntimeError("the episode has finished: open a new session")
+        return execute(self._tools, text)

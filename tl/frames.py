@@ -1,0 +1,57 @@
+"""Messages between the executor and its processes: JSON behind four bytes of length, capped both ways, no pickle."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+
+MAX_FRAME = 16 << 20  # bytes; a call has at most a million characters, each at most twelve bytes as an ASCII escape
+_LENGTH = struct.Struct("!I")
+
+
+class FrameError(ValueError):
+    """Bytes that are not a message: too long, or not one JSON object."""
+
+
+def encode(message: dict) -> bytes:
+    """The bytes of a message. `ValueError` for NaN, `FrameError` past the cap."""
+    body = json.dumps(message, allow_nan=False).encode("ascii")
+    if len(body) > MAX_FRAME:
+        raise FrameError(f"a message of {len(body)} bytes; at most {MAX_FRAME} are allowed")
+    return _LENGTH.pack(len(body)) + body
+
+
+def take(buffer: bytearray) -> dict | None:
+    """Take the first message off `buffer`; None while it is incomplete."""
+    if len(buffer) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(buffer)
+    if length > MAX_FRAME:
+        raise FrameError(f"a message of {length} bytes; at most {MAX_FRAME} are allowed")
+    end = _LENGTH.size + length
+    if len(buffer) < end:
+        return None
+    body = bytes(buffer[_LENGTH.size : end])
+    del buffer[:end]
+    try:
+        message = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise FrameError("not a JSON object")
+    return message
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+def receive(connection: socket.socket, buffer: bytearray) -> dict | None:
+    """Wait for the next message of a blocking socket; None at its end."""
+    while (message := take(buffer)) is None:
+        data = connection.recv(1 << 16)
+        if not data:
+            return None
+        buffer += data
+    return message

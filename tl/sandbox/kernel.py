@@ -1,0 +1,96 @@
+"""The system calls of isolation that Python 3.11 does not offer, by ctypes. Linux on x86-64; each raises `OSError`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+MNT_DETACH = 0x2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+_PIVOT_ROOT, _CAPSET, _MOUNT_SETATTR = 155, 126, 442
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 0x1, 0x2
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITIES = 64
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def supported() -> bool:
+    """Whether the numbers in this package are those of the running system."""
+    return platform.system() == "Linux" and platform.machine() == "x86_64"
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def syscall(number: int, *arguments: object) -> int:
+    """A system call by its number; integers are passed as 64 bits wide, anything else as ctypes sees fit."""
+    wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _checked(_libc.syscall(ctypes.c_long(number), *wide), f"system call {number}")
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones. After CLONE_NEWPID it is the children that are in the new one."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Enter the namespace of a descriptor; with CLONE_NEWPID, for the children to come."""
+    _checked(_libc.setns(descriptor, kind), "setns")
+
+
+def prctl(option: int, value: int = 0) -> None:
+    """Set an attribute of this process."""
+    _checked(_libc.prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3), f"prctl {option}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    arguments = [text.encode() if text else None for text in (source, target, kind)]
+    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None), f"mount {target}")
+
+
+def make_read_only(path: str) -> None:
+    """Make the mount at `path` and all below it read-only, and deaf to set-user-id bits."""
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
+    syscall(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), _AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
+
+
+def enter_root(path: str) -> None:
+    """Make the mount at `path` the root of this mount namespace, and drop the old one with all that hangs on it."""
+    os.chdir(path)
+    syscall(_PIVOT_ROOT, b".", b".")
+    _checked(_libc.umount2(b".", MNT_DETACH), "umount")
+    os.chdir("/")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, also those that a program could bring back as root of a user namespace."""
+    for capability in range(_CAPABILITIES):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError:  # past the last capability of this kernel
+            break
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    syscall(_CAPSET, header, (ctypes.c_uint32 * 6)())
