@@ -1,30 +1,43 @@
-"""Evaluation on held-out requests, greedy: TS (tool), PI (and parameters) and CF (and values), section 4.3.
+"""Evaluation (paper, sections 4 and 5): TS, PI and CF of single calls, DE, CE and VA of whole episodes; greedy.
 
-python evaluate.py                        the newest model under runs/, else the embedded base model
-python evaluate.py --model DIR            any checkpoint in Hugging Face layout
-python evaluate.py --data FILE …          every right call of trajectory files instead of the generated requests
+python evaluate.py                                      the newest run, else the embedded model, on held-out requests
+python evaluate.py --model runs/sft --suite rotbench --data DIR       a benchmark's official files, see --suite
+python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl      what was predicted elsewhere, no model
+python evaluate.py --endpoint URL --endpoint_model NAME --suite …     a model behind an OpenAI-compatible server
+python evaluate.py --model DIR --data FILE …            every right call of trajectory files
+torchrun --nproc_per_node 8 evaluate.py …               the items are shared out
+
+Every prediction, its scores and the reason for them go to --report. An interrupted evaluation, started again with the
+same settings, goes on where it stopped. The paper's own rows are printed beside ours and marked as the paper's.
 """
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from tqdm import tqdm
 
+from tl import distributed
 from tl.assets import TINY
-from tl.calls import format_call
 from tl.config import option, parse_config
-from tl.data import load_items
-from tl.metrics import CallScore, wilson_interval
-from tl.single_turn import Prepared, percentages, predict, prepare, score
-from tl.tokenizer import Tokenizer, TokenizerError
+from tl.dialogue import Speaker, Turn, ask, prediction_of
+from tl.distributed import RankError, World
+from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
+from tl.formats import FORMS, Prediction
+from tl.journal import Journal
+from tl.predictions import read_predictions
+from tl.results import EpisodeResult, SingleTurnResult, robustness_lines
+from tl.rollout import EpisodeSuite, Rollout, roll_out
+from tl.speaker import LlamaSpeaker
+from tl.suites import Suite
+from tl.suites.catalogue import DEFAULT, NAMES, read_suites
+from tl.suites.own import read_trajectories
+from tl.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.trajectory import DataError
 from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
-
-CHUNK = 64  # items between two updates of the progress bar
 
 
 @dataclass
@@ -32,12 +45,37 @@ class EvaluationConfig:
     """What is evaluated, and on what."""
 
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest under runs/, or the embedded")
-    data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: the generated held-out requests")
-    on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
-    limit: int | None = option(None, "evaluate only the first so many items")
-    batch_size: int = option(16, "items generated at a time")
-    report: str | None = option(None, "write every prediction with its scores to this JSON file")
+    suite: list[str] = option([], f"one or more of: {', '.join(NAMES)}; none: {' '.join(DEFAULT)}")
+    data: list[str] = option([], "folder of a benchmark's official files; without --suite: trajectory files")
+    predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
+    format: Literal[FORMS] = option("auto", "output form of --predictions, or of an endpoint's plain text")
+    endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
+    endpoint_model: str | None = option(None, "name of the model there")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad trajectories: stop after listing them, or go on")
+    limit: int | None = option(None, "only the first so many items of each suite")
+    batch_size: int = option(16, "items worked on at a time")
+    max_new_tokens: int = option(512, "longest turn; one that does not stop is wrong")
+    report: str = option("runs/evaluation/report.json", "file with every prediction, its scores and the reason")
     seed: int = option(0, "of the generated requests")
+
+
+def check(config: EvaluationConfig) -> None:
+    """Raises ValueError for settings that do not go together."""
+    if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
+        raise ValueError("--model, --predictions and --endpoint exclude each other")
+    if bool(config.endpoint) != bool(config.endpoint_model):
+        raise ValueError("--endpoint and --endpoint_model go together")
+    if config.predictions and len(config.predictions) != len(config.suite):
+        raise ValueError(f"{len(config.predictions)} files of --predictions for {len(config.suite)} names of --suite")
+    if config.suite and len(config.data) > 1:
+        raise ValueError("with --suite, --data is one folder")
+
+
+def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
+    if config.data and not config.suite:
+        return [read_trajectories(config.data, config.on_bad_data)]
+    folder = Path(config.data[0]) if config.data else None
+    return read_suites(config.suite or DEFAULT, folder, config.seed)
 
 
 def newest_model(runs: Path) -> Path:
@@ -46,46 +84,149 @@ def newest_model(runs: Path) -> Path:
     return saved[-1].parent if saved else TINY
 
 
-def table(scores: list[CallScore]) -> str:
-    """The three metrics in percent with their Wilson 95 % intervals."""
-    lines = []
-    for name, percent in percentages(scores).items():
-        low, high = wilson_interval(sum(getattr(s, name) for s in scores), len(scores))
-        lines.append(f"{name.upper():<4}{percent:7.2f} %   [{100 * low:.2f}, {100 * high:.2f}]")
-    return "\n".join(lines)
-
-
-def write_report(path: Path, model: Path, prepared: list[Prepared], texts: list[str], scores: list[CallScore]) -> None:
-    items = [
-        {"id": p.item.id, "prediction": text, "answers": [format_call(a) for a in p.item.answers], **s._asdict()}
-        for p, text, s in zip(prepared, texts, scores, strict=True)
-    ]
-    summary = {"model": str(model), "n": len(items), **percentages(scores), "items": items}
-    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@torch.no_grad()
-def main(argv: list[str] | None = None) -> None:
-    config = parse_config(EvaluationConfig, argv, __doc__)
-    source = Path(config.model) if config.model else newest_model(Path("runs"))
-    model, tokenizer = load_model(source, torch.float32), Tokenizer(source)
+def make_speaker(config: EvaluationConfig, source: Path, world: World) -> tuple[Speaker, dict]:
+    """The model that is asked, and what identifies it."""
+    if config.endpoint:
+        endpoint = Endpoint(config.endpoint, config.endpoint_model)
+        identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
+        return EndpointSpeaker(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
+    model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
-    items = load_items(config.data, config.on_bad_data, config.seed)[: config.limit]
-    prepared = prepare(items, tokenizer, model.config.max_position_embeddings)
-    print(f"{source}: {len(prepared):,} of {len(items):,} items fit into {model.config.max_position_embeddings} tokens")
-    texts: list[str] = []
-    with tqdm(total=len(prepared), desc="generate", unit=" items") as bar:
-        for start in range(0, len(prepared), CHUNK):
-            texts += predict(model, tokenizer, prepared[start : start + CHUNK], config.batch_size)
-            bar.update(len(texts) - bar.n)
-    scores = score(prepared, texts)
-    print(table(scores))
-    if config.report:
-        write_report(Path(config.report), source, prepared, texts, scores)
+    identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in source.iterdir())}
+    return LlamaSpeaker(model, tokenizer, config.batch_size, config.max_new_tokens), identity
+
+
+def name_splitter(source: Path) -> Callable[[str], Sequence]:
+    """Splits the name of a tool into tokens, of which error analysis compares the first; without a vocabulary,
+    into characters."""
+    return Tokenizer(source).encode if (source / TOKENIZER_FILE).is_file() else list
+
+
+def resumable(
+    name: str, items: Sequence, work: Callable[[list[int]], Iterator[tuple[int, Any]]], journal: Journal, world: World
+) -> list[Any]:
+    """The result of every item, those of an interrupted evaluation included; None where there is none.
+
+    `work` gets the indices that this rank has to do, and gives results as they come.
+    """
+    done = [index for index in range(len(items)) if index in journal.done]
+    todo = [index for index in range(len(items)) if index not in journal.done][world.rank :: world.size]
+    distributed.gather_objects(None, world)  # all ranks have read the journals before the first of them writes
+    with (
+        distributed.together(world),
+        tqdm(total=len(items), initial=len(done), desc=name, unit=" items", disable=not world.is_main) as bar,
+    ):
+        for index, result in work(todo):
+            if result is not None:
+                journal.add(index, result)
+            bar.update(min(world.size, len(items) - bar.n))
+        journal.close()
+    parts = distributed.gather_objects(journal.done, world)
+    merged = {index: result for part in parts for index, result in part.items()}
+    return [merged.get(index) for index in range(len(items))]
+
+
+def single_turn(
+    suite: Suite, speak: Speaker, journal: Journal, config: EvaluationConfig, world: World
+) -> list[Prediction | None]:
+    """A prediction for each item of the suite, None where the model could not be asked."""
+    questions = suite.questions[: config.limit]
+
+    def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
+        step = 4 * config.batch_size  # items asked before their results are on disk
+        for start in range(0, len(todo), step):
+            indices = todo[start : start + step]
+            for index, turn in zip(indices, ask([questions[i] for i in indices], speak), strict=True):
+                yield index, None if turn.failed else [turn.texts, turn.note]
+
+    results = resumable(suite.name, questions, work, journal, world)
+    return [result and prediction_of(Turn(tuple(result[0]), result[1])) for result in results]
+
+
+def multi_turn(
+    suite: EpisodeSuite, speak: Speaker, journal: Journal, config: EvaluationConfig, world: World
+) -> list[Rollout | None]:
+    """An episode for each request of the suite, None where it was broken off."""
+    requests = suite.requests[: config.limit]
+
+    def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
+        for place, rollout in roll_out([requests[i] for i in todo], speak, config.batch_size):
+            yield todo[place], None if rollout.failed else rollout.to_json()
+
+    results = resumable(suite.name, requests, work, journal, world)
+    return [result and Rollout.from_json(result) for result in results]
+
+
+def score_predictions(config: EvaluationConfig, suites: Sequence[Suite]) -> list[SingleTurnResult]:
+    """Results for files of predictions."""
+    tokens = name_splitter(TINY)
+    results = []
+    for suite, file in zip(suites, config.predictions, strict=True):
+        if not isinstance(suite, Suite):
+            raise ValueError(f"--predictions are for single turns; {suite.name} is played turn by turn")
+        made = read_predictions(Path(file), suite.questions, config.format, config.limit)
+        results.append(SingleTurnResult.of(suite, made, tokens))
+    return results
+
+
+def ask_model(
+    config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
+) -> tuple[list[SingleTurnResult | EpisodeResult], list[Journal]]:
+    """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
+    source = Path(config.model) if config.model else newest_model(Path("runs"))
+    speak, identity = make_speaker(config, source, world)
+    tokens = name_splitter(TINY if config.endpoint else source)
+    settings = identity | {key: getattr(config, key) for key in ("data", "max_new_tokens", "seed")}
+    results, journals = [], []
+    for suite in suites:
+        journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
+        if isinstance(suite, Suite):
+            results.append(SingleTurnResult.of(suite, single_turn(suite, speak, journals[-1], config, world), tokens))
+        else:
+            results.append(EpisodeResult(suite, multi_turn(suite, speak, journals[-1], config, world)))
+    return results, journals
+
+
+def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | EpisodeResult]) -> None:
+    report = {"config": asdict(config), "suites": {result.suite.name: result.to_json() for result in results}}
+    path = Path(config.report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def run(config: EvaluationConfig, world: World) -> int:
+    """Exit status: 0, or 1 if some items could not be asked."""
+    check(config)
+    suites = load_suites(config)
+    results, journals = (
+        (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)
+    )
+    missing = sum(len(result.missing) for result in results)
+    if world.is_main:
+        print("\n".join(line for result in results for line in (*result.lines(), "")))
+        print("\n".join(robustness_lines([result for result in results if isinstance(result, SingleTurnResult)])))
+        write_report(config, results)
+        print(f"every prediction with its scores and the reason: {config.report}")
+        if missing:
+            print(f"{missing} items are missing; the same command asks for them again", file=sys.stderr)
+        else:
+            for journal in journals:
+                journal.remove()
+    return 1 if missing else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = parse_config(EvaluationConfig, argv, __doc__)
+    with distributed.process_group() as world:
+        return run(config, world)
 
 
 if __name__ == "__main__":
     try:
-        main()
-    except (CheckpointError, TokenizerError, DataError) as error:
+        sys.exit(main())
+    except RankError:
+        sys.exit(1)  # the rank that failed says why
+    except (CheckpointError, TokenizerError, DataError, ValueError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")

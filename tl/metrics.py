@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tl.calls import Call, CallSyntaxError, parse_call, same_value
+from tl.mae import ErrorCategory
 from tl.schema import ToolSpec
 from tl.trajectory import Message
+
+DOCUMENTATION_ERRORS = frozenset(
+    {ErrorCategory.TOOL_HALLUCINATION, ErrorCategory.PARAMETER_HALLUCINATION, ErrorCategory.PARAMETER_MISSING}
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class CallScore(NamedTuple):
     cf: bool  # content filling: and the right values
 
 
+WRONG = CallScore(False, False, False)
+
+
 def score_call(prediction: str, answers: str | Call | Sequence[str | Call], tools: Sequence[ToolSpec]) -> CallScore:
     """Score the text of a call against one or more accepted answers; the best match counts.
 
@@ -43,16 +52,94 @@ def score_call(prediction: str, answers: str | Call | Sequence[str | Call], tool
     try:
         call = parse_call(prediction)
     except CallSyntaxError:
-        return CallScore(False, False, False)
+        return WRONG
     if all(call.name != tool.name for tool in tools):
-        return CallScore(False, False, False)
-    return max(_score(call, answer) for answer in golden)
+        return WRONG
+    return max(match_calls([call], [answer]) for answer in golden)
 
 
-def _score(call: Call, answer: Call) -> CallScore:
-    ts = call.name == answer.name
-    pi = ts and call.arguments.keys() == answer.arguments.keys()
-    return CallScore(ts, pi, pi and same_value(call.arguments, answer.arguments))
+def match_calls(
+    calls: Sequence[Call], answer: Sequence[Call], same: Callable[[dict, dict], bool] = same_value
+) -> CallScore:
+    """Equality of two collections of calls in any order: of the names, of the parameter names, of the values.
+
+    `same(a, b)` tells whether two dictionaries of arguments are equal; it has to be an equivalence.
+    """
+    ts = Counter(call.name for call in calls) == Counter(call.name for call in answer)
+    pi = ts and Counter(map(_shape, calls)) == Counter(map(_shape, answer))
+    return CallScore(ts, pi, pi and _same_content(calls, answer, same))
+
+
+def _shape(call: Call) -> tuple[str, frozenset[str]]:
+    return call.name, frozenset(call.arguments)
+
+
+def _same_content(calls: Sequence[Call], answer: Sequence[Call], same: Callable[[dict, dict], bool]) -> bool:
+    left = list(answer)
+    for call in calls:
+        found = [i for i, g in enumerate(left) if g.name == call.name and same(call.arguments, g.arguments)]
+        if not found:
+            return False
+        del left[found[0]]
+    return not left
+
+
+@dataclass(frozen=True)
+class EpisodeOutcome:
+    """What counts of one episode of up to nine turns.
+
+    `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
+    failed, which is no error of the model. `valid`: it ended in `finish` with a real answer. `right`: that answer is
+    the true one, None where there is no truth to compare with.
+    """
+
+    categories: tuple[ErrorCategory | None, ...]
+    servable: bool
+    finished: bool
+    valid: bool
+    right: bool | None = None
+
+
+class EpisodeScores(NamedTuple):
+    """Percentages over episodes, None where there is nothing to count; `n_…` are the denominators."""
+
+    de: float | None  # calls with a documentation error
+    ce: float | None  # calls with any other error
+    va: float | None  # servable requests that got a real answer
+    finished: float | None  # episodes that ended in `finish`
+    answer_accuracy: float | None  # servable requests with a known truth whose answer is true
+    refusal_accuracy: float | None  # requests that cannot be served and were refused in `finish`
+    n_calls: int
+    n_servable: int
+    n_answerable: int
+    n_refusals: int
+
+
+def score_episodes(outcomes: Sequence[EpisodeOutcome]) -> EpisodeScores:
+    """DE, CE and VA (section 4.3), with the accuracy of answers and of refusals, which the paper does not have."""
+    categories = [category for outcome in outcomes for category in outcome.categories]
+    documentation = sum(category in DOCUMENTATION_ERRORS for category in categories)
+    right = sum(category in (ErrorCategory.ALL_RIGHT, None) for category in categories)
+    servable = [o for o in outcomes if o.servable]
+    answerable = [o for o in servable if o.right is not None]
+    refusals = [o for o in outcomes if not o.servable]
+    return EpisodeScores(
+        de=percent(documentation, len(categories)),
+        ce=percent(len(categories) - documentation - right, len(categories)),
+        va=percent(sum(o.valid for o in servable), len(servable)),
+        finished=percent(sum(o.finished for o in outcomes), len(outcomes)),
+        answer_accuracy=percent(sum(bool(o.right) for o in answerable), len(answerable)),
+        refusal_accuracy=percent(sum(o.finished and not o.valid for o in refusals), len(refusals)),
+        n_calls=len(categories),
+        n_servable=len(servable),
+        n_answerable=len(answerable),
+        n_refusals=len(refusals),
+    )
+
+
+def percent(count: int, n: int) -> float | None:
+    """100 · count / n, None for n = 0."""
+    return 100 * count / n if n else None
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:

@@ -177,10 +177,11 @@ def _read_call(call: dict, where: str) -> str:
         return format_call(Call(function["name"], arguments))
     if not isinstance(arguments, str):
         raise ValueError(f"{where}: the arguments of a call must be a JSON string, not {arguments!r:.80}")
-    return _call_text(function["name"], arguments)
+    return call_text(function["name"], arguments)
 
 
-def _call_text(name: str, arguments: str) -> str:
+def call_text(name: str, arguments: str) -> str:
+    """The text of a call whose arguments came as text. Those that are no object stay as they are."""
     try:
         literal = parse_literal(arguments)
     except CallSyntaxError:
@@ -198,7 +199,7 @@ def _write_call(text: str, call_id: str) -> dict:
         name, _, rest = text.partition("(")
         arguments = rest.removesuffix(")")
     entry = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-    return entry if _call_text(name, arguments) == text else entry | {"text": text}
+    return entry if call_text(name, arguments) == text else entry | {"text": text}
 
 
 # ---- one record: the released conversations

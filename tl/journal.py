@@ -1,0 +1,75 @@
+"""Results as they come, on disk, so that an interrupted evaluation goes on where it stopped."""
+
+from __future__ import annotations
+
+import glob
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class Journal:
+    """JSON lines `[index, result]` of one suite, beside the report that they are for; a file for each rank.
+
+    The first line holds `key`, what the results depend on; files with another key are of another evaluation and are
+    overwritten. `done` maps the index of an item to its result, from the files of all ranks. Where several ranks work,
+    all have to be made before any of them adds a result.
+    """
+
+    def __init__(self, report: Path, suite: str, key: dict, rank: int = 0) -> None:
+        self.key = json.loads(json.dumps(key))
+        self.folder, self.stem = report.parent, f"{report.name}.{suite}"
+        self.path = self.folder / f"{self.stem}.{rank}.partial"
+        self.done: dict[int, Any] = {}
+        for path in self._files():
+            self.done |= self._read(path)
+        self._file = None
+
+    def add(self, index: int, result: Any) -> None:
+        """Keep a result; it is on disk when this returns."""
+        if self._file is None:
+            self._file = self._open()
+        self.done[index] = result
+        self._file.write(_line([index, result]))
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Delete the files of all ranks; the results stand elsewhere now."""
+        self.close()
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob(f"{glob.escape(self.stem)}.*.partial"))
+
+    def _open(self) -> TextIO:
+        """The file, cut behind its last whole line, to be written on."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        before = self._read(self.path) if self.path.exists() else {}
+        whole = self.path.with_suffix(".new")
+        whole.write_text("".join(map(_line, (self.key, *before.items()))), encoding="utf-8")
+        whole.replace(self.path)
+        return self.path.open("a", encoding="utf-8")
+
+    def _read(self, path: Path) -> dict[int, Any]:
+        """The results in a file of this evaluation; a last line that was being written is left out."""
+        results = {}
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        try:
+            if json.loads(lines[0]) != self.key:
+                return {}
+            for line in lines[1:]:
+                index, result = json.loads(line)
+                results[index] = result
+        except ValueError:
+            pass
+        return results
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"

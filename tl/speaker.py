@@ -1,0 +1,30 @@
+"""Our own model as a `tl.dialogue.Speaker`: greedy, with what it has read kept over the turns."""
+
+from collections.abc import Sequence
+
+from tl.dialogue import Dialogue, Turn
+from tl.generate import Sampler
+from tl.model import Llama
+from tl.prompt import encode_prompt
+from tl.tokenizer import Tokenizer
+
+
+class LlamaSpeaker:
+    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time."""
+
+    def __init__(self, model: Llama, tokenizer: Tokenizer, batch_size: int, max_new_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.limit = model.config.max_position_embeddings
+        self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
+
+    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Turn]:
+        prompts = [encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
+        turns = [Turn(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
+        fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
+        for i, completion in zip(
+            fit, self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens), strict=True
+        ):
+            text = self.tokenizer.decode(completion.ids)
+            turns[i] = Turn((text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens")
+        return turns

@@ -1,0 +1,57 @@
+"""The suites by name: which reader, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tl.environments import ENVIRONMENTS
+from tl.rollout import EpisodeSuite
+from tl.suites import Suite, bfcl, own, rotbench, toolalpaca, tooleyes
+
+DEFAULT = ("held-out", "episodes")
+N_EPISODES = 100
+
+_OWN = {  # they take a seed
+    "held-out": own.read_held_out,
+    "unseen-tools": own.read_unseen_tools,
+    "episodes": partial(own.read_episodes, size=N_EPISODES),
+    **{
+        f"held-out-{environment}": partial(own.read_held_out, name=f"held-out-{environment}", environment=environment)
+        for environment in ENVIRONMENTS
+        if environment != "clean"
+    },
+}
+_ROTBENCH = {
+    f"rotbench{'' if turn == 'first' else '-third'}{'' if environment == 'clean' else f'-{environment}'}": (
+        turn,
+        environment,
+    )
+    for turn in rotbench.TURNS
+    for environment in rotbench.ENVIRONMENTS
+}
+_FROM_FILES = {
+    "toolalpaca": toolalpaca.read,
+    "bfcl": bfcl.read,
+    "tooleyes": tooleyes.read,
+    **{name: partial(rotbench.read, name=name, turn=t, environment=e) for name, (t, e) in _ROTBENCH.items()},
+}
+_GROUPS = {
+    "robustness": ["held-out", *(name for name in _OWN if name.startswith("held-out-"))],
+    "rotbench-robustness": [name for name, (turn, _) in _ROTBENCH.items() if turn == "first"],
+}
+NAMES = (*_OWN, *_FROM_FILES, *_GROUPS)
+
+
+def read_suites(names: Sequence[str], data: Path | None, seed: int) -> list[Suite | EpisodeSuite]:
+    """The suites of these names, from the official files under `data` or from the tool library.
+
+    Raises ValueError for a name that does not exist or that needs `data` without it, DataError for bad files.
+    """
+    names = [single for name in names for single in _GROUPS.get(name, [name])]
+    if unknown := [name for name in names if name not in NAMES]:
+        raise ValueError(f"no suite {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if data is None and (needy := [name for name in names if name in _FROM_FILES]):
+        raise ValueError(f"--suite {' '.join(needy)} needs --data DIR, the folder of the official files")
+    return [_OWN[name](seed) if name in _OWN else _FROM_FILES[name](data) for name in dict.fromkeys(names)]

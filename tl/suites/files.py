@@ -1,0 +1,69 @@
+"""Finding and reading the files of a benchmark, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tl.trajectory import DataError
+
+
+def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
+    """The first existing file `data[/folder…]/name[.gz]`, with as few of the leading folders as lead to one.
+
+    Raises DataError that names the folder and what was looked for there.
+    """
+    for start in range(len(folders), -1, -1):
+        for name in names:
+            for suffix in ("", ".gz"):
+                path = data.joinpath(*folders[start:], name + suffix)
+                if path.is_file():
+                    return path
+    wanted = "/".join([*folders, names[0]])
+    raise DataError(f"{data}: no {wanted} (or {names[0]}.gz) there; --data has to be the folder of the official files")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from error
+
+
+def read_list(path: Path) -> list[dict]:
+    """A JSON list of objects, at least one."""
+    records = read_json(path)
+    if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
+        raise DataError(f"{path}: expected a JSON list of objects")
+    return records
+
+
+def read_lines(path: Path) -> list[dict]:
+    """JSON objects, one a line, at least one."""
+    return list(_records(path))
+
+
+def _records(path: Path) -> Iterator[dict]:
+    number = 0
+    for number, line in enumerate((line for line in _text(path).split("\n") if line.strip()), 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, record {number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{path}, record {number}: expected an object, not {record!r:.80}")
+        yield record
+    if not number:
+        raise DataError(f"{path}: holds no record")
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

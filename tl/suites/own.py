@@ -1,0 +1,72 @@
+"""Our own held-out requests to the tool library, whose tools run here: single turns, and whole episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from tl.calls import parse_call
+from tl.data import load_items
+from tl.environments import Environment, in_environment
+from tl.episodes import Episode
+from tl.executor import Executor
+from tl.metrics import Item
+from tl.rollout import EpisodeSuite, Request, facts_of
+from tl.schema import FINISH
+from tl.suites import Question, Suite
+from tl.synthesis import TOOLKITS, UNSEEN_TOOLKITS, episodes, held_out
+
+
+def read_held_out(seed: int, name: str = "held-out", environment: Environment = "clean") -> Suite:
+    """Single calls: requests whose phrasings and values are never used in training, in one of five environments."""
+    items = [in_environment(item, environment, seed) for item in held_out(seed=seed)]
+    noise = "" if environment == "clean" else f", environment {environment}"
+    suite = _suite(items, name, f"Held-out requests{noise}", "phrasings and values are never used in training")
+    return replace(suite, family="held-out requests", environment=environment)
+
+
+def read_unseen_tools(seed: int) -> Suite:
+    """Single calls with tools that are never used in training either."""
+    items = held_out(seed=seed, toolkits=UNSEEN_TOOLKITS)
+    return _suite(items, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
+
+
+def read_trajectories(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> Suite:
+    """Every right call of trajectory files. Raises DataError as `tl.trajectory.read_trajectories`."""
+    return _suite(load_items(paths, on_bad), "trajectories", "Calls of trajectories", ", ".join(paths))
+
+
+def _suite(items: list[Item], name: str, title: str, note: str) -> Suite:
+    questions = tuple(
+        Question(item.id, item.tools, item.messages, tuple((answer,) for answer in item.answers)) for item in items
+    )
+    return Suite(name, title, questions, (f"all {len(questions)} items; {note}",))
+
+
+def read_episodes(seed: int, size: int) -> EpisodeSuite:
+    """Whole episodes with real execution."""
+    made = episodes(size, seed, unseen=True)
+    executor = Executor(TOOLKITS, seed)
+    requests = tuple(request_of(episode, executor) for episode in made)
+    refused = sum(not request.servable for request in requests)
+    notes = (
+        f"{len(requests)} requests, phrasings and values never used in training, {refused} of them cannot be served",
+        "an answer is right if it has the numbers of the true answer, and the texts that this took from the tools",
+    )
+    return EpisodeSuite("episodes", "Held-out episodes", requests, notes)
+
+
+def request_of(episode: Episode, executor: Executor) -> Request:
+    """The request of an episode, to be served by somebody else in the same world."""
+    task, trajectory = episode.task, episode.trajectory
+    calls = trajectory.calls()
+    last = parse_call(calls[-1][0].content)
+    servable = episode.wish.kind != "refusal"
+    truth = last.arguments["answer"] if servable and last.name == FINISH.name else None
+    facts = facts_of(truth, [feedback for _, feedback in calls if feedback is not None]) if truth else ()
+    names = [tool.name for tool in trajectory.tools]
+    answer = (lambda question: task.user_answer) if task.user_answer else None
+    session = partial(executor.session, task.seed, names, answer)
+    return Request(trajectory.id, trajectory.tools, trajectory.messages[:1], session, servable, truth, facts)
