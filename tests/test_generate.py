@@ -1,13 +1,19 @@
 """Generation: the batched sampler with its cache, against a slow reference that reads all text for every token."""
 
+import os
 import random
+import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
 
 import pytest
 import torch
+from torch import multiprocessing
 
 import tl.generate
+from tl.distributed import process_group, shard, whole
 from tl.generate import Sampler, generate, sample
 from tl.model import Llama, ModelConfig
 
@@ -24,13 +30,17 @@ CONFIG = ModelConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def model() -> Llama:
+def random_model() -> Llama:
     """Weights so large that the next token depends on all before it; float64, so that rounding decides nothing."""
     torch.manual_seed(0)
     model = Llama(CONFIG).double()
     model.init_weights(std=0.4)
     return model
+
+
+@pytest.fixture(scope="module")
+def model() -> Llama:
+    return random_model()
 
 
 def random_ids(n: int, seed: int) -> list[int]:
@@ -42,6 +52,7 @@ RAGGED = [random_ids(n, seed=n) for n in (1, 40, 7, 23, 64, 2, 11)]
 DOCUMENTATION = random_ids(50, seed=99)
 SHARED = [DOCUMENTATION + random_ids(n, seed=n) for n in (3, 30, 1, 8)]
 MIXED = RAGGED + SHARED + [SHARED[1]]
+SHARE_OF_RANK = [MIXED, MIXED[:1]]
 
 
 @torch.no_grad()
@@ -300,6 +311,34 @@ def test_logprobs_are_of_the_whole_distribution_whatever_top_p(model: Llama) -> 
 
 def test_logprobs_only_on_request(model: Llama) -> None:
     assert Sampler(model, 1).complete([RAGGED[1]], 3)[0].logprobs == []
+
+
+# ------------------------------------------------------------------------------------------------------------ ranks
+
+
+def generate_on_a_rank(rank: int, port: int, outputs: SimpleQueue) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    with process_group() as world:
+        model = shard(random_model(), world)
+        with whole(model):
+            outputs.put((rank, generate(model, SHARE_OF_RANK[rank], 20)))
+
+
+@pytest.mark.long
+def test_sharded_ranks_with_unequal_work_neither_wait_for_one_another_nor_say_anything_else(model: Llama) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    outputs = multiprocessing.get_context("spawn").SimpleQueue()
+    ranks = multiprocessing.spawn(generate_on_a_rank, (port, outputs), nprocs=2, join=False)
+    deadline = time.monotonic() + 120
+    while not ranks.join(timeout=1):
+        if time.monotonic() > deadline:
+            for process in ranks.processes:
+                process.kill()
+            pytest.fail("the ranks wait for one another")
+    for rank, said in (outputs.get(), outputs.get()):
+        assert said == generate(model, SHARE_OF_RANK[rank], 20)
 
 
 # -------------------------------------------------------------------------------------------------------- bad input

@@ -77,7 +77,7 @@ class Sampler:
     what it holds until its place is needed. A new prompt takes over the row that it continues (the next turn of an
     episode), or copies the longest prefix that any row holds (the same tool documentation).
 
-    Nothing here waits for other ranks: with a sharded model, gather its parameters for the whole phase.
+    Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.distributed.whole``.
     """
 
     def __init__(self, model: Llama, rows: int, *, eos_id: int | None = None) -> None:
