@@ -6,7 +6,7 @@ Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/we
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ class ModelConfig:
             "num_attention_heads",
             "max_position_embeddings",
         )
-        if missing := [key for key in required if not isinstance(raw.get(key), int)]:
-            raise ValueError(f"{', '.join(missing)}: missing or not an integer")
+        if missing := [key for key in required if not raw.get(key)]:
+            raise ValueError(f"{', '.join(missing)}: missing or zero")
         heads = raw["num_attention_heads"]
         theta, scaling = _read_rope(raw)
         optional = ("rms_norm_eps", "tie_word_embeddings", "bos_token_id", "eos_token_id")
@@ -87,6 +87,12 @@ class ModelConfig:
         }
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, lowest = getattr(self, field.name), 0 if field.name.endswith("_token_id") else 1
+            if field.type is int and (type(value) is not int or value < lowest):
+                raise ValueError(f"{field.name} is {value!r}, expected a whole number of at least {lowest}")
+            if field.type is float and type(value) not in (int, float):
+                raise ValueError(f"{field.name} is {value!r}, expected a number")
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_attention_heads ({self.num_attention_heads}) is not a multiple of "

@@ -87,10 +87,9 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
         )
     file = path / CONFIG_FILE
     raw = _read_json(file)
-    if raw.get("quantization_config"):
-        method = raw["quantization_config"].get("quant_method", "unknown method")
+    if found := raw.get("quantization_config"):
         raise CheckpointError(
-            f"{file}: quantization_config: expected none, found {method}. Quantised weights cannot be trained; "
+            f"{file}: quantization_config: expected none, found {found!r:.80}. Quantised weights cannot be trained; "
             "use the original ones (float32, float16 or bfloat16)"
         )
     try:

@@ -1,0 +1,231 @@
+"""What cannot be loaded says why: one message that names the file, the tensor, what was expected and what was found."""
+
+import json
+
+import pytest
+import torch
+from checkpoints import SHARDED, edit_config, edit_weights, make_model
+from safetensors.torch import load_file, save_file
+
+from tl.tokenizer import TokenizerError
+from tl.weights import CheckpointError, load_model, save_model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with a model in a single file."""
+    save_model(make_model(), tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    save_model(make_model(), tmp_path, shard_bytes=SHARDED)
+    return tmp_path
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere: no such folder. Nothing is downloaded"):
+        load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "config.json: no such file"),
+        ("{", "config.json: not JSON"),
+        ("[]", "config.json: expected a JSON object, found list"),
+        ("{}", "config.json: model_type is None, expected 'llama'"),
+        ('{"model_type": "mistral"}', "config.json: model_type is 'mistral', expected 'llama'"),
+        ('{"model_type": "llama"}', "config.json: vocab_size, .* missing"),
+    ],
+)
+def test_a_bad_configuration_is_refused(saved, content, message):
+    (saved / "config.json").unlink()
+    if content is not None:
+        (saved / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("hidden_size", -1, "hidden_size is -1, expected a whole number of at least 1"),
+        ("vocab_size", 400.0, "vocab_size is 400.0, expected a whole number"),
+        ("num_key_value_heads", True, "num_key_value_heads is True, expected a whole number"),
+        ("num_key_value_heads", 3, "num_attention_heads .4. is not a multiple of num_key_value_heads .3."),
+        ("num_attention_heads", 0, "num_attention_heads: missing or zero"),
+        ("rms_norm_eps", "1e-5", "rms_norm_eps is '1e-5', expected a number"),
+        ("eos_token_id", [2, 3], r"eos_token_id is \[2, 3\], expected a whole number of at least 0"),
+        ("hidden_act", "gelu", "hidden_act is 'gelu'"),
+    ],
+)
+def test_a_configuration_with_a_bad_value_is_refused(saved, key, value, message):
+    edit_config(saved, **{key: value})
+    with pytest.raises(CheckpointError, match=f"config.json: {message}"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("method", [{"quant_method": "gptq", "bits": 4}, {"load_in_8bit": True}])
+def test_a_quantised_configuration_is_refused(saved, method):
+    edit_config(saved, quantization_config=method)
+    with pytest.raises(CheckpointError, match="quantization_config: expected none, found .*original"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float8_e4m3fn])
+def test_quantised_tensors_are_refused(saved, dtype):
+    edit_weights(saved, model__layers__0__mlp__up_proj__weight=torch.zeros(48, 32).to(dtype))
+    message = r"model.safetensors: model.layers.0.mlp.up_proj.weight: expected F64, F32, F16, BF16, found [IF]\d"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__norm__weight": None}, r"model.norm.weight: expected \[32\], found nothing"),
+        (
+            {"model__layers__0__self_attn__q_proj__bias": torch.zeros(32)},
+            r"layers.0.self_attn.q_proj.bias in model.safetensors: expected no such tensor, found \[32\]",
+        ),
+        (
+            {"model__layers__1__self_attn__k_proj__weight": torch.zeros(32, 32)},
+            r"layers.1.self_attn.k_proj.weight in model.safetensors: expected \[16, 32\], found \[32, 32\]",
+        ),
+        (
+            {"model__norm__weight": None, "model__embed_tokens__weight": torch.zeros(408, 32)},
+            r"(?s)embed_tokens.weight in model.safetensors: expected \[400, 32\], found \[408, 32\].*norm.weight",
+        ),
+    ],
+    ids=["missing", "extra", "misshapen", "all are listed"],
+)
+def test_tensors_that_do_not_fit_are_named(saved, changes, message):
+    edit_weights(saved, **changes)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_model(saved)
+    assert "Fetch configuration and weights again" in str(error.value)
+
+
+def test_a_long_list_of_problems_is_cut(saved):
+    edit_config(saved, hidden_size=64, num_hidden_layers=3)
+    with pytest.raises(CheckpointError, match="and 22 more"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100])
+def test_a_file_cut_within_its_header_is_named(saved, keep):
+    file = saved / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=rf"model.safetensors: not a safetensors file.*\({keep} bytes\)"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("cut", "tensor"), [(32 * 4 - 4, "model.norm.weight"), (32 * 4 + 4, "model.layers.1.self_attn.v_proj")]
+)
+def test_a_truncated_tensor_is_named(saved, cut, tensor):
+    file = saved / "model.safetensors"
+    whole = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:-cut])
+    message = rf"model.safetensors: cut short within {tensor}.*: expected {whole:,} bytes, found {whole - cut:,}. Fetch"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+def test_bytes_behind_the_last_tensor_are_refused(saved):
+    with (saved / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(CheckpointError, match="model.safetensors: damaged: expected .* bytes, found"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth", "pytorch_model-00001-of-00002.bin"])
+def test_a_folder_with_only_pickles_is_refused(saved, name):
+    (saved / "model.safetensors").rename(saved / name)
+    with pytest.raises(CheckpointError, match=rf"found neither, but {name}. A pickle can run code.*convert"):
+        load_model(saved)
+
+
+def test_a_folder_without_weights_is_refused(saved):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(
+        CheckpointError, match="expected model.safetensors or model.safetensors.index.json, found neither"
+    ):
+        load_model(saved)
+
+
+# ---- shards
+
+
+def edit_index(path, edit) -> None:
+    file = path / "model.safetensors.index.json"
+    index = json.loads(file.read_text())
+    edit(index["weight_map"])
+    file.write_text(json.dumps(index))
+
+
+def test_a_missing_shard_is_named(sharded):
+    shard = min(sharded.glob("model-*"))
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=rf"{shard.name}: expected as a shard by \S+json, found nothing"):
+        load_model(sharded)
+
+
+def test_a_tensor_in_two_shards_is_refused(sharded):
+    first, *_, last = sorted(sharded.glob("model-*"))
+    save_file(load_file(last) | {"model.embed_tokens.weight": torch.zeros(400, 32)}, last)
+    message = rf"{last.name}: model.embed_tokens.weight: expected in one shard only, found in {first.name} too"
+    with pytest.raises(CheckpointError, match=message):
+        load_model(sharded)
+
+
+def test_an_index_at_odds_with_its_shards_is_refused(sharded):
+    name = "model.layers.0.self_attn.q_proj.weight"
+    located = json.loads((sharded / "model.safetensors.index.json").read_text())["weight_map"]
+    right, wrong = located[name], max(located.values())
+    edit_index(sharded, lambda located: located.update({name: wrong}))
+    with pytest.raises(CheckpointError, match=rf"index.json: {name}: shard expected: {wrong}, found: {right}"):
+        load_model(sharded)
+    edit_index(sharded, lambda located: located.pop(name))
+    with pytest.raises(CheckpointError, match=rf"index.json: {name}: shard expected: none, found: {right}"):
+        load_model(sharded)
+    edit_index(sharded, lambda located: located.update({name: right, "model.nowhere.weight": right}))
+    with pytest.raises(
+        CheckpointError, match=rf"index.json: model.nowhere.weight: shard expected: {right}, found: none"
+    ):
+        load_model(sharded)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"weight_map": {"a": "../../a.safetensors"}}', '{"weight_map": {"a": 1}}']
+)
+def test_a_bad_index_is_refused(sharded, content):
+    (sharded / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match="model.safetensors.index.json: expected a"):
+        load_model(sharded)
+
+
+# ---- tokenizers
+
+
+def test_a_tokenizer_with_more_pieces_than_rows_is_refused(tmp_path, small_tokenizer):
+    with pytest.raises(CheckpointError, match=r"expected at most 399 pieces, .* found 400"):
+        save_model(make_model(vocab_size=399), tmp_path / "a", small_tokenizer.path)
+    save_model(make_model(vocab_size=399), tmp_path / "b")
+    (tmp_path / "b" / "tokenizer.model").write_bytes(small_tokenizer.path.read_bytes())
+    with pytest.raises(CheckpointError, match=r"tokenizer.model: expected at most 399 pieces, .* found 400"):
+        load_model(tmp_path / "b")
+
+
+def test_a_tokenizer_that_ends_texts_otherwise_is_refused(tmp_path, small_tokenizer):
+    with pytest.raises(CheckpointError, match="expected </s> to be id 5, the model's eos_token_id, found 2"):
+        save_model(make_model(eos_token_id=5), tmp_path, small_tokenizer.path)
+
+
+def test_a_folder_with_only_tokenizer_json_is_no_tokenizer(tmp_path, saved):
+    (saved / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match="tokenizer.json, which is there, is another format"):
+        save_model(make_model(), tmp_path / "out", tokenizer_path=saved)
+    assert not (tmp_path / "out").exists()
