@@ -181,6 +181,11 @@ def test_no_episode_is_twice_in_a_set(training, unseen):
         assert len(set(keys)) == len(keys)
 
 
+def test_a_set_has_its_size_even_where_draws_repeat_themselves():
+    made = episodes(150, mix=(1, 0, 0), toolkits=["database"])
+    assert len({(e.task.request, *map(format_call, e.task.solution)) for e in made}) == len(made) == 150
+
+
 def test_an_item_ends_where_its_answer_is_due():
     items = held_out(200)
     assert all(item.messages[-1].role in ("user", "tool") for item in items)

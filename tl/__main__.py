@@ -6,6 +6,7 @@ import sys
 # Name of the module in tl.cli that has `main(argv)` -> what it is for.
 VERBS = {
     "show": "look at what one trains on: masked calls, key tokens, weights, losses; in the terminal or as a web page",
+    "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "stats": "what a dataset holds: calls, errors by category, key tokens, families of tool names",
 }
 

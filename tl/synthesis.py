@@ -18,6 +18,20 @@ from tl.trajectory import Trajectory
 
 T = TypeVar("T")
 
+LIBRARY = (  # all that may be trained on
+    "bank",
+    "calendar",
+    "database",
+    "files",
+    "flights",
+    "mail",
+    "music",
+    "papers",
+    "shop",
+    "statistics",
+    "tasks",
+    "weather",
+)
 TOOLKITS = ("calendar", "papers", "shop", "weather")  # that the default training set is about
 UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
 MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
