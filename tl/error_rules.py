@@ -300,7 +300,7 @@ SHELL = (
 EXCEPTIONS = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
-        (r"\w*(?:connect|timeout|memory|ssl|proxy|network|socket|brokenpipe)", "ConnectionResetError"),
+        (r"\w*(?:connect|timeout|memory|ssl(?!ookup)|proxy|network|socket|brokenpipe)", "ConnectionResetError"),
         (r"\w*(?:http|url|retry|retries|ratelimit|unavailable|disconnected)", "HTTPError"),
     ),
     *_rules(

@@ -12,8 +12,10 @@ import inspect
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.mae import ErrorCategory
@@ -99,7 +101,7 @@ def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Caus
     """What Python would say of a call by keywords before running it; None when it would run it."""
     if call.name not in tools:
         return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
-    parameters = inspect.signature(tools[call.name]).parameters
+    parameters = _parameters(tools[call.name])
     for name in call.arguments:
         if name not in parameters:
             return f"{call.name}() got an unexpected keyword argument '{name}'", Cause.UNEXPECTED_KEYWORD
@@ -113,6 +115,17 @@ def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Caus
         text = f"{call.name}() missing {len(missing)} required positional {arguments}: {_enumerate(missing)}"
         return text, Cause.MISSING_ARGUMENT
     return None
+
+
+def _parameters(tool: Callable) -> dict[str, inspect.Parameter]:
+    if inspect.ismethod(tool):
+        return dict(_own_parameters(tool.__func__)[1:])
+    return dict(inspect.signature(tool).parameters)
+
+
+@cache  # as many as there are methods in the library
+def _own_parameters(function: Callable) -> tuple[tuple[str, inspect.Parameter], ...]:
+    return tuple(inspect.signature(function).parameters.items())
 
 
 def _enumerate(names: list[str]) -> str:
@@ -141,7 +154,7 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
 def _described(error: BaseException) -> str:
     """`ValueError: message`, or the bare name where there is no message or it cannot be had."""
     name = type(error).__name__
-    if not isinstance(error, Exception):
+    if not name.endswith("Error"):  # which says in a feedback that it is one
         name = f"RuntimeError: the tool raised {name}"
     try:
         message = str(error)
@@ -168,12 +181,16 @@ def _shown(text: str) -> str:
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+class RefusedError(ToolkitError):
+    """A toolkit that needs isolation which is not there."""
+
+
 class Library:
     """The tools of some toolkits (default: all): their specs, and fresh ones for each episode.
 
     `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used is left out and
     named in `broken` with the reason; one that is asked for by name raises `ToolkitError`. A toolkit whose class says
-    `needs_isolation = True` is left out unless `isolated`, and named in `refused`.
+    `needs_isolation = True` counts as one that cannot be used unless `isolated`, and is named in `refused`.
     """
 
     def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False):
@@ -181,6 +198,7 @@ class Library:
         self.toolkit_of: dict[str, str] = {}
         self.broken: dict[str, str] = {}
         self.refused: dict[str, str] = {}
+        self._refused_tools: set[str] = set()
         self._classes: dict[str, type] = {}
         for name in toolkit_names() if toolkits is None else toolkits:
             try:
@@ -188,12 +206,12 @@ class Library:
             except ToolkitError as error:
                 if toolkits is not None:
                     raise
-                self.broken[name] = str(error)
+                (self.refused if isinstance(error, RefusedError) else self.broken)[name] = str(error)
 
     def _add(self, name: str, toolkit: type, isolated: bool) -> None:
         if getattr(toolkit, "needs_isolation", False) and not isolated:
-            self.refused[name] = f"toolkit {name!r} is refused: it runs only where network and files are isolated"
-            return
+            self._refused_tools |= tool_functions(toolkit).keys()
+            raise RefusedError(f"toolkit {name!r} is refused: it runs only where network and files are isolated")
         taken = {*self.specs, *(tool.name for tool in BUILT_INS)}
         if clash := taken & tool_functions(toolkit).keys():
             raise ToolkitError(f"toolkit {name!r} has tools that exist already: {', '.join(sorted(clash))}")
@@ -207,11 +225,40 @@ class Library:
         """The toolkits in use, in order."""
         return list(self._classes)
 
-    def tools(self, seed: int, names: Collection[str] | None = None) -> dict[str, Callable]:
-        """The tools of a new episode, or those of them that are named, as functions that share its state."""
-        chosen = {name: toolkit for name, toolkit in self.toolkit_of.items() if names is None or name in names}
-        instances = {toolkit: self._classes[toolkit](seed=seed) for toolkit in dict.fromkeys(chosen.values())}
-        return {name: getattr(instances[toolkit], name) for name, toolkit in chosen.items()}
+    def chosen(self, names: Collection[str] | None) -> list[str]:
+        """Those of the tools that are named; all for None. `RefusedError` when a refused one is among the names."""
+        if refused := self._refused_tools.intersection(names or ()):
+            raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
+        return [name for name in self.specs if names is None or name in names]
+
+    def tools(self, seed: int, names: Collection[str] | None = None) -> Mapping[str, Callable]:
+        """The tools of a new episode that are `chosen`, as functions that share its state."""
+        classes = {name: self._classes[self.toolkit_of[name]] for name in self.chosen(names)}
+        return _FreshTools(classes, seed)
+
+
+class _FreshTools(Mapping[str, Callable]):
+    """Tools of one episode by name. A toolkit is made when the first of its tools is asked for: most never are."""
+
+    def __init__(self, classes: dict[str, type], seed: int):
+        self._classes = classes
+        self._seed = seed
+        self._instances: dict[type, object] = {}
+
+    def __getitem__(self, name: str) -> Callable:
+        toolkit = self._classes[name]
+        if toolkit not in self._instances:
+            self._instances[toolkit] = toolkit(seed=self._seed)
+        return getattr(self._instances[toolkit], name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
 
 
 class InProcessExecutor:
@@ -262,7 +309,7 @@ class Episode:
             self.finished = True
             return ""
 
-        self._tools = {**tools, ASK_TO_USER.name: ask_to_user, FINISH.name: finish}
+        self._tools = ChainMap({ASK_TO_USER.name: ask_to_user, FINISH.name: finish}, tools)
 
     def __enter__(self) -> Episode:
         return self

@@ -28,6 +28,7 @@ from tl.pool import START_SECONDS, Pool, PoolError, Process, cores
 from tl.sandbox import confines_commands, missing_layers
 from tl.zygote import END
 from tools import ToolkitError
+from tools import __path__ as tool_folders
 
 __all__ = ["CATEGORY_OF", "Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
 
@@ -52,7 +53,7 @@ class Executor:
 
     Args:
         toolkits: names; a toolkit that cannot be used is left out and named in `broken`, but one that is asked for
-            here raises `ToolkitError`. One that needs isolation which is not there is in `refused`, or raises too.
+            here raises `ToolkitError`. One that needs isolation which is not there is named in `refused`, or raises.
         seed: of the tools' state, where a session is given none.
         timeout: seconds that a call may take, from when it is sent to its running session.
         memory: bytes that each process of a session may have over what an idle one has.
@@ -78,7 +79,8 @@ class Executor:
         self.seed = seed
         self.timeout = timeout
         names = None if toolkits is None else list(toolkits)
-        self._pool = Pool(workers or cores(), {"toolkits": names, "mode": mode, "memory": memory})
+        settings = {"folders": list(tool_folders), "toolkits": names, "mode": mode, "memory": memory}
+        self._pool = Pool(workers or cores(), settings)
         self.isolation = self._pool.isolation
         missing = missing_layers(self.isolation)
         _LOG.info("isolation of tools: %s", self.isolation)
@@ -87,7 +89,11 @@ class Executor:
                 self.close()
                 raise IsolationError(f"this machine does not permit: {', '.join(missing)}")
             warnings.warn(f"tools run without these layers: {', '.join(missing)}", RuntimeWarning, stacklevel=2)
-        self._library = Library(names, isolated=confines_commands(self.isolation))
+        try:
+            self._library = Library(names, isolated=confines_commands(self.isolation))
+        except ToolkitError:
+            self.close()
+            raise
         self.specs = self._library.specs
         self.toolkit_of = self._library.toolkit_of
         self.broken = self._library.broken
@@ -116,10 +122,11 @@ class Executor:
 
         Args:
             seed: of the tools' state; default the executor's.
-            tools: names that the episode may call (default: all); any other is "not defined".
+            tools: names that the episode may call (default: all); any other is "not defined", but `ToolkitError` is
+                raised for one that is refused here: failing calls of it would not be the model's fault.
             answer: question to `ask_to_user` -> answer; default a fixed sentence. It runs in this process.
         """
-        names = [name for name in self.specs if tools is None or name in tools]
+        names = self._library.chosen(tools)
         return Session(self._pool, self.timeout, self.seed if seed is None else seed, names, answer or no_answer)
 
     def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:

@@ -141,6 +141,8 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
     if not isinstance(answer, dict):
         return
     answer = dict(islice(answer.items(), MAX_FIELDS))
+    if answer.get("exit_code") == 0:  # a command that succeeded says so, whatever it printed, to stderr too
+        return
     yield from _own_fields(answer, alone)
     filled = {key: value for key, value in answer.items() if not _is_empty(value)}
     if alone and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items()):

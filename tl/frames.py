@@ -10,13 +10,21 @@ MAX_FRAME = 16 << 20  # bytes; a call has at most a million characters, each at 
 _LENGTH = struct.Struct("!I")
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
 class FrameError(ValueError):
     """Bytes that are not a message: too long, or not one JSON object."""
 
 
 def encode(message: dict) -> bytes:
     """The bytes of a message. `ValueError` for NaN, `FrameError` past the cap."""
-    body = json.dumps(message, allow_nan=False).encode("ascii")
+    body = _ENCODER.encode(message).encode("ascii")
     if len(body) > MAX_FRAME:
         raise FrameError(f"a message of {len(body)} bytes; at most {MAX_FRAME} are allowed")
     return _LENGTH.pack(len(body)) + body
@@ -35,16 +43,12 @@ def take(buffer: bytearray) -> dict | None:
     body = bytes(buffer[_LENGTH.size : end])
     del buffer[:end]
     try:
-        message = json.loads(body, parse_constant=_no_constant)
+        message = _DECODER.decode(body.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise FrameError(f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise FrameError("not a JSON object")
     return message
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
 
 
 def receive(connection: socket.socket, buffer: bytearray) -> dict | None:

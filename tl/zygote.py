@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import tools
 from tl import frames
 from tl.execution import Episode, Library
 from tl.sandbox import DIRECTORY, Sandbox, choose
@@ -42,6 +43,7 @@ def main(descriptor: int) -> None:
     settings = frames.receive(control, bytearray())
     if settings is None:
         return
+    tools.__path__[:] = settings["folders"]
     try:
         library = Library(settings["toolkits"], isolated=True)
         sandbox = choose(settings["mode"], settings["memory"])
@@ -86,9 +88,10 @@ class _Zygote:
                 key.data()
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
-        while self._running:
-            self._bury(*os.waitpid(-1, 0))
-        self._kill_strays()
+        with suppress(ChildProcessError):
+            while True:  # what is killed may leave behind others
+                self._kill_strays()
+                self._bury(*os.waitpid(-1, 0))
 
     def _start(self) -> None:
         slot, descriptors, _, _ = socket.recv_fds(self._control, SLOT.size, 2)

@@ -30,7 +30,10 @@ def description(name: str) -> str:
     blocks = [ToolSpec.from_function(getattr(instance, tool)).to_prompt() for tool in tool_functions(toolkit)]
     tool, arguments = toolkit.example
     call = f"{tool}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
-    result = json.dumps(getattr(instance, tool)(**arguments), ensure_ascii=False)
+    if getattr(toolkit, "needs_isolation", False):
+        result = "(run by the executor only, in isolation)"
+    else:
+        result = json.dumps(getattr(instance, tool)(**arguments), ensure_ascii=False)
     return "\n\n".join([f"{name}: {_summary(toolkit)}", inspect.getdoc(toolkit), *blocks, f">>> {call}\n{result}"])
 
 

@@ -114,7 +114,7 @@ class Sandbox:
         self._way = way
         self._memory = memory
         self._proc = self._pid_namespace = -1
-        self._first_uid = 0
+        self._first_uid = self._zygote = 0
         self._zygote_layers: dict[str, Callable[[], None]] = {
             **({"user namespace": self._enter_user_namespace} if way == "user" else {}),
             "network namespace": lambda: kernel.unshare(kernel.CLONE_NEWNET),
@@ -141,6 +141,7 @@ class Sandbox:
         """Put on whatever works, in this process and a child, which tells `report` the names."""
         self._prepare()
         self.layers = set(_working(self._zygote_layers))
+        self._zygote = os.getpid()
         pid = self.fork()
         if pid == 0:
             self._slot, self._directory = 0, DIRECTORY
@@ -156,6 +157,7 @@ class Sandbox:
                 put_on()
         if "pid namespace" not in self.layers and kernel.supported():
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that orphans of a session are found
+        self._zygote = os.getpid()
 
     def _prepare(self) -> None:
         """Take down what cannot be seen from inside the layers."""
@@ -272,8 +274,8 @@ class Sandbox:
     def _die_with_parent(self) -> None:
         """To be put on after the change of user, which takes it off."""
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
-        if os.getppid() == 1 and os.getpid() != 1 and "pid namespace" not in self.layers:
-            os._exit(1)  # the parent was gone before we asked
+        if os.getppid() not in (self._zygote, 0):  # 0: a parent outside of our PID namespace
+            os._exit(1)  # it was gone before we asked
 
     def _restrict_files(self) -> None:
         landlock.restrict(_readable(), _DEVICES, self._directory)

@@ -1,0 +1,383 @@
+"""What hostile tools and hostile calls come to: one contract, held with all isolation, as a normal user, and with none.
+
+Every case runs in a session of its own between two calls of a counter: the first is there before, the second shows that
+the episode goes on where it was, also when its process had to be made again.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tools
+from tl.calls import Call, format_call
+from tl.execution import MAX_FEEDBACK_CHARACTERS, Cause
+from tl.executor import Executor, IsolationError
+from tl.mae import classify_feedback
+from tl.sandbox import missing_layers
+from tools import ToolkitError
+
+TIMEOUT = 2.0  # seconds; the hanging cases all hang at the same time
+SECRET = "a-token-of-the-trainer"
+OK, TYPE, RAISED = Cause.OK, Cause.VALUE_OR_TYPE, Cause.TOOL_EXCEPTION
+DIED, LATE, UNSERIALISABLE = Cause.WORKER_DIED, Cause.TIME_OUT, Cause.NOT_SERIALISABLE
+FORMAT, UNKNOWN = Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL
+
+# behaviour, its argument, cause, pattern of the whole feedback
+TOOLS_IN_EVERY_MODE = [
+    ("exit", "0", DIED, r"ConnectionResetError: .* exited with code 0"),
+    ("exit", "1", DIED, r".* exited with code 1"),
+    ("sys.exit", "0", RAISED, "RuntimeError: the tool raised SystemExit: 0"),
+    ("interrupt", "", DIED, ".*"),
+    ("odd exception", "", RAISED, "RuntimeError: the tool raised _Odd: odd"),
+    ("mute exception", "", RAISED, "RuntimeError: the tool raised _Mute"),
+    ("long exception", "5000000", TYPE, r"ValueError: x+ … x+"),
+    ("abort", "", DIED, ".* was killed by SIG(ABRT|SEGV)"),
+    ("crash", "", DIED, ".* was killed by SIGSEGV"),
+    ("hang", "", LATE, "TimeoutError: the call did not return within 2 seconds"),
+    ("spin", "", LATE, "TimeoutError: .*"),
+    ("ignore signals", "", LATE, "TimeoutError: .*"),
+    ("recurse", "", RAISED, "RecursionError: .*"),
+    ("allocate", str(1 << 60), Cause.MEMORY, "MemoryError.*"),
+    ("repeat", "20000000", Cause.OUTPUT_CUT, "x+ … x+"),
+    ("surrogate", "", OK, '{"a": "\ufffd", "b": "\ufffd"}'),
+    ("null byte", "", OK, "a\0b"),
+    ("object", "", UNSERIALISABLE, "TypeError: Object of type object is not JSON serializable"),
+    ("bytes", "", UNSERIALISABLE, "TypeError: Object of type bytes is not JSON serializable"),
+    ("nan", "", UNSERIALISABLE, "ValueError: .*"),
+    ("circle", "", UNSERIALISABLE, "ValueError: Circular reference detected"),
+    ("nested", "100000", UNSERIALISABLE, "RecursionError: .*"),
+    ("large integer", "5000", UNSERIALISABLE, "ValueError: .*"),
+    ("generator", "", UNSERIALISABLE, "TypeError: .*"),
+    ("write to", "1", OK, "genuine"),
+    ("write to", "2", OK, "genuine"),
+    ("print", str(50 << 20), OK, "printed"),
+    ("invalid utf-8", "", OK, "written"),
+    ("close", "3", OK, "null"),
+    ("close", "1024", DIED, ".*"),
+    ("change directory", "/usr", OK, "/usr"),
+    ("fork and exit", "", OK, "parent"),
+    ("fork and return", "", OK, "parent"),
+    ("daemon", "600.5", OK, "started"),
+    ("threads", "", OK, "started"),
+]
+# What they break is their own session; whether that still answers properly is not promised.
+TOOLS_THAT_BREAK_THEIR_SESSION = [("break builtins", ""), ("break modules", "")]
+
+EPERM = r"PermissionError: \[Errno 1\] .*"
+TOOLS_UNDER_ISOLATION = [
+    ("allocate", str(1 << 30), Cause.MEMORY, "MemoryError"),
+    ("lift limits", "", TYPE, "ValueError: not allowed to raise maximum limit"),
+    ("open files", "300", RAISED, "OSError: .*Too many open files.*"),
+    ("write", f"large:{1 << 30}", RAISED, "OSError: .*(No space left|File too large).*"),
+    ("write", f"/usr/lib/x:{1 << 20}", RAISED, "(OSError|PermissionError): .*"),
+    ("write", f"{Path(__file__).resolve().parent.parent}/x:{1 << 20}", RAISED, ".*Error: .*"),
+    ("write files", "10000", RAISED, "OSError: .*No space left.*"),
+    ("fill", "200", RAISED, "OSError: .*No space left.*"),
+    ("read", "/etc/passwd", RAISED, "FileNotFoundError: .*"),
+    ("read", f"/proc/{os.getpid()}/environ", RAISED, "FileNotFoundError: .*"),
+    ("read", "/proc/1/environ", RAISED, "FileNotFoundError: .*"),
+    ("read", "../../../../etc/passwd", RAISED, "FileNotFoundError: .*"),
+    ("read", __file__, RAISED, "FileNotFoundError: .*"),
+    ("list", "/tmp", OK, r"\[\]"),
+    ("list", "/root", RAISED, "(FileNotFoundError|PermissionError): .*"),
+    ("list", "/dev/shm", RAISED, "FileNotFoundError: .*"),
+    ("link", "/etc/passwd", RAISED, "FileNotFoundError: .*"),
+    ("link", "../../proc/self/environ", RAISED, "FileNotFoundError: .*"),
+    ("connect", "tcp={tcp}", RAISED, EPERM),
+    ("connect", "udp={tcp}", RAISED, EPERM),
+    ("connect", "unix={unix}", RAISED, EPERM),
+    ("connect", "abstract={abstract}", RAISED, EPERM),
+    ("kill", str(os.getpid()), RAISED, "ProcessLookupError: .*"),
+    ("become", "0", RAISED, "(PermissionError|OSError): .*"),
+    ("system call", f"101 16 {os.getpid()} 0 0", RAISED, EPERM),  # ptrace: attach
+    ("system call", "272 268435456", RAISED, EPERM),  # unshare: a user namespace
+    ("system call", "56 268435473 0 0 0 0", RAISED, EPERM),  # clone: a user namespace
+    ("system call", "435 0 0", RAISED, r"OSError: \[Errno 38\] .*"),  # clone3, whose flags cannot be seen
+    ("system call", "165 0 0 0 0 0", RAISED, EPERM),  # mount
+    ("system call", "161 0", RAISED, EPERM),  # chroot
+    ("system call", "425 8 0", RAISED, EPERM),  # io_uring_setup, which could open sockets
+    ("system call", "29 0 4096 950", RAISED, EPERM),  # shmget, whose memory outlives its process
+    ("system call", "1073741865 2 1 0", RAISED, EPERM),  # socket by its x32 number
+]
+
+TEXTS = [
+    ("misbehave(how=count())", FORMAT),
+    ("misbehave(how=__import__('os').system('id'))", FORMAT),
+    ("misbehave(how=[x for x in (1,)])", FORMAT),
+    ("misbehave(how=f'{count()}')", FORMAT),
+    ("misbehave(how=lambda: 0)", FORMAT),
+    ("misbehave(**{'how': 'exit'})", FORMAT),
+    ("misbehave('exit')", FORMAT),
+    ("count(); misbehave(how='exit')", FORMAT),
+    ("count()\ncount()", FORMAT),
+    ("count() or misbehave(how='exit')", FORMAT),
+    ("eval(expression='1')", UNKNOWN),
+    ("__import__(name='os')", UNKNOWN),
+    ("__class__()", UNKNOWN),
+    ("_private()", UNKNOWN),
+    ("os.system(command='id')", UNKNOWN),
+    ("Toolkit()", UNKNOWN),
+    ("misbehave(how=" + "[" * 100_000 + "]" * 100_000 + ")", FORMAT),
+    ("misbehave(how=" + "9" * 100_000 + ")", FORMAT),
+    ("misbehave(how='" + "x" * 5_000_000 + "')", FORMAT),
+    ("x" * 900_000, FORMAT),
+    ("count(\0)", FORMAT),
+    ("count\0()", FORMAT),
+    ("\ud800()", FORMAT),
+    ("count(self=1)", Cause.UNEXPECTED_KEYWORD),
+    ("misbehave(how='repeat', value='\ud800')", None),
+    ("", FORMAT),
+    ("   ", FORMAT),
+    ("\u202ecount()", FORMAT),
+]
+
+# command, exit code, pattern that the feedback holds
+COMMANDS = [
+    ("echo out; echo err >&2", 0, r'"stdout": "out\\n", "stderr": "err\\n"'),
+    ("exit 3", 3, '"exit_code": 3'),
+    ("kill -SEGV $$", -11, '"exit_code": -11'),
+    ("sleep 600.1 & echo there", 0, '"stdout": "there'),
+    ("setsid sleep 600.2 & disown; echo there", 0, '"stdout": "there'),
+    ("(trap '' TERM HUP; exec setsid sleep 600.3) & echo there", 0, '"stdout": "there'),
+    ("yes & echo there", 0, '"stdout": "'),
+    ("head -c 100000000 /dev/zero | tr '\\0' x", 0, r"x \[\.\.\.\] x"),
+    ("printf '\\xff\\xfe'", 0, "\ufffd\ufffd"),
+    ("printf '\\0'", 0, r"\\u0000"),
+    ("exec >&- 2>&-; exit 0", 0, '"stdout": "", "stderr": ""'),
+    (":(){ :|:& };:", None, '"exit_code"'),
+    ("cat /etc/passwd", 1, "No such file"),
+    ("cat /etc/shadow; ls /root; ls /home; true", 0, '"stdout": ""'),
+    ("ls /proc", 2, "No such file"),
+    ("kill -9 1 $PPID; echo alive", 0, "alive"),
+    ("echo x > /usr/bin/x", 1, "(Read-only file system|Permission denied)"),
+    ("exec 3<>/dev/tcp/{tcp}", 1, "(Operation not permitted|Network is unreachable)"),
+    ("mount -t tmpfs none /tmp", None, "(permission|superuser|Operation not permitted|must be)"),
+    ("for fd in /dev/fd/*; do echo $fd; done; echo x >&3", 1, "Bad file descriptor"),
+    ("env", 0, '"PATH|PATH='),
+    ("ls > /dev/full", 2, "No space left"),
+    ("head -c 100 /dev/zero > big; ulimit -f unlimited", 1, "cannot modify limit"),
+    ("cd /; pwd", 0, '"/\\\\n"'),
+    ("ln -s /etc/passwd l; cat l", 1, "No such file"),
+    ("sudo -n id || su -c id", None, '"exit_code"'),
+]
+
+
+@pytest.fixture(scope="module", params=["auto", "user", "none"])
+def executor(request):
+    """An executor in each mode; skipped where the machine does not permit the isolation that the mode stands for."""
+    os.environ["SECRET_OF_THE_TRAINER"] = SECRET
+    tools.__path__.append(str(Path(__file__).parent / "toolkits"))
+    toolkits = ["hostile"] if request.param == "none" else ["hostile", "bash"]
+    executor = None
+    try:
+        with pytest.warns(RuntimeWarning) if request.param == "none" else _no_context():
+            executor = Executor(toolkits, timeout=TIMEOUT, memory=256 << 20, workers=2, mode=request.param)
+    except ToolkitError as error:
+        pytest.skip(f"this machine does not isolate: {error}")
+    finally:
+        tools.__path__.pop()
+        del os.environ["SECRET_OF_THE_TRAINER"]
+    if request.param != "none" and (missing := missing_layers(executor.isolation)):
+        pytest.skip(f"this machine does not permit {', '.join(missing)} in mode {request.param}")
+    with executor:
+        executor.mode = request.param
+        yield executor
+
+
+class _no_context:
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.fixture
+def confined(executor):
+    if executor.mode == "none":
+        pytest.skip("nothing confines a tool in this mode")
+    return executor
+
+
+@pytest.fixture(scope="module")
+def listeners(tmp_path_factory):
+    """Sockets of the test's own process that a tool must not reach: by TCP, by path, by abstract name."""
+    path, name = tmp_path_factory.mktemp("socket") / "s", f"listener-{os.getpid()}"
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as abstract:
+        tcp.bind(("127.0.0.1", 0))
+        unix.bind(str(path))
+        abstract.bind("\0" + name)
+        for listener in (tcp, unix, abstract):
+            listener.listen()
+        host, port = tcp.getsockname()
+        yield {"tcp": f"{host}:{port}", "unix": str(path), "abstract": name, "bash": f"{host}/{port}"}
+
+
+def misbehaviour(how, value=""):
+    return format_call(Call("misbehave", {"how": how, "value": value}))
+
+
+def bash(command):
+    return format_call(Call("bash", {"command": command}))
+
+
+def run_between_counts(executor, texts):
+    """The feedback of each text, run in a session of its own; asserts that the counts around it are 1 and 2."""
+    sessions = [executor.session(seed=0) for _ in texts]
+    calls = [(s, text) for s, text in zip(sessions, texts, strict=True) for text in ("count()", text, "count()")]
+    feedback = executor.run_many(calls)
+    for session in sessions:
+        session.close()
+    assert [f.text for f in feedback[::3]] == ["1"] * len(texts)
+    went_on = {text: after.text for text, after in zip(texts, feedback[2::3], strict=True)}
+    assert went_on == dict.fromkeys(texts, "2")
+    return feedback[1::3]
+
+
+def wrong_outcomes(cases, feedback):
+    """Cases of (.., cause, pattern) whose feedback is another, or is not what the classifier takes it for."""
+    return [
+        (*case[:-2], f.cause, f.text[:200])
+        for case, f in zip(cases, feedback, strict=True)
+        if f.cause is not case[-2]
+        or not re.fullmatch(case[-1], f.text, re.S)
+        or len(f.text) > MAX_FEEDBACK_CHARACTERS
+        or classify_feedback(f.text) is not f.category
+    ]
+
+
+def test_hostile_tools_get_their_feedback_and_the_episode_goes_on(executor):
+    texts = [misbehaviour(how, value) for how, value, _, _ in TOOLS_IN_EVERY_MODE]
+    start = time.monotonic()
+    assert wrong_outcomes(TOOLS_IN_EVERY_MODE, run_between_counts(executor, texts)) == []
+    assert time.monotonic() - start < 5 * TIMEOUT
+
+
+def test_hostile_tools_reach_nothing_outside(confined, listeners):
+    cases = [(how, value.format(**listeners), *rest) for how, value, *rest in TOOLS_UNDER_ISOLATION]
+    texts = [misbehaviour(how, value) for how, value, _, _ in cases]
+    assert wrong_outcomes(cases, run_between_counts(confined, texts)) == []
+
+
+def test_hostile_texts_are_read_and_never_evaluated(executor):
+    with executor.session(seed=0) as session:
+        for text, cause in TEXTS:
+            feedback = session.run(text)
+            assert feedback.cause is cause or cause is None, (text[:80], feedback)
+            assert len(feedback.text.encode()) <= 4 * MAX_FEEDBACK_CHARACTERS
+        assert session.run("count()").text == "1"
+
+
+@pytest.mark.parametrize(("how", "value"), TOOLS_THAT_BREAK_THEIR_SESSION)
+def test_a_tool_that_breaks_the_interpreter_breaks_its_own_session_only(executor, how, value):
+    with executor.session(seed=0) as session:
+        session.run(misbehaviour(how, value))
+        session.run("count()")
+    with executor.session(seed=0) as session:
+        assert session.run("count()").text == "1"
+
+
+def test_commands_give_output_and_exit_code_and_reach_nothing_outside(confined, listeners):
+    texts = [bash(command.replace("{tcp}", listeners["bash"])) for command, _, _ in COMMANDS]
+    wrong = []
+    for (command, code, pattern), feedback in zip(COMMANDS, run_between_counts(confined, texts), strict=True):
+        match = re.search(r'"exit_code": (-?\d+)', feedback.text)
+        as_expected = match and code in (None, int(match[1])) and re.search(pattern, feedback.text)
+        agrees = classify_feedback(feedback.text) is feedback.category
+        if not (as_expected and agrees and SECRET not in feedback.text):
+            wrong.append((command, feedback))
+    assert wrong == []
+
+
+def test_a_command_that_hangs_times_out_and_its_files_come_back_by_replay(confined):
+    with confined.session(seed=0) as session:
+        session.run(bash("echo kept > kept"))
+        assert session.run(bash("echo lost > lost; sleep 600.4")).cause is LATE
+        assert session.run(bash("cat kept; ls lost")).text.count("kept") == 1
+        assert '"stdout": "kept\\n"' in session.run(bash("cat kept")).text
+
+
+@pytest.mark.long
+def test_many_processes_share_the_memory_limit_of_their_session(confined):
+    with confined.session(seed=0) as session:
+        session.run("count()")
+        feedback = session.run(misbehaviour("children", f"20x{200 << 20}"))
+        assert feedback.cause in (Cause.MEMORY, LATE)
+        assert session.run("count()").text == "2"
+
+
+def test_the_environment_of_the_trainer_stays_with_it(executor):
+    with executor.session(seed=0) as session:
+        feedback = session.run(misbehaviour("environment"))
+        assert "PATH" in json.loads(feedback.text)
+        assert SECRET not in feedback.text
+        text = session.run(misbehaviour("read", f"/proc/{os.getppid()}/environ")).text
+        assert SECRET not in text
+
+
+def processes(*marks):
+    """Command lines of this machine's processes that hold one of the marks."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        found += [line for mark in marks if mark in line]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_nothing_outlives_its_episode(executor):
+    mark = f"600.{os.getpid()}"
+    with executor.session(seed=0) as session:
+        assert session.run(misbehaviour("daemon", mark)).text == "started"
+    deadline = time.monotonic() + 10
+    while processes(f"sleep {mark}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes(f"sleep {mark}") == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_nothing_outlives_the_trainer(executor):
+    mark = f"601.{os.getpid()}"
+    folder, repository = str(Path(__file__).parent / "toolkits"), str(Path(__file__).parent.parent)
+    code = f"""
+import os, sys, warnings
+sys.path.insert(0, {repository!r})
+import tools
+tools.__path__.append({folder!r})
+from tl.executor import Executor
+warnings.simplefilter("ignore")
+executor = Executor(["hostile"], workers=1, mode={executor.mode!r})
+session = executor.session(seed=0)
+assert session.run({misbehaviour("daemon", mark)!r}).text == "started"
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    deadline = time.monotonic() + 10
+    while processes(f"sleep {mark}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes(f"sleep {mark}") == []
+
+
+def test_bash_is_refused_where_nothing_isolates_it():
+    with pytest.warns(RuntimeWarning, match="without these layers"), Executor(workers=1, mode="none") as executor:
+        assert "bash" not in executor.specs
+        assert "isolated" in executor.refused["bash"]
+        with pytest.raises(ToolkitError, match="refused"):
+            executor.session(tools=["bash"])
+    with pytest.warns(RuntimeWarning), pytest.raises(ToolkitError, match="refused"):
+        Executor(["bash"], workers=1, mode="none")
+
+
+def test_required_isolation_that_is_not_there_refuses_to_start():
+    with pytest.raises(IsolationError, match="pid namespace.*seccomp"):
+        Executor(["weather"], workers=1, mode="none", require_isolation=True)
