@@ -29,7 +29,7 @@ from tools._vocabulary import CITIES
 Kind = Literal["plain", "error", "ask", "refusal"]
 
 REFUSAL = "I cannot handle the task with these tools."
-TOOL_CHARACTERS = 750  # of the tool blocks in a prompt, built-in tools apart
+TOOL_CHARACTERS = 680  # of the tool blocks in a prompt, built-in tools apart
 SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
 
 

@@ -255,10 +255,10 @@ def search_and_stock(draw: Draw) -> Plan:
 
 @scenario(
     phrasings=(
-        "Find a {product}, check its price, its stock and its reviews, and order one.",
-        "Search for a {product}. Tell me price, stock and reviews, then order one.",
+        "Find a {product}, check its name, its price and its stock, and order one.",
+        "Search for a {product}. Look at price and stock, then order one.",
     ),
-    unseen=("I want one {product}: search it, look at price, stock and reviews, then order it.",),
+    unseen=("I want one {product}: search it, look at price and stock, then order it.",),
 )
 def careful_order(draw: Draw) -> Plan:
     world = draw.world("shop")
@@ -268,7 +268,6 @@ def careful_order(draw: Draw) -> Plan:
     product_id = found[0]["product_id"]
     yield call("get_product", product_id=product_id)
     yield call("get_product_stock", product_id=product_id)
-    yield call("get_product_reviews", product_id=product_id)
     made = yield call("create_order", product_id=product_id, quantity=1)
     if "error" in made:
         return f"I could not order it: {made['error']}."
