@@ -24,14 +24,14 @@ OUT_OF_SCOPE = (
     "Print a picture of {place}.",
     "Turn on the lights in my house in {place}.",
     "Who is the mayor of {place}?",
-    "Play some music from {place}.",
+    "Bake a cake for my friends in {place}.",
     "Repair my bicycle in {place}.",
     "Paint the walls of my office in {place}.",
     "Sing me a song about {place}.",
     "Drive me to {place}.",
 )
 UNSEEN_OUT_OF_SCOPE = (
-    "Draw a map of {place} for me.",
+    "Cut the grass in front of my house in {place}.",
     "Turn off the heating of my flat in {place}.",
     "Please write a song about {place}.",
     "Fetch my parcel from the post office in {place}.",
