@@ -14,6 +14,7 @@ docs/executor.md says what the isolation stops and what it cannot stop.
 from __future__ import annotations
 
 import logging
+import struct
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -209,10 +210,9 @@ class Session:
             message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
             feedback = Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
         except _Died as death:
-            how = yield from self._how_it_ended()
+            message, cause = yield from self._how_it_ended(str(death))
             self._discard()
-            message = f"ConnectionResetError: the tool's process {how or death}"
-            feedback = Feedback(message, Cause.WORKER_DIED, time.monotonic() - start)
+            feedback = Feedback(message, cause, time.monotonic() - start)
         else:
             if feedback.cause not in _CHANGE_NOTHING:
                 self._history.append(text)
@@ -267,22 +267,32 @@ class Session:
             raise _Died(f"gave no proper reply: {error}") from error
         return reply
 
-    def _how_it_ended(self) -> Steps[str]:
-        """The words for the end of the process; empty while it goes on. `PoolError` if its zygote ended, too."""
+    def _how_it_ended(self, seen: str) -> Steps[tuple[str, Cause]]:
+        """What to say of a process that is no use any more; `PoolError` where its zygote has ended, too.
+
+        Args:
+            seen: what is said while the process itself has not ended.
+        """
         life = self._process.life
-        if not (yield Wait(life, time.monotonic() + 0.5)):
-            return ""
-        try:
-            end = life.recv(END.size)
-        except OSError:
-            end = b""
-        if not end:
-            raise PoolError("a process of the pool ended")
-        (code,) = END.unpack(end)
-        return f"was killed by {Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        if (yield Wait(life, time.monotonic() + 0.5)):
+            try:
+                code, for_memory = END.unpack(life.recv(END.size))
+            except (OSError, struct.error):
+                raise PoolError("a process of the pool ended") from None
+            if for_memory:
+                return "MemoryError: the processes of the call used too much memory", Cause.MEMORY
+            seen = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return f"ConnectionResetError: the tool's process {seen}", Cause.WORKER_DIED
 
     def _discard(self) -> None:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
             self._buffer.clear()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

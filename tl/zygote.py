@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ from tl.sandbox import DIRECTORY, Sandbox, choose
 from tools import ToolkitError
 
 SLOT = struct.Struct("!I")  # what asks a zygote for a session; its two sockets travel with it
-END = struct.Struct("!i")  # how a session ended: its exit code, or minus the signal that killed it
+END = struct.Struct("!i?")  # how a session ended: exit code or minus the signal; whether for the memory it used
+WATCH_SECONDS = 0.1  # between two looks at the memory in use
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -54,7 +56,7 @@ def main(descriptor: int) -> None:
     control.sendall(frames.encode({"isolation": sandbox.report(), "tools": list(library.specs)}))
     gc.collect()
     gc.freeze()  # a collection in a session would copy every page of what it looks at
-    _Zygote(control, library, sandbox).serve()
+    _Zygote(control, library, sandbox, settings["memory"]).serve()
 
 
 @dataclass
@@ -63,13 +65,17 @@ class _Running:
 
     life: socket.socket
     directory: str
+    over_limit: bool = False  # killed for the memory that it used
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox):
+    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox, memory: int):
         self._control = control
         self._library = library
         self._sandbox = sandbox
+        self._memory = memory
+        self._next_check = 0.0
+        self._watches = "memory watch" in sandbox.layers
         self._running: dict[int, _Running] = {}  # by process id
         self._selector = selectors.DefaultSelector()
         self._wake, wake = socket.socketpair()
@@ -84,8 +90,10 @@ class _Zygote:
     def serve(self) -> None:
         """Start, kill and bury sessions until the executor closes its end."""
         while self._control.fileno() >= 0:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(WATCH_SECONDS if self._watches and self._running else None):
                 key.data()
+            if self._watches:
+                self._check_memory()
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
@@ -117,6 +125,15 @@ class _Zygote:
         self._selector.unregister(life)
         os.kill(pid, signal.SIGKILL)
 
+    def _check_memory(self) -> None:
+        if time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + WATCH_SECONDS
+        for pid, used in self._sandbox.memory_in_use(self._running).items():
+            if used > self._memory:
+                self._running[pid].over_limit = True
+                os.kill(pid, signal.SIGKILL)
+
     def _reap(self) -> None:
         with suppress(BlockingIOError):
             while self._wake.recv(4096):
@@ -137,7 +154,7 @@ class _Zygote:
         with suppress(KeyError):
             self._selector.unregister(session.life)
         with suppress(OSError):
-            session.life.send(END.pack(os.waitstatus_to_exitcode(status)))
+            session.life.send(END.pack(os.waitstatus_to_exitcode(status), session.over_limit))
         session.life.close()
         if session.directory != DIRECTORY:
             shutil.rmtree(session.directory, ignore_errors=True)

@@ -13,13 +13,20 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from tl.sandbox import kernel, landlock, seccomp
 
-OF_ZYGOTES = ("user namespace", "network namespace", "ipc namespace", "pid namespace", "mount namespace")
+OF_ZYGOTES = (
+    "user namespace",
+    "network namespace",
+    "ipc namespace",
+    "pid namespace",
+    "memory watch",
+    "mount namespace",
+)
 OF_SESSIONS = (
     "own user",
     "private directory",
@@ -95,8 +102,7 @@ def _try(way: str, memory: int) -> list[str]:
     with open(read, encoding="utf-8") as report:
         worked = json.loads(report.read() or "[]")
     os.waitpid(pid, 0)
-    # The private directory is mounted in the private root: they come together.
-    halves = {"mount namespace", "private directory"}
+    halves = {"mount namespace", "private directory"}  # the latter is mounted in the root of the former
     return worked if halves <= set(worked) else [name for name in worked if name not in halves]
 
 
@@ -113,13 +119,14 @@ class Sandbox:
         self.layers = set(layers)
         self._way = way
         self._memory = memory
-        self._proc = self._pid_namespace = -1
+        self._proc = self._processes = self._pid_namespace = -1
         self._first_uid = self._zygote = 0
         self._zygote_layers: dict[str, Callable[[], None]] = {
             **({"user namespace": self._enter_user_namespace} if way == "user" else {}),
             "network namespace": lambda: kernel.unshare(kernel.CLONE_NEWNET),
             "ipc namespace": lambda: kernel.unshare(kernel.CLONE_NEWIPC),
             "pid namespace": self._enter_pid_namespace,
+            "memory watch": self._open_processes,
             "mount namespace": self._enter_private_root,
         }
         mount_first = ("private directory", self._mount_directory), ("own user", self._become_slot)
@@ -141,6 +148,8 @@ class Sandbox:
         """Put on whatever works, in this process and a child, which tells `report` the names."""
         self._prepare()
         self.layers = set(_working(self._zygote_layers))
+        if "pid namespace" not in self.layers:
+            self.layers.discard("memory watch")  # what it would read are the processes of the machine
         self._zygote = os.getpid()
         pid = self.fork()
         if pid == 0:
@@ -202,6 +211,29 @@ class Sandbox:
         _close_all_but((keep,))
         os.chdir(directory)
 
+    def memory_in_use(self, sessions: Collection[int]) -> dict[int, int]:
+        """Resident bytes of each session with all that it has started; empty while none has started anything.
+
+        Address space is limited by process and not by session: this is what bounds many processes together.
+        """
+        pids = [int(name) for name in os.listdir(self._processes) if name.isdigit()]
+        if len(pids) <= len(sessions) + 1:
+            return {}
+        parents, resident = {}, {}
+        for pid in pids:
+            with suppress(OSError):
+                descriptor = os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=self._processes)
+                with open(descriptor, encoding="utf-8", errors="replace") as file:
+                    fields = file.read().rpartition(")")[2].split()
+                parents[pid], resident[pid] = int(fields[1]), int(fields[21]) * resource.getpagesize()
+        used = dict.fromkeys(sessions, 0)
+        for pid, size in resident.items():
+            while pid in parents and pid not in used:
+                pid = parents[pid]
+            if pid in used:
+                used[pid] += size
+        return used
+
     # ---- the layers
 
     def _enter_user_namespace(self) -> None:
@@ -236,6 +268,14 @@ class Sandbox:
         os.makedirs(root + DIRECTORY, exist_ok=True)
         kernel.make_read_only(root)
         kernel.enter_root(root)
+
+    def _open_processes(self) -> None:
+        """The /proc of our own PID namespace, which only we hold: it is mounted nowhere afterwards."""
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        self._processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        kernel.unmount("/proc")
 
     def _mount_directory(self) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)

@@ -14,7 +14,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
@@ -71,6 +71,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None), f"mount {target}")
 
 
+def unmount(path: str) -> None:
+    """Take the mount at `path` out of this namespace; what is open in it stays usable."""
+    _checked(_libc.umount2(path.encode(), MNT_DETACH), f"unmount {path}")
+
+
 def make_read_only(path: str) -> None:
     """Make the mount at `path` and all below it read-only, and deaf to set-user-id bits."""
     attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
@@ -81,7 +86,7 @@ def enter_root(path: str) -> None:
     """Make the mount at `path` the root of this mount namespace, and drop the old one with all that hangs on it."""
     os.chdir(path)
     syscall(_PIVOT_ROOT, b".", b".")
-    _checked(_libc.umount2(b".", MNT_DETACH), "umount")
+    unmount(".")
     os.chdir("/")
 
 
