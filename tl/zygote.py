@@ -22,6 +22,7 @@ from pathlib import Path
 
 import tools
 from tl import frames
+from tl.calls import Call, format_call
 from tl.execution import Episode, Library
 from tl.sandbox import DIRECTORY, Sandbox, choose
 from tools import ToolkitError
@@ -54,9 +55,17 @@ def main(descriptor: int) -> None:
         control.sendall(frames.encode({"failed": f"{type(error).__name__}: {error}"}))
         return
     control.sendall(frames.encode({"isolation": sandbox.report(), "tools": list(library.specs)}))
+    _warm_up(library)
     gc.collect()
     gc.freeze()  # a collection in a session would copy every page of what it looks at
     _Zygote(control, library, sandbox, settings["memory"]).serve()
+
+
+def _warm_up(library: Library) -> None:
+    """Fill every cache that a first call fills, once for all sessions: calls with a keyword that no tool takes."""
+    episode = Episode(library.tools(seed=0), str)
+    for name in library.specs:
+        episode.run(format_call(Call(name, {"": None})))
 
 
 @dataclass
@@ -122,6 +131,8 @@ class _Zygote:
 
     def _kill(self, pid: int, life: socket.socket) -> None:
         """The executor has let go of the session; it is buried when its end is reported."""
+        if life.fileno() < 0:
+            return  # it has been buried since the event came
         self._selector.unregister(life)
         os.kill(pid, signal.SIGKILL)
 

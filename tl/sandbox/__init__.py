@@ -203,8 +203,7 @@ class Sandbox:
         Raises `OSError` where a layer cannot be put on: the session must not go on then.
         """
         self._slot, self._directory = slot, directory
-        kept = (keep, *([self._proc] if self._proc >= 0 else []))
-        _close_all_but(kept)
+        _close_all_but((keep, self._proc))
         for name, put_on in self._session_layers.items():
             if name in self.layers:
                 put_on()
@@ -307,7 +306,8 @@ class Sandbox:
             resource.setrlimit(kind, (lower, lower))
 
     def _drop_privileges(self) -> None:
-        kernel.drop_capabilities()
+        if not (self._way == "root" and "own user" in self.layers):  # the change of user has taken them
+            kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children may not look into it
 
@@ -318,7 +318,9 @@ class Sandbox:
             os._exit(1)  # it was gone before we asked
 
     def _restrict_files(self) -> None:
-        landlock.restrict(_readable(), _DEVICES, self._directory)
+        # A private root holds nothing but what may be read, which makes for few rules.
+        private = "mount namespace" in self.layers
+        landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, self._directory)
 
 
 def _working(layers: dict[str, Callable[[], None]]) -> list[str]:
@@ -366,8 +368,9 @@ def _first_slot_uid(uid_map: str) -> int:
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
+    """Close all descriptors from 3 on but the `kept`; those that are negative mean none."""
     start = 3
-    for descriptor in sorted(kept):
+    for descriptor in sorted(number for number in kept if number >= start):
         os.closerange(start, descriptor)
         start = descriptor + 1
     os.closerange(start, 1 << 20)
