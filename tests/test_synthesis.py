@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tl.calls import format_call, parse_call
-from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, session_seed
+from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, report, session_seed
 from tl.execution import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
@@ -98,6 +98,30 @@ def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
 
     plain = [episode for episode in training if episode.wish.kind == "plain"]
     assert sum(map(has_sibling, plain)) > 0.6 * len(plain)
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [
+        ({"title": "Sparse vision", "year": 2007}, "The title is Sparse vision and the year is 2007."),
+        (
+            {"order_id": "R1", "total": 2.5, "status": "paid"},
+            "The order id is R1, the total is 2.5 and the status is paid.",
+        ),
+        ({"highs": [7, -2], "next_cursor": None}, "The highs are 7, -2."),
+        ([{"paper_id": "p1", "year": 1999}, {"paper_id": "p2", "year": 2000}], "The paper ids are p1, p2."),
+        ([{"paper_id": "p1", "year": 1999}], "The paper id is p1 and the year is 1999."),
+        ([["Ada", 7], ["Bo", 8]], "The results are Ada, Bo."),
+        (["storm", "fog"], "The results are storm, fog."),
+        (["storm"], "The result is storm."),
+        (0, "The result is 0."),
+        ("some text", "The result is some text."),
+        ([], "I found nothing."),
+        ({"citing": [], "next_cursor": None}, "I found nothing."),
+    ],
+)
+def test_answers_tell_what_the_tool_returned(result, answer):
+    assert report(result) == answer
 
 
 # ---- the mix

@@ -133,7 +133,7 @@ def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
     solution, retried = _solve(repertoire, plan, scenario, seed)
     user_answer = ""
     if asks:
-        solution.insert(0, Call(ASK_TO_USER.name, {"question": scenario.ask.question}))
+        solution.insert(0, Call(ASK_TO_USER.name, {"question": f"What is the {_spoken(scenario.ask.parameter)}?"}))
         answers = wording.UNSEEN_USER_ANSWERS if wish.unseen else wording.USER_ANSWERS
         user_answer = rng.choice(answers).format(facts[scenario.ask.fact])
     if wish.kind == "refusal":
@@ -169,7 +169,8 @@ def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) ->
             try:
                 call = plan.send(result)
             except StopIteration as stop:
-                return [*calls, Call(FINISH.name, {"answer": stop.value})], retried
+                answer = report(result if stop.value is None else stop.value)
+                return [*calls, Call(FINISH.name, {"answer": answer})], retried
             feedback = session.run(format_call(call))
             calls.append(call)
             if feedback.cause is Cause.CONNECTION:
@@ -189,6 +190,39 @@ def _value(text: str) -> JSON:
         return json.loads(text)
     except ValueError:
         return text
+
+
+# ---- the answer
+
+
+def report(result: JSON) -> str:
+    """A sentence that tells what a tool returned; of several records, their first fields."""
+    if isinstance(result, list) and len(result) == 1:
+        (result,) = result
+    if isinstance(result, list) and result and isinstance(result[0], dict):
+        key = next(iter(result[0]))
+        result = {f"{key}s": [record[key] for record in result]}
+    elif isinstance(result, list) and result and isinstance(result[0], list):
+        result = [row[0] for row in result]
+    if not isinstance(result, dict):
+        result = {"results" if isinstance(result, list) else "result": result}
+    parts = [
+        f"the {_spoken(name)} {_told(name, value)}" for name, value in result.items() if value not in (None, [], "")
+    ]
+    if not parts:
+        return "I found nothing."
+    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+    return f"T{text[1:]}."
+
+
+def _told(name: str, value: JSON) -> str:
+    """`is 7`, `are 7, 8`: the name decides."""
+    verb = "are" if name.endswith("s") and not name.endswith("us") else "is"
+    return f"{verb} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
 
 
 # ---- the tools of the prompt

@@ -46,7 +46,7 @@ class Toolkit:
         event_id = f"e{self._next_event}"
         self._next_event += 1
         self.events[event_id] = {"title": title, "date": date, "start": start, "minutes": minutes, "reminders": []}
-        return {"event_id": event_id, "ends": f"{end:%H:%M}"}
+        return {"event_id": event_id, "end": f"{end:%H:%M}"}
 
     def create_event_reminder(self, event_id: str, minutes_before: int) -> dict:
         """Be reminded of an event.
@@ -59,7 +59,7 @@ class Toolkit:
         begin = datetime.datetime.fromisoformat(f"{event['date']}T{event['start']}")
         reminder = begin - datetime.timedelta(minutes=minutes_before)
         event["reminders"].append(minutes_before)
-        return {"reminds_at": f"{reminder:%H:%M}"}
+        return {"reminder": f"{reminder:%H:%M}"}
 
     def list_events(self, date: str) -> list[dict]:
         """Events of a day.

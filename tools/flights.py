@@ -36,7 +36,7 @@ class Toolkit(Service):
             "origin": origin,
             "destination": destination,
             "date": self.random.choice(DATES),
-            "departs": f"{self.random.randint(5, 22):02d}:{self.random.choice((0, 10, 25, 40, 55)):02d}",
+            "departure": f"{self.random.randint(5, 22):02d}:{self.random.choice((0, 10, 25, 40, 55)):02d}",
             "price": self.random.randint(40, 600),
             "seats": self.random.randint(0, 30),
         }
@@ -68,7 +68,7 @@ class Toolkit(Service):
             flight_id: Id such as F123.
         """
         flight = self._flight(flight_id)
-        return {key: flight[key] for key in ("origin", "destination", "date", "departs")}
+        return {key: flight[key] for key in ("origin", "destination", "date", "departure")}
 
     def get_flight_seats(self, flight_id: str) -> dict:
         """Free seats on a flight.
@@ -76,7 +76,7 @@ class Toolkit(Service):
         Args:
             flight_id: Id such as F123.
         """
-        return {"free": self._flight(flight_id)["seats"]}
+        return {"free_seats": self._flight(flight_id)["seats"]}
 
     def book_flight(self, flight_id: str, passengers: list[Passenger]) -> dict:
         """Book a flight.
@@ -113,7 +113,7 @@ class Toolkit(Service):
         self._request(f"/bookings/{booking_id}/cancel")
         booking = self.bookings.pop(booking_id)
         self.flights[booking["flight_id"]]["seats"] += booking["passengers"]
-        return {"cancelled": booking["flight_id"]}
+        return {"flight_id": booking["flight_id"]}
 
     def _flight(self, flight_id: str) -> dict:
         self._request(f"/flights/{flight_id}")

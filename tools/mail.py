@@ -32,7 +32,7 @@ class Toolkit:
     def _new_mail(self) -> dict:
         sender, subject = self._random.choice(FIRST_NAMES), self._random.choice(SUBJECTS)
         return {
-            "from": f"{sender.lower()}@mail.example",
+            "sender": f"{sender.lower()}@mail.example",
             "subject": f"{subject} {self._random.randint(10, 99)}",
             "body": f"The {subject} is ready.",
             "folder": self._random.choice(FOLDERS),
@@ -60,7 +60,7 @@ class Toolkit:
             unread_only: Leave out mails that were read.
         """
         return [
-            {"mail_id": mail_id, "from": mail["from"]}
+            {"mail_id": mail_id, "sender": mail["sender"]}
             for mail_id, mail in self.mails.items()
             if text.lower() in mail["subject"] and (mail["unread"] or not unread_only)
         ][:PAGE]
@@ -73,7 +73,7 @@ class Toolkit:
         """
         mail = self.mails[mail_id]
         mail["unread"] = False
-        return {key: mail[key] for key in ("from", "subject", "body")}
+        return {key: mail[key] for key in ("sender", "subject", "body")}
 
     def send_mail(self, to: list[str], subject: str, body: str = "") -> dict:
         """Send a mail.
@@ -86,7 +86,7 @@ class Toolkit:
         for address in to:
             if "@" not in address:
                 raise ValueError(f"not an address: {address!r}")
-        return {"sent": self._keep("me@mail.example", subject, body), "recipients": len(to)}
+        return {"mail_id": self._keep("me@mail.example", subject, body), "recipients": len(to)}
 
     def send_mail_reply(self, mail_id: str, body: str) -> dict:
         """Answer a mail.
@@ -98,7 +98,7 @@ class Toolkit:
         if mail_id not in self.mails:
             return {"error": f"mail {mail_id} not found"}
         mail = self.mails[mail_id]
-        return {"sent": self._keep("me@mail.example", f"re: {mail['subject']}", body), "to": mail["from"]}
+        return {"mail_id": self._keep("me@mail.example", f"re: {mail['subject']}", body), "receiver": mail["sender"]}
 
     def move_mail(self, mail_id: str, folder: Literal["inbox", "archive", "spam"]) -> dict:
         """Put a mail into another folder.
@@ -117,5 +117,5 @@ class Toolkit:
     def _keep(self, sender: str, subject: str, body: str) -> str:
         mail_id = f"m{self._next_mail}"
         self._next_mail += 1
-        self.mails[mail_id] = {"from": sender, "subject": subject, "body": body, "folder": "archive", "unread": False}
+        self.mails[mail_id] = {"sender": sender, "subject": subject, "body": body, "folder": "archive", "unread": False}
         return mail_id

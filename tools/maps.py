@@ -32,7 +32,7 @@ class Toolkit(Service):
             "name": f"{self.random.choice(LAST_NAMES)} {kind}",
             "kind": kind,
             "city": self.random.choice(CITIES),
-            "opens": f"{self.random.randint(6, 11):02d}:00",
+            "opening": f"{self.random.randint(6, 11):02d}:00",
         }
 
     def find_places(self, kind: Literal["cafe", "hotel", "museum", "pharmacy", "station"], city: str) -> list[dict]:
@@ -56,7 +56,7 @@ class Toolkit(Service):
         """
         self._request(f"/places/{place_id}")
         place = self.places[place_id]
-        return {key: place[key] for key in ("name", "city", "opens")}
+        return {key: place[key] for key in ("name", "city", "opening")}
 
     def measure_distance(self, origin: str, destination: str, unit: Literal["km", "miles"] = "km") -> dict:
         """Distance between two cities.

@@ -60,7 +60,7 @@ class Toolkit:
             task_id: Id such as w12.
         """
         task = self.tasks[task_id]
-        return {key: task[key] for key in ("title", "due", "done")}
+        return {"title": task["title"], "due": task["due"], "status": "done" if task["done"] else "open"}
 
     def get_tasks_by_person(self, person: str, open_only: bool = False) -> list[dict]:
         """Tasks of a person.
@@ -86,7 +86,7 @@ class Toolkit:
             return {"error": f"task {task_id} not found"}
         task = self.tasks[task_id]
         before, task["person"] = task["person"], person
-        return {"title": task["title"], "before": before}
+        return {"title": task["title"], "previous_person": before}
 
     def complete_task(self, task_id: str) -> dict:
         """Mark a task as done.
@@ -98,4 +98,4 @@ class Toolkit:
         if task["done"]:
             return {"error": f"task {task_id} is done already"}
         task["done"] = True
-        return {"open": sum(not task["done"] for task in self.tasks.values())}
+        return {"open_tasks": sum(not task["done"] for task in self.tasks.values())}

@@ -1,14 +1,13 @@
 """User requests and how a teacher solves them: one module per toolkit of `tools/`, named alike.
 
 A scenario is a generator. It first yields the facts that fill its phrasings, then the calls, and is sent what each
-call returned; what it returns is the answer for `finish`:
+call returned. The answer tells what the last call returned, or what the scenario itself returns:
 
     @scenario(phrasings=("How is the weather in {city}?",), unseen=("Is it nice in {city} today?",))
     def current_weather(draw):
         city = draw.one(CITIES)
         yield {"city": city}
-        now = yield call("get_weather", city=city)
-        return f"It is {now['condition']}."
+        yield call("get_weather", city=city)
 
 Training and held-out requests share neither phrasings (`unseen` ones are held out) nor the values drawn by `Draw.one`
 and `Draw.some`.
@@ -27,19 +26,18 @@ from typing import Any, TypeVar
 from tl.calls import JSON, Call
 from tools import load_toolkit
 
-NOTHING_FOUND = "I found nothing."
 HELD_OUT_PERIOD = 4  # one value in four is kept for held-out requests
 
 T = TypeVar("T")
-Plan = Generator[dict[str, Any] | Call, JSON, str]
+Plan = Generator[dict[str, Any] | Call, JSON, JSON]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A fact that some requests leave out, so that the user has to be asked for it."""
+    """A fact that some requests leave out, so that the user has to be asked for the parameter that it is for."""
 
     fact: str
-    question: str
+    parameter: str
     phrasings: tuple[str, ...]
     unseen: tuple[str, ...]
 

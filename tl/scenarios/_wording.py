@@ -31,8 +31,10 @@ OUT_OF_SCOPE = (
     "Drive me to {place}.",
 )
 UNSEEN_OUT_OF_SCOPE = (
-    "Cut the grass in front of my house in {place}.",
-    "Turn off the heating of my flat in {place}.",
-    "Please write a song about {place}.",
-    "Fetch my parcel from the post office in {place}.",
+    "I need a taxi to {place}, please call one.",
+    "Please write a poem for a friend in {place}.",
+    "Can you water my plants in {place}?",
+    "Tell me who the mayor of {place} is.",
+    "Please repair the bicycle that I left in {place}.",
+    "Bake me a cake, I am in {place}.",
 )

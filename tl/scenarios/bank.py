@@ -14,7 +14,7 @@ from tools.bank import CURRENCIES, MEMOS
     unseen=("Please look up the balance of the account {id}.", "How much do I have on {id}?"),
     ask=Ask(
         "id",
-        "Which account?",
+        "account_id",
         phrasings=("How much money is on my account?", "What is my balance?"),
         unseen=("Please look up the balance of my account.",),
     ),
@@ -22,8 +22,7 @@ from tools.bank import CURRENCIES, MEMOS
 def balance(draw: Draw) -> Plan:
     account_id = draw.one(_accounts(draw))
     yield {"id": account_id}
-    found = yield call("get_account_balance", account_id=account_id)
-    return f"The balance is {found['balance']}."
+    yield call("get_account_balance", account_id=account_id)
 
 
 @scenario(
@@ -33,8 +32,7 @@ def balance(draw: Draw) -> Plan:
 def owner(draw: Draw) -> Plan:
     account_id = draw.one(_accounts(draw))
     yield {"id": account_id}
-    account = yield call("get_account", account_id=account_id)
-    return f"It belongs to {account['owner']}."
+    yield call("get_account", account_id=account_id)
 
 
 @scenario(
@@ -48,8 +46,7 @@ def owner(draw: Draw) -> Plan:
 def bookings(draw: Draw) -> Plan:
     account_id = draw.one(_accounts(draw))
     yield {"id": account_id}
-    found = yield call("get_account_bookings", account_id=account_id)
-    return _bookings(found)
+    yield call("get_account_bookings", account_id=account_id)
 
 
 @scenario(
@@ -59,8 +56,7 @@ def bookings(draw: Draw) -> Plan:
 def some_bookings(draw: Draw) -> Plan:
     account_id, limit = draw.one(_accounts(draw)), draw.any((1, 3, 4))
     yield {"id": account_id, "limit": limit}
-    found = yield call("get_account_bookings", account_id=account_id, limit=limit)
-    return _bookings(found)
+    yield call("get_account_bookings", account_id=account_id, limit=limit)
 
 
 @scenario(
@@ -76,7 +72,7 @@ def some_bookings(draw: Draw) -> Plan:
     ),
     ask=Ask(
         "amount",
-        "How much?",
+        "amount",
         phrasings=("Transfer money from {source} to {target}.", "Send something from {source} to {target}."),
         unseen=("Please send money from {source} to {target}.",),
     ),
@@ -85,8 +81,7 @@ def transfer(draw: Draw) -> Plan:
     source, target = draw.some(_accounts(draw), 2)
     amount = draw.any(range(5, 95))
     yield {"source": source, "target": target, "amount": amount}
-    done = yield call("transfer_money", source=source, target=target, amount=amount)
-    return f"It is sent. The new balance is {done['new_balance']}."
+    yield call("transfer_money", source=source, target=target, amount=amount)
 
 
 @scenario(
@@ -100,8 +95,7 @@ def transfer_with_memo(draw: Draw) -> Plan:
     source, target = draw.some(_accounts(draw), 2)
     amount, memo = draw.any(range(5, 95)), draw.one(MEMOS)
     yield {"source": source, "target": target, "amount": amount, "memo": memo}
-    done = yield call("transfer_money", source=source, target=target, amount=amount, memo=memo)
-    return f"It is sent. The new balance is {done['new_balance']}."
+    yield call("transfer_money", source=source, target=target, amount=amount, memo=memo)
 
 
 @scenario(
@@ -113,7 +107,7 @@ def transfer_with_memo(draw: Draw) -> Plan:
     unseen=("Tell me what one {base} is worth in {target}.",),
     ask=Ask(
         "target",
-        "In which currency?",
+        "target",
         phrasings=("What is the exchange rate of {base}?", "Look up the rate of {base}."),
         unseen=("Tell me what one {base} is worth.",),
     ),
@@ -121,8 +115,7 @@ def transfer_with_memo(draw: Draw) -> Plan:
 def rate(draw: Draw) -> Plan:
     base, target = draw.random.sample(CURRENCIES, 2)
     yield {"base": base, "target": target}
-    found = yield call("get_exchange_rate", base=base, target=target)
-    return f"One {base} is {found['rate']} {target}."
+    yield call("get_exchange_rate", base=base, target=target)
 
 
 @scenario(
@@ -137,7 +130,7 @@ def owner_and_balance(draw: Draw) -> Plan:
     yield {"id": account_id}
     account = yield call("get_account", account_id=account_id)
     found = yield call("get_account_balance", account_id=account_id)
-    return f"It belongs to {account['owner']} and has {found['balance']}."
+    return {**account, **found}
 
 
 @scenario(
@@ -152,13 +145,8 @@ def check_and_transfer(draw: Draw) -> Plan:
     amount = draw.any(range(5, 95))
     yield {"source": source, "target": target, "amount": amount}
     yield call("get_account_balance", account_id=source)
-    done = yield call("transfer_money", source=source, target=target, amount=amount)
-    return f"It is sent. The new balance is {done['new_balance']}."
+    yield call("transfer_money", source=source, target=target, amount=amount)
 
 
 def _accounts(draw: Draw) -> list[str]:
     return list(draw.world("bank").accounts)
-
-
-def _bookings(found: list[dict]) -> str:
-    return "The bookings are " + ", ".join(f"{booking['memo']} {booking['amount']}" for booking in found) + "."

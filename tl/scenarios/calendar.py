@@ -1,6 +1,6 @@
 """Requests for `tools/calendar.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools._vocabulary import DATES, FIRST_NAMES
 from tools.calendar import KINDS, STARTS
 
@@ -19,7 +19,7 @@ TITLES = [f"{kind} with {name}" for kind in KINDS for name in FIRST_NAMES]
     unseen=("Please put {title} into the calendar for {date} at {start}.", "New event on {date}, {start}: {title}."),
     ask=Ask(
         "start",
-        "At what time does it start?",
+        "start",
         phrasings=(
             "Add {title} to my calendar on {date}.",
             "Create an event {title} on {date}.",
@@ -31,8 +31,7 @@ TITLES = [f"{kind} with {name}" for kind in KINDS for name in FIRST_NAMES]
 def create(draw: Draw) -> Plan:
     title, date, start = draw.one(TITLES), draw.one(DATES), draw.one(STARTS)
     yield {"title": title, "date": date, "start": start}
-    event = yield call("create_event", title=title, date=date, start=start)
-    return f"I added it as {event['event_id']}. It ends at {event['ends']}."
+    yield call("create_event", title=title, date=date, start=start)
 
 
 @scenario(
@@ -47,8 +46,7 @@ def create_with_length(draw: Draw) -> Plan:
     title, date, start = draw.one(TITLES), draw.one(DATES), draw.one(STARTS)
     minutes = draw.any((15, 20, 30, 45, 75, 90, 120, 150))
     yield {"title": title, "date": date, "start": start, "minutes": minutes}
-    event = yield call("create_event", title=title, date=date, start=start, minutes=minutes)
-    return f"I added it as {event['event_id']}. It ends at {event['ends']}."
+    yield call("create_event", title=title, date=date, start=start, minutes=minutes)
 
 
 @scenario(
@@ -63,8 +61,7 @@ def create_and_remind(draw: Draw) -> Plan:
     minutes = draw.any((5, 10, 15, 20, 30, 45))
     yield {"title": title, "date": date, "start": start, "minutes": minutes}
     event = yield call("create_event", title=title, date=date, start=start)
-    reminder = yield call("create_event_reminder", event_id=event["event_id"], minutes_before=minutes)
-    return f"It is added. I remind you at {reminder['reminds_at']}."
+    yield call("create_event_reminder", event_id=event["event_id"], minutes_before=minutes)
 
 
 @scenario(
@@ -76,7 +73,7 @@ def create_and_remind(draw: Draw) -> Plan:
     unseen=("Please add a reminder {minutes} minutes before {id}.", "{minutes} minutes before {id}, remind me of it."),
     ask=Ask(
         "minutes",
-        "How many minutes before?",
+        "minutes_before",
         phrasings=("Remind me of event {id}.", "Set a reminder for {id}."),
         unseen=("Please add a reminder for {id}.",),
     ),
@@ -85,8 +82,7 @@ def remind(draw: Draw) -> Plan:
     event_id = draw.one(list(draw.world("calendar").events))
     minutes = draw.any((5, 10, 15, 20, 30, 45, 60))
     yield {"id": event_id, "minutes": minutes}
-    reminder = yield call("create_event_reminder", event_id=event_id, minutes_before=minutes)
-    return f"I remind you at {reminder['reminds_at']}."
+    yield call("create_event_reminder", event_id=event_id, minutes_before=minutes)
 
 
 @scenario(
@@ -100,7 +96,7 @@ def remind(draw: Draw) -> Plan:
     unseen=("What do I have on {date}? Look at my calendar.", "Please list the events on {date}."),
     ask=Ask(
         "date",
-        "On which date?",
+        "date",
         phrasings=("What is in my calendar on that day?", "List my events of the day.", "Am I free that day?"),
         unseen=("Please list the events of that day.",),
     ),
@@ -109,10 +105,7 @@ def day(draw: Draw) -> Plan:
     taken = [event["date"] for event in draw.world("calendar").events.values()]
     date = draw.one(draw.any((taken, taken, DATES)))
     yield {"date": date}
-    events = yield call("list_events", date=date)
-    if not events:
-        return f"You have nothing on {date}."
-    return "You have " + ", ".join(f"{event['title']} at {event['start']}" for event in events) + "."
+    yield call("list_events", date=date)
 
 
 @scenario(
@@ -127,8 +120,7 @@ def day(draw: Draw) -> Plan:
 def find(draw: Draw) -> Plan:
     title = draw.one(_titles(draw))
     yield {"title": title}
-    found = yield call("find_events", text=title)
-    return f"It is on {found[0]['date']} at {found[0]['start']}."
+    yield call("find_events", text=title)
 
 
 @scenario(
@@ -141,7 +133,7 @@ def find(draw: Draw) -> Plan:
     unseen=("Please move the event {id}, the new date is {date}.",),
     ask=Ask(
         "date",
-        "To which date?",
+        "date",
         phrasings=("Move event {id} to another day.", "Shift {id} to a later day."),
         unseen=("Please move the event {id}.",),
     ),
@@ -149,8 +141,7 @@ def find(draw: Draw) -> Plan:
 def move(draw: Draw) -> Plan:
     event_id, date = draw.one(list(draw.world("calendar").events)), draw.one(DATES)
     yield {"id": event_id, "date": date}
-    moved = yield call("move_event", event_id=event_id, date=date)
-    return f"It is now on {moved['date']} at {moved['start']}."
+    yield call("move_event", event_id=event_id, date=date)
 
 
 @scenario(
@@ -160,8 +151,7 @@ def move(draw: Draw) -> Plan:
 def move_with_time(draw: Draw) -> Plan:
     event_id, date, start = draw.one(list(draw.world("calendar").events)), draw.one(DATES), draw.one(STARTS)
     yield {"id": event_id, "date": date, "start": start}
-    moved = yield call("move_event", event_id=event_id, date=date, start=start)
-    return f"It is now on {moved['date']} at {moved['start']}."
+    yield call("move_event", event_id=event_id, date=date, start=start)
 
 
 @scenario(
@@ -176,8 +166,7 @@ def move_with_time(draw: Draw) -> Plan:
 def delete(draw: Draw) -> Plan:
     event_id = draw.one(list(draw.world("calendar").events))
     yield {"id": event_id}
-    gone = yield call("delete_event", event_id=event_id)
-    return f"I deleted {gone['deleted']}."
+    yield call("delete_event", event_id=event_id)
 
 
 @scenario(
@@ -192,8 +181,7 @@ def find_and_move(draw: Draw) -> Plan:
     title, date = draw.one(_titles(draw)), draw.one(DATES)
     yield {"title": title, "date": date}
     found = yield call("find_events", text=title)
-    moved = yield call("move_event", event_id=found[0]["event_id"], date=date)
-    return f"It is now on {moved['date']} at {moved['start']}."
+    yield call("move_event", event_id=found[0]["event_id"], date=date)
 
 
 @scenario(
@@ -207,8 +195,7 @@ def find_and_remind(draw: Draw) -> Plan:
     title, minutes = draw.one(_titles(draw)), draw.any((5, 10, 15, 20, 30, 45))
     yield {"title": title, "minutes": minutes}
     found = yield call("find_events", text=title)
-    reminder = yield call("create_event_reminder", event_id=found[0]["event_id"], minutes_before=minutes)
-    return f"I remind you at {reminder['reminds_at']}."
+    yield call("create_event_reminder", event_id=found[0]["event_id"], minutes_before=minutes)
 
 
 @scenario(
@@ -224,9 +211,8 @@ def clear_day(draw: Draw) -> Plan:
     yield {"date": date}
     events = yield call("list_events", date=date)
     if not events:
-        return NOTHING_FOUND
-    gone = yield call("delete_event", event_id=events[0]["event_id"])
-    return f"I deleted {gone['deleted']}."
+        return None
+    yield call("delete_event", event_id=events[0]["event_id"])
 
 
 def _titles(draw: Draw) -> list[str]:

@@ -1,6 +1,6 @@
 """Requests for `tools/files.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools.files import ENDINGS, FOLDERS, LINES, STEMS
 
 PATHS = [f"{folder}/{stem}{number}.txt" for folder in FOLDERS for stem in STEMS for number in range(31, 60)]
@@ -17,7 +17,7 @@ TEXTS = [f"{one} and {two}" for one in LINES for two in LINES if one != two]
     unseen=("Please list what lies in {folder}.", "Tell me the names of the files in {folder}."),
     ask=Ask(
         "folder",
-        "Which folder?",
+        "folder",
         phrasings=("Which files are in that folder?", "List the files of a folder."),
         unseen=("Please list what lies in the folder.",),
     ),
@@ -25,8 +25,7 @@ TEXTS = [f"{one} and {two}" for one in LINES for two in LINES if one != two]
 def folder(draw: Draw) -> Plan:
     chosen = draw.any(FOLDERS)
     yield {"folder": chosen}
-    names = yield call("list_files", folder=chosen)
-    return f"There are {', '.join(names)}." if names else NOTHING_FOUND
+    yield call("list_files", folder=chosen)
 
 
 @scenario(
@@ -40,8 +39,7 @@ def folder(draw: Draw) -> Plan:
 def by_ending(draw: Draw) -> Plan:
     ending = draw.any(ENDINGS)
     yield {"ending": ending}
-    paths = yield call("list_files_by_ending", ending=ending)
-    return f"There are {', '.join(paths)}." if paths else NOTHING_FOUND
+    yield call("list_files_by_ending", ending=ending)
 
 
 @scenario(
@@ -55,7 +53,7 @@ def by_ending(draw: Draw) -> Plan:
     unseen=("Tell me what the file {path} says.", "Please open {path} and show me the text."),
     ask=Ask(
         "path",
-        "What is the path of the file?",
+        "path",
         phrasings=("Read the file.", "Open my file, please.", "What does the file say?"),
         unseen=("Please open a file and show me the text.",),
     ),
@@ -63,8 +61,7 @@ def by_ending(draw: Draw) -> Plan:
 def read(draw: Draw) -> Plan:
     path = draw.one(list(draw.world("files").files))
     yield {"path": path}
-    text = yield call("read_file", path=path)
-    return f"It says: {text}."
+    yield call("read_file", path=path)
 
 
 @scenario(
@@ -79,8 +76,7 @@ def read(draw: Draw) -> Plan:
 def size(draw: Draw) -> Plan:
     path = draw.one(list(draw.world("files").files))
     yield {"path": path}
-    found = yield call("read_file_size", path=path)
-    return f"It has {found['characters']} characters and {found['words']} words."
+    yield call("read_file_size", path=path)
 
 
 @scenario(
@@ -92,7 +88,7 @@ def size(draw: Draw) -> Plan:
     unseen=('Please write a file {path} that says "{text}".',),
     ask=Ask(
         "path",
-        "What is the path of the file?",
+        "path",
         phrasings=('Write "{text}" into a file.', 'Save "{text}" for me.'),
         unseen=('Please write a file that says "{text}".',),
     ),
@@ -100,8 +96,7 @@ def size(draw: Draw) -> Plan:
 def write(draw: Draw) -> Plan:
     path, text = draw.one(PATHS), draw.one(TEXTS)
     yield {"path": path, "text": text}
-    written = yield call("write_file", path=path, text=text)
-    return f"I wrote {written['characters']} characters."
+    yield call("write_file", path=path, text=text)
 
 
 @scenario(
@@ -111,8 +106,7 @@ def write(draw: Draw) -> Plan:
 def append(draw: Draw) -> Plan:
     path, text = draw.one(list(draw.world("files").files)), draw.one(TEXTS)
     yield {"path": path, "text": text}
-    written = yield call("write_file", path=path, text=text, append=True)
-    return f"It now has {written['characters']} characters."
+    yield call("write_file", path=path, text=text, append=True)
 
 
 @scenario(
@@ -124,7 +118,7 @@ def append(draw: Draw) -> Plan:
     unseen=("Please move the file {path}, the new path is {target}.",),
     ask=Ask(
         "target",
-        "What is the new path?",
+        "target",
         phrasings=("Move the file {path}.", "Rename {path}."),
         unseen=("Please move {path} for me.",),
     ),
@@ -132,8 +126,7 @@ def append(draw: Draw) -> Plan:
 def move(draw: Draw) -> Plan:
     path, target = draw.one(list(draw.world("files").files)), draw.one(PATHS)
     yield {"path": path, "target": target}
-    moved = yield call("move_file", path=path, target=target)
-    return f"It is now {moved['path']}."
+    yield call("move_file", path=path, target=target)
 
 
 @scenario(
@@ -143,8 +136,7 @@ def move(draw: Draw) -> Plan:
 def delete(draw: Draw) -> Plan:
     path = draw.one(list(draw.world("files").files))
     yield {"path": path}
-    gone = yield call("delete_file", path=path)
-    return f"It is deleted. There are {gone['files_left']} files left."
+    yield call("delete_file", path=path)
 
 
 @scenario(
@@ -160,7 +152,7 @@ def read_and_delete(draw: Draw) -> Plan:
     yield {"path": path}
     text = yield call("read_file", path=path)
     yield call("delete_file", path=path)
-    return f"It says: {text}."
+    return text
 
 
 @scenario(
@@ -175,6 +167,5 @@ def read_first(draw: Draw) -> Plan:
     yield {"folder": chosen}
     names = yield call("list_files", folder=chosen)
     if not names:
-        return NOTHING_FOUND
-    text = yield call("read_file", path=f"{chosen}/{names[0]}")
-    return f"It says: {text}."
+        return None
+    yield call("read_file", path=f"{chosen}/{names[0]}")

@@ -1,6 +1,6 @@
 """Requests for `tools/flights.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools._vocabulary import FIRST_NAMES, LAST_NAMES
 
 PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
@@ -19,7 +19,7 @@ PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
     ),
     ask=Ask(
         "origin",
-        "From which city?",
+        "origin",
         phrasings=("Find a flight to {destination}.", "I want to fly to {destination}."),
         unseen=("Please search for flights to {destination}.",),
     ),
@@ -27,8 +27,7 @@ PEOPLE = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
 def search(draw: Draw) -> Plan:
     origin, destination = draw.one(_connections(draw))
     yield {"origin": origin, "destination": destination}
-    found = yield call("search_flights", origin=origin, destination=destination)
-    return _offers(found)
+    yield call("search_flights", origin=origin, destination=destination)
 
 
 @scenario(
@@ -42,8 +41,7 @@ def search_cheap(draw: Draw) -> Plan:
     origin, destination = draw.one(_connections(draw))
     price = draw.any(range(100, 600, 50))
     yield {"origin": origin, "destination": destination, "price": price}
-    found = yield call("search_flights", origin=origin, destination=destination, max_price=price)
-    return _offers(found)
+    yield call("search_flights", origin=origin, destination=destination, max_price=price)
 
 
 @scenario(
@@ -56,7 +54,7 @@ def search_cheap(draw: Draw) -> Plan:
     unseen=("At what time does the flight {id} depart?", "Please look up when {id} leaves."),
     ask=Ask(
         "id",
-        "What is the id of the flight?",
+        "flight_id",
         phrasings=("When does my flight leave?", "Look up my flight."),
         unseen=("At what time does my flight depart?",),
     ),
@@ -64,8 +62,7 @@ def search_cheap(draw: Draw) -> Plan:
 def departure(draw: Draw) -> Plan:
     flight_id = draw.one(list(draw.world("flights").flights))
     yield {"id": flight_id}
-    flight = yield call("get_flight", flight_id=flight_id)
-    return f"It leaves {flight['origin']} for {flight['destination']} on {flight['date']} at {flight['departs']}."
+    yield call("get_flight", flight_id=flight_id)
 
 
 @scenario(
@@ -79,8 +76,7 @@ def departure(draw: Draw) -> Plan:
 def seats(draw: Draw) -> Plan:
     flight_id = draw.one(list(draw.world("flights").flights))
     yield {"id": flight_id}
-    found = yield call("get_flight_seats", flight_id=flight_id)
-    return f"There are {found['free']} free seats."
+    yield call("get_flight_seats", flight_id=flight_id)
 
 
 @scenario(
@@ -92,7 +88,7 @@ def seats(draw: Draw) -> Plan:
     unseen=("Make a booking of flight {id} for {name}, {age} years old.",),
     ask=Ask(
         "id",
-        "Which flight?",
+        "flight_id",
         phrasings=("Book a flight for {name}, who is {age}.", "{name}, aged {age}, wants to travel. Book a flight."),
         unseen=("Make a booking for {name}, {age} years old.",),
     ),
@@ -100,8 +96,7 @@ def seats(draw: Draw) -> Plan:
 def book(draw: Draw) -> Plan:
     flight_id, name, age = draw.one(_free(draw)), draw.one(PEOPLE), draw.any(range(5, 80))
     yield {"id": flight_id, "name": name, "age": age}
-    booked = yield call("book_flight", flight_id=flight_id, passengers=[{"name": name, "age": age}])
-    return f"The booking is {booked['booking_id']}. The total is {booked['total']}."
+    yield call("book_flight", flight_id=flight_id, passengers=[{"name": name, "age": age}])
 
 
 @scenario(
@@ -117,8 +112,7 @@ def book_for_two(draw: Draw) -> Plan:
     age, other = draw.any(range(20, 80)), draw.any(range(3, 80))
     yield {"id": flight_id, "one": one, "two": two, "age": age, "other": other}
     passengers = [{"name": one, "age": age}, {"name": two, "age": other}]
-    booked = yield call("book_flight", flight_id=flight_id, passengers=passengers)
-    return f"The booking is {booked['booking_id']}. The total is {booked['total']}."
+    yield call("book_flight", flight_id=flight_id, passengers=passengers)
 
 
 @scenario(
@@ -126,7 +120,7 @@ def book_for_two(draw: Draw) -> Plan:
     unseen=("Please check the booking {id}.",),
     ask=Ask(
         "id",
-        "What is the id of the booking?",
+        "booking_id",
         phrasings=("Look up my booking.", "Which flight is my booking for?"),
         unseen=("Please check my booking.",),
     ),
@@ -134,8 +128,7 @@ def book_for_two(draw: Draw) -> Plan:
 def booking(draw: Draw) -> Plan:
     booking_id = draw.one(list(draw.world("flights").bookings))
     yield {"id": booking_id}
-    found = yield call("get_booking", booking_id=booking_id)
-    return f"It is for flight {found['flight_id']} and {found['passengers']} passengers."
+    yield call("get_booking", booking_id=booking_id)
 
 
 @scenario(
@@ -149,8 +142,7 @@ def booking(draw: Draw) -> Plan:
 def cancel(draw: Draw) -> Plan:
     booking_id = draw.one(list(draw.world("flights").bookings))
     yield {"id": booking_id}
-    cancelled = yield call("cancel_booking", booking_id=booking_id)
-    return f"The booking of flight {cancelled['cancelled']} is cancelled."
+    yield call("cancel_booking", booking_id=booking_id)
 
 
 @scenario(
@@ -164,8 +156,7 @@ def booked_departure(draw: Draw) -> Plan:
     booking_id = draw.one(list(draw.world("flights").bookings))
     yield {"id": booking_id}
     found = yield call("get_booking", booking_id=booking_id)
-    flight = yield call("get_flight", flight_id=found["flight_id"])
-    return f"It leaves {flight['origin']} for {flight['destination']} on {flight['date']} at {flight['departs']}."
+    yield call("get_flight", flight_id=found["flight_id"])
 
 
 @scenario(
@@ -179,8 +170,7 @@ def search_and_seats(draw: Draw) -> Plan:
     origin, destination = draw.one(_connections(draw))
     yield {"origin": origin, "destination": destination}
     found = yield call("search_flights", origin=origin, destination=destination)
-    free = yield call("get_flight_seats", flight_id=found[0]["flight_id"])
-    return f"There are {free['free']} free seats."
+    yield call("get_flight_seats", flight_id=found[0]["flight_id"])
 
 
 def _connections(draw: Draw) -> list[tuple[str, str]]:
@@ -189,9 +179,3 @@ def _connections(draw: Draw) -> list[tuple[str, str]]:
 
 def _free(draw: Draw) -> list[str]:
     return [key for key, flight in draw.world("flights").flights.items() if flight["seats"] >= 2]
-
-
-def _offers(found: list[dict]) -> str:
-    if not found:
-        return NOTHING_FOUND
-    return "I found " + ", ".join(f"{flight['flight_id']} for {flight['price']}" for flight in found) + "."

@@ -1,6 +1,6 @@
 """Requests for `tools/mail.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools._vocabulary import FIRST_NAMES
 from tools.mail import FOLDERS, SUBJECTS
 
@@ -22,7 +22,7 @@ SENTENCES = [
     unseen=("Please read out the mail {id}.", "Tell me what is in mail {id}."),
     ask=Ask(
         "id",
-        "What is the id of the mail?",
+        "mail_id",
         phrasings=("Read my mail.", "Open the mail, please.", "What does the mail say?"),
         unseen=("Please read out the mail.",),
     ),
@@ -30,8 +30,7 @@ SENTENCES = [
 def read(draw: Draw) -> Plan:
     mail_id = draw.one(list(draw.world("mail").mails))
     yield {"id": mail_id}
-    mail = yield call("read_mail", mail_id=mail_id)
-    return f"{mail['from']} writes: {mail['body']}"
+    yield call("read_mail", mail_id=mail_id)
 
 
 @scenario(
@@ -46,8 +45,7 @@ def read(draw: Draw) -> Plan:
 def folder(draw: Draw) -> Plan:
     chosen = draw.any(FOLDERS)
     yield {"folder": chosen}
-    page = yield call("list_mails", folder=chosen)
-    return f"There are {', '.join(page['mails'])}." if page["mails"] else NOTHING_FOUND
+    yield call("list_mails", folder=chosen)
 
 
 @scenario(
@@ -66,7 +64,7 @@ def whole_folder(draw: Draw) -> Plan:
     while page["next_cursor"]:
         page = yield call("list_mails", folder=chosen, cursor=page["next_cursor"])
         found += page["mails"]
-    return f"There are {', '.join(found)}." if found else NOTHING_FOUND
+    return {"mails": found}
 
 
 @scenario(
@@ -81,8 +79,7 @@ def whole_folder(draw: Draw) -> Plan:
 def search(draw: Draw) -> Plan:
     subject = draw.one(_subjects(draw))
     yield {"subject": subject}
-    found = yield call("search_mails", text=subject)
-    return f"It is {found[0]['mail_id']} from {found[0]['from']}."
+    yield call("search_mails", text=subject)
 
 
 @scenario(
@@ -96,8 +93,7 @@ def search(draw: Draw) -> Plan:
 def search_unread(draw: Draw) -> Plan:
     subject = draw.one(_subjects(draw))
     yield {"subject": subject}
-    found = yield call("search_mails", text=subject, unread_only=True)
-    return f"It is {found[0]['mail_id']} from {found[0]['from']}." if found else NOTHING_FOUND
+    yield call("search_mails", text=subject, unread_only=True)
 
 
 @scenario(
@@ -113,7 +109,7 @@ def search_unread(draw: Draw) -> Plan:
     ),
     ask=Ask(
         "address",
-        "To which address?",
+        "to",
         phrasings=('Send a mail with the subject "{subject}".', 'Write a mail, subject "{subject}".'),
         unseen=('Please send a mail, subject "{subject}".',),
     ),
@@ -121,8 +117,7 @@ def search_unread(draw: Draw) -> Plan:
 def send(draw: Draw) -> Plan:
     address, subject = draw.one(ADDRESSES), draw.one(HEADINGS)
     yield {"address": address, "subject": subject}
-    sent = yield call("send_mail", to=[address], subject=subject)
-    return f"I sent it as {sent['sent']}."
+    yield call("send_mail", to=[address], subject=subject)
 
 
 @scenario(
@@ -135,8 +130,7 @@ def send(draw: Draw) -> Plan:
 def send_to_two(draw: Draw) -> Plan:
     addresses, subject, body = draw.some(ADDRESSES, 2), draw.one(HEADINGS), draw.one(SENTENCES)
     yield {"one": addresses[0], "two": addresses[1], "subject": subject, "body": body}
-    sent = yield call("send_mail", to=addresses, subject=subject, body=body)
-    return f"I sent it as {sent['sent']}."
+    yield call("send_mail", to=addresses, subject=subject, body=body)
 
 
 @scenario(
@@ -150,8 +144,7 @@ def send_to_two(draw: Draw) -> Plan:
 def reply(draw: Draw) -> Plan:
     mail_id, body = draw.one(list(draw.world("mail").mails)), draw.one(SENTENCES)
     yield {"id": mail_id, "body": body}
-    sent = yield call("send_mail_reply", mail_id=mail_id, body=body)
-    return f"I sent it to {sent['to']}."
+    yield call("send_mail_reply", mail_id=mail_id, body=body)
 
 
 @scenario(
@@ -159,7 +152,7 @@ def reply(draw: Draw) -> Plan:
     unseen=("Please move {id} into my {folder}.",),
     ask=Ask(
         "folder",
-        "Into which folder?",
+        "folder",
         phrasings=("Move mail {id} to another folder.", "Put {id} away."),
         unseen=("Please move the mail {id}.",),
     ),
@@ -167,8 +160,7 @@ def reply(draw: Draw) -> Plan:
 def file(draw: Draw) -> Plan:
     mail_id, chosen = draw.one(list(draw.world("mail").mails)), draw.any(FOLDERS)
     yield {"id": mail_id, "folder": chosen}
-    moved = yield call("move_mail", mail_id=mail_id, folder=chosen)
-    return f"{moved['mail_id']} is now in {moved['folder']}."
+    yield call("move_mail", mail_id=mail_id, folder=chosen)
 
 
 @scenario(
@@ -183,8 +175,7 @@ def search_and_read(draw: Draw) -> Plan:
     subject = draw.one(_subjects(draw))
     yield {"subject": subject}
     found = yield call("search_mails", text=subject)
-    mail = yield call("read_mail", mail_id=found[0]["mail_id"])
-    return f"{mail['from']} writes: {mail['body']}"
+    yield call("read_mail", mail_id=found[0]["mail_id"])
 
 
 @scenario(
@@ -198,8 +189,7 @@ def search_and_file(draw: Draw) -> Plan:
     subject, chosen = draw.one(_subjects(draw)), draw.any(FOLDERS)
     yield {"subject": subject, "folder": chosen}
     found = yield call("search_mails", text=subject)
-    moved = yield call("move_mail", mail_id=found[0]["mail_id"], folder=chosen)
-    return f"{moved['mail_id']} is now in {moved['folder']}."
+    yield call("move_mail", mail_id=found[0]["mail_id"], folder=chosen)
 
 
 def _subjects(draw: Draw) -> list[str]:

@@ -1,6 +1,6 @@
 """Requests for `tools/papers.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools.papers import METHODS, TOPICS
 
 
@@ -16,7 +16,7 @@ from tools.papers import METHODS, TOPICS
     unseen=("Tell me title and year of the paper {paper}.", "Please look up what paper {paper} is called."),
     ask=Ask(
         "paper",
-        "What is the id of the paper?",
+        "paper_id",
         phrasings=("What is the title of my paper?", "When was that paper published?", "Look up the paper for me."),
         unseen=("Tell me title and year of the paper.",),
     ),
@@ -24,8 +24,7 @@ from tools.papers import METHODS, TOPICS
 def title(draw: Draw) -> Plan:
     paper_id = draw.one(list(draw.world("papers").papers))
     yield {"paper": paper_id}
-    paper = yield call("get_paper", paper_id=paper_id)
-    return f"{paper['title']}, {paper['year']}."
+    yield call("get_paper", paper_id=paper_id)
 
 
 @scenario(
@@ -41,8 +40,7 @@ def title(draw: Draw) -> Plan:
 def authors(draw: Draw) -> Plan:
     paper_id = draw.one(list(draw.world("papers").papers))
     yield {"paper": paper_id}
-    paper = yield call("get_paper_details", paper_id=paper_id)
-    return f"The authors are {' and '.join(paper['authors'])}."
+    yield call("get_paper_details", paper_id=paper_id)
 
 
 @scenario(
@@ -57,8 +55,7 @@ def authors(draw: Draw) -> Plan:
 def venue(draw: Draw) -> Plan:
     paper_id = draw.one(list(draw.world("papers").papers))
     yield {"paper": paper_id}
-    paper = yield call("get_paper_details", paper_id=paper_id)
-    return f"It appeared at {paper['venue']} and has {paper['citations']} citations."
+    yield call("get_paper_details", paper_id=paper_id)
 
 
 @scenario(
@@ -72,7 +69,7 @@ def venue(draw: Draw) -> Plan:
     unseen=("Please search papers on {word}.", "Do you know papers with {word} in the title?"),
     ask=Ask(
         "word",
-        "Which keyword?",
+        "keywords",
         phrasings=("Find papers for my project.", "I am looking for papers.", "Search for papers."),
         unseen=("Please search papers for me.",),
     ),
@@ -80,8 +77,7 @@ def venue(draw: Draw) -> Plan:
 def by_keyword(draw: Draw) -> Plan:
     word = draw.one(METHODS + TOPICS)
     yield {"word": word}
-    found = yield call("get_papers_by_keywords", keywords=[word])
-    return _ids(found)
+    yield call("get_papers_by_keywords", keywords=[word])
 
 
 @scenario(
@@ -95,8 +91,7 @@ def by_keyword(draw: Draw) -> Plan:
 def by_two_keywords(draw: Draw) -> Plan:
     words = draw.some(METHODS + TOPICS, 2)
     yield {"one": words[0], "two": words[1]}
-    found = yield call("get_papers_by_keywords", keywords=words)
-    return _ids(found)
+    yield call("get_papers_by_keywords", keywords=words)
 
 
 @scenario(
@@ -110,8 +105,7 @@ def by_two_keywords(draw: Draw) -> Plan:
 def by_keyword_limited(draw: Draw) -> Plan:
     word, limit = draw.one(METHODS + TOPICS), draw.any((1, 2, 4, 5))
     yield {"word": word, "limit": limit}
-    found = yield call("get_papers_by_keywords", keywords=[word], limit=limit)
-    return _ids(found)
+    yield call("get_papers_by_keywords", keywords=[word], limit=limit)
 
 
 @scenario(
@@ -125,7 +119,7 @@ def by_keyword_limited(draw: Draw) -> Plan:
     unseen=("Show me the papers that {author} wrote.", "Search for papers by the author {author}."),
     ask=Ask(
         "author",
-        "Who is the author?",
+        "author",
         phrasings=("Find the papers of my favourite author.", "Which papers did my colleague write?"),
         unseen=("Show me the papers that my teacher wrote.",),
     ),
@@ -133,8 +127,7 @@ def by_keyword_limited(draw: Draw) -> Plan:
 def by_author(draw: Draw) -> Plan:
     author = draw.one(_authors(draw))
     yield {"author": author}
-    found = yield call("get_papers_by_author", author=author)
-    return _ids(found)
+    yield call("get_papers_by_author", author=author)
 
 
 @scenario(
@@ -148,8 +141,7 @@ def by_author(draw: Draw) -> Plan:
 def by_author_since(draw: Draw) -> Plan:
     author, year = draw.one(_authors(draw)), draw.any(range(1996, 2020))
     yield {"author": author, "year": year}
-    found = yield call("get_papers_by_author", author=author, since_year=year)
-    return _ids(found)
+    yield call("get_papers_by_author", author=author, since_year=year)
 
 
 @scenario(
@@ -164,8 +156,7 @@ def by_author_since(draw: Draw) -> Plan:
 def citations(draw: Draw) -> Plan:
     paper_id = draw.one(list(draw.world("papers").papers))
     yield {"paper": paper_id}
-    page = yield call("get_citations", paper_id=paper_id)
-    return f"Cited by {', '.join(page['citing'])}." if page["citing"] else NOTHING_FOUND
+    yield call("get_citations", paper_id=paper_id)
 
 
 @scenario(
@@ -184,7 +175,7 @@ def all_citations(draw: Draw) -> Plan:
     while page["next_cursor"]:
         page = yield call("get_citations", paper_id=paper_id, cursor=page["next_cursor"])
         citing += page["citing"]
-    return f"Cited by {', '.join(citing)}." if citing else NOTHING_FOUND
+    return {"citing": citing}
 
 
 @scenario(
@@ -200,9 +191,8 @@ def authors_by_keyword(draw: Draw) -> Plan:
     yield {"word": word}
     found = yield call("get_papers_by_keywords", keywords=[word])
     if not found:
-        return NOTHING_FOUND
-    paper = yield call("get_paper_details", paper_id=found[0]["paper_id"])
-    return f"The authors are {' and '.join(paper['authors'])}."
+        return None
+    yield call("get_paper_details", paper_id=found[0]["paper_id"])
 
 
 @scenario(
@@ -217,8 +207,7 @@ def title_by_author(draw: Draw) -> Plan:
     author = draw.one(_authors(draw))
     yield {"author": author}
     found = yield call("get_papers_by_author", author=author)
-    paper = yield call("get_paper", paper_id=found[0]["paper_id"])
-    return f"{paper['title']}, {paper['year']}."
+    yield call("get_paper", paper_id=found[0]["paper_id"])
 
 
 @scenario(
@@ -234,12 +223,8 @@ def compare(draw: Draw) -> Plan:
     yield {"one": one, "two": two}
     first = yield call("get_paper_details", paper_id=one)
     second = yield call("get_paper_details", paper_id=two)
-    return f"{one} has {first['citations']} citations and {two} has {second['citations']}."
+    return {"citations": [first["citations"], second["citations"]]}
 
 
 def _authors(draw: Draw) -> list[str]:
     return sorted({author for paper in draw.world("papers").papers.values() for author in paper["authors"]})
-
-
-def _ids(found: list[dict]) -> str:
-    return f"I found {', '.join(paper['paper_id'] for paper in found)}." if found else NOTHING_FOUND

@@ -1,6 +1,6 @@
 """Requests for `tools/recipes.py`."""
 
-from tl.scenarios import NOTHING_FOUND, Ask, Draw, Plan, call, scenario
+from tl.scenarios import Ask, Draw, Plan, call, scenario
 from tools.recipes import FOODS
 
 
@@ -9,7 +9,7 @@ from tools.recipes import FOODS
     unseen=("Please look up what the recipe {id} is.", "Tell me time and calories of recipe {id}."),
     ask=Ask(
         "id",
-        "What is the id of the recipe?",
+        "recipe_id",
         phrasings=("Look up my recipe.", "How long does the recipe take?"),
         unseen=("Please look up a recipe.",),
     ),
@@ -17,8 +17,7 @@ from tools.recipes import FOODS
 def look_up(draw: Draw) -> Plan:
     recipe_id = draw.one(list(draw.world("recipes").recipes))
     yield {"id": recipe_id}
-    recipe = yield call("lookup_recipe", recipe_id=recipe_id)
-    return f"{recipe['name']}: {recipe['minutes']} minutes, {recipe['calories']} calories."
+    yield call("lookup_recipe", recipe_id=recipe_id)
 
 
 @scenario(
@@ -28,8 +27,7 @@ def look_up(draw: Draw) -> Plan:
 def by_foods(draw: Draw) -> Plan:
     foods = draw.some(FOODS, 2)
     yield {"one": foods[0], "two": foods[1]}
-    found = yield call("lookup_recipes_by_foods", foods=foods)
-    return f"I found {', '.join(recipe['name'] for recipe in found)}." if found else NOTHING_FOUND
+    yield call("lookup_recipes_by_foods", foods=foods)
 
 
 @scenario(
@@ -39,8 +37,7 @@ def by_foods(draw: Draw) -> Plan:
 def quick(draw: Draw) -> Plan:
     food, minutes = draw.one(FOODS), draw.any((20, 30, 45, 60, 90))
     yield {"food": food, "minutes": minutes}
-    found = yield call("lookup_recipes_by_foods", foods=[food], max_minutes=minutes)
-    return f"I found {', '.join(recipe['name'] for recipe in found)}." if found else NOTHING_FOUND
+    yield call("lookup_recipes_by_foods", foods=[food], max_minutes=minutes)
 
 
 @scenario(
@@ -51,7 +48,7 @@ def quick(draw: Draw) -> Plan:
     unseen=("I cook {id} for {servings} people. Please scale the recipe.",),
     ask=Ask(
         "servings",
-        "For how many people?",
+        "servings",
         phrasings=("Scale the recipe {id}.",),
         unseen=("I cook {id}. Please scale the recipe.",),
     ),
@@ -59,8 +56,7 @@ def quick(draw: Draw) -> Plan:
 def scale(draw: Draw) -> Plan:
     recipe_id, servings = draw.one(list(draw.world("recipes").recipes)), draw.any(range(2, 9))
     yield {"id": recipe_id, "servings": servings}
-    grams = yield call("scale_recipe", recipe_id=recipe_id, servings=servings)
-    return f"You need {', '.join(f'{amount} grams of {food}' for food, amount in grams.items())}."
+    yield call("scale_recipe", recipe_id=recipe_id, servings=servings)
 
 
 @scenario(
@@ -70,8 +66,7 @@ def scale(draw: Draw) -> Plan:
 def bookmark(draw: Draw) -> Plan:
     recipe_id = draw.one(list(draw.world("recipes").recipes))
     yield {"id": recipe_id}
-    kept = yield call("bookmark_recipe", recipe_id=recipe_id)
-    return f"You have {kept['bookmarks']} bookmarks."
+    yield call("bookmark_recipe", recipe_id=recipe_id)
 
 
 @scenario(
@@ -83,7 +78,7 @@ def look_up_and_bookmark(draw: Draw) -> Plan:
     yield {"id": recipe_id}
     recipe = yield call("lookup_recipe", recipe_id=recipe_id)
     yield call("bookmark_recipe", recipe_id=recipe_id)
-    return f"{recipe['name']}: {recipe['minutes']} minutes, {recipe['calories']} calories."
+    return recipe
 
 
 @scenario(
@@ -96,5 +91,4 @@ def find_and_scale(draw: Draw) -> Plan:
     servings = draw.any(range(2, 9))
     yield {"food": food, "servings": servings}
     found = yield call("lookup_recipes_by_foods", foods=[food])
-    grams = yield call("scale_recipe", recipe_id=found[0]["recipe_id"], servings=servings)
-    return f"You need {', '.join(f'{amount} grams of {food}' for food, amount in grams.items())}."
+    yield call("scale_recipe", recipe_id=found[0]["recipe_id"], servings=servings)

@@ -14,7 +14,7 @@ from tl.scenarios import Ask, Draw, Plan, call, scenario
     unseen=("Please calculate the mean of the numbers {values}.", "Tell me the average of {values}."),
     ask=Ask(
         "values",
-        "Which numbers?",
+        "values",
         phrasings=("What is the mean of my numbers?", "Compute an average for me."),
         unseen=("Please calculate the mean of some numbers.",),
     ),
@@ -22,8 +22,7 @@ from tl.scenarios import Ask, Draw, Plan, call, scenario
 def mean(draw: Draw) -> Plan:
     values = _numbers(draw)
     yield {"values": _listed(values)}
-    result = yield call("compute_mean", values=values)
-    return f"The mean is {result}."
+    yield call("compute_mean", values=values)
 
 
 @scenario(
@@ -38,8 +37,7 @@ def mean(draw: Draw) -> Plan:
 def median(draw: Draw) -> Plan:
     values = _numbers(draw)
     yield {"values": _listed(values)}
-    result = yield call("compute_median", values=values)
-    return f"The median is {result}."
+    yield call("compute_median", values=values)
 
 
 @scenario(
@@ -53,8 +51,7 @@ def median(draw: Draw) -> Plan:
 def spread(draw: Draw) -> Plan:
     values, measure = _numbers(draw), draw.any(("range", "variance", "deviation"))
     yield {"values": _listed(values), "measure": measure}
-    result = yield call("compute_spread", values=values, measure=measure)
-    return f"The {measure} is {result}."
+    yield call("compute_spread", values=values, measure=measure)
 
 
 @scenario(
@@ -65,7 +62,7 @@ def spread(draw: Draw) -> Plan:
     unseen=("Weigh {values} by {weights} and tell me the mean.",),
     ask=Ask(
         "weights",
-        "Which weights?",
+        "weights",
         phrasings=("What is the weighted mean of {values}?", "Compute the mean of {values} with my weights."),
         unseen=("Weigh {values} and tell me the mean.",),
     ),
@@ -74,8 +71,7 @@ def weighted_mean(draw: Draw) -> Plan:
     values = _numbers(draw)
     weights = [draw.any(range(1, 10)) for _ in values]
     yield {"values": _listed(values), "weights": _listed(weights)}
-    result = yield call("compute_mean_weighted", values=values, weights=weights)
-    return f"The mean is {result}."
+    yield call("compute_mean_weighted", values=values, weights=weights)
 
 
 @scenario(
@@ -89,8 +85,7 @@ def weighted_mean(draw: Draw) -> Plan:
 def percentile(draw: Draw) -> Plan:
     values, percent = _numbers(draw), draw.any((10, 20, 25, 40, 60, 75, 80, 90))
     yield {"values": _listed(values), "percent": percent}
-    result = yield call("compute_percentile", values=values, percent=percent)
-    return f"It is {result}."
+    yield call("compute_percentile", values=values, percent=percent)
 
 
 @scenario(
@@ -105,8 +100,7 @@ def correlation(draw: Draw) -> Plan:
     first = draw.random.sample(range(1, 100), 3)
     second = draw.random.sample(range(1, 100), 3)
     yield {"first": _listed(first), "second": _listed(second)}
-    result = yield call("compute_correlation", first=first, second=second)
-    return f"The correlation is {result}."
+    yield call("compute_correlation", first=first, second=second)
 
 
 @scenario(
@@ -122,7 +116,7 @@ def mean_and_median(draw: Draw) -> Plan:
     yield {"values": _listed(values)}
     first = yield call("compute_mean", values=values)
     second = yield call("compute_median", values=values)
-    return f"The mean is {first} and the median is {second}."
+    return {"mean": first, "median": second}
 
 
 def _numbers(draw: Draw) -> list[int]:
