@@ -57,7 +57,7 @@ class Executor:
             here raises `ToolkitError`. One that needs isolation which is not there is named in `refused`, or raises.
         seed: of the tools' state, where a session is given none.
         timeout: seconds that a call may take, from when it is sent to its running session.
-        memory: bytes that each process of a session may have over what an idle one has.
+        memory: bytes that each process of a session may have over what an idle one has, and all together in use.
         workers: number of zygotes; default one per core.
         require_isolation: raise `IsolationError` unless every layer is there.
         mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
@@ -83,25 +83,26 @@ class Executor:
         settings = {"folders": list(tool_folders), "toolkits": names, "mode": mode, "memory": memory}
         self._pool = Pool(workers or cores(), settings)
         self.isolation = self._pool.isolation
-        missing = missing_layers(self.isolation)
         _LOG.info("isolation of tools: %s", self.isolation)
-        if missing:
-            if require_isolation:
-                self.close()
-                raise IsolationError(f"this machine does not permit: {', '.join(missing)}")
-            warnings.warn(f"tools run without these layers: {', '.join(missing)}", RuntimeWarning, stacklevel=2)
         try:
+            self._check_isolation(require_isolation)
             self._library = Library(names, isolated=confines_commands(self.isolation))
-        except ToolkitError:
+            if foreign := self._library.specs.keys() - set(self._pool.tools):
+                raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
+        except (IsolationError, ToolkitError):
             self.close()
             raise
         self.specs = self._library.specs
         self.toolkit_of = self._library.toolkit_of
         self.broken = self._library.broken
         self.refused = self._library.refused
-        if foreign := self.specs.keys() - set(self._pool.tools):
-            self.close()
-            raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
+
+    def _check_isolation(self, required: bool) -> None:
+        missing = ", ".join(missing_layers(self.isolation))
+        if missing and required:
+            raise IsolationError(f"this machine does not permit: {missing}")
+        if missing:
+            warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=3)
 
     def __enter__(self) -> Executor:
         return self
