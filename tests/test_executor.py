@@ -17,7 +17,7 @@ from tl import frames
 from tl.calls import Call, format_call
 from tl.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor import Executor
-from tl.pool import PoolError
+from tl.pool import PoolError, cores
 from tools import load_toolkit, toolkit_names
 
 TIMEOUT = 1.0
@@ -180,6 +180,15 @@ def test_what_fails_twice_for_reasons_of_the_executor_is_infrastructure_and_has_
         assert (feedback.cause, feedback.category, len(tries)) == (Cause.INFRASTRUCTURE, None, 2)
         monkeypatch.undo()
         assert session.run("count()").text == "1"
+
+
+def test_the_ranks_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert cores() == 16
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert cores() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "32")
+    assert cores() == 1
 
 
 def test_a_closed_executor_runs_nothing():

@@ -324,38 +324,63 @@ def processes(*marks):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def left_after(seconds, mark):
+    """The processes with a mark that are still there when there are none or the time is over."""
+    end = time.monotonic() + seconds
+    while (left := processes(mark)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+
+
+@needs_proc
 def test_nothing_outlives_its_episode(executor):
     mark = f"600.{os.getpid()}"
     with executor.session(seed=0) as session:
         assert session.run(misbehaviour("daemon", mark)).text == "started"
-    deadline = time.monotonic() + 10
-    while processes(f"sleep {mark}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes(f"sleep {mark}") == []
+    assert left_after(10, f"sleep {mark}") == []
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-def test_nothing_outlives_the_trainer(executor):
-    mark = f"601.{os.getpid()}"
-    folder, repository = str(Path(__file__).parent / "toolkits"), str(Path(__file__).parent.parent)
+@needs_proc
+def test_nothing_outlives_its_command(confined):
+    mark = f"602.{os.getpid()}"
+    with confined.session(seed=0) as session:
+        session.run(bash(f"sleep {mark} & setsid sleep {mark} & disown -a; (trap '' TERM; sleep {mark}) & sleep 0.1"))
+        assert processes(f"sleep {mark}") == []
+        assert session.run("count()").text == "1"
+
+
+def run_trainer(executor, statements, **options):
+    """Run `statements` in another process, which has an executor of the same mode and a `session` of it."""
     code = f"""
 import os, sys, warnings
-sys.path.insert(0, {repository!r})
-import tools
-tools.__path__.append({folder!r})
+sys.path[:0] = [{str(Path(__file__).parent.parent)!r}, {str(Path(__file__).parent)!r}]
+from toolkits import in_library
 from tl.executor import Executor
 warnings.simplefilter("ignore")
-executor = Executor(["hostile"], workers=1, mode={executor.mode!r})
+with in_library():
+    executor = Executor(["hostile"], workers=1, mode={executor.mode!r})
 session = executor.session(seed=0)
-assert session.run({misbehaviour("daemon", mark)!r}).text == "started"
-os.kill(os.getpid(), 9)
+{statements}
 """
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    deadline = time.monotonic() + 10
-    while processes(f"sleep {mark}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes(f"sleep {mark}") == []
+    return subprocess.run([sys.executable, "-c", code], **options)
+
+
+@needs_proc
+def test_nothing_outlives_the_trainer(executor):
+    mark = f"601.{os.getpid()}"
+    daemon = f"assert session.run({misbehaviour('daemon', mark)!r}).text == 'started'"
+    assert run_trainer(executor, f"{daemon}; os.kill(os.getpid(), 9)").returncode == -9
+    assert left_after(10, f"sleep {mark}") == []
+
+
+def test_nothing_that_a_tool_prints_reaches_the_trainer(executor):
+    prints = [misbehaviour("write to", "1"), misbehaviour("write to", "2"), misbehaviour("print", str(1 << 20))]
+    statements = f"print([session.run(text).cause.value for text in {prints!r}])"
+    finished = run_trainer(executor, statements, capture_output=True, text=True)
+    assert (finished.stdout, finished.stderr) == ("['ok', 'ok', 'ok']\n", "")
 
 
 def test_landlock_and_seccomp_alone_keep_files_and_sockets(tmp_path):

@@ -58,7 +58,7 @@ class Executor:
         seed: of the tools' state, where a session is given none.
         timeout: seconds that a call may take, from when it is sent to its running session.
         memory: bytes that each process of a session may have over what an idle one has, and all together in use.
-        workers: number of zygotes; default one per core.
+        workers: number of zygotes; default one per core, shared out among the ranks of one machine.
         require_isolation: raise `IsolationError` unless every layer is there.
         mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
             asks, "none" for plain processes: for trusted tools, and refused to those that need isolation.
