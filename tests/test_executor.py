@@ -184,6 +184,7 @@ def test_what_fails_twice_for_reasons_of_the_executor_is_infrastructure_and_has_
 
 def test_the_ranks_of_a_machine_share_its_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     assert cores() == 16
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert cores() == 2
