@@ -318,6 +318,14 @@ def recurring_page(rng: Random) -> str:
     return "\n".join(lines) + "\n"
 
 
+def echo_page(rng: Random) -> str:
+    """A few random strings, the same again and again: what a model first learns to copy from."""
+    kinds = (values.title, values.code, values.person, values.sentence, values.address, values.path, values.town)
+    gap = rng.choice(["\n", " | ", ", ", "\n- ", "; ", " "])
+    once = "".join(rng.choice(kinds)(rng) + gap for _ in range(rng.randint(1, 4)))
+    return once * max(2, rng.randint(150, 350) // len(once))
+
+
 def log_page(rng: Random) -> str:
     """A log with a few people and identifiers that come again."""
     people, codes = ([kind(rng) for _ in range(3)] for kind in (values.person, values.code))

@@ -1,18 +1,20 @@
 """Makes the embedded base model from nothing but a seed: vocabulary, text and weights.
 
-    python -m tl.assets.make_tiny --out DIR --tokens 6000000
+    python -m tl.assets.make_tiny --out DIR --tokens 8000000
 
 A Llama of 3.2 million parameters learns to continue the documents of `tl.assets.corpus`, each a sequence of its own
-that begins with <s>. Short documents come first. Matrices are trained with Muon (orthogonalised momentum, which needs
-about two thirds of AdamW's tokens here), embeddings and norms with AdamW; the learning rate warms up, stays, and falls
-to zero over the last quarter. What is saved, on the way and at the end, is a running average of the weights.
+that begins with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned
+late from long ones. Matrices are trained with Muon, which was ahead of AdamW in a short trial, embeddings and norms
+with AdamW; the learning rate warms up, stays, and falls to zero. What is saved, on the way and at the end, is a
+running average of the weights. `--base` goes on from a checkpoint, with the optimisers fresh.
 """
 
-import argparse
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from tl.assets.corpus import document, vocabulary_texts
+from tl.assets.corpus import document, echo_page, vocabulary_texts
+from tl.config import option, parse_config
 from tl.model import Llama, ModelConfig
 from tl.tokenizer import TOKENIZER_FILE, Tokenizer, train_vocabulary
 
@@ -36,13 +39,27 @@ CONFIG = ModelConfig(
     tie_word_embeddings=True,
 )
 VOCABULARY_DOCUMENTS = 3000
-SHORT, LONG = 256, 1024  # longest document in tokens, at the start and from GROWTH on
-GROWTH = 0.3  # shares of the whole run, as the next two
-WARM_UP = 0.02
-DECAY = 0.25
+SHORT, LONG = 256, 1024  # longest document in tokens, at the start of a run and from Recipe.growth on
 BATCH = 3072  # tokens a step, about
-RATE = 4e-3
+FEWEST_ECHOES = 0.08  # their share of the documents once Recipe.echoes is over
+WARM_UP = 0.02  # share of the run
 AVERAGE = 0.98  # of the running average of the weights, per step
+HELD_OUT = 900_000_000  # documents from this number on are never trained on
+
+
+@dataclass
+class Recipe:
+    """How long and on what the model is trained. Shares are of the whole run."""
+
+    out: str = option("tiny", "folder to write the checkpoint to")
+    tokens: int = option(8_000_000, "length of the training")
+    base: str | None = option(None, "checkpoint to go on from; none: random weights and a new vocabulary")
+    seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
+    echoes: float = option(0.15, "share over which the echoes give way to the other documents")
+    growth: float = option(0.3, "share over which longer and longer documents come in")
+    rate: float = option(4e-3, "peak learning rate")
+    decay: float = option(0.25, "share over which the learning rate falls to zero")
+    save_every: int = option(500_000, "tokens between checkpoints on the way")
 
 
 class Muon(torch.optim.Optimizer):
@@ -75,32 +92,42 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def optimizers(model: Llama) -> list[torch.optim.Optimizer]:
+def optimizers(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if name.startswith("layers") and p.dim() == 2]
     norms = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": norms, "weight_decay": 0.0}, {"params": [model.embed_tokens.weight], "weight_decay": 0.01}]
-    return [Muon(matrices, lr=RATE), torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)]
+    return [Muon(matrices, lr=rate), torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)]
 
 
-def learning_rate(done: float) -> float:
+def learning_rate(done: float, recipe: Recipe) -> float:
     """Linear warm-up, constant, linear to zero; `done` is the share of the run behind us."""
-    return RATE * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / DECAY)
+    return recipe.rate * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / recipe.decay)
 
 
-def batches(tokenizer: Tokenizer, tokens: int, first: int) -> Iterator[tuple[list[list[int]], int]]:
-    """(documents as ids, tokens so far including these) until there were `tokens`; starts at document `first`."""
+def text_and_limit(seed: int, done: float, recipe: Recipe) -> tuple[str, float]:
+    """(document `seed` or an echo in its place, the number of tokens beyond which it is left out)."""
+    rng = Random(f"echo {seed}")
+    share = 1 - done / recipe.echoes if done < recipe.echoes else 0.0
+    text = echo_page(rng) if rng.random() < max(FEWEST_ECHOES, share) else document(seed)
+    grown = done / recipe.growth if done < recipe.growth else 1.0
+    return text, SHORT + (LONG - SHORT) * grown
+
+
+def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[list[list[int]], int]]:
+    """(whole documents as ids, tokens so far including these) until there were `recipe.tokens`."""
     batch: list[list[int]] = []
     seen = 0
-    for seed in count(first):
-        ids = [tokenizer.bos_id, *tokenizer.encode(document(seed))]
-        if len(ids) > SHORT + (LONG - SHORT) * min(1.0, seen / tokens / GROWTH):
+    for seed in count(recipe.seed * 10_000_000):
+        text, limit = text_and_limit(seed, seen / recipe.tokens, recipe)
+        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
+        if len(ids) > limit:
             continue
         batch.append(ids)
         seen += len(ids)
         if sum(map(len, batch)) >= BATCH:
             yield batch, seen
             batch = []
-            if seen >= tokens:
+            if seen >= recipe.tokens:
                 return
 
 
@@ -112,15 +139,15 @@ def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
     return F.cross_entropy(logits[0], targets)
 
 
-def train(model: Llama, tokenizer: Tokenizer, out: Path, tokens: int, seed: int, save_every: int) -> None:
-    """Trains in place and leaves the averaged weights in `out`, every `save_every` tokens and at the end."""
+def train(model: Llama, tokenizer: Tokenizer, recipe: Recipe) -> None:
+    """Trains in place and leaves the averaged weights in `recipe.out`, on the way and at the end."""
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
-    parts = optimizers(model)
+    parts = optimizers(model, recipe.rate)
     saved, smooth = 0, 0.0
-    bar = tqdm(total=tokens, unit="tok", unit_scale=True)
-    for batch, seen in batches(tokenizer, tokens, first=seed * 10_000_000):
+    bar = tqdm(total=recipe.tokens, unit="tok", unit_scale=True)
+    for batch, seen in batches(tokenizer, recipe):
         for group in (group for part in parts for group in part.param_groups):
-            group["lr"] = learning_rate(bar.n / tokens)
+            group["lr"] = learning_rate(bar.n / recipe.tokens, recipe)
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -131,23 +158,23 @@ def train(model: Llama, tokenizer: Tokenizer, out: Path, tokens: int, seed: int,
         smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
         bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
         bar.update(seen - bar.n)
-        if seen >= saved + save_every or seen >= tokens:
-            deepcopy(average.module).to(torch.bfloat16).save_pretrained(out, tokenizer_path=tokenizer.path)
+        if seen >= saved + recipe.save_every or seen >= recipe.tokens:
+            deepcopy(average.module).to(torch.bfloat16).save_pretrained(recipe.out, tokenizer_path=tokenizer.path)
             saved = seen
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the checkpoint to")
-    parser.add_argument("--tokens", type=int, required=True, help="length of the training")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the documents")
-    parser.add_argument("--save_every", type=int, default=500_000, help="tokens between checkpoints on the way")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    vocabulary = args.out / TOKENIZER_FILE
-    train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), vocabulary, CONFIG.vocab_size)
-    torch.manual_seed(args.seed)
-    train(Llama(CONFIG), Tokenizer(vocabulary), args.out, args.tokens, args.seed, args.save_every)
+    recipe = parse_config(Recipe, description=__doc__)
+    out = Path(recipe.out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    if recipe.base:
+        model, tokenizer = Llama.from_pretrained(recipe.base, dtype=torch.float32), Tokenizer(recipe.base)
+    else:
+        vocabulary = out / TOKENIZER_FILE
+        train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), vocabulary, CONFIG.vocab_size)
+        model, tokenizer = Llama(CONFIG), Tokenizer(vocabulary)
+    train(model, tokenizer, recipe)
 
 
 if __name__ == "__main__":
