@@ -29,7 +29,8 @@ from tools._vocabulary import CITIES
 Kind = Literal["plain", "error", "ask", "refusal"]
 
 REFUSAL = "I cannot handle the task with these tools."
-TOOL_CHARACTERS = 680  # of the tool blocks in a prompt, built-in tools apart
+TOOL_CHARACTERS = 480  # of the tool blocks in a prompt, built-in tools apart
+OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
 SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
 
 
@@ -121,7 +122,7 @@ def session_seed(trajectory_id: str) -> int:
 def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
     outage = wish.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
-    if wish.kind == "refusal" and rng.random() < 0.5:
+    if wish.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
         return _out_of_scope(wish, seed, rng)
     asks = wish.kind == "ask"
     scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
@@ -229,12 +230,12 @@ def _spoken(name: str) -> str:
 
 
 def _needed_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:
-    """What the solution needs, the tool of the most similar name for each of these, and others while they fit."""
+    """What the solution needs and the tool of the most similar name to the first of these; others while they fit."""
     specs = repertoire.specs
     needed = list(dict.fromkeys(call.name for call in task.solution if call.name in specs))
     others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
     siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
-    return _that_fit(repertoire, needed, [*siblings, *others], rng)
+    return _that_fit(repertoire, [*needed, siblings[0]], [*siblings[1:], *others], rng)
 
 
 def _foreign_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:

@@ -108,7 +108,7 @@ def episodes(
 
 def _wishes(size: int, mix: Sequence[float], unseen: bool) -> list[Wish]:
     plain, error, edge = mix
-    kinds = _shares(size, {"plain": plain, "error": error, "ask": edge / 2, "refusal": edge / 2})
+    kinds = _shares(size, {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4})
     categories = iter(_shares(kinds.count("error"), ERROR_SHARES))
     return [Wish(kind, next(categories) if kind == "error" else None, unseen) for kind in kinds]
 

@@ -1,17 +1,7 @@
 """What requests are wrapped in, what users answer, and requests that no tool of the library can serve."""
 
-ASIDES = (
-    "{}",
-    "{}",
-    "{}",
-    "Hi! {}",
-    "Hello, {}",
-    "{} Thanks!",
-    "{} Thank you.",
-    "Quick question: {}",
-    "{} I am in a hurry.",
-)
-UNSEEN_ASIDES = ("{}", "{}", "Good morning. {}", "{} Many thanks!", "One more thing: {}")
+ASIDES = (*("{}",) * 5, "Hi! {}", "{} Thanks!", "{} Thank you.", "Quick question: {}", "{} It is urgent.")
+UNSEEN_ASIDES = (*("{}",) * 3, "Good morning. {}", "{} Many thanks!")
 
 USER_ANSWERS = ("{}", "{}, please.", "It is {}.", "Take {}.")
 UNSEEN_USER_ANSWERS = ("I mean {}.", "{}, thanks.")
