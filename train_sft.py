@@ -29,7 +29,7 @@ from tl.data import TrainingData, load_items, load_training_data
 from tl.distributed import RankError, World
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.memory import Checkpointing, count_parameters, training_memory
-from tl.model import Llama
+from tl.model import Llama, ModelConfig
 from tl.prompt import EncodingOptions, Example
 from tl.run import (
     STATES,
@@ -80,9 +80,10 @@ class SFTConfig(RunConfig):
 
 
 EMBEDDED = {
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "warmup_ratio": 0.05,
     "epochs": 2.0,
+    "eval_every": 200,
     "max_length": 1024,
     "micro_tokens": 4096,
     "checkpointing": "none",
@@ -181,7 +182,8 @@ def train(
             if held_out and (last or is_due(config.eval_every, progress.step)):
                 items = held_out if last else held_out[: config.eval_items]
                 metrics |= evaluate(model, tokenizer, items, config, world)
-                bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(metrics)}")
+                if world.is_main:
+                    bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(metrics)}")
             report(metrics, bar, config, world)
             count_skipped(progress, metrics, batch, world)
             stopping = distributed.any_true(stop.received is not None)
@@ -254,32 +256,55 @@ def resolve_config(argv: list[str] | None) -> SFTConfig:
     return config if config.model else parse_config(SFTConfig, argv, __doc__, **EMBEDDED)
 
 
-def describe(config: SFTConfig, data: TrainingData, parameters: int, memory: list[str]) -> str:
+def check(config: SFTConfig) -> None:
+    """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
+    least = {"batch_size": 1, "micro_tokens": 1, "max_length": 2, "max_feedback_tokens": 2, "eval_items": 1, "w_max": 1}
+    for name, value in least.items():
+        if getattr(config, name) < value:
+            raise RunError(f"--{name} is {getattr(config, name)}; it must be at least {value}")
+    if config.epochs <= 0 or (config.max_steps is not None and config.max_steps < 1):
+        raise RunError("--epochs must be over 0, --max_steps at least 1")
+    out = Path(config.out).resolve()
+    for path in filter(None, [config.model, *config.data, *config.eval_data]):
+        if Path(path).resolve().is_relative_to(out):
+            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+
+
+def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: World) -> str:
     """Configuration, data and memory as text."""
-    settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]
-    sections = {"configuration": settings, "data": data.lines(), f"memory a rank, {parameters:,} parameters": memory}
+    lengths = sorted(map(len, data.examples))
+    tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
+    memory = training_memory(model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing)
+    sections = {
+        "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
+        "data": data.lines(),
+        f"memory of each rank, {count_parameters(model):,} parameters over {world.size}": memory.lines(),
+    }
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
 
 def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Prepared]]:
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
-    tokenizer = Tokenizer(source)
-    check_vocabulary(tokenizer, read_config(source))
+    tokenizer, model = Tokenizer(source), read_config(source)
+    check_vocabulary(tokenizer, model)
+    if config.max_length > model.max_position_embeddings:
+        raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
     items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
-    return data, prepare(items, tokenizer, config.max_length)
+    held_out = prepare(items, tokenizer, options)
+    if len(held_out) < len(items):
+        warnings.warn(f"{len(items) - len(held_out)} of {len(items)} held-out requests are too long", stacklevel=2)
+    return data, held_out
 
 
 def run(config: SFTConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
+    check(config)
     source, out = Path(config.model or TINY), Path(config.out)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
-    longest = max(config.micro_tokens, max(map(len, data.examples)))
-    model_config = read_config(source)
-    memory = training_memory(model_config, longest, world.size, world.compute_dtype.itemsize)
     if world.is_main:
-        print(describe(config, data, count_parameters(model_config), memory.lines()))
+        print(describe(config, data, read_config(source), world))
         if config.batch_size < world.size:
             warnings.warn(f"{world.size} ranks, but --batch_size {config.batch_size}: some have no work", stacklevel=2)
     if config.dry_run:

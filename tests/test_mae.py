@@ -283,3 +283,19 @@ def test_call_categories_look_at_call_tool_list_and_feedback():
     expected = [FAILURE, TOOL_HALLUCINATION, ALL_RIGHT, PARAMETER_MISSING, ALL_RIGHT, ALL_RIGHT]
     assert call_categories(trajectory) == expected
     assert erroneous_calls(trajectory) == [True, True, False, True, False, False]
+
+
+def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_feedback():
+    missing = "ask_to_user() missing 1 required positional argument: 'question'"
+    trajectory = Trajectory(
+        "t",
+        (tool("ask_to_user"),),
+        (
+            Message("user", "Hello"),
+            Message("assistant", "ask_to_user()", is_call=True),
+            Message("tool", missing),
+            Message("assistant", 'ask_to_user(question="Where to?")', is_call=True),
+            Message("tool", missing),  # whatever the user says
+        ),
+    )
+    assert call_categories(trajectory) == [ErrorCategory.PARAMETER_MISSING, ErrorCategory.ALL_RIGHT]

@@ -152,6 +152,16 @@ def test_name_that_merges_with_the_bracket_is_taken_from_the_call(tokenizer):
     assert turn.key_positions[-1] < turn.end - turn.start
 
 
+def test_key_tokens_of_a_name_that_stands_in_quotes(tokenizer):
+    sizes = [ToolSpec(name, "Reads.", {}, ()) for name in ("page[size]", "page[count]")]
+    example = encode_trajectory(
+        trajectory(Message("user", "x"), call("page[size]"), tools=(*sizes, *BUILT_INS)), tokenizer
+    )
+    turn = example.turns[0]
+    text = [tokenizer.decode(example.input_ids[turn.start : turn.start + k].tolist()) for k in turn.key_positions]
+    assert text[0] == "" and text[-1] == '"page['  # the names part behind the bracket
+
+
 @pytest.mark.parametrize("mae", [True, False])
 def test_call_that_does_not_parse_weighs_nothing(tokenizer, mae):
     broken = Message("assistant", "get_paper(id=", is_call=True)

@@ -14,7 +14,7 @@ from tl.single_turn import items_of
 from tl.statistics import ExampleStatistics
 from tl.synthesis import held_out, synthesize
 from tl.tokenizer import Tokenizer
-from tl.trajectory import BadRecord, Trajectory, read_trajectories
+from tl.trajectory import BadRecord, DataError, Trajectory, read_trajectories
 
 
 @dataclass
@@ -56,7 +56,7 @@ def load_training_data(
 ) -> TrainingData:
     """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
 
-    Raises tl.trajectory.DataError for files that cannot be read or hold bad records, ValueError if nothing is left.
+    Raises tl.trajectory.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
     """
     data = TrainingData()
     if paths:
@@ -75,7 +75,7 @@ def load_training_data(
         else:
             data.untrainable += 1
     if not data.examples:
-        raise ValueError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
+        raise DataError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
     return data
 
 

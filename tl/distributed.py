@@ -177,7 +177,8 @@ def all_sum(values: Sequence[float]) -> list[float]:
 
 def any_true(flag: bool) -> bool:
     """Whether the flag is set on any rank."""
-    return all_sum([flag]) > [0]
+    [count] = all_sum([flag])
+    return count > 0
 
 
 def gather_objects(value: T, world: World) -> list[T]:

@@ -76,7 +76,8 @@ def call_categories(trajectory: Trajectory) -> list[ErrorCategory]:
     """One category per assistant call, in order.
 
     A call that does not parse is a tool call failure and one to a tool outside the trajectory's list a tool
-    hallucination, whatever the feedback says. Answers to `ask_to_user` come from a person and are not classified.
+    hallucination, whatever the feedback says. Answers to `ask_to_user(question=…)` come from a person and are not
+    classified.
     """
     names = {tool.name for tool in trajectory.tools}
     return [_call_category(call.content, feedback, names) for call, feedback in trajectory.calls()]
@@ -84,12 +85,13 @@ def call_categories(trajectory: Trajectory) -> list[ErrorCategory]:
 
 def _call_category(call_text: str, feedback: str | None, names: set[str]) -> ErrorCategory:
     try:
-        name = parse_call(call_text).name
+        call = parse_call(call_text)
     except CallSyntaxError:
         return ErrorCategory.TOOL_CALL_FAILURE
-    if name not in names:
+    if call.name not in names:
         return ErrorCategory.TOOL_HALLUCINATION
-    if feedback is None or name == ASK_TO_USER.name:
+    asked = call.name == ASK_TO_USER.name and call.arguments.keys() == ASK_TO_USER.parameters.keys()
+    if feedback is None or asked:
         return ErrorCategory.ALL_RIGHT
     return classify_feedback(feedback)
 

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Literal
 
 import torch
-import torch.nn.attention.varlen  # registers the operator that PRODUCTS names
 from torch import nn
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
@@ -20,7 +19,6 @@ PRODUCTS = [  # what takes long to compute again
     torch.ops.aten._scaled_dot_product_flash_attention.default,
     torch.ops.aten._scaled_dot_product_efficient_attention.default,
     torch.ops.aten._scaled_dot_product_cudnn_attention.default,
-    torch.ops.torch_attn._varlen_attn.default,
 ]
 
 
@@ -36,13 +34,14 @@ def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes per rank."""
+    """Bytes per rank at the peak."""
 
     parameters: int
     gradients: int
     optimizer: int
     activations: int
-    logits: int
+    whole_layers: int  # copies that FSDP gathers for computing: embedding, head and two blocks
+    temporary: int  # the largest of what is there for a moment only
 
     @property
     def total(self) -> int:
@@ -51,31 +50,55 @@ class TrainingMemory:
     def lines(self) -> list[str]:
         """The parts and their sum as text, a line each."""
         parts = [*vars(self).items(), ("total", self.total)]
-        return [f"{name:<20}{size / 2**30:8.2f} GiB" for name, size in parts]
+        return [f"{name.replace('_', ' '):<20}{size / 2**30:8.2f} GiB" for name, size in parts]
 
 
 def count_parameters(config: ModelConfig) -> int:
-    hidden, size = config.hidden_size, config.head_dim
-    attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
-    block = attention + 3 * hidden * config.intermediate_size + 2 * hidden
-    embeddings = config.vocab_size * hidden * (1 if config.tie_word_embeddings else 2)
-    return embeddings + config.num_hidden_layers * block + hidden
+    return _root_parameters(config) + config.num_hidden_layers * _block_parameters(config)
 
 
-def training_memory(config: ModelConfig, tokens: int, ranks: int = 1, compute_bytes: int = 4) -> TrainingMemory:
-    """Estimate for AdamW with float32 master weights, sharded over ``ranks``; ``tokens`` in one micro-batch.
+def training_memory(
+    config: ModelConfig, tokens: int, ranks: int = 1, compute_bytes: int = 4, checkpointing: Checkpointing = "none"
+) -> TrainingMemory:
+    """Estimate for AdamW with float32 master weights over ``ranks``; ``tokens`` in one of several micro-batches.
 
-    Activations are what a block keeps for its backward pass: inputs of every matrix product and non-linearity.
+    The peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and the
+    gradients of embedding and head are reduced.
     """
     parameters = 4 * count_parameters(config) // ranks
-    hidden, size = config.hidden_size, config.head_dim
-    queries, keys = config.num_attention_heads * size, config.num_key_value_heads * size
-    per_block = 4 * hidden + 3 * queries + 3 * keys + 4 * config.intermediate_size
-    activations = tokens * compute_bytes * (config.num_hidden_layers * per_block + 2 * hidden)
+    root, block = _root_parameters(config), _block_parameters(config)
+    activations = tokens * compute_bytes * _activations_per_token(config, checkpointing)
+    whole_layers = compute_bytes * (root + 2 * block)
+    head_gradient = 4 * config.vocab_size * config.hidden_size
+    logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
+    reduction = (4 + compute_bytes) * root
     return TrainingMemory(
         parameters=parameters,
         gradients=parameters,
         optimizer=2 * parameters,
         activations=activations,
-        logits=2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size),
+        whole_layers=whole_layers,
+        temporary=max(head_gradient + logits, reduction - activations - whole_layers),
     )
+
+
+def _block_parameters(config: ModelConfig) -> int:
+    hidden, size = config.hidden_size, config.head_dim
+    attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
+    return attention + 3 * hidden * config.intermediate_size + 2 * hidden
+
+
+def _root_parameters(config: ModelConfig) -> int:
+    """Embedding, head and final norm."""
+    return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2) + config.hidden_size
+
+
+def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing) -> int:
+    """Numbers kept for the backward pass: what goes into each matrix product, norm and non-linearity of a block, or
+    what is left of it; and all of the one block that is being computed again."""
+    hidden, intermediate, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+    everything = 4 * hidden + 3 * queries + 3 * keys + 4 * intermediate
+    products = 3 * hidden + 2 * queries + 2 * keys + 2 * intermediate  # with the block's input
+    per_block = {"none": everything, "selective": products, "full": hidden}[checkpointing]
+    return layers * per_block + (everything - per_block) + 2 * hidden

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tl.calls import CallSyntaxError, parse_call
+from tl.calls import CallSyntaxError, format_name, parse_call
 from tl.mae import ErrorCategory, call_categories
 from tl.pkt import call_weights, key_positions
 from tl.schema import ToolSpec
@@ -125,7 +125,7 @@ def encode_trajectory(
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     categories = iter(call_categories(trajectory))
-    names = {tool.name: tokenizer.encode(tool.name) for tool in trajectory.tools}
+    names = {tool.name: tokenizer.encode(format_name(tool.name)) for tool in trajectory.tools}
     ids, turns, n_turns = [tokenizer.bos_id], [], 0
     for text, turn in render(trajectory.tools, messages):
         segment_ids = tokenizer.encode(text)
@@ -157,7 +157,7 @@ def _turn(
             trained = False
         else:
             # Taken from the call, since a final "_" of the name makes one token with the "(" behind it.
-            name_ids = ids[: len(tokenizer.encode(name))]
+            name_ids = ids[: len(tokenizer.encode(format_name(name)))]
             keys = key_positions(name_ids, [other for n, other in names.items() if n != name])
     return Turn(start, start + len(ids), message.is_call, category, tuple(keys), trained)
 

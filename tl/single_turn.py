@@ -40,9 +40,8 @@ def items_of(trajectory: Trajectory) -> list[Item]:
     ]
 
 
-def prepare(items: Iterable[Item], tokenizer: Tokenizer, max_length: int) -> list[Prepared]:
-    """Tokenises items; those that do not fit into ``max_length`` tokens are left out."""
-    options = EncodingOptions(pkt=False, max_length=max_length)
+def prepare(items: Iterable[Item], tokenizer: Tokenizer, options: EncodingOptions) -> list[Prepared]:
+    """Tokenises items as training data is; those that do not fit into ``options.max_length`` tokens are left out."""
     prepared = []
     for item in items:
         golden = Message("assistant", format_call(item.answers[0]), is_call=True)
