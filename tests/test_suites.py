@@ -1,0 +1,294 @@
+"""Readers of ToolAlpaca, BFCL and ToolEyes, our own held-out sets, and the two scorings they share."""
+
+import json
+
+import pytest
+
+from tl.calls import Call, parse_call
+from tl.executor import Cause
+from tl.formats import Prediction, read_prediction
+from tl.metrics import CallScore
+from tl.suites import bfcl, catalogue, own, python_score, strict_score, toolalpaca, tooleyes
+from tl.trajectory import DataError
+
+ALL, NAMES, TOOL = CallScore(True, True, True), CallScore(True, True, False), CallScore(True, False, False)
+NOTHING = CallScore(False, False, False)
+
+
+def said(*texts, form="auto"):
+    return read_prediction(texts, form)
+
+
+# ---- ToolAlpaca
+
+TIDE = {
+    "Name": "Tides",
+    "Function_Description": {
+        "tide_get": 'Height of the tide\nParameters: {"appid": "Required. string. Your key.", "port": "Required. '
+        'string. Name. Or code.", "days": "integer. How many."}\nOutput: OK.\n - Format: text/plain\n - Structure:',
+        "ports_get": "All ports\nParameters: {}\nOutput: OK.",
+        "components": "Shapes: #Tide: Object{height}",
+    },
+    "Instructions": ["How high at Dover?", "Which ports?", "Compare Dover and Brest."],
+    "Golden_Answers": [
+        [{"Action": "tide_get", "Action_Input": '{"appid": "***", "port": "port": "Dover", "days": 1}'}],
+        [{"Action": "ports_get", "Action_Input": "{}"}],
+        [
+            {"Action": "tide_get", "Action_Input": '{"appid": "***", "port": "Dover"}'},
+            {"Action": "tide_get", "Action_Input": '{"appid": "***", "port": "Brest"}'},
+        ],
+    ],
+}
+
+
+@pytest.fixture
+def tides(tmp_path):
+    (tmp_path / "eval_real.json").write_text(json.dumps([TIDE]))
+    return toolalpaca.read(tmp_path)
+
+
+def test_toolalpaca_tools_come_from_their_text(tides):
+    tide, ports, *built_in = tides.questions[0].tools
+    assert (tide.name, tide.description, tide.required) == ("tide_get", "Height of the tide", ("appid", "port"))
+    assert tide.parameters["port"] == {"type": "string", "description": "Name. Or code."}
+    assert tide.parameters["days"]["type"] == "integer"
+    assert (ports.name, ports.parameters) == ("ports_get", {})
+    assert [tool.name for tool in built_in] == ["ask_to_user", "finish"]
+
+
+def test_toolalpaca_takes_the_first_golden_step_and_says_so(tides):
+    assert [q.id for q in tides.questions] == ["Tides/0", "Tides/1", "Tides/2"]
+    assert tides.questions[2].answers == ((Call("tide_get", {"port": "Dover"}),),)
+    assert "1 have more golden steps" in tides.notes[0] and "114" in tides.notes[0]
+
+
+def test_toolalpaca_reads_a_key_that_stands_twice(tides):
+    assert tides.questions[0].answers == ((Call("tide_get", {"port": "Dover", "days": 1}),),)
+
+
+@pytest.mark.parametrize("score", [python_score, strict_score])
+def test_credentials_do_not_count_given_or_not(tides, score):
+    question = tides.questions[2]
+    assert score(question, said('tide_get(port="Dover")')) == ALL
+    assert score(question, said('tide_get(appid="mine", port="Dover")')) == ALL
+    assert score(question, said('tide_get(appid="mine", port="Brest")')) == NAMES
+    assert score(question, said('tide_get(appid="mine", port="Dover", days=1)')) == TOOL
+    assert score(tides.questions[1], said("ports_get()")) == ALL
+    assert score(tides.questions[1], said('ports_get(appid="mine")')) == TOOL  # that tool takes no credentials
+
+
+def test_scorings_differ_in_what_equals_what(tides):
+    question = tides.questions[0]
+    prediction = said('tide_get(port="Dover", days=true)')
+    assert python_score(question, prediction) == ALL and strict_score(question, prediction) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Golden_Answers", []), ("Golden_Answers", [[], [], []]), ("Function_Description", {"f": "no parameters"})],
+)
+def test_toolalpaca_names_the_api_that_is_not_as_expected(tmp_path, key, value):
+    (tmp_path / "eval_real.json").write_text(json.dumps([TIDE | {key: value}]))
+    with pytest.raises(DataError, match="API Tides"):
+        toolalpaca.read(tmp_path)
+
+
+# ---- BFCL
+
+AREA = {
+    "name": "area",
+    "description": "Area of a box",
+    "parameters": {
+        "type": "dict",
+        "properties": {"w": {"type": "float"}, "sides": {"type": "tuple", "items": {"type": "float"}}},
+        "required": ["w"],
+    },
+}
+TRUTHS = {
+    "exec_simple": ["area(w=1/4, sides=(1, 2))"],
+    "exec_multiple": ["area(3)"],
+    "exec_parallel": ["area(w=1)", "area(w=2)", "area(w=1)"],
+    "exec_parallel_multiple": ["area(w=1)", "area(w=2, sides=[3])"],
+}
+
+
+def write_bfcl(folder, beside=True):
+    for part in ("question", "possible_answer"):
+        (folder / part).mkdir(exist_ok=True)
+    for category, calls in TRUTHS.items():
+        question = {"id": f"{category}_0", "question": [[{"role": "user", "content": "How big?"}]], "function": [AREA]}
+        truth = {"id": f"{category}_0", "ground_truth": calls}
+        name = f"{category}.jsonl" if beside else f"BFCL_v3_{category}.json"
+        (folder / "question" / name).write_text(json.dumps(question if beside else question | truth) + "\n")
+        if beside:
+            (folder / "possible_answer" / name).write_text(json.dumps(truth) + "\n")
+    return folder
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    return {q.group: q for q in bfcl.read(write_bfcl(tmp_path)).questions}
+
+
+def test_bfcl_golden_calls_are_read_as_python(boxes):
+    assert boxes["exec_simple"].answers == ((Call("area", {"w": 0.25, "sides": [1, 2]}),),)
+    assert boxes["exec_multiple"].answers == ((Call("area", {"w": 3}),),)
+    assert [boxes[c].n_calls for c in bfcl.CATEGORIES] == [1, 1, 3, 2]
+    assert boxes["exec_simple"].tools[0].parameters["sides"]["type"] == "array"
+
+
+def test_bfcl_of_older_files_has_its_answers_in_the_questions(tmp_path, boxes):
+    other = tmp_path / "old"
+    other.mkdir()
+    assert {q.group: q for q in bfcl.read(write_bfcl(other, beside=False)).questions} == boxes
+
+
+@pytest.mark.parametrize("score", [bfcl.official_score, strict_score])
+def test_parallel_calls_match_in_any_order_but_each_only_once(boxes, score):
+    question = boxes["exec_parallel"]
+    assert score(question, said("area(w=1)", "area(w=1)", "area(w=2.0)")) == ALL
+    assert score(question, said("area(w=1)", "area(w=2)", "area(w=2)")) == NAMES
+    assert score(question, said("area(w=1)", "area(w=2)", "area(sides=[1])")) == TOOL
+    assert score(question, said("area(w=1)", "area(w=2)")) == NOTHING
+    assert score(question, said("area(w=1)", "area(w=2)", "area(w=1)", "area(w=1)")) == NOTHING
+    assert score(question, said("area(w=1)", "area(w=2)", "box(w=1)")) == NOTHING
+
+
+def test_bfcl_official_reads_positions_and_arithmetic_which_strict_refuses(boxes):
+    prediction = said("area(1/4, (1, 2))", form="call")
+    assert bfcl.official_score(boxes["exec_simple"], prediction) == ALL
+    assert strict_score(boxes["exec_simple"], prediction) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ({"id": "exec_simple_1", "ground_truth": ["area(w=1)"]}, "different ids"),
+        ({"id": "exec_simple_0", "ground_truth": ["area(w=x)"]}, "record 1.*literal"),
+        ({"id": "exec_simple_0", "ground_truth": []}, "no golden call"),
+        ({"id": "exec_simple_0"}, "ground_truth"),
+    ],
+)
+def test_bfcl_answers_that_do_not_fit_are_named(tmp_path, truth, message):
+    write_bfcl(tmp_path)
+    (tmp_path / "possible_answer" / "exec_simple.jsonl").write_text(json.dumps(truth) + "\n")
+    with pytest.raises(DataError, match=message):
+        bfcl.read(tmp_path)
+
+
+def test_lines_that_are_not_json_are_named(tmp_path):
+    write_bfcl(tmp_path)
+    (tmp_path / "question" / "exec_simple.jsonl").write_text('{"id": 1}\nnonsense\n')
+    with pytest.raises(DataError, match="exec_simple.jsonl, record 2: not JSON"):
+        bfcl.read(tmp_path)
+
+
+# ---- ToolEyes
+
+
+@pytest.fixture
+def eyes(tmp_path):
+    finish = {"name": "finish", "parameters": {"type": "object", "properties": {"answer": {}}, "required": ["answer"]}}
+    look = {"name": "look", "parameters": {"type": "object", "properties": {"at": {}, "how": {}}, "required": ["at"]}}
+    (tmp_path / "tool_docs.json").write_text(json.dumps({"Sight/Eye": [look, finish]}))
+    raw = [{"query": "Look at it.", "path": "ToolEyes/Tool_Library/Sight/Eye", "scenario": "RS"}]
+    (tmp_path / "scenario_data_raw.json").write_text(json.dumps(raw))
+    return tooleyes.read(tmp_path)
+
+
+def test_tooleyes_judges_calls_by_the_documentation_alone(eyes):
+    with eyes.requests[0].open() as session:
+        causes = [
+            session.run(text).cause
+            for text in (
+                "look",
+                "peek()",
+                "look(it=1)",
+                "look(how=1)",
+                'look(at="x")',
+                "finish()",
+                'finish(answer="y")',
+            )
+        ]
+        assert session.finished
+    assert causes == [
+        Cause.FORMAT_ERROR,
+        Cause.UNKNOWN_TOOL,
+        Cause.UNEXPECTED_KEYWORD,
+        Cause.MISSING_ARGUMENT,
+        Cause.OK,
+        Cause.MISSING_ARGUMENT,
+        Cause.OK,
+    ]
+    assert not eyes.has_backend and "CE and VA mean nothing" in eyes.notes[1]
+
+
+def test_tooleyes_needs_the_documentation_of_every_path(tmp_path, eyes):
+    (tmp_path / "tool_docs.json").write_text("{}")
+    with pytest.raises(DataError, match=r"record 1: KeyError: 'Sight/Eye'"):
+        tooleyes.read(tmp_path)
+
+
+# ---- our own
+
+
+def test_held_out_answers_are_right_in_every_environment():
+    for environment in ("clean", "heavy"):
+        suite = own.read_held_out(0, environment=environment)
+        question = suite.questions[0]
+        prediction = Prediction((), question.answers[0])
+        assert strict_score(question, prediction) == ALL
+        assert question.answers[0][0].name in {tool.name for tool in question.tools}
+        assert suite.environment == environment
+
+
+def test_own_episodes_start_at_the_request_and_know_the_truth():
+    suite = own.read_episodes(seed=0, size=20)
+    for request in suite.requests:
+        assert [m.role for m in request.messages] == ["user"]
+        assert (request.truth is not None) == request.servable
+    assert any(request.facts for request in suite.requests)
+    assert not all(request.servable for request in suite.requests)
+
+
+# ---- by name
+
+
+def test_a_suite_is_named_and_needs_its_folder(tmp_path):
+    with pytest.raises(ValueError, match="no suite nonsense; there are .*rotbench-third-heavy"):
+        catalogue.read_suites(["nonsense"], tmp_path, 0)
+    with pytest.raises(ValueError, match="--suite bfcl needs --data"):
+        catalogue.read_suites(["bfcl"], None, 0)
+
+
+def test_robustness_stands_for_five_environments(tmp_path):
+    with pytest.raises(DataError, match="clean.json"):
+        catalogue.read_suites(["rotbench-robustness"], tmp_path, 0)
+    assert [s.environment for s in catalogue.read_suites(["robustness", "held-out"], None, 0)] == [
+        "clean",
+        "slight",
+        "medium",
+        "heavy",
+        "union",
+    ]
+
+
+# ---- the official files
+
+
+def test_the_official_files_have_the_papers_counts_and_golden_answers_are_right(shared):
+    data = shared / "data"
+    counts = {"toolalpaca": 114, "bfcl": 240}
+    for suite in catalogue.read_suites(list(counts), data, 0):
+        assert len(suite.questions) == counts[suite.name]
+        for question in suite.questions:
+            prediction = Prediction((), question.answers[0])
+            assert suite.official(question, prediction) == strict_score(question, prediction) == ALL
+    [eyes] = catalogue.read_suites(["tooleyes"], data / "tooleyes", 0)
+    assert len(eyes.requests) == 382
+    assert {"finish", "ask_to_user"} <= {tool.name for tool in eyes.requests[0].tools}
+
+
+def test_calls_of_own_items_are_text_that_parses():
+    suite = own.read_unseen_tools(0)
+    assert all(parse_call(m.content) for q in suite.questions[:50] for m in q.messages if m.is_call)
