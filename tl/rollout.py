@@ -196,7 +196,7 @@ def is_right(answer: str, truth: str, facts: Sequence[str]) -> bool:
     if not facts:
         return _words(answer) == _words(truth)
     figures = _figures(answer)
-    return all(_value(fact) in figures or _has(answer, fact) for fact in facts)
+    return all(_value(f) in figures if _FIGURE.fullmatch(f) else _has(answer, f) for f in facts)
 
 
 def facts_of(truth: str, feedbacks: Sequence[str]) -> tuple[str, ...]:

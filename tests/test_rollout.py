@@ -1,0 +1,216 @@
+"""Episodes between a model and the executor: turns, what is counted, real and right answers, several calls an item."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+
+from tl.calls import Call
+from tl.dialogue import Turn, ask, prediction_of
+from tl.executor import Cause, Feedback
+from tl.journal import Journal
+from tl.mae import ErrorCategory
+from tl.metrics import EpisodeOutcome, score_episodes
+from tl.rollout import MAX_TURNS, Request, Rollout, facts_of, final_answer, is_real, is_right, outcome, roll_out
+from tl.schema import BUILT_INS
+from tl.suites import Question, own
+from tl.synthesis import episodes
+from tl.trajectory import Message
+
+START = (Message("user", "Hello"),)
+RIGHT, FAILURE = ErrorCategory.ALL_RIGHT, ErrorCategory.TOOL_CALL_FAILURE
+
+
+class Echo:
+    """A session that repeats what it is given; "bad" is no call, `finish` ends it."""
+
+    def __init__(self):
+        self.finished = False
+
+    def run(self, text):
+        self.finished = text.startswith("finish(")
+        return Feedback(f"echo {text}", Cause.FORMAT_ERROR if text == "bad" else Cause.OK)
+
+
+def request(name="r", **settings):
+    return Request(name, BUILT_INS, START, lambda: nullcontext(Echo()), **settings)
+
+
+def scripted(scripts):
+    """A speaker that says the next text of the script of each dialogue's first message."""
+
+    def speak(dialogues):
+        return [Turn((scripts[sum(m.is_call for m in d.messages)],)) for d in dialogues]
+
+    return speak
+
+
+def test_an_episode_ends_with_finish_and_keeps_what_was_said():
+    [(index, rollout)] = roll_out([request()], scripted(["bad", "f(x=1)", 'finish(answer="Six.")']), 4)
+    assert index == 0 and rollout.answer == "Six." and rollout.categories == (FAILURE, RIGHT, RIGHT)
+    assert [m.content for m in rollout.trajectory.messages[1:]] == [
+        "bad",
+        "echo bad",
+        "f(x=1)",
+        "echo f(x=1)",
+        'finish(answer="Six.")',
+    ]
+    assert Rollout.from_json(json.loads(json.dumps(rollout.to_json()))) == rollout
+
+
+def test_an_episode_has_nine_turns_at_most():
+    [(_, rollout)] = roll_out([request()], scripted(["f()"] * 20), 4)
+    assert len(rollout.categories) == MAX_TURNS == 9 and rollout.answer is None
+
+
+def test_episodes_run_side_by_side_and_each_is_given_once():
+    asked = []
+
+    def speak(dialogues):
+        asked.append(len(dialogues))
+        return [Turn(('finish(answer="x")',)) for _ in dialogues]
+
+    done = dict(roll_out([request(str(i)) for i in range(5)], speak, 2))
+    assert [done[i].trajectory.id for i in range(5)] == list("01234") and asked == [2, 2, 1]
+
+
+def test_a_model_out_of_reach_breaks_the_episode_off():
+    [(_, rollout)] = roll_out([request()], lambda ds: [Turn(note="no answer", failed=True) for _ in ds], 1)
+    assert rollout.failed and rollout.categories == () and rollout.note == "no answer"
+
+
+def test_the_golden_calls_of_our_own_episodes_score_in_full():
+    made = [e.trajectory for e in episodes(40, 0, unseen=True)]
+    suite = own.read_episodes(seed=0, size=40)
+
+    def speak(dialogues):
+        trajectories = [
+            next(t for t in made if (t.messages[:1], t.tools) == (d.messages[:1], d.tools)) for d in dialogues
+        ]
+        counts = [sum(m.is_call for m in d.messages) for d in dialogues]
+        return [Turn((t.calls()[n][0].content,)) for t, n in zip(trajectories, counts, strict=True)]
+
+    done = dict(roll_out(suite.requests, speak, 8))
+    scores = score_episodes([outcome(r, done[i]) for i, r in enumerate(suite.requests)])
+    assert (scores.va, scores.answer_accuracy, scores.refusal_accuracy, scores.finished) == (100, 100, 100, 100)
+    assert scores.de > 0 and scores.ce > 0  # some have erroneous calls on purpose
+
+
+# ---- what counts
+
+
+def test_shares_are_over_all_turns_and_answers_over_what_can_be_answered():
+    hallucinated = ErrorCategory.TOOL_HALLUCINATION
+    outcomes = [
+        EpisodeOutcome((hallucinated, RIGHT, RIGHT), servable=True, finished=True, valid=True, right=True),
+        EpisodeOutcome((FAILURE, None), servable=True, finished=False, valid=False, right=False),
+        EpisodeOutcome((RIGHT,), servable=True, finished=True, valid=True),  # no truth is known
+        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=False),  # a refusal
+        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=True),  # an answer made up
+    ]
+    scores = score_episodes(outcomes)
+    assert (scores.de, scores.ce, scores.n_calls) == (12.5, 12.5, 8)
+    assert (scores.va, scores.n_servable) == (pytest.approx(200 / 3), 3)
+    assert (scores.answer_accuracy, scores.n_answerable) == (50, 2)
+    assert (scores.refusal_accuracy, scores.n_refusals) == (50, 2)
+    assert scores.finished == 80
+
+
+def test_nothing_to_count_is_no_number():
+    assert score_episodes([]).de is None and score_episodes([]).va is None
+
+
+@pytest.mark.parametrize(
+    "answer", ["", " ", "I cannot handle the task.", "I can’t help with that", "Sorry? I'm sorry."]
+)
+def test_answers_that_are_not_real(answer):
+    assert not is_real(answer)
+
+
+def test_a_real_answer_is_any_other():
+    assert is_real("I found nothing.") and is_real("12")
+
+
+def test_the_facts_of_an_answer_are_its_figures_and_what_tools_said():
+    feedback = '{"order": {"id": "K88", "state": "packed"}, "x": "is", "total": 155.8}'
+    facts = facts_of("Order K88 is packed, due 2026-12-04 at 17:15, 155.8 in all.", [feedback])
+    assert facts == ("K88", "2026-12-04", "17:15", "155.8", "is", "packed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("It costs 155.80 and is PACKED.", True),
+        ("packed: 155.8", True),
+        ("It costs 155 and is packed.", False),
+        ("It costs 1155.8 and is packed.", False),
+        ("It costs 155.8 and is unpacked.", False),
+        ("It costs -155.8 and is packed.", False),
+    ],
+)
+def test_an_answer_is_right_if_it_has_the_facts(answer, right):
+    assert is_right(answer, "It is packed, 155.8.", ("155.8", "packed")) is right
+
+
+def test_without_facts_the_words_have_to_be_the_same():
+    assert is_right("i found  Nothing", "I found nothing.", ())
+    assert not is_right("I found something.", "I found nothing.", ())
+
+
+def test_only_finish_has_an_answer():
+    assert final_answer('finish(answer="x")') == "x" and final_answer("finish(answer=[1])") == "[1]"
+    assert final_answer("finish()") is final_answer("f(answer=1)") is final_answer("x") is None
+
+
+# ---- several calls an item
+
+
+def question(n):
+    return Question("q", BUILT_INS, START, (tuple(Call("f", {"x": i}) for i in range(n)),))
+
+
+def test_parallel_items_go_on_behind_empty_outputs_up_to_the_golden_count():
+    seen = []
+
+    def speak(dialogues):
+        seen.append([(m.role, m.content) for m in dialogues[0].messages[1:]])
+        return [Turn((f"f(x={len(seen)})",))]
+
+    [answer] = ask([question(3)], speak)
+    assert answer.texts == ("f(x=1)", "f(x=2)", "f(x=3)")
+    assert seen[2] == [("assistant", "f(x=1)"), ("tool", ""), ("assistant", "f(x=2)"), ("tool", "")]
+
+
+def test_parallel_items_stop_at_finish_which_is_not_one_of_their_calls():
+    [answer] = ask([question(3)], scripted(["f(x=0)", 'finish(answer="")', "f(x=1)"]))
+    assert answer.texts == ("f(x=0)",)
+
+
+def test_text_that_is_no_call_ends_an_item():
+    [answer] = ask([question(3)], scripted(["f(x=0)", "hm", "f(x=1)"]))
+    assert answer.texts == ("f(x=0)", "hm") and prediction_of(answer).problem
+
+
+def test_a_turn_that_did_not_stop_is_wrong_even_if_it_reads_as_a_call():
+    assert prediction_of(Turn(("f(x=0)",), "did not stop within 5 tokens")).calls == ()
+
+
+# ---- the journal
+
+
+def test_a_journal_is_taken_up_again_with_the_same_key_only(tmp_path):
+    journal = Journal(tmp_path / "report.json", "suite", {"model": "a"})
+    journal.add(3, ["x"])
+    journal.add(1, {"y": None})
+    journal.close()
+    with journal.path.open("a") as file:
+        file.write('[2, ["torn')
+    again = Journal(tmp_path / "report.json", "suite", {"model": "a"}, rank=1)
+    assert again.done == {3: ["x"], 1: {"y": None}}
+    assert Journal(tmp_path / "report.json", "suite", {"model": "b"}).done == {}
+    first = Journal(tmp_path / "report.json", "suite", {"model": "a"})
+    first.add(2, "z")
+    again.add(0, "w")
+    assert Journal(tmp_path / "report.json", "suite", {"model": "a"}).done.keys() == {0, 1, 2, 3}
+    first.remove()
+    assert list(tmp_path.iterdir()) == []
