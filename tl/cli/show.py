@@ -2,7 +2,7 @@
 
     python -m tl show                                  the first sample with a masked call, of the default training set
     python -m tl show trajectories.jsonl --number 7    the eighth trajectory; or --id ID, or --random
-    python -m tl show --model runs/sft/model           with each token's loss: where the model is unsure
+    python -m tl show --model runs/sft                 with each token's loss: where the model is unsure
     python -m tl show data.jsonl --html out.html       many samples as one self-contained page
 
 Without colours (a pipe, or NO_COLOR) key tokens stand in brackets. Control characters in data are spelled out.
