@@ -39,6 +39,9 @@ from tl.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.trajectory import DataError
 from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 
+LONG_TURN = 512  # tokens that a turn may have in a benchmark
+SHORT_TURN = 96  # and without --suite and --data: the golden calls of our own sets have 70 at most
+
 
 @dataclass
 class EvaluationConfig:
@@ -53,8 +56,8 @@ class EvaluationConfig:
     endpoint_model: str | None = option(None, "name of the model there")
     on_bad_data: Literal["error", "skip"] = option("error", "bad trajectories: stop after listing them, or go on")
     limit: int | None = option(None, "only the first so many items of each suite")
-    batch_size: int = option(16, "items worked on at a time")
-    max_new_tokens: int = option(512, "longest turn; one that does not stop is wrong")
+    batch_size: int = option(32, "items worked on at a time")
+    max_new_tokens: int | None = option(None, f"longest turn, wrong beyond; none: {LONG_TURN}, {SHORT_TURN} by default")
     report: str = option("runs/evaluation/report.json", "file with every prediction, its scores and the reason")
     seed: int = option(0, "of the generated requests")
 
@@ -69,6 +72,8 @@ def check(config: EvaluationConfig) -> None:
         raise ValueError(f"{len(config.predictions)} files of --predictions for {len(config.suite)} names of --suite")
     if config.suite and len(config.data) > 1:
         raise ValueError("with --suite, --data is one folder")
+    if min(config.batch_size, config.max_new_tokens, 1 if config.limit is None else config.limit) < 1:
+        raise ValueError("--batch_size, --max_new_tokens and --limit are 1 at least")
 
 
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
@@ -217,6 +222,8 @@ def run(config: EvaluationConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
+    if config.max_new_tokens is None:
+        config.max_new_tokens = LONG_TURN if config.suite or config.data else SHORT_TURN
     with distributed.process_group() as world:
         return run(config, world)
 

@@ -1,0 +1,138 @@
+"""The client of OpenAI-compatible servers, against a real local one: what is sent, retries, failures half-way."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tl.dialogue import Dialogue
+from tl.endpoint import Endpoint, EndpointError, EndpointSpeaker, texts_of
+from tl.schema import BUILT_INS
+from tl.trajectory import Message
+
+DIALOGUE = Dialogue(BUILT_INS, (Message("user", "Hello"),))
+
+
+@pytest.fixture
+def serve():
+    """Starts a server whose `answer(body)` gives a message, or (status, text); returns its URL and what it was sent."""
+    servers = []
+
+    def start(answer):
+        requests = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                requests.append((self.path, self.headers["Authorization"], body))
+                said = answer(body)
+                status, text = said if isinstance(said, tuple) else (200, json.dumps({"choices": [{"message": said}]}))
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/v1", requests
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def in_turn(*answers):
+    left = list(answers)
+    return lambda body: left.pop(0)
+
+
+def test_a_chat_sends_model_messages_tools_and_key(serve):
+    url, requests = serve(lambda body: {"content": "Hi"})
+    message = Endpoint(url, "m", key="secret").chat([{"role": "user", "content": "a"}], [{"x": 1}], temperature=0.0)
+    assert message == {"content": "Hi"}
+    expected = {"model": "m", "messages": [{"role": "user", "content": "a"}], "temperature": 0.0, "tools": [{"x": 1}]}
+    assert requests == [("/v1/chat/completions", "Bearer secret", expected)]
+    assert "secret" not in repr(Endpoint(url, "m", key="secret"))
+
+
+@pytest.mark.parametrize("trouble", [(500, "down"), (429, "slow"), (200, "not json")])
+def test_what_may_pass_is_tried_again(serve, trouble):
+    url, requests = serve(in_turn(trouble, trouble, {"content": "Hi"}))
+    assert Endpoint(url, "m", wait=0.001).chat([]) == {"content": "Hi"}
+    assert len(requests) == 3
+
+
+def test_a_refusal_is_final_and_repeats_what_the_server_says(serve):
+    url, requests = serve(lambda body: (401, "bad key"))
+    with pytest.raises(EndpointError, match="status 401: bad key"):
+        Endpoint(url, "m", wait=0.001).chat([])
+    assert len(requests) == 1
+
+
+def test_a_server_that_keeps_failing_is_given_up(serve):
+    url, requests = serve(lambda body: (503, "busy"))
+    with pytest.raises(EndpointError, match="busy") as error:
+        Endpoint(url, "m", retries=2, wait=0.001).chat([])
+    assert len(requests) == 3 and not error.value.unreachable
+
+
+def test_an_answer_that_is_no_chat_completion_is_an_error(serve):
+    url, _ = serve(lambda body: (200, '{"choices": []}'))
+    with pytest.raises(EndpointError, match="no chat completion"):
+        Endpoint(url, "m").chat([])
+
+
+def test_nobody_there_is_unreachable():
+    with pytest.raises(EndpointError) as error:
+        Endpoint("http://127.0.0.1:9", "m", retries=1, wait=0.001).chat([])
+    assert error.value.unreachable
+
+
+def test_an_address_has_to_be_http():
+    with pytest.raises(ValueError, match="http"):
+        Endpoint("file:///etc/passwd", "m")
+
+
+def test_a_speaker_gives_the_calls_of_each_dialogue(serve):
+    call = {"id": "1", "function": {"name": "finish", "arguments": '{"answer": "Hi"}'}}
+    url, requests = serve(lambda body: {"content": None, "tool_calls": [call]})
+    turns = EndpointSpeaker(Endpoint(url, "m"), "auto", 2, 99)([DIALOGUE] * 3)
+    assert [turn.texts for turn in turns] == [('finish(answer="Hi")',)] * 3
+    assert requests[0][2]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert [tool["function"]["name"] for tool in requests[0][2]["tools"]] == ["ask_to_user", "finish"]
+    assert (requests[0][2]["temperature"], requests[0][2]["max_tokens"]) == (0.0, 99)
+
+
+def test_one_item_that_fails_does_not_stop_the_others(serve):
+    url, _ = serve(in_turn((400, "too long"), {"content": "Hi"}))
+    turns = EndpointSpeaker(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
+    assert turns[0].failed and "too long" in turns[0].note
+    assert turns[1].texts == ('finish(answer="Hi")',)
+
+
+def test_once_the_server_is_gone_nothing_more_is_asked():
+    speak = EndpointSpeaker(Endpoint("http://127.0.0.1:9", "m", retries=0), "auto", 1, 99)
+    turns = speak([DIALOGUE] * 50)
+    assert all(turn.failed for turn in turns) and speak.unreachable
+
+
+@pytest.mark.parametrize(
+    ("message", "texts"),
+    [
+        ({"content": 'Action: f\nAction Input: {"x": 1}'}, ["f(x=1)"]),
+        ({"content": "It is six."}, ['finish(answer="It is six.")']),
+        ({"content": ""}, [""]),
+        ({"content": None}, [""]),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "{x"}}]}, ["f({x)"]),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}, ["f(x=1)"]),
+        ({"content": "so", "tool_calls": [{"function": {"name": n, "arguments": ""}} for n in "fg"]}, ["f()", "g()"]),
+        ({"tool_calls": [None]}, ['"?"()']),
+    ],
+)
+def test_what_a_message_says_as_texts(message, texts):
+    assert texts_of(message) == texts
