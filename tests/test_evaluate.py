@@ -1,0 +1,221 @@
+"""evaluate.py from the command line: predictions, the report, error analysis, resuming, endpoints, bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import evaluate
+from tl.calls import format_call
+from tl.dialogue import Turn
+from tl.model import Llama, ModelConfig
+from tl.suites.catalogue import read_suites
+from tl.trajectory import DataError
+from tl.weights import save_model
+
+REPO = Path(__file__).resolve().parent.parent
+TOOLS = [
+    {"name": name, "parameters": {"type": "object", "properties": dict.fromkeys(keys, {"type": "string"})}}
+    for name, keys in (("find", "ab"), ("find_all", "a"), ("list", ""), ("ask_to_user", "q"), ("finish", "z"))
+]
+GOLDEN = [("find", {"a": "Big cat", "b": "2"}), ("find_all", {"a": "x"}), ("list", {}), ("find", {"a": "1"})]
+
+
+def item(number, name, arguments):
+    system = f"You have the following tools:\n{json.dumps(TOOLS)}\n\nLet's Begin!"
+    answer = f"Thought:\nAction: {name}\nAction Input: {json.dumps(arguments)}"
+    turns = [("system", system), ("user", f"Do {number}\nBegin!"), ("assistant", [answer])]
+    conversations = [{"from": role, "value": value} for role, value in turns]
+    return {"id": f"Turn 1: {number}", "scenario": "TG" if number < 2 else "RS", "conversations": conversations}
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "rotbench" / "First_Turn"
+    folder.mkdir(parents=True)
+    (folder / "clean.json").write_text(json.dumps([item(i, *golden) for i, golden in enumerate(GOLDEN)]))
+    return tmp_path
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def score(data, records, *flags):
+    """The report on predictions for the small RoTBench."""
+    predictions = write(data / "predictions.jsonl", records)
+    report = data / "out" / "report.json"
+    flags = ["--suite", "rotbench", "--data", str(data), "--predictions", str(predictions), *flags]
+    assert evaluate.main([*flags, "--report", str(report)]) == 0
+    return json.loads(report.read_text())["suites"]["rotbench"]
+
+
+RECORDS = [
+    {"id": "Turn 1: 0", "prediction": 'find(a="big-cat", b="2")'},
+    {"id": "Turn 1: 1", "call": {"name": "find", "arguments": {"a": "x"}}},
+    {"id": "Turn 1: 2", "prediction": "list()"},
+    {"id": "Turn 1: 3", "prediction": 'Action: find\nAction Input: {"b": "2", "c": 3}'},
+]
+
+
+def test_the_report_has_both_scorings_and_every_item(data, capsys):
+    suite = score(data, RECORDS)
+    assert suite["official"] == {"n": 4, "ts": 50.0, "pi": 25.0, "cf": 0.0}
+    assert suite["strict"] == {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}
+    assert [i["id"] for i in suite["items"]] == [r["id"] for r in RECORDS]
+    assert suite["items"][0]["strict"] == {"ts": True, "pi": True, "cf": False}
+    assert [i["reason"] for i in suite["items"]] == [
+        'content of a: find(a="Big cat", b="2") is due',
+        "find instead of find_all",
+        "right",
+        "find: hallucination c; redundancy b; missing a",
+    ]
+    assert suite["groups"]["TG"]["strict"]["n"] == 2
+    printed = capsys.readouterr().out
+    assert "paper: TL-CodeLLaMA-2 7B" in printed and "83.81" in printed and "paper counts 105" in printed
+
+
+def test_errors_are_shared_out_as_in_table_1(data):
+    errors = score(data, RECORDS)["errors"]
+    assert errors["Tool"] == {"n": 1, "First": 0.0, "Prefix": 100.0, "No such tool": 0.0}
+    assert errors["Parameter"] == {"n": 1, "Redundancy": 100.0, "Missing": 100.0, "Hallucination": 100.0}
+    assert errors["Content"] == {"n": 1, "Alike": 100.0, "Others": 0.0}
+
+
+def test_predictions_match_by_id_whatever_their_order_or_by_line_without(data):
+    expected = score(data, RECORDS)["strict"]
+    assert score(data, RECORDS[::-1])["strict"] == expected
+    assert score(data, [{k: v for k, v in r.items() if k != "id"} for r in RECORDS])["strict"] == expected
+
+
+def test_the_form_can_be_named(data):
+    assert score(data, RECORDS, "--format", "call")["items"][3]["reason"].startswith("format error")
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        (RECORDS[:3], "1 of 4 items have no prediction: Turn 1: 3"),
+        ([*RECORDS, {"id": "Turn 1: 9", "prediction": ""}], "not in this set: Turn 1: 9"),
+        ([{"prediction": "f()"}] * 3, "3 predictions for 4 items"),
+        ([*RECORDS[:3], RECORDS[0]], "record 4: has the id 'Turn 1: 0', but item 4 is 'Turn 1: 3'"),
+        ([{"id": r["id"]} for r in RECORDS], 'needs a "prediction"'),
+        ([{"id": r["id"], "call": "f()"} for r in RECORDS], "a call has to be"),
+    ],
+)
+def test_predictions_that_do_not_fit_are_refused(data, records, message):
+    with pytest.raises(DataError) as error:
+        score(data, records)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "m", "--predictions", "p"], "exclude each other"),
+        (["--endpoint", "http://x"], "go together"),
+        (["--predictions", "p"], "1 files of --predictions for 0 names"),
+        (["--suite", "bfcl"], "needs --data"),
+        (["--limit", "0"], "1 at least"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(flags, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.main(flags)
+
+
+def test_an_error_is_one_line(tmp_path):
+    command = [sys.executable, "evaluate.py", "--model", str(tmp_path / "nothing")]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+# ---- with a model
+
+
+@pytest.fixture
+def model(tmp_path, small_tokenizer):
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = ModelConfig(
+        vocab_size=small_tokenizer.vocab_size,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=1400,
+        **size,
+    )
+    save_model(Llama(config), tmp_path / "model", small_tokenizer.path)
+    return tmp_path / "model"
+
+
+def test_a_model_is_evaluated_on_the_default_sets(model, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    flags = ["--model", str(model), "--limit", "3", "--max_new_tokens", "3", "--report", str(report)]
+    assert evaluate.main(flags) == 0
+    suites = json.loads(report.read_text())["suites"]
+    assert suites["held-out"]["strict"] == {"n": 3, "ts": 0.0, "pi": 0.0, "cf": 0.0}
+    assert suites["episodes"]["n"] == 3 and suites["episodes"]["ce"] == 100.0
+    assert all("did not stop" in i["reason"] or "not fit" in i["reason"] for i in suites["held-out"]["items"])
+    printed = capsys.readouterr().out
+    assert "TS" in printed and "VA" in printed and "cannot handle" in printed
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "report.json"]
+
+
+class Oracle:
+    """A speaker that knows the answers; `fails(n)` tells whether the n-th item cannot be asked."""
+
+    def __init__(self, fails):
+        [suite] = read_suites(["held-out"], None, 0)
+        self.answers = {q.messages: q.answers[0] for q in suite.questions}
+        self.fails, self.asked = fails, 0
+
+    def __call__(self, dialogues):
+        return [self.answer(d) for d in dialogues]
+
+    def answer(self, dialogue):
+        self.asked += 1
+        if self.fails(self.asked):
+            return Turn(note="out of reach", failed=True)
+        return Turn(tuple(map(format_call, self.answers[dialogue.messages])))
+
+
+def test_items_that_could_not_be_asked_are_named_and_asked_again(tmp_path, monkeypatch, capsys):
+    report = tmp_path / "report.json"
+    flags = ["--suite", "held-out", "--limit", "20", "--report", str(report)]
+    first, second = Oracle(lambda n: n > 12), Oracle(lambda n: False)
+    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (first, {"model": "oracle"}))
+    assert evaluate.main(flags) == 1
+    suite = json.loads(report.read_text())["suites"]["held-out"]
+    assert suite["strict"]["n"] == 12 and len(suite["missing"]) == 8
+    assert "8 items are missing" in capsys.readouterr().err
+    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (second, {"model": "oracle"}))
+    assert evaluate.main(flags) == 0
+    assert second.asked == 8
+    assert json.loads(report.read_text())["suites"]["held-out"]["strict"] == {"n": 20, "ts": 100, "pi": 100, "cf": 100}
+
+
+def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
+    def interrupt(n):
+        if n == 7:
+            raise KeyboardInterrupt
+
+    flags = ["--suite", "held-out", "--limit", "10", "--batch_size", "1", "--report", str(tmp_path / "report.json")]
+    first, second = Oracle(interrupt), Oracle(lambda n: False)
+    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (first, {"model": "oracle"}))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main(flags)
+    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (second, {"model": "oracle"}))
+    assert evaluate.main(flags) == 0
+    assert second.asked == 6  # four at a time are written
+
+
+def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (lambda ds: [Turn(("f()",)) for _ in ds], {}))
+    flags = ["--suite", "robustness", "--limit", "2", "--report", str(tmp_path / "report.json")]
+    assert evaluate.main(flags) == 0
+    table = capsys.readouterr().out.partition("Robustness")[2]
+    assert [line.split()[0] for line in table.splitlines()[2:7]] == ["clean", "slight", "medium", "heavy", "union"]
