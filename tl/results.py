@@ -111,7 +111,7 @@ class SingleTurnResult:
         if compare:
             lines[0] += "     paper, Table 1: ToolLLaMA-2 7B v2, NexusRaven-2 13B"
         for aspect, faults in ASPECTS.items():
-            for fault in faults:
+            for fault in faults if errors[aspect]["n"] or compare else ():
                 share = errors[aspect][fault.value]
                 ours = f"{share:7.2f} %" if share is not None else "      - "
                 line = f"    {aspect:<11}{fault.value:<15}{ours} of {errors[aspect]['n']}"

@@ -11,7 +11,7 @@ from tl.rollout import EpisodeSuite
 from tl.suites import Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 
 DEFAULT = ("held-out", "episodes")
-N_EPISODES = 60
+N_EPISODES = 40
 
 _OWN = {  # they take a seed
     "held-out": own.read_held_out,
