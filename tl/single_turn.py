@@ -17,6 +17,8 @@ from tl.prompt import EncodingOptions, Example, encode_trajectory
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Message, Trajectory
 
+MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -54,11 +56,8 @@ def prepare(items: Iterable[Item], tokenizer: Tokenizer, options: EncodingOption
 
 def predict(model: Llama, tokenizer: Tokenizer, prepared: Sequence[Prepared], batch_size: int = 16) -> list[str]:
     """The model's greedy call for each item, as text."""
-    # What runs on longer than every accepted call is wrong already.
-    longest = max((len(p.example) - p.example.turns[-1].start for p in prepared), default=0)
-    outputs = generate(
-        model, [p.prompt for p in prepared], longest + 16, eos_id=tokenizer.eos_id, batch_size=batch_size
-    )
+    prompts = [p.prompt for p in prepared]
+    outputs = generate(model, prompts, MAX_NEW_TOKENS, eos_id=tokenizer.eos_id, batch_size=batch_size)
     return [tokenizer.decode(ids) for ids in outputs]
 
 
