@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from tl.assets.functions import (
     call_text,
     choose_arguments,
     make_family,
+    make_function,
     make_result,
     make_thing,
     request_phrase,
@@ -29,6 +31,7 @@ from tl.assets.functions import (
 )
 from tl.assets.words import ASPECTS, NOUNS, VERBS
 
+COPIES = 8  # of a document's words without spaces, in the text that the vocabulary is trained on
 PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list"}
 
 
@@ -40,6 +43,7 @@ class Style:
     signature: Callable[[Function, dict[str, str]], str]
     example: str  # with {sentence} {call} {result}; a second call repeats all but the first line
     closing: str  # the name of the function that writes the last line of an example, or "#" for a comment
+    asking: str  # the name of the function that asks for what a sentence leaves out
     id_name: str  # what the records of results call their id
 
 
@@ -103,6 +107,7 @@ EXAMPLES = [
     "{word}: {sentence}\n{other}: {call}\n{third}: {result}\n",
 ]
 CLOSINGS = ["#", "print", "say", "note", "write_down", "conclude", "tell", "close"]
+ASKINGS = ["ask", "inquire", "question", "wonder", "request", "clarify"]
 
 
 def make_style(rng: Random) -> Style:
@@ -110,7 +115,9 @@ def make_style(rng: Random) -> Style:
     for name in ("word", "other", "third"):
         example = example.replace(f"{{{name}}}", rng.choice([*NOUNS, values.made_up_word(rng)]).capitalize())
     id_name = rng.choice(["id", "id", "code", "key", "ref", "number"])
-    return Style(rng.random() < 0.15, rng.choice(SIGNATURES), example, rng.choice(CLOSINGS), id_name)
+    return Style(
+        rng.random() < 0.15, rng.choice(SIGNATURES), example, rng.choice(CLOSINGS), rng.choice(ASKINGS), id_name
+    )
 
 
 # --- examples -----------------------------------------------------------------------------------------------------
@@ -132,14 +139,17 @@ class Example:
             frame = frame.replace(mark, part)
         self.text += frame
 
-    def close(self, remark: str) -> None:
-        if self.style.closing == "#":
+    def close(self, remark: str, name: str | None = None) -> None:
+        """A last line that says something: by the function `name`, or else as the page's style has it."""
+        frame = self.style.example
+        if not self.text:
+            self.text = frame[: frame.index("{sentence}")] + self.sentence + "\n"
+        name = name or self.style.closing
+        if name == "#":
             self.text += f"# {remark}\n"
         else:
-            frame = self.style.example
             start = frame.index("{sentence}") + len("{sentence}")
-            line = call_text(self.style.closing, {"text": remark})
-            self.text += frame[start : frame.index("{call}")].lstrip("\n") + line + "\n"
+            self.text += frame[start : frame.index("{call}")].lstrip("\n") + call_text(name, {"text": remark}) + "\n"
 
 
 def remark(function: Function, records: list[dict[str, Any]], id_name: str, rng: Random) -> str:
@@ -256,13 +266,39 @@ def _borrow(function: Function, arguments: dict, said: dict, record: dict, rng: 
         arguments[target], said[target] = record[field], f"its {field.replace('_', ' ')}"
 
 
+def lacking(functions: list[Function], style: Style, rng: Random) -> str:
+    """A sentence that leaves out what a call needs: a question about it, mostly an answer, and the call."""
+    needy = [function for function in functions if function.required]
+    if not needy:
+        return single(functions, style, rng)
+    function = rng.choice(needy)
+    missing = rng.choice(function.required)
+    arguments = choose_arguments(function, rng)
+    said = {name: value for name, value in arguments.items() if name != missing.name}
+    thing = (
+        rng.choice(["a {}", "the {}", "one {}"]).format(function.thing.singular) if missing is function.key else None
+    )
+    example = Example(style, sentence_case(request_phrase(function, said, rng, thing), rng))
+    name = missing.name.replace("_", " ")
+    questions = [f"Which {name}?", f"What is the {name}?", f"What {name} should it be?", f"Please give the {name}."]
+    if rng.random() < 0.3:
+        example.close(rng.choice(questions), style.asking)
+        return example.text
+    value = arguments[missing.name]
+    answer = values.spoken(value, rng) if rng.random() < 0.5 else missing.mention(value, rng)
+    example.call(style.asking, {"text": rng.choice(questions)}, answer)
+    result, _ = make_result(function, arguments, rng, style.id_name)
+    example.call(function.name, arguments, result)
+    return example.text
+
+
 def unserved(functions: list[Function], style: Style, rng: Random) -> str:
-    """A sentence that asks for what none of the functions does."""
-    function = make_family(rng, 1)[0]
+    """A sentence that asks for what none of the functions does, at times of a thing that some of them know."""
+    function = make_function(rng.choice(functions).thing, rng) if rng.random() < 0.5 else make_family(rng, 1)[0]
+    if any(function.name.split("_")[0] == other.name.split("_")[0] for other in functions):
+        return single(functions, style, rng)
     phrase = request_phrase(function, choose_arguments(function, rng), rng)
     example = Example(style, sentence_case(phrase, rng))
-    prefix = style.example[: style.example.index("{sentence}")]
-    example.text = f"{prefix}{example.sentence}\n"
     why = ["There is no function for that.", f"Nothing here can {phrase}."]
     example.close(rng.choice([*why, f"No function knows {function.thing.plural}."]))
     return example.text
@@ -274,7 +310,7 @@ def library_page(rng: Random) -> str:
     functions = make_family(rng, rng.choice([1, 2, 2, 3, 3, 4, 5, 6, 8]))
     types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
     blocks = [style.signature(function, types) for function in functions]
-    kinds = rng.choices([single, chain, pair, unserved], weights=[50, 28, 14, 8], k=rng.randint(3, 7))
+    kinds = rng.choices([single, chain, pair, lacking, unserved], weights=[45, 27, 10, 9, 9], k=rng.randint(3, 7))
     blocks += [kind(functions, style, rng) for kind in kinds]
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
 
@@ -376,4 +412,4 @@ def vocabulary_texts(count: int) -> Iterator[str]:
     for seed in range(count):
         text = document(seed)
         yield text
-        yield "_".join(re.findall("[A-Za-z]+", text))
+        yield from repeat("_".join(re.findall("[A-Za-z]+", text)), COPIES)
