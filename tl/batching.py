@@ -1,13 +1,15 @@
 """From tokenised trajectories to what a training step works on: order, batches, micro-batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from tl.prompt import Example
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ class MicroBatch:
 
 
 def collate(examples: Sequence[Example]) -> MicroBatch:
-    """Packs examples into one row without padding; the model keeps them apart by ``lengths``."""
+    """Packs examples into one row without padding; the model keeps them apart by ``lengths``. Without any: one token
+    that is no target, which adds nothing to loss and gradients."""
+    if not examples:
+        return _nothing()
     weights = torch.cat([e.weights for e in examples])
     positions = weights.nonzero().squeeze(-1)
     offsets = torch.tensor([0, *(len(e.turns) for e in examples)]).cumsum(0)
@@ -55,21 +60,25 @@ def collate(examples: Sequence[Example]) -> MicroBatch:
     )
 
 
-def nothing() -> MicroBatch:
-    """A micro-batch of one token without a target: it adds nothing to loss and gradients."""
+def _nothing() -> MicroBatch:
     none = torch.zeros(0, dtype=torch.int64)
     return MicroBatch(torch.zeros(1, 1, dtype=torch.int64), [1], none, none, torch.zeros(0), none, 0)
 
 
 def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
-    """A rank's share of a global batch, cut into micro-batches (see ``pack``).
+    """A rank's share of a global batch, cut into micro-batches (see ``shares``)."""
+    groups = shares(list(map(len, examples)), micro_tokens, rank, ranks)
+    return [collate([examples[i] for i in group]) for group in groups]
 
-    All ranks get equally many, since each forward and backward pass waits for the others: where examples run out,
-    ``nothing()`` fills up.
+
+def shares(lengths: Sequence[int], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+    """The indices of a rank's examples, cut into micro-batches (see ``pack``).
+
+    All ranks get equally many, since each forward and backward pass waits for the others: where examples run out, empty
+    ones fill up.
     """
-    shares = [list(pack([examples[i] for i in share], micro_tokens)) for share in deal(list(map(len, examples)), ranks)]
-    mine = [collate(group) for group in shares[rank]]
-    return mine + [nothing()] * (max(map(len, shares)) - len(mine))
+    packed = [list(pack(share, micro_tokens, lengths.__getitem__)) for share in deal(lengths, ranks)]
+    return packed[rank] + [[]] * (max(map(len, packed)) - len(packed[rank]))
 
 
 def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:
@@ -84,14 +93,14 @@ def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def pack(examples: Iterable[Example], micro_tokens: int) -> Iterator[list[Example]]:
-    """Groups examples, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
-    group: list[Example] = []
-    for example in examples:
-        if group and sum(map(len, group)) + len(example) > micro_tokens:
+def pack(items: Iterable[T], micro_tokens: int, length: Callable[[T], int] = len) -> Iterator[list[T]]:
+    """Groups items, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
+    group: list[T] = []
+    for item in items:
+        if group and sum(map(length, group)) + length(item) > micro_tokens:
             yield group
             group = []
-        group.append(example)
+        group.append(item)
     if group:
         yield group
 
