@@ -9,8 +9,15 @@ from tools._vocabulary import DATES, FIRST_NAMES, words
 
 KINDS = words(
     """
-    breakfast budget call checkup coaching concert demo dentist dinner exam haircut interview lesson lunch
-    meeting picnic planning practice rehearsal review seminar standup training walk workshop yoga
+    anniversary appraisal assembly audition baptism barbecue bowling breakfast briefing brunch budget call carpool
+    ceremony championship checkup chess choir class climbing coaching coffee concert conference counseling cruise
+    cycling dancing deadline debate debrief delivery demo dentist dinner drill errand exam excursion exhibition
+    farewell festival fitting football fundraiser gardening graduation haircut handover hearing hike housewarming
+    inspection interview jogging kickoff lecture lesson lunch massage matinee meeting opera orientation painting
+    party photoshoot physio picnic pilates planning pottery practice presentation quiz regatta rehearsal
+    retrospective reunion review rowing sailing sculpting seminar session shopping showcase singing skating skiing
+    standup surgery swimming symposium tasting tennis theater tour tournament training trial tutoring vaccination
+    volleyball walk webinar wedding workshop yoga
     """
 )
 STARTS = tuple(f"{hour:02d}:{minute:02d}" for hour in range(7, 21) for minute in (0, 15, 30, 45))

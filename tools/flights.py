@@ -18,7 +18,7 @@ class Passenger(TypedDict):
 class Toolkit(Service):
     """Twelve flights between four cities and two bookings, drawn anew for every seed."""
 
-    example = ("search_flights", {"origin": "Valencia", "destination": "Ljubljana"})
+    example = ("search_flights", {"origin": "Naples", "destination": "Budapest"})
 
     host = "api.flights.example"
 

@@ -7,17 +7,36 @@ from tools._vocabulary import FIRST_NAMES, LAST_NAMES, words
 
 METHODS = words(
     """
-    adaptive bayesian causal contrastive convex distributed federated generative graph hierarchical kernel
-    latent modular multilingual probabilistic quantum recurrent robust sparse spectral stochastic symbolic
-    variational
+    acoustic adaptive additive amortized analytic approximate asymmetric asynchronous autonomous bayesian bilinear
+    binary calibrated causal chaotic cognitive collective combinatorial compact conformal continuous contrastive
+    convex cooperative cyclic deep differentiable discrete distributed dynamic elastic embedded empirical ensemble
+    equivariant evolutionary explicit federated fractal functional fuzzy generative geometric gradient graph greedy
+    harmonic hierarchical hybrid implicit incremental inductive interactive invariant iterative kernel latent lazy
+    linear logical magnetic modal modular molecular monotone multilingual multiscale neural nonlinear optimal
+    orthogonal parallel passive periodic planar polynomial predictive private probabilistic pseudorandom quantum
+    random rational recurrent recursive relational reversible robust scalable semantic sequential sparse spatial
+    spectral statistical stochastic structural symbolic synthetic temporal thermal topological transient
+    unsupervised variational visual
     """
 )
 TOPICS = words(
     """
-    alignment caching clustering compression control crystals diffusion encryption enzymes forecasting genomes
-    glaciers imaging indexing lasers markets memory navigation networks optics parsing planning plasma proteins
-    ranking routing sampling scheduling segmentation sensors speech storage tides traffic translation vaccines
-    vision
+    algae alignment allergies amphibians antennas antibodies aquifers asteroids auctions avalanches bacteria
+    batteries bees biofilms birdsong bridges butterflies caching carbon catalysts cells ceramics climate clouds
+    clustering comets composites compression concrete control corals corrosion cosmology crystals cyclones databases
+    deserts detectors diabetes dialects diamonds diffusion drones dunes earthquakes echoes elections emissions
+    encryption engines enzymes epidemics erosion ethics evolution ferns fibers fisheries floods forecasting forests
+    fossils friction fungi galaxies gases genes genomes glaciers glass graphene grasslands gravity hormones
+    hurricanes hydrogen ice imaging immunity indexing insects insulin islands isotopes kidneys lakes landslides
+    languages lasers lightning lipids logistics lungs magnets mammals markets mathematics melodies membranes memory
+    metals meteors microbes migration minerals moss mutations navigation nerves networks neurons nitrogen nutrition
+    oceans optics orbits oxides ozone parsing particles pathogens peatlands peptides permafrost pesticides photons
+    pigments plankton planning plasma plasmids pollen pollution polymers primates proteins pulsars quasars radiation
+    rainfall ranking reactors reefs reptiles resonance retinas rivers robots rotors routing sampling satellites
+    scheduling seaweed sediments segmentation seismology semiconductors sensors silicon sleep soil speech spiders
+    sponges stars steel storage superconductors tectonics telescopes textiles tides tissues toxins traffic
+    translation tremors tsunamis tundra turbines turbulence urbanism vaccines viruses vision vitamins volcanoes
+    vortices waves wetlands whales wildfires wool yeast zeolites
     """
 )
 VENUES = ("NeurIPS", "ICML", "ACL", "Nature", "Science", "PNAS", "JMLR", "CVPR")
@@ -27,7 +46,7 @@ PAGE = 3
 class Toolkit(Service):
     """Sixteen papers, drawn anew for every seed."""
 
-    example = ("get_papers_by_keywords", {"keywords": ["alignment", "traffic"]})
+    example = ("get_papers_by_keywords", {"keywords": ["ferns", "proteins"]})
 
     host = "api.papers.example"
 

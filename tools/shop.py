@@ -9,16 +9,47 @@ from tools._vocabulary import words
 
 ADJECTIVES = words(
     """
-    amber ancient bamboo black blue bronze compact copper cotton crimson digital electric folding golden granite
-    green heavy indigo ivory leather linen magnetic marble mini olive orange portable purple red rustic silver
-    slim smart solar steel striped velvet vintage white wireless wooden yellow
+    amber ancient antique automatic bamboo beige black blue brass bright bronze brown ceramic cheap chrome classic
+    colorful compact compostable copper cordless cotton crimson crystal curved deluxe digital double electric
+    elegant engraved felt flexible foldable folding fragile glass glossy golden granite gray green handmade heavy
+    hemp hybrid indigo inflatable insulated iron ivory jade knitted lacquered large lavender leather light lime
+    linen long luminous magnetic marble maroon matte mechanical metal mini modern narrow natural navy nylon oak
+    olive orange oval padded painted pine pink plain plastic plush pocket polished porcelain portable premium purple
+    quiet quilted red reflective reusable robust round rubber rustic satin scented silent silicone silk silver slim
+    small smart smooth soft solar square stackable stainless steel striped sturdy tall teak thermal thin tiny
+    titanium transparent triple turquoise ultralight velvet vintage violet walnut washable waterproof white wicker
+    wide wireless wooden woolen woven yellow
     """
 )
 NOUNS = {
-    "kitchen": words("blender grater kettle ladle mixer mug pan teapot toaster whisk"),
-    "garden": words("bench broom hose lantern planter rake shovel sprinkler trowel umbrella"),
-    "office": words("binder chair clock desk folder lamp notebook printer shelf stapler"),
-    "sports": words("backpack ball bicycle dumbbell glove helmet kayak mat racket tent"),
+    "kitchen": words(
+        """
+        apron blender bowl carafe colander corkscrew cup cutter dish fork fryer funnel grater jar jug juicer kettle
+        knife ladle mixer mug opener oven pan peeler pitcher plate pot roaster saucepan scale sieve skillet spatula
+        spoon steamer strainer teapot toaster tongs tray whisk
+        """
+    ),
+    "garden": words(
+        """
+        barrow basket bench birdhouse broom bucket compost fence gazebo gnome greenhouse hammock hedge hoe hose
+        lantern mower parasol pergola planter pond pump rake saw scythe secateurs shears shovel sprinkler swing
+        trellis trough trowel umbrella vase wheelbarrow
+        """
+    ),
+    "office": words(
+        """
+        binder bookcase calculator calendar chair clock crayon desk easel envelope eraser file folder highlighter
+        keyboard lamp marker monitor mousepad notebook organizer paperweight pen pencil pinboard planner printer
+        projector ruler scanner scissors sharpener shelf shredder speaker stamp stapler tablet telephone whiteboard
+        """
+    ),
+    "sports": words(
+        """
+        backpack ball barbell bat bicycle cap compass dumbbell flask football glove goggles harness helmet hoop
+        jacket javelin jersey kayak mat net oar paddle parachute puck racket raft rope saddle skateboard ski sled
+        sleeve snorkel stopwatch surfboard tent trampoline treadmill wetsuit whistle
+        """
+    ),
 }
 COUPONS = {"SAVE10": 10, "SPRING15": 15, "WELCOME20": 20}
 

@@ -75,7 +75,7 @@ def venue(draw: Draw) -> Plan:
     ),
 )
 def by_keyword(draw: Draw) -> Plan:
-    word = draw.one(METHODS + TOPICS)
+    word = draw.one(_words(draw))
     yield {"word": word}
     yield call("get_papers_by_keywords", keywords=[word])
 
@@ -89,7 +89,7 @@ def by_keyword(draw: Draw) -> Plan:
     unseen=("I am looking for papers on {one} and {two}.", "Papers that mention {one} or {two}, please."),
 )
 def by_two_keywords(draw: Draw) -> Plan:
-    words = draw.some(METHODS + TOPICS, 2)
+    words = draw.some(_words(draw), 2)
     yield {"one": words[0], "two": words[1]}
     yield call("get_papers_by_keywords", keywords=words)
 
@@ -103,7 +103,7 @@ def by_two_keywords(draw: Draw) -> Plan:
     unseen=("I want at most {limit} papers that deal with {word}.",),
 )
 def by_keyword_limited(draw: Draw) -> Plan:
-    word, limit = draw.one(METHODS + TOPICS), draw.any((1, 2, 4, 5))
+    word, limit = draw.one(_words(draw)), draw.any((1, 2, 4, 5))
     yield {"word": word, "limit": limit}
     yield call("get_papers_by_keywords", keywords=[word], limit=limit)
 
@@ -187,7 +187,7 @@ def all_citations(draw: Draw) -> Plan:
     unseen=("Look for papers on {word} and name the authors of the first one.",),
 )
 def authors_by_keyword(draw: Draw) -> Plan:
-    word = draw.one(METHODS + TOPICS)
+    word = draw.one(_words(draw))
     yield {"word": word}
     found = yield call("get_papers_by_keywords", keywords=[word])
     if not found:
@@ -228,3 +228,9 @@ def compare(draw: Draw) -> Plan:
 
 def _authors(draw: Draw) -> list[str]:
     return sorted({author for paper in draw.world("papers").papers.values() for author in paper["authors"]})
+
+
+def _words(draw: Draw) -> tuple[str, ...]:
+    """Words of titles that exist, and at times any words."""
+    titles = [paper["title"].lower().split() for paper in draw.world("papers").papers.values()]
+    return draw.any((METHODS + TOPICS, *[tuple(word for title in titles for word in title)] * 4))
