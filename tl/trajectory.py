@@ -12,7 +12,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -267,13 +267,16 @@ class ReadReport:
 
 
 def read_trajectories(
-    paths: str | PathLike | Sequence[str | PathLike], on_bad: Literal["error", "skip"] = "error"
+    paths: str | PathLike | Sequence[str | PathLike],
+    on_bad: Literal["error", "skip"] = "error",
+    check: Callable[[Trajectory], object] | None = None,
 ) -> tuple[list[Trajectory], ReadReport]:
     """Read and validate every record of one or more files.
 
     Bad records raise one DataError that lists them all, or with `on_bad="skip"` are left out and stand in the report. A
     file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record without an id
-    gets its file and place; ids need not be unique.
+    gets its file and place; ids need not be unique. `check` is called with every trajectory; where it raises
+    ValueError, the record is a bad one.
     """
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
@@ -284,11 +287,13 @@ def read_trajectories(
             try:
                 if isinstance(record, bytes):
                     record = _loads(record, "the line")
-                if isinstance(record, dict) and "conversations" in record:
-                    trajectories.append(_from_conversations(record, f"{path}, {place}"))
-                else:
-                    trajectories.append(Trajectory.from_openai(record, f"{path}, {place}"))
-                    report.dropped_thoughts += _thoughts(record)
+                released = isinstance(record, dict) and "conversations" in record
+                read = _from_conversations if released else Trajectory.from_openai
+                trajectory = read(record, f"{path}, {place}")
+                if check:
+                    check(trajectory)
+                trajectories.append(trajectory)
+                report.dropped_thoughts += 0 if released else _thoughts(record)
             except (ValueError, RecursionError) as error:
                 report.bad.append(BadRecord(str(path), place, str(error)))
     report.read = len(trajectories)

@@ -1,0 +1,107 @@
+"""What PPO starts from: prompts, each a history and its golden next call (paper, section 4.1)."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from tl.calls import Call, CallSyntaxError, format_call, parse_call
+from tl.metrics import Item
+from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
+from tl.schema import ToolSpec
+from tl.synthesis import prompts as synthetic_prompts
+from tl.tokenizer import Tokenizer
+from tl.trajectory import BadRecord, DataError, Trajectory, read_trajectories
+
+
+@dataclass(frozen=True)
+class PPOPrompt:
+    """A history in which a call is due. ``ids`` end with ``Assistant:``; any of the ``golden`` calls is right."""
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    ids: list[int]
+    golden: tuple[Call, ...]
+
+
+@dataclass
+class PPOData:
+    """The prompts of a run, and the records that were left out."""
+
+    prompts: list[PPOPrompt] = field(default_factory=list)
+    bad: list[BadRecord] = field(default_factory=list)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that training sees of the prompts, in their order."""
+        digest = hashlib.sha256()
+        for prompt in self.prompts:
+            tools = [tool.to_openai() for tool in prompt.tools]
+            digest.update(json.dumps([prompt.ids, [format_call(c) for c in prompt.golden], tools]).encode())
+        return digest.hexdigest()
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        lengths = [len(prompt.ids) for prompt in self.prompts]
+        return [
+            f"prompts             {len(lengths):,}",
+            f"tokens a prompt     {sum(lengths) / len(lengths):,.0f} on average, {max(lengths):,} at most",
+            f"dropped             {len(self.bad):,} bad records",
+        ]
+
+
+def read_prompts(
+    paths: Sequence[str],
+    tokenizer: Tokenizer,
+    max_length: int,
+    on_bad: Literal["error", "skip"] = "error",
+    seed: int = 0,
+) -> PPOData:
+    """Reads the prompts in files of trajectories that end in their golden call, as ``python -m tl synthesis --kind
+    prompts`` writes them; makes 1,194 with the tool library where there are no paths.
+
+    A prompt of more than ``max_length`` tokens, a record that does not end in a call, a golden call that does not parse
+    and one whose tool is not among the record's are bad. Raises DataError, which lists all bad records, or if nothing
+    is left.
+    """
+    data = PPOData()
+    if paths:
+        # Taken while the file is read, so that what is wrong with a prompt is told with its place.
+        _, report = read_trajectories(
+            paths, on_bad, lambda t: data.prompts.append(_prompt(_item(t), tokenizer, max_length))
+        )
+        data.bad = report.bad
+    else:
+        for item in synthetic_prompts(seed=seed):
+            try:
+                data.prompts.append(_prompt(item, tokenizer, max_length))
+            except ValueError as error:
+                raise DataError(f"generated prompt {item.id}: {error}") from error
+    if not data.prompts:
+        raise DataError(f"no prompt is left to train on: all {len(data.bad)} records are bad")
+    return data
+
+
+def _item(trajectory: Trajectory) -> Item:
+    """Raises ValueError for a trajectory that does not end in a right call."""
+    last = trajectory.messages[-1]
+    if not last.is_call:
+        raise ValueError("a prompt must end in its golden call, without feedback behind it")
+    try:
+        golden = parse_call(last.content)
+    except CallSyntaxError as error:
+        raise ValueError(f"the golden call {last.content!r:.80} is no call: {error}") from error
+    if all(tool.name != golden.name for tool in trajectory.tools):
+        raise ValueError(f"the tools do not have that of the golden call, {golden.name}")
+    return Item(trajectory.id, trajectory.tools, trajectory.messages[:-1], [golden])
+
+
+def _prompt(item: Item, tokenizer: Tokenizer, max_length: int) -> PPOPrompt:
+    """Tokenises as training data is. Raises ValueError for a history that is too long."""
+    messages = [cut_feedback(m, tokenizer, EncodingOptions.max_feedback_tokens) for m in item.messages]
+    ids = encode_prompt(item.tools, messages, tokenizer)
+    if len(ids) > max_length:
+        raise ValueError(f"the prompt has {len(ids):,} tokens, more than --max_length {max_length:,}")
+    return PPOPrompt(item.id, item.tools, ids, tuple(item.answers))
