@@ -1,4 +1,4 @@
-"""What PPO starts from: prompts, each a history and its golden next call (paper, section 4.1)."""
+"""What PPO starts from: prompts, each a history and its golden next call (paper, section 4.1), or whole tasks."""
 
 import hashlib
 import json
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from tl.calls import Call, CallSyntaxError, format_call, parse_call
+from tl.calls import JSON, Call, CallSyntaxError, format_call, parse_call
+from tl.episodes import Episode
 from tl.metrics import Item
 from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
 from tl.schema import ToolSpec
+from tl.synthesis import episodes
 from tl.synthesis import prompts as synthetic_prompts
 from tl.tokenizer import Tokenizer
 from tl.trajectory import BadRecord, DataError, Trajectory, read_trajectories
@@ -25,12 +27,36 @@ class PPOPrompt:
     ids: list[int]
     golden: tuple[Call, ...]
 
+    def seen(self) -> list[JSON]:
+        """All that training sees of it."""
+        return [self.ids, [format_call(call) for call in self.golden], [tool.to_openai() for tool in self.tools]]
+
+
+@dataclass(frozen=True)
+class PPOTask:
+    """A request that the policy works through with the executor. ``ids`` end with the first ``Assistant:``."""
+
+    ids: list[int]
+    episode: Episode
+
+    @property
+    def id(self) -> str:
+        return self.episode.trajectory.id
+
+    def seen(self) -> list[JSON]:
+        """All that training sees of it."""
+        return [
+            self.ids,
+            [format_call(call) for call in self.episode.task.solution],
+            self.episode.trajectory.to_openai(),
+        ]
+
 
 @dataclass
 class PPOData:
-    """The prompts of a run, and the records that were left out."""
+    """The prompts of a run, or its tasks, and the records that were left out."""
 
-    prompts: list[PPOPrompt] = field(default_factory=list)
+    prompts: list[PPOPrompt] | list[PPOTask] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
 
     @cached_property
@@ -38,8 +64,7 @@ class PPOData:
         """SHA-256 over all that training sees of the prompts, in their order."""
         digest = hashlib.sha256()
         for prompt in self.prompts:
-            tools = [tool.to_openai() for tool in prompt.tools]
-            digest.update(json.dumps([prompt.ids, [format_call(c) for c in prompt.golden], tools]).encode())
+            digest.update(json.dumps(prompt.seen()).encode())
         return digest.hexdigest()
 
     def lines(self) -> list[str]:
@@ -84,6 +109,19 @@ def read_prompts(
     return data
 
 
+def make_tasks(tokenizer: Tokenizer, max_length: int, seed: int = 0, size: int = 1194) -> PPOData:
+    """Tasks of the training side of the tool library, all different. Raises DataError for a request of more than
+    ``max_length`` tokens.
+    """
+    tasks = []
+    for episode in episodes(size, seed):
+        ids = encode_prompt(episode.trajectory.tools, episode.trajectory.messages[:1], tokenizer)
+        if len(ids) > max_length:
+            raise DataError(f"generated task {episode.trajectory.id}: {_too_long(len(ids), max_length)}")
+        tasks.append(PPOTask(ids, episode))
+    return PPOData(tasks)
+
+
 def _item(trajectory: Trajectory) -> Item:
     """Raises ValueError for a trajectory that does not end in a right call."""
     last = trajectory.messages[-1]
@@ -103,5 +141,9 @@ def _prompt(item: Item, tokenizer: Tokenizer, max_length: int) -> PPOPrompt:
     messages = [cut_feedback(m, tokenizer, EncodingOptions.max_feedback_tokens) for m in item.messages]
     ids = encode_prompt(item.tools, messages, tokenizer)
     if len(ids) > max_length:
-        raise ValueError(f"the prompt has {len(ids):,} tokens, more than --max_length {max_length:,}")
+        raise ValueError(_too_long(len(ids), max_length))
     return PPOPrompt(item.id, item.tools, ids, tuple(item.answers))
+
+
+def _too_long(length: int, max_length: int) -> str:
+    return f"the prompt has {length:,} tokens, more than --max_length {max_length:,}"

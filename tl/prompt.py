@@ -114,6 +114,12 @@ def encode_prompt(tools: Sequence[ToolSpec], messages: Sequence[Message], tokeni
     return ids
 
 
+def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of what stands between a call and the next assistant turn: the call's feedback, and ``Assistant:``."""
+    call = Message("assistant", "", is_call=True)
+    return tokenizer.encode(render((), (call, Message("tool", feedback)))[-1].text)
+
+
 def encode_trajectory(
     trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions | None = None
 ) -> Example | None:
