@@ -161,14 +161,14 @@ def _details(schema: dict) -> str:
 
 ASK_TO_USER = ToolSpec(
     name="ask_to_user",
-    description="Ask the user for something that is needed and not known yet.",
-    parameters={"question": {"type": "string", "description": "What to ask."}},
+    description="Ask the user for what is missing.",
+    parameters={"question": {"type": "string", "description": "The question."}},
     required=("question",),
 )
 FINISH = ToolSpec(
     name="finish",
-    description="End the conversation with the answer to the user's request.",
-    parameters={"answer": {"type": "string", "description": "The final answer."}},
+    description="End with the answer to the user.",
+    parameters={"answer": {"type": "string", "description": "The answer."}},
     required=("answer",),
 )
 BUILT_INS = (ASK_TO_USER, FINISH)
