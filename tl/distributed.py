@@ -22,6 +22,7 @@ from tl.model import Llama
 from tl.weights import check_fit, own_name, read_config, read_slices, stored_tensors, tie
 
 T = TypeVar("T")
+L = TypeVar("L", bound=Llama)
 
 TIMEOUT = timedelta(hours=2)  # rank 0 prepares the data, and evaluates and saves, while the others wait
 
@@ -79,16 +80,19 @@ def load(
     world: World,
     checkpointing: Checkpointing = "none",
     dtype: torch.dtype = torch.float32,
-) -> Llama:
+    kind: type[L] = Llama,
+) -> L:
     """A checkpoint's model, sharded over the ranks. Each rank reads its own rows of each tensor and no others.
 
-    ``dtype`` is that of the master weights. Raises tl.weights.CheckpointError as ``tl.weights.load_model`` does.
+    ``dtype`` is that of the master weights. ``kind`` may be a Llama with another head (tl.critic.Critic): what the
+    checkpoint does not have starts at zero, what the model does not have is left out.
+    Raises tl.weights.CheckpointError as ``tl.weights.load_model`` does.
     """
     path = Path(path)
+    config, stored = read_config(path), stored_tensors(path)
     with torch.device("meta"):
-        model = Llama(read_config(path))
-    stored = stored_tensors(path)
-    check_fit(path, stored, model)
+        model = kind(config)
+        check_fit(path, stored, Llama(config))
     shard(model, world, checkpointing)
     rows: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
@@ -98,8 +102,10 @@ def load(
         rows[own_name(name)] = torch.empty(last - first, *rest, dtype=dtype, device=world.device)
         if first < last:
             rows[own_name(name)].copy_(piece[first:last])
+    for name, parameter in model.named_parameters():
+        rows.setdefault(name, torch.zeros_like(parameter.to_local(), dtype=dtype, device=world.device))
     parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
-    if model.config.tie_word_embeddings:
+    if config.tie_word_embeddings and kind is Llama:
         tie(path, rows)
         parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
     model.load_state_dict(parameters, assign=True)
@@ -173,6 +179,12 @@ def all_sum(values: Sequence[float]) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64)  # on the CPU: float64 and no wait for the GPU
     dist.all_reduce(total)
     return total.tolist()
+
+
+def add_up(x: Tensor) -> Tensor:
+    """A tensor on the CPU, summed over the ranks."""
+    dist.all_reduce(x)
+    return x
 
 
 def any_true(flag: bool) -> bool:

@@ -1,0 +1,78 @@
+"""The rollouts of a step as tensors, and the forward passes over them. B rollouts, A actions of the longest.
+
+A rollout's numbers per action are rows of [B, A], padded at the end and of no account where ``mask`` is False. They are
+few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tl import distributed
+from tl.batching import MicroBatch, collate, shares
+from tl.distributed import World
+from tl.experience import Experience
+from tl.prompt import NO_TARGET, Example
+
+
+@dataclass(frozen=True)
+class PPOBatch:
+    """Rollouts of all ranks."""
+
+    examples: list[Example]  # what the models read; the targets are the actions
+    mask: Tensor  # [B, A] True where a rollout has an action
+    call_rewards: Tensor  # [B, A] R at the last action of each call
+    sampler_logp: Tensor  # [B, A] of the actions, as the sampler saw them
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @classmethod
+    def of(cls, experiences: Sequence[Experience]) -> "PPOBatch":
+        mask = _rows([[True] * len(e.actions) for e in experiences], torch.bool)
+        rewards, logp = (_rows([getattr(e, f) for e in experiences]) for f in ("rewards", "sampler_logprobs"))
+        return cls([_example(e) for e in experiences], mask, rewards, logp)
+
+    def n_actions(self, rows: Sequence[int]) -> int:
+        """Number of actions of some rollouts, over all ranks."""
+        return int(self.mask[list(rows)].sum())
+
+    def micro_batches(
+        self, rows: Sequence[int], micro_tokens: int, world: World
+    ) -> Iterator[tuple[MicroBatch, list[int]]]:
+        """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``."""
+        lengths = [len(self.examples[row]) for row in rows]
+        for group in shares(lengths, micro_tokens, world.rank, world.size):
+            mine = [rows[i] for i in group]
+            yield collate([self.examples[row] for row in mine]).to(world.device), mine
+
+    def take(self, x: Tensor, rows: Sequence[int], device: torch.device) -> Tensor:
+        """The entries of x [B, A] at the actions of these rollouts, in the order of a micro-batch's targets."""
+        return x[list(rows)][self.mask[list(rows)]].to(device)
+
+    @torch.no_grad()
+    def per_action(self, function: Callable[[MicroBatch], Tensor], micro_tokens: int, world: World) -> Tensor:
+        """``function`` gives a number for each target of a micro-batch; returns those of all rollouts, [B, A] on the
+        CPU, 0 where there is no action. All ranks must call it."""
+        numbers = torch.zeros(self.mask.shape)
+        for micro, rows in self.micro_batches(range(len(self)), micro_tokens, world):
+            numbers[rows] = numbers[rows].masked_scatter(self.mask[rows], function(micro).float().cpu())
+        return distributed.add_up(numbers)
+
+
+def _example(experience: Experience) -> Example:
+    ids = torch.tensor(experience.ids)
+    targets, weights = torch.full_like(ids, NO_TARGET), torch.zeros(len(ids))
+    targets[experience.positions] = torch.tensor(experience.actions)
+    weights[experience.positions] = 1.0
+    return Example(experience.id, ids, targets, weights, torch.zeros_like(ids), (), 0)
+
+
+def _rows(lists: Sequence[Sequence[float]], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Lists of different lengths as the rows of a tensor, filled up with zeros."""
+    rows = torch.zeros(len(lists), max(map(len, lists), default=0), dtype=dtype)
+    for row, values in zip(rows, lists, strict=True):
+        row[: len(values)] = torch.tensor(values, dtype=dtype)
+    return rows

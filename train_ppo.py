@@ -1,0 +1,429 @@
+"""PPO with the tool reward (section 3.3): the SFT model makes calls, IRM scores them, and PPO learns from the scores.
+
+    python train_ppo.py                               after train_sft.py: its newest model and generated prompts
+    python train_ppo.py --model runs/sft --data prompts.jsonl
+    torchrun --nproc_per_node 8 train_ppo.py --model …
+
+A prompt is a history and its answer the golden next call, as in the paper. Where it departs from it: calls are sampled
+at temperature 1 (the released script decodes greedily), and the content of what is said to the user is not compared.
+"""
+
+import math
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from tqdm import tqdm
+
+from tl import distributed
+from tl.assets import TINY
+from tl.batching import batches
+from tl.checkpoint import SavedState, load_state, save_state
+from tl.config import option, parse_config
+from tl.critic import Critic
+from tl.data import load_items
+from tl.distributed import RankError, World
+from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_steps
+from tl.irm import call_reward
+from tl.memory import Checkpointing
+from tl.model import Llama
+from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
+from tl.ppo_batch import PPOBatch
+from tl.ppo_data import PPOData, PPOPrompt, read_prompts
+from tl.ppo_log import rollout_metrics, rollout_text
+from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
+from tl.prompt import EncodingOptions
+from tl.run import (
+    SETTINGS_FILE,
+    STATES,
+    Progress,
+    RunConfig,
+    RunError,
+    StopSignals,
+    append_metrics,
+    close_run,
+    is_finished,
+    open_run,
+    resume_command,
+)
+from tl.single_turn import Prepared, percentages, predict, prepare, score
+from tl.tokenizer import Tokenizer, TokenizerError
+from tl.trajectory import DataError
+from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config, save_model
+
+
+@dataclass
+class PPOConfig(RunConfig):
+    """The defaults are the paper's; the preset EMBEDDED stands in for them when the embedded model is trained."""
+
+    out: str = option("runs/ppo", "run directory: the model, metrics.jsonl, rollouts as text, states to resume from")
+    model: str | None = option(None, "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
+    data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
+    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
+    on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
+    rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
+    compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
+    critic: bool = option(True, "learn values; without, all are 0")
+    kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward")
+    gamma: float = option(1.0, "discount of a token's reward by the token")
+    lam: float = option(0.95, "λ of generalised advantage estimation")
+    clip: float = option(0.2, "how far the ratio π / π_old may move a token's probability")
+    value_clip: float = option(0.2, "how far an update may move a value")
+    actor_lr: float = option(2e-6, "learning rate of the policy")
+    critic_lr: float = option(1e-6, "learning rate of the critic")
+    weight_decay: float = option(0.0, "AdamW's")
+    beta2: float = option(0.95, "AdamW's second-moment decay")
+    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
+    epochs: float = option(3.0, "passes over the prompts")
+    max_steps: int | None = option(None, "stop after this many steps")
+    batch_size: int = option(8, "rollouts a step, over all ranks")
+    minibatch_size: int = option(8, "rollouts an update, over all ranks")
+    ppo_epochs: int = option(1, "passes over the rollouts of a step")
+    target_kl: float = option(0.1, "no more updates of the policy in a step once it is this far from the sampling one")
+    max_new_tokens: int = option(512, "tokens of a call; one that has not ended by then is a format error")
+    max_length: int = option(8192, "tokens of a prompt")
+    micro_tokens: int = option(8192, "tokens a forward pass, over which an update is split into micro-batches")
+    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
+    eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only before and after")
+    eval_items: int = option(64, "held-out requests for the evaluations during training; first and last take all")
+    show_every: int = option(20, "steps between rollouts written out as text; 0: none")
+    seed: int = option(0, "order of the prompts, sampling, and the generated data")
+
+
+EMBEDDED = {
+    "actor_lr": 2e-4,
+    "critic_lr": 1e-3,
+    "epochs": 1.0,
+    "batch_size": 32,
+    "minibatch_size": 32,
+    "ppo_epochs": 2,
+    "max_new_tokens": 96,
+    "max_length": 1024,
+    "micro_tokens": 4096,
+    "checkpointing": "none",
+    "eval_every": 0,
+    "show_every": 5,
+}
+MAX_SKIPPED = 3  # steps in a row with an update that is not finite
+STOPPED = 143  # exit status after a stop signal, whichever it was
+SHOWN = 4  # rollouts written out as text
+
+
+@dataclass(frozen=True)
+class Models:
+    """The policy, its critic, and the frozen SFT model that the policy is to stay near."""
+
+    actor: Learner
+    critic: Learner | None
+    reference: Llama
+
+    @classmethod
+    def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
+        def learner(kind: type[Llama], rate: float) -> Learner:
+            model = distributed.load(source, world, config.checkpointing, kind=kind)
+            betas = (0.9, config.beta2)
+            optimizer = AdamW(model.parameters(), rate, betas, weight_decay=config.weight_decay, fused=True)
+            return Learner(model, optimizer, config.max_grad_norm, config.micro_tokens, world)
+
+        return cls(
+            actor=learner(Llama, config.actor_lr),
+            critic=learner(Critic, config.critic_lr) if config.critic else None,
+            reference=distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False),
+        )
+
+    def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
+        """All that training changes."""
+        learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
+        return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
+
+
+def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, world: World) -> dict[str, float]:
+    """Learns from the rollouts of a step; returns its metrics. ``seed`` decides in which order they are gone over."""
+    mask, per_action = batch.mask, partial(batch.per_action, micro_tokens=config.micro_tokens, world=world)
+    logp = per_action(partial(action_logp, models.actor.model))  # [B, A], under the precision of training
+    ref_logp = per_action(partial(action_logp, models.reference))
+    values = per_action(partial(action_values, models.critic.model)) if models.critic else torch.zeros_like(logp)
+    rewards = token_rewards(batch.call_rewards, logp, ref_logp, mask, config.kl_coef)
+    advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
+    advantages = whiten(advantages, mask, moments(advantages, mask))
+    updates = []
+    for rows in batches(len(batch), config.minibatch_size, seed, 0, len(batch) * config.ppo_epochs):
+        updates.append(update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl))
+        if models.critic:
+            updates[-1] |= update_values(models.critic, batch, rows, values, returns, config.value_clip)
+    return {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]} | {
+        "kl": torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch),  # nats a rollout
+        "sampler_mismatch": (logp - batch.sampler_logp)[mask].abs().mean().item(),
+        "explained_variance": explained_variance(values, returns, mask),
+    }
+
+
+def roll_out(
+    models: Models, tokenizer: Tokenizer, prompts: Sequence[PPOPrompt], first: int, config: PPOConfig, world: World
+) -> list[Experience | None]:
+    """The policy's answers to a global batch of prompts, whose samples are number ``first`` and following of the run.
+
+    A sample is drawn from a seed of its own, so that it does not depend on the number of ranks or on what was sampled
+    before a run was resumed.
+    """
+    mine = range(world.rank, len(prompts), world.size)
+    seeds = [config.seed * 2**40 + first + i for i in mine]
+    options = SamplingOptions(config.max_new_tokens, compare_text=config.compare_text)
+    with distributed.whole(models.actor.model), distributed.together(world):
+        made = sample_steps(models.actor.model, tokenizer, [prompts[i] for i in mine], options, seeds)
+    parts = distributed.gather_objects(made, world)
+    return [parts[i % world.size][i // world.size] for i in range(len(prompts))]
+
+
+def evaluate(
+    model: Llama, tokenizer: Tokenizer, held_out: Sequence[Prepared], config: PPOConfig, world: World
+) -> dict[str, float]:
+    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests. Each rank asks for a part."""
+    mine = held_out[world.rank :: world.size]
+    free_text = () if config.compare_text else FREE_TEXT
+    with distributed.whole(model), distributed.together(world):
+        texts = predict(model, tokenizer, mine)
+        scores = score(mine, texts)
+        rewards = [
+            call_reward(text, p.item.answers, p.item.tools, free_text).value
+            for p, text in zip(mine, texts, strict=True)
+        ]
+    [total] = distributed.all_sum([sum(rewards)])
+    everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
+    return {"eval_reward": total / len(held_out)} | percentages(everyone)
+
+
+def train(
+    models: Models,
+    tokenizer: Tokenizer,
+    data: PPOData,
+    held_out: Sequence[Prepared],
+    config: PPOConfig,
+    world: World,
+    saved: SavedState | None = None,
+) -> Progress:
+    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
+    and a state every ``save_every``. A stop signal ends it behind the step, with a last state.
+
+    A run that died between rollout and update draws the same rollouts again. Raises RunError after ``MAX_SKIPPED``
+    steps in a row with an update that is not finite.
+    """
+    progress = restore(saved, models, world)
+    samples = total_samples(len(data.prompts), config)
+    steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
+    bar = tqdm(total=steps, initial=progress.step, desc="ppo", unit="step", disable=not world.is_main)
+    with bar, StopSignals() as stop:
+        if held_out and progress.step == 0:
+            log({"step": 0} | evaluate(models.actor.model, tokenizer, held_out, config, world), bar, config, world)
+        for indices in batches(len(data.prompts), config.batch_size, config.seed, progress.samples, samples):
+            metrics = iterate(models, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
+            last = progress.step == steps
+            if held_out and (last or is_due(config.eval_every, progress.step)):
+                items = held_out if last else held_out[: config.eval_items]
+                metrics |= evaluate(models.actor.model, tokenizer, items, config, world)
+            log(metrics, bar, config, world)
+            count_skipped(progress, metrics, world)
+            stopping = distributed.any_true(stop.received is not None)
+            if not last and (stopping or is_due(config.save_every, progress.step)):
+                save(progress, models, data, config, world)
+            if stopping:
+                break
+    return progress
+
+
+def iterate(
+    models: Models,
+    tokenizer: Tokenizer,
+    prompts: Sequence[PPOPrompt],
+    progress: Progress,
+    config: PPOConfig,
+    world: World,
+) -> dict[str, float]:
+    """One step, rollouts and updates; returns all there is to log about it."""
+    started = time.perf_counter()
+    sampled = roll_out(models, tokenizer, prompts, progress.samples, config, world)
+    sampling = time.perf_counter() - started
+    experiences = [experience for experience in sampled if experience is not None]
+    batch = PPOBatch.of(experiences)
+    metrics = rollout_metrics(experiences, len(sampled) - len(experiences)) if experiences else {}
+    if experiences:
+        metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config, world)
+    seconds = time.perf_counter() - started
+    metrics = progress.advance(batch.examples, seconds) | metrics
+    progress.samples += len(sampled) - len(experiences)
+    if world.is_main and is_due(config.show_every, progress.step):
+        show(experiences, tokenizer, progress.step, config)
+    return metrics | {"seconds": seconds, "sampling_share": sampling / seconds}
+
+
+def total_samples(prompts: int, config: PPOConfig) -> int:
+    """Rollouts that a run makes."""
+    samples = math.ceil(prompts * config.epochs)
+    return samples if config.max_steps is None else min(samples, config.max_steps * config.batch_size)
+
+
+def is_due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def log(metrics: dict[str, float], bar: tqdm, config: PPOConfig, world: World) -> None:
+    """A line of metrics.jsonl, a step of the bar, and the scores of an evaluation above it."""
+    if "reward" in metrics:
+        bar.set_postfix_str(f"reward {metrics['reward']:.2f}, KL {metrics['kl']:.2f}")
+    bar.update(metrics["step"] - bar.n)
+    if world.is_main:
+        append_metrics(Path(config.out), metrics)
+        if "eval_reward" in metrics:
+            scores = "  ".join(f"{name.upper()} {metrics[name]:.1f}" for name in ("ts", "pi", "cf"))
+            bar.write(f"step {metrics['step']}, held-out requests: reward {metrics['eval_reward']:.3f}  {scores}")
+
+
+def show(experiences: Sequence[Experience], tokenizer: Tokenizer, step: int, config: PPOConfig) -> None:
+    """Writes a few rollouts of a step as text."""
+    folder = Path(config.out) / "rollouts"
+    folder.mkdir(exist_ok=True)
+    texts = [rollout_text(experience, tokenizer) for experience in experiences[:SHOWN]]
+    (folder / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+
+
+def count_skipped(progress: Progress, metrics: dict[str, float], world: World) -> None:
+    """Warns of updates that were skipped for want of finite numbers; RunError at ``MAX_SKIPPED`` steps in a row."""
+    if not metrics.get("policy_skipped") and not metrics.get("value_skipped"):
+        progress.skipped = 0
+        return
+    progress.skipped += 1
+    message = f"step {progress.step}: updates skipped, loss or gradient were not finite"
+    if progress.skipped == MAX_SKIPPED:
+        raise RunError(f"{message}. The {MAX_SKIPPED}rd step in a row: lower --actor_lr and --critic_lr")
+    if world.is_main:
+        warnings.warn(message, stacklevel=2)
+
+
+def save(progress: Progress, models: Models, data: PPOData, config: PPOConfig, world: World) -> None:
+    """Saves a state to resume from. A failure (a full disk, say) is a warning: the states before it are still there."""
+    record = {"progress": asdict(progress), "config": asdict(config), "data": data.fingerprint}
+    try:
+        save_state(Path(config.out) / STATES, progress.step, *models.trained(), record, world, config.keep)
+    except (OSError, RankError) as error:
+        if world.is_main:
+            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
+
+
+def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
+    if saved is None:
+        return Progress()
+    load_state(saved, *models.trained(), world)
+    return Progress(**saved.record["progress"])
+
+
+def resolve_config(argv: list[str] | None) -> PPOConfig:
+    """The command line over the paper's values, or over the preset when the embedded model is trained."""
+    config = parse_config(PPOConfig, argv, __doc__)
+    source = Path(config.model) if config.model else newest_sft_run(Path("runs"))
+    if read_config(source) == read_config(TINY):
+        config = parse_config(PPOConfig, argv, __doc__, **EMBEDDED)
+    return replace(config, model=str(source))
+
+
+def newest_sft_run(runs: Path) -> Path:
+    """The finished run of train_sft.py that was saved last. RunError when there is none."""
+    finished = [file.parent for file in runs.glob(f"*/{CONFIG_FILE}") if is_finished(file.parent)]
+    sft = [run for run in finished if '"kl_coef"' not in (run / SETTINGS_FILE).read_text()]
+    if not sft:
+        raise RunError(f"{runs}/ has no finished run of train_sft.py: start with that, or name a model with --model")
+    return max(sft, key=lambda run: (run / CONFIG_FILE).stat().st_mtime)
+
+
+def check(config: PPOConfig) -> None:
+    """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
+    least = ("batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "micro_tokens", "max_length", "eval_items")
+    for name in least:
+        if getattr(config, name) < 1:
+            raise RunError(f"--{name} is {getattr(config, name)}; it must be at least 1")
+    if config.epochs <= 0 or (config.max_steps is not None and config.max_steps < 1):
+        raise RunError("--epochs must be over 0, --max_steps at least 1")
+    for name in ("gamma", "lam"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise RunError(f"--{name} is {getattr(config, name)}; it must be from 0 to 1")
+    out = Path(config.out).resolve()
+    for path in [config.model, *config.data, *config.eval_data]:
+        if Path(path).resolve().is_relative_to(out):
+            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+
+
+def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
+    """Reads, checks and tokenises the prompts and the held-out requests."""
+    tokenizer, model = Tokenizer(source), read_config(source)
+    check_vocabulary(tokenizer, model)
+    if config.max_length >= model.max_position_embeddings:
+        raise RunError(
+            f"--max_length {config.max_length} leaves no room for an answer within the model's "
+            f"{model.max_position_embeddings} tokens"
+        )
+    data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
+    items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
+    return data, prepare(items, tokenizer, EncodingOptions(max_length=config.max_length))
+
+
+def describe(config: PPOConfig, data: PPOData, world: World) -> str:
+    """Configuration, data and memory as text."""
+    sections = {
+        "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
+        "data": data.lines(),
+    }
+    return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
+
+
+def run(config: PPOConfig, world: World) -> int:
+    """Trains and saves the model. Returns the process's exit status."""
+    check(config)
+    source, out = Path(config.model), Path(config.out)
+    data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
+    if world.is_main:
+        print(describe(config, data, world))
+    if config.dry_run:
+        return 0
+    if config.resume and distributed.on_main(lambda: is_finished(out), world):
+        raise RunError(f"the run in {out} is finished: nothing to resume")
+    saved = open_run(config, data.fingerprint, world)
+    tokenizer = Tokenizer(source)
+    models = Models.load(source, config, world)
+    progress = train(models, tokenizer, data, held_out, config, world, saved)
+    if progress.samples < total_samples(len(data.prompts), config):
+        if world.is_main:
+            print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+        return STOPPED
+    whole = distributed.gather(models.actor.model, world)
+    with distributed.together(world):
+        if whole is not None:
+            save_model(whole, out, tokenizer.path, world.compute_dtype)
+            close_run(out)
+            print(f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s")
+            print(f"the model lies in {out}; try it:  python evaluate.py --model {out}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = resolve_config(argv)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    with distributed.process_group() as world:
+        return run(config, world)
+
+
+if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        sys.exit(main())
+    except RankError:
+        sys.exit(1)  # the rank that failed says why
+    except (CheckpointError, TokenizerError, DataError, RunError) as error:
+        sys.exit(f"error: {error}")
