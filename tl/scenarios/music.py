@@ -12,12 +12,23 @@ NAMES = [f"{mood} {thing}" for mood in MOODS for thing in THINGS]
         "Who sings {title}?",
         "Search for the track {title}.",
         "Which band plays {title}?",
+        "Is there a song called {title}?",
+        "I want to hear {title}. Find it.",
+        "Look up {title} for me, it is a song.",
+        "By which band is {title}?",
     ),
     unseen=("Please search for the song {title}.", "Find out which band sings {title}."),
     ask=Ask(
         "title",
         "title",
-        phrasings=("Find a song for me.", "Search for a track.", "Who sings that song?"),
+        phrasings=(
+            "Find a song for me.",
+            "Search for a track.",
+            "Who sings that song?",
+            "I want to hear a song. Find it.",
+            "Look up a song for me.",
+            "Which band plays this song?",
+        ),
         unseen=("Please search for a song.",),
     ),
 )
@@ -33,12 +44,23 @@ def search(draw: Draw) -> Plan:
         "Find tracks of {band}.",
         "What has the band {band} recorded?",
         "I like {band}. Which tracks do they have?",
+        "Give me songs by {band}.",
+        "What do {band} play?",
+        "I want to hear {band}. Search their tracks.",
+        "Look for music of {band}.",
+        "Which tracks come from {band}?",
     ),
     unseen=("Please search for songs of the band {band}.", "List tracks that {band} recorded."),
     ask=Ask(
         "band",
         "band",
-        phrasings=("Find tracks of my favourite band.", "Which songs are by that band?"),
+        phrasings=(
+            "Find tracks of my favourite band.",
+            "Which songs are by that band?",
+            "I want to hear a certain band. Search their tracks.",
+            "What has the band recorded?",
+            "Look for music of a band.",
+        ),
         unseen=("Please search for songs of a band.",),
     ),
 )
@@ -54,6 +76,10 @@ def by_band(draw: Draw) -> Plan:
         "What is the title of {id}?",
         "Look up the track {id}.",
         "Which band plays {id}?",
+        "Tell me about track {id}.",
+        "Give me the details of {id}.",
+        "What is {id}, and who plays it?",
+        "How many minutes does {id} take?",
     ),
     unseen=("Tell me title, band and length of {id}.", "Please look up {id}, it is a track."),
 )
@@ -64,7 +90,15 @@ def track(draw: Draw) -> Plan:
 
 
 @scenario(
-    phrasings=("How often was {id} played?", "How many plays does the track {id} have?", "Is {id} played a lot?"),
+    phrasings=(
+        "How often was {id} played?",
+        "How many plays does the track {id} have?",
+        "Is {id} played a lot?",
+        "Give me the play count of {id}.",
+        "Is the track {id} popular? Count its plays.",
+        "Number of plays of {id}, please.",
+        "How many times have people played {id}?",
+    ),
     unseen=("Tell me how many times {id} was played.", "What is the number of plays of track {id}?"),
 )
 def plays(draw: Draw) -> Plan:
@@ -78,12 +112,22 @@ def plays(draw: Draw) -> Plan:
         "Make a playlist called {name}.",
         "Create a new playlist with the name {name}.",
         "I need a playlist. Call it {name}.",
+        "Set up a playlist named {name}.",
+        "I want a new playlist {name}.",
+        "Open a playlist, its name should be {name}.",
+        "Could you create {name} as a playlist?",
     ),
     unseen=("Please create the playlist {name}.", "Start a playlist and name it {name}."),
     ask=Ask(
         "name",
         "name",
-        phrasings=("Make a playlist.", "Create a new playlist for me."),
+        phrasings=(
+            "Make a playlist.",
+            "Create a new playlist for me.",
+            "Set up a playlist.",
+            "I want a new playlist.",
+            "Could you create a playlist?",
+        ),
         unseen=("Please create a playlist.",),
     ),
 )
@@ -97,6 +141,9 @@ def playlist(draw: Draw) -> Plan:
     phrasings=(
         "Make a playlist called {name} with {one} and {two}.",
         "Create a playlist {name} that begins with the tracks {one} and {two}.",
+        "I want a playlist {name} that holds {one} and {two}.",
+        "New playlist {name}, please, with the tracks {one} and {two}.",
+        "Set up {name}, a playlist of {one} and {two}.",
     ),
     unseen=("Put {one} and {two} into a new playlist named {name}.",),
 )
@@ -111,12 +158,22 @@ def playlist_of_two(draw: Draw) -> Plan:
         "Add {id} to the playlist {playlist}.",
         "Put the track {id} on playlist {playlist}.",
         "{id} belongs on {playlist}. Add it.",
+        "Append {id} to {playlist}.",
+        "I want {id} on my playlist {playlist}.",
+        "Playlist {playlist} should also have the track {id}.",
+        "Include {id} in {playlist}.",
     ),
     unseen=("Please add the track {id} to {playlist}.",),
     ask=Ask(
         "playlist",
         "playlist_id",
-        phrasings=("Add {id} to a playlist.", "Put the track {id} on my playlist."),
+        phrasings=(
+            "Add {id} to a playlist.",
+            "Put the track {id} on my playlist.",
+            "I want {id} on a playlist.",
+            "Append {id} to my playlist.",
+            "Include {id} in one of my playlists.",
+        ),
         unseen=("Please add the track {id} to my playlist.",),
     ),
 )
@@ -130,6 +187,9 @@ def add(draw: Draw) -> Plan:
     phrasings=(
         "How often was the first song by {band} played?",
         "Find the tracks of {band} and tell me how often the first one was played.",
+        "What is the play count of the first track of {band}?",
+        "Look for songs of {band} and count the plays of the first.",
+        "Find {band}'s first song and tell me how many plays it has.",
     ),
     unseen=("Search for songs of {band}. How many plays does the first have?",),
 )
@@ -144,6 +204,9 @@ def plays_of_band(draw: Draw) -> Plan:
     phrasings=(
         "Find the song {title} and add it to the playlist {playlist}.",
         "Search for {title} and put it on {playlist}.",
+        "Put {title} on the playlist {playlist}; search for the song first.",
+        "I want {title} on {playlist}. Find it and add it.",
+        "Find {title}, then append it to {playlist}.",
     ),
     unseen=("Look for the track {title}, then add it to playlist {playlist}.",),
 )
