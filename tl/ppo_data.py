@@ -105,7 +105,7 @@ def read_prompts(
             except ValueError as error:
                 raise DataError(f"generated prompt {item.id}: {error}") from error
     if not data.prompts:
-        raise DataError(f"no prompt is left to train on: all {len(data.bad)} records are bad")
+        raise DataError(f"no prompt is left to train on. The first bad record: {data.bad[0]}", data.bad)
     return data
 
 

@@ -1,0 +1,384 @@
+"""Rollouts of PPO: which tokens are actions, what they earn, and that nothing but their seed decides what is drawn."""
+
+import copy
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from checkpoints import make_model
+
+from tl.assets import TINY
+from tl.calls import Call, format_call
+from tl.executor import Cause, Executor, Feedback
+from tl.experience import Experience, SamplingOptions, sample_episodes, sample_steps
+from tl.generate import Completion
+from tl.irm import REWARDS, RewardCase
+from tl.mae import ErrorCategory, classify_feedback
+from tl.model import Llama
+from tl.ppo_data import PPOPrompt, PPOTask, make_tasks
+from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
+from tl.rollout import MAX_TURNS
+from tl.schema import BUILT_INS, ToolSpec
+from tl.synthesis import TOOLKITS, episodes
+from tl.tokenizer import Tokenizer
+from tl.trajectory import Message
+
+OPTIONS = SamplingOptions(max_new_tokens=25)
+SEARCH = ToolSpec("search", "", {"query": {"type": "string"}}, ("query",))
+CATS = Call("search", {"query": "cats"})
+OUT_OF_REACH = "The tools are out of reach."
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(TINY)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer) -> Llama:
+    """Says nothing of sense, but every token depends on all before it, and one in ten or so ends the call. In float64,
+    so that rounding decides nothing."""
+    model = make_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=2048).double()
+    model.init_weights(std=0.4)
+    model.lm_head.bias = torch.nn.Parameter(torch.zeros(tokenizer.vocab_size, dtype=torch.float64))
+    model.lm_head.bias.data[tokenizer.eos_id] = 7.0
+    return model
+
+
+@pytest.fixture(scope="module")
+def tasks(tokenizer) -> list[PPOTask]:
+    return make_tasks(tokenizer, 1024, size=60).prompts
+
+
+@pytest.fixture(scope="module")
+def prompts(tasks) -> list[PPOPrompt]:
+    trajectories = [task.episode.trajectory for task in tasks[:8]]
+    return [
+        PPOPrompt(t.id, x.tools, t.ids, t.episode.task.solution[:1]) for t, x in zip(tasks, trajectories, strict=False)
+    ]
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with Executor(TOOLKITS) as executor:
+        yield executor
+
+
+@pytest.fixture
+def script(monkeypatch, tokenizer):
+    """Makes the policy say given texts, turn by turn: those of the task whose prompt it is asked to continue. A text
+    that ends in … is cut there."""
+    texts: dict[tuple[int, ...], list[str]] = {}
+
+    class Scripted:
+        def __init__(self, model, rows, *, eos_id):
+            self.eos_id = eos_id
+
+        def complete(self, prompts, max_new_tokens, temperature, *, seeds, logprobs):
+            assert len(seeds) == len(prompts) and logprobs
+            return [
+                self._say(next(said for start, said in texts.items() if tuple(p[: len(start)]) == start))
+                for p in prompts
+            ]
+
+        def _say(self, said: list[str]) -> Completion:
+            text = said.pop(0)
+            ids = tokenizer.encode(text.removesuffix("…")) + [self.eos_id] * (not text.endswith("…"))
+            return Completion(ids, [-0.5] * len(ids), not text.endswith("…"))
+
+    def say(started: PPOPrompt | PPOTask, said: Sequence[str]) -> None:
+        texts[tuple(started.ids)] = list(said)
+
+    monkeypatch.setattr("tl.experience.Sampler", Scripted)
+    return say
+
+
+def teacher_forced(model: Llama, experience: Experience) -> torch.Tensor:
+    """log π of each action, by a forward over the whole sequence."""
+    with torch.no_grad():
+        logp = model(torch.tensor([experience.ids]))[0].log_softmax(-1)
+    return logp[experience.positions].gather(-1, torch.tensor(experience.actions)[:, None])[:, 0]
+
+
+# ---- one call a prompt
+
+
+def prompt_of(tokenizer: Tokenizer, golden: Call = CATS, history: str = "") -> PPOPrompt:
+    messages = [Message("user", f"Find cats. {history}")]
+    tools = (SEARCH, *BUILT_INS)
+    return PPOPrompt("p", tools, encode_prompt(tools, messages, tokenizer), (golden,))
+
+
+def test_positions_predict_the_actions_with_the_probabilities_that_the_sampler_saw(model, tokenizer, prompts):
+    model = copy.deepcopy(model).float()
+    for experience in sample_steps(model, tokenizer, prompts, OPTIONS, range(8)):
+        difference = teacher_forced(model, experience) - torch.tensor(experience.sampler_logprobs)
+        assert difference.abs().max() < 1e-4
+
+
+def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, prompts):
+    experiences = sample_steps(model, tokenizer, prompts, OPTIONS, range(8))
+    finished = [e.actions[-1] == tokenizer.eos_id for e in experiences]
+    assert set(finished) == {True, False}
+    for prompt, experience, ended in zip(prompts, experiences, finished, strict=True):
+        n = len(experience.actions)
+        assert ended or n == OPTIONS.max_new_tokens
+        assert experience.ids == prompt.ids + experience.actions[:-1]
+        assert experience.positions == list(range(len(prompt.ids) - 1, len(prompt.ids) - 1 + n))
+        assert tokenizer.eos_id not in experience.ids
+        assert [call.text for call in experience.calls] == [tokenizer.decode(experience.actions)]
+
+
+def test_the_reward_stands_on_the_last_action(model, tokenizer, prompts):
+    for experience in sample_steps(model, tokenizer, prompts, OPTIONS, range(8)):
+        [call] = experience.calls
+        assert call.reward == REWARDS[call.case] and call.feedback is None
+        assert experience.rewards == [0.0] * (len(experience.actions) - 1) + [call.reward]
+
+
+@pytest.mark.parametrize(
+    ("said", "case"),
+    [
+        ('search(query="cats")', RewardCase.ALL_RIGHT),
+        ('search(query="dogs")', RewardCase.CONTENT),
+        ('find(query="cats")', RewardCase.TOOL_HALLUCINATION),
+        ("I will search for cats.", RewardCase.FORMAT_ERROR),
+        ("", RewardCase.FORMAT_ERROR),
+        ('search(query="cats")…', RewardCase.FORMAT_ERROR),  # cut: it never said that this was all
+    ],
+)
+def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
+    script(prompt := prompt_of(tokenizer), [said])
+    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
+    assert experience.calls[0].case is case and experience.rewards[-1] == REWARDS[case]
+    assert experience.calls[0].golden == 'search(query="cats")'
+
+
+def test_what_stands_in_the_context_earns_nothing(script, tokenizer):
+    script(prompt := prompt_of(tokenizer, history='search(query="cats")'), ["cats"])
+    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
+    assert experience.calls[0].case is RewardCase.FORMAT_ERROR
+
+
+@pytest.mark.parametrize("compare_text", [False, True])
+def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always(compare_text, script, tokenizer):
+    options = replace(OPTIONS, compare_text=compare_text)
+    cases = []
+    for said in ('finish(answer="Here they are.")', 'finish(text="Here they are.")'):
+        script(prompt := prompt_of(tokenizer, Call("finish", {"answer": "Done."})), [said])
+        [experience] = sample_steps(None, tokenizer, [prompt], options, [0])
+        cases.append(experience.calls[0].case)
+    assert cases == [
+        RewardCase.CONTENT if compare_text else RewardCase.ALL_RIGHT,
+        RewardCase.HALLUCINATED_AND_ANOTHER,
+    ]
+
+
+def test_a_reward_is_at_most_five_on_either_side(script, tokenizer, monkeypatch):
+    monkeypatch.setitem(REWARDS, RewardCase.ALL_RIGHT, 7.0)
+    script(prompt := prompt_of(tokenizer), ['search(query="cats")'])
+    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
+    assert experience.rewards[-1] == experience.calls[0].reward == 5.0
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts):
+    whole = sample_steps(model, tokenizer, prompts, OPTIONS, range(8))
+    options = replace(OPTIONS, batch_size=batch_size)
+    backwards = sample_steps(model, tokenizer, prompts[::-1], options, range(7, -1, -1))[::-1]
+    parts = [sample_steps(model, tokenizer, prompts[i : i + 2], options, [i, i + 1]) for i in (4, 0, 6, 2)]
+    for other in (backwards, parts[1] + parts[3] + parts[0] + parts[2]):
+        assert [e.actions for e in other] == [e.actions for e in whole]
+    again = sample_steps(model, tokenizer, prompts, OPTIONS, range(1, 9))
+    assert [e.actions for e in again] != [e.actions for e in whole]
+
+
+def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
+    assert sample_steps(model, tokenizer, [], OPTIONS, []) == []
+    assert sample_episodes(model, tokenizer, [], None, OPTIONS, []) == []
+
+
+# ---- whole episodes
+
+
+def of_kind(tasks: Sequence[PPOTask], kind: str, calls: int = 2) -> PPOTask:
+    """A task of a kind whose solution has so many calls, ``finish`` included."""
+    return next(t for t in tasks if t.episode.wish.kind == kind and len(t.episode.task.solution) == calls)
+
+
+def solution(task: PPOTask) -> list[str]:
+    return [format_call(call) for call in task.episode.task.solution]
+
+
+def play(model, tokenizer, executor, task: PPOTask, script, said: Sequence[str]) -> Experience:
+    script(task, said)
+    [experience] = sample_episodes(model, tokenizer, [task], executor, OPTIONS, [0])
+    return experience
+
+
+@pytest.mark.parametrize(("kind", "calls"), [("plain", 2), ("plain", 3), ("ask", 3), ("refusal", 1)])
+def test_an_episode_that_follows_the_solution_is_the_training_example_of_its_trajectory(
+    kind, calls, model, tokenizer, executor, tasks, script
+):
+    task = of_kind(tasks, kind, calls)
+    experience = play(model, tokenizer, executor, task, script, solution(task))
+    example = encode_trajectory(task.episode.trajectory, tokenizer)
+    assert experience.ids == example.input_ids.tolist()
+    assert experience.positions == (example.targets != NO_TARGET).nonzero()[:, 0].tolist()
+    assert experience.actions == example.targets[example.targets != NO_TARGET].tolist()
+    assert experience.right and [c.case for c in experience.calls] == [RewardCase.ALL_RIGHT] * calls
+    assert [c.reward for c in experience.calls] == [1.0] * (calls - 1) + [2.0]  # the answer is right, too
+    ends = [a for a, action in enumerate(experience.actions) if action == tokenizer.eos_id]
+    assert [experience.rewards[a] for a in ends] == [c.reward for c in experience.calls]
+    assert sum(map(abs, experience.rewards)) == calls + 1
+
+
+def test_a_call_that_fails_leaves_the_golden_one_due(model, tokenizer, executor, tasks, script):
+    task = of_kind(tasks, "plain")
+    said = ["no call", "nothing()", *solution(task)]
+    experience = play(model, tokenizer, executor, task, script, said)
+    assert [c.reward for c in experience.calls] == [-2.0, -2.0, 1.0, 2.0]
+    assert [c.feedback.split()[0] for c in experience.calls[:2]] == ["SyntaxError:", "name"]
+    assert [c.golden for c in experience.calls] == [solution(task)[0]] * 2 + solution(task)
+
+
+@pytest.mark.parametrize(
+    ("said", "reward"),
+    [
+        ("no call", -2.0),
+        ("nothing()", -2.0),
+        ('ask_to_user(question="What?", mood="good")', -0.8),
+        ("ask_to_user()", -0.5),
+        ('get_paper(paper_id="nothing")', -0.25),
+        ("get_paper(paper_id={})", -0.25),
+        ('ask_to_user(question="Well?")', 0.0),
+        ('finish(answer="All is well.")', 0.0),
+    ],
+)
+def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, reward, model, tokenizer, executor, script):
+    papers = episodes(30, mix=(1, 0, 0), toolkits=("papers",))
+    trajectory, episode = next((e.trajectory, e) for e in papers if "get_paper" in [t.name for t in e.trajectory.tools])
+    task = PPOTask(encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer), episode)
+    detour = 'ask_to_user(question="Why?")'  # works, and is not what the solution does
+    experience = play(model, tokenizer, executor, task, script, [detour, said, 'finish(answer="Nothing.")'])
+    first, second = experience.calls[:2]
+    assert first.case is RewardCase.WRONG_TOOL and first.golden == solution(task)[0]
+    assert second.reward == reward and second.golden is None
+    assert second.case is None or REWARDS[second.case] == reward
+
+
+def test_an_outage_is_not_the_calls_doing(model, tokenizer, executor, tasks, script):
+    task = next(t for t in tasks if t.episode.task.retried)
+    detour = 'ask_to_user(question="Why?")'
+    experience = play(model, tokenizer, executor, task, script, [detour, *solution(task)])
+    assert classify_feedback(experience.calls[1].feedback) is ErrorCategory.TOOL_INSTABILITY
+    assert [c.reward for c in experience.calls[1:]] == [0.0] * (len(solution(task)) - 1) + [1.0] and experience.right
+
+
+def test_a_right_answer_counts_on_any_way(model, tokenizer, executor, tasks, script):
+    task = of_kind(tasks, "plain")
+    said = ['ask_to_user(question="Why?")', solution(task)[-1]]
+    experience = play(model, tokenizer, executor, task, script, said)
+    assert experience.right and [c.reward for c in experience.calls] == [-1.5, 1.0]
+
+
+def test_a_refusal_is_right_only_where_nothing_can_be_done(model, tokenizer, executor, tasks, script):
+    refusal = solution(of_kind(tasks, "refusal", 1))
+    served = play(model, tokenizer, executor, of_kind(tasks, "plain"), script, refusal)
+    assert not served.right and [c.reward for c in served.calls] == [-1.5]
+    answered = play(model, tokenizer, executor, of_kind(tasks, "refusal", 1), script, ['finish(answer="It is 7.")'])
+    assert not answered.right and [c.reward for c in answered.calls] == [1.0]
+
+
+def test_an_episode_has_nine_turns_at_most_and_its_ids_end_with_the_last_call(
+    model, tokenizer, executor, tasks, script
+):
+    experience = play(model, tokenizer, executor, of_kind(tasks, "plain"), script, ["no call"] * 20)
+    assert len(experience.calls) == MAX_TURNS and not experience.right
+    assert experience.positions[-1] == len(experience.ids) - 1
+
+
+def test_a_call_that_was_cut_is_not_run_and_ends_the_episode(model, tokenizer, executor, tasks, script):
+    task = of_kind(tasks, "plain")
+    experience = play(model, tokenizer, executor, task, script, [solution(task)[0] + "…", *solution(task)])
+    assert [(c.reward, c.feedback) for c in experience.calls] == [(-2.0, None)] and not experience.right
+    assert experience.rewards[-1] == -2.0 and tokenizer.eos_id not in experience.actions
+
+
+def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer, executor, tasks, script):
+    task = of_kind(tasks, "plain")
+    model = make_model(vocab_size=tokenizer.vocab_size)
+    model.config = replace(model.config, max_position_embeddings=len(task.ids) + OPTIONS.max_new_tokens)
+    experience = play(model, tokenizer, executor, task, script, solution(task))
+    assert [c.reward for c in experience.calls] == [1.0]
+
+
+def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
+    model, tokenizer, executor, tasks, script, monkeypatch
+):
+    chosen = [of_kind(tasks, kind, calls) for kind, calls in (("plain", 2), ("ask", 3), ("refusal", 1))]
+    for task in chosen:
+        script(task, solution(task))
+    run_many = executor.run_many
+
+    def fails_for_questions(calls):
+        outputs = run_many(calls)
+        failure = Feedback(OUT_OF_REACH, Cause.INFRASTRUCTURE)
+        return [failure if "ask_to_user" in text else o for (_, text), o in zip(calls, outputs, strict=True)]
+
+    monkeypatch.setattr(executor, "run_many", fails_for_questions)
+    first, failed, last = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(3))
+    assert failed is None and first.right and last.right
+
+
+def test_tools_of_one_half_run_while_the_other_half_speaks(model, tokenizer, executor, tasks, script, monkeypatch):
+    one, other = of_kind(tasks, "plain"), of_kind(tasks, "ask", 3)
+    spoken: list[str] = []
+    seen: list[list[str]] = []
+    both = threading.Event()
+
+    def decode(ids):
+        spoken.append(text := Tokenizer.decode(tokenizer, ids))
+        if len(spoken) == 2:
+            both.set()
+        return text
+
+    def waits_for_the_other_half(calls, run_many=executor.run_many):
+        seen.append([text for _, text in calls])
+        assert both.wait(timeout=20), "the policy waited for the tools"
+        return run_many(calls)
+
+    monkeypatch.setattr(tokenizer, "decode", decode)
+    monkeypatch.setattr(executor, "run_many", waits_for_the_other_half)
+    for task in (one, other):
+        script(task, solution(task))
+    experiences = sample_episodes(model, tokenizer, [one, other], executor, OPTIONS, range(2))
+    assert all(e.right for e in experiences) and seen[:2] == [solution(one)[:1], solution(other)[:1]]
+
+
+def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model, tokenizer, executor, tasks):
+    model = copy.deepcopy(model).float()
+    experiences = sample_episodes(model, tokenizer, tasks[:4], executor, OPTIONS, range(4))
+    assert max(len(e.calls) for e in experiences) > 2
+    for task, episode in zip(tasks[:4], experiences, strict=True):
+        difference = teacher_forced(model, episode) - torch.tensor(episode.sampler_logprobs)
+        assert difference.abs().max() < 1e-4
+        assert len(episode.positions) == len(episode.actions) == len(episode.rewards)
+        ids, drawn = list(task.ids), iter(episode.actions)
+        for call in episode.calls:
+            ids += itertools.takewhile(lambda action: action != tokenizer.eos_id, drawn)
+            ids += encode_feedback(call.feedback, tokenizer) if call is not episode.calls[-1] else []
+        assert ids[: len(episode.ids)] == episode.ids and len(ids) - len(episode.ids) <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_an_episode_depends_on_its_seed_alone(batch_size, model, tokenizer, executor, tasks):
+    whole = sample_episodes(model, tokenizer, tasks[:4], executor, OPTIONS, range(4))
+    options = replace(OPTIONS, batch_size=batch_size)
+    other = sample_episodes(model, tokenizer, tasks[3::-1], executor, options, range(3, -1, -1))
+    assert other[::-1] == [
+        replace(e, sampler_logprobs=o.sampler_logprobs) for e, o in zip(whole, other[::-1], strict=True)
+    ]

@@ -1,0 +1,132 @@
+"""What PPO starts from: prompts of files or the tool library, tasks for episodes, and all that is refused up front."""
+
+import json
+import pickle
+
+import pytest
+
+from tl.assets import TINY
+from tl.calls import Call
+from tl.cli.synthesis import line, with_answer
+from tl.ppo_data import PPOData, make_tasks, read_prompts
+from tl.prompt import encode_prompt
+from tl.synthesis import episodes, prompts
+from tl.tokenizer import Tokenizer
+from tl.trajectory import DataError
+
+SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
+ASKED = {"role": "user", "content": "Find cats."}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(TINY)
+
+
+def calling(text: str, name: str = "search", **beside) -> dict:
+    """A record that ends in a call of this exact text."""
+    call = {"function": {"name": name, "arguments": "{}"}, "text": text}
+    return {
+        "tools": [SEARCH],
+        "messages": [ASKED, {"role": "assistant", "content": None, "tool_calls": [call]}],
+    } | beside
+
+
+GOOD = calling('search(query="cats")', id="good")
+
+
+def write(path, records) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def test_a_prompt_ends_where_the_call_is_due_and_the_golden_call_is_the_last_of_the_record(tokenizer, tmp_path):
+    [prompt] = read_prompts([write(tmp_path / "prompts.jsonl", [GOOD])], tokenizer, 500).prompts
+    assert prompt.id == "good" and prompt.golden == (Call("search", {"query": "cats"}),)
+    assert [tool.name for tool in prompt.tools] == ["search", "ask_to_user", "finish"]
+    assert tokenizer.decode(prompt.ids).endswith("\nUser: Find cats.\nAssistant:") and prompt.ids[0] == tokenizer.bos_id
+
+
+def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(line(with_answer(item)) for item in prompts(40, seed=3)))
+    generated, read = read_prompts([], tokenizer, 1024, seed=3), read_prompts([str(path)], tokenizer, 1024)
+    assert len(read.prompts) == 40 and read.prompts == generated.prompts
+    assert read.fingerprint == generated.fingerprint != read_prompts([], tokenizer, 1024, seed=4).fingerprint
+
+
+def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_path):
+    answered = calling("search()")
+    answered["messages"].append({"role": "tool", "content": "[]"})
+    records = [
+        GOOD,
+        calling("search(query=cats)"),
+        calling('find(query="cats")'),
+        answered,
+        {"tools": [SEARCH], "messages": [ASKED]},
+        calling("search()", messages=[{"role": "user", "content": "cats " * 500}, calling("search()")["messages"][1]]),
+        ["no record"],
+    ]
+    path = write(tmp_path / "prompts.jsonl", records)
+    with pytest.raises(DataError) as error:
+        read_prompts([path], tokenizer, 500)
+    assert [(bad.path, bad.place) for bad in error.value.bad] == [(path, f"line {n}") for n in range(2, 8)]
+    reasons = [bad.reason for bad in error.value.bad]
+    assert "'search(query=cats)' is no call" in reasons[0]
+    assert reasons[1] == "the tools do not have that of the golden call, find"
+    assert reasons[2] == reasons[3] == "a prompt must end in its golden call, without feedback behind it"
+    assert "tokens, more than --max_length 500" in reasons[4]
+    assert all(str(bad) in str(error.value) for bad in error.value.bad)
+    data = read_prompts([path], tokenizer, 500, on_bad="skip")
+    assert [prompt.id for prompt in data.prompts] == ["good"] and len(data.bad) == 6
+    assert "6 bad records" in data.lines()[-1]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "[]"])
+def test_an_empty_file_is_refused(content, tokenizer, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=f"{path}: holds no record"):
+        read_prompts([str(path)], tokenizer, 500)
+
+
+def test_nothing_left_to_train_on_is_an_error_even_where_bad_records_are_skipped(tokenizer, tmp_path):
+    path = write(tmp_path / "prompts.jsonl", [calling("nothing")])
+    with pytest.raises(DataError, match=r"no prompt is left to train on.*prompts.jsonl, line 1: the golden call"):
+        read_prompts([path], tokenizer, 500, on_bad="skip")
+
+
+def test_a_generated_prompt_that_does_not_fit_is_named(tokenizer):
+    with pytest.raises(
+        DataError, match=r"generated prompt 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
+    ):
+        read_prompts([], tokenizer, 9)
+    with pytest.raises(
+        DataError, match=r"generated task 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
+    ):
+        make_tasks(tokenizer, 9, size=2)
+
+
+def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
+    record = calling("search()")
+    record["messages"] += [{"role": "tool", "content": "0123456789 " * 3000}, record["messages"][1]]
+    [prompt] = read_prompts([write(tmp_path / "long.jsonl", [record])], tokenizer, 4000).prompts
+    assert "tokens cut] …" in tokenizer.decode(prompt.ids)
+
+
+def test_tasks_are_the_requests_of_the_training_side(tokenizer):
+    tasks = make_tasks(tokenizer, 1024, seed=1, size=30).prompts
+    held_out = {episode.task.template for episode in episodes(60, seed=1, unseen=True)}
+    assert not held_out & {task.episode.task.template for task in tasks}
+    for task in tasks:
+        trajectory = task.episode.trajectory
+        assert task.id == trajectory.id
+        assert task.ids == encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer)
+
+
+def test_tasks_travel_to_other_ranks_and_have_a_fingerprint(tokenizer):
+    data = make_tasks(tokenizer, 1024, size=8)
+    copy = pickle.loads(pickle.dumps(data))
+    assert copy.prompts == data.prompts and copy.fingerprint == make_tasks(tokenizer, 1024, size=8).fingerprint
+    assert PPOData(data.prompts[::-1]).fingerprint != data.fingerprint
