@@ -13,7 +13,7 @@ from tl.suites import Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 DEFAULT = ("held-out", "episodes")
 N_EPISODES = 40
 
-_OWN = {  # they take a seed
+_OWN = {  # they take a seed; episodes also whether isolation is required
     "held-out": own.read_held_out,
     "unseen-tools": own.read_unseen_tools,
     "episodes": partial(own.read_episodes, size=N_EPISODES),
@@ -44,14 +44,18 @@ _GROUPS = {
 NAMES = (*_OWN, *_FROM_FILES, *_GROUPS)
 
 
-def read_suites(names: Sequence[str], data: Path | None, seed: int) -> list[Suite | EpisodeSuite]:
+def read_suites(
+    names: Sequence[str], data: Path | None, seed: int, require_isolation: bool = False
+) -> list[Suite | EpisodeSuite]:
     """The suites of these names, from the official files under `data` or from the tool library.
 
-    Raises ValueError for a name that does not exist or that needs `data` without it, DataError for bad files.
+    Raises ValueError for a name that does not exist or that needs `data` without it, DataError for bad files,
+    tl.executor.IsolationError where tools would run with less isolation than is required.
     """
     names = [single for name in names for single in _GROUPS.get(name, [name])]
     if unknown := [name for name in names if name not in NAMES]:
         raise ValueError(f"no suite {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if data is None and (needy := [name for name in names if name in _FROM_FILES]):
         raise ValueError(f"--suite {' '.join(needy)} needs --data DIR, the folder of the official files")
-    return [_OWN[name](seed) if name in _OWN else _FROM_FILES[name](data) for name in dict.fromkeys(names)]
+    own_suites = _OWN | {"episodes": partial(_OWN["episodes"], require_isolation=require_isolation)}
+    return [own_suites[name](seed) if name in own_suites else _FROM_FILES[name](data) for name in dict.fromkeys(names)]

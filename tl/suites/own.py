@@ -45,10 +45,10 @@ def _suite(items: list[Item], name: str, title: str, note: str) -> Suite:
     return Suite(name, title, questions, (f"all {len(questions)} items; {note}",))
 
 
-def read_episodes(seed: int, size: int) -> EpisodeSuite:
-    """Whole episodes with real execution."""
+def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:
+    """Whole episodes with real execution. Raises tl.executor.IsolationError as `tl.executor.Executor` does."""
     made = episodes(size, seed, unseen=True)
-    executor = Executor(TOOLKITS, seed)
+    executor = Executor(TOOLKITS, seed, require_isolation=require_isolation)
     requests = tuple(request_of(episode, executor) for episode in made)
     refused = sum(not request.servable for request in requests)
     notes = (
