@@ -115,9 +115,24 @@ ERRORS = [
     (FAILURE, "}': -c: line 1: unexpected EOF while looking for matching `''\n"),
     (FAILURE, "od: invalid option -- 'n'\nTry 'od --help' for more information.\n"),
     (INSTABILITY, "Command timed out"),
+    # Commands that say how they ended.
+    (FAILURE, '{"exit_code": 127, "stdout": "", "stderr": "bash: line 1: frobnicate: command not found\\n"}'),
+    (FAILURE, '{"exit_code": 1, "stdout": "", "stderr": ""}'),
+    (FAILURE, '{"returncode": -11, "output": "half a li"}'),
+    (INSTABILITY, '{"exit_code": 6, "stdout": "", "stderr": "curl: (6) x: Could not resolve host: x.org"}'),
+    # Several answers, each of which is an error.
+    (OTHER, '[{"error": "Oslo is closed"}, {"error": "Rome is closed"}]'),
+    (FAILURE, '{"results": [{"error": "Invalid day"}, {"error": "Invalid hour"}]}'),
+    (FAILURE, '[{"code": 404, "message": "no such page"}, {"code": 404, "message": "no such page"}]'),
 ]  # fmt: skip
 
 NO_ERRORS = [
+    '{"exit_code": 0, "stdout": "", "stderr": "warning: error messages are off"}',
+    '{"exit_code": 3, "name": "a door of the station"}',
+    '{"return_code": "SUCCESS", "output": "done"}',
+    '[{"city": "Oslo", "error": "it is closed"}, {"city": "Rome", "temperature": 7}]',
+    '[{"error": 0.25}, {"error": 0.5}]',
+    '[{"error": null, "value": 1}, {"error": "", "value": 2}]',
     "",
     "   \n",
     "[]",

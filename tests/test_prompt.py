@@ -162,6 +162,20 @@ def test_key_tokens_of_a_name_that_stands_in_quotes(tokenizer):
     assert text[0] == "" and text[-1] == '"page['  # the names part behind the bracket
 
 
+@pytest.mark.parametrize("lead", ["", " ", "   ", "\n", "\n  ", '"', ' "'])
+def test_key_tokens_are_those_of_the_name_however_the_call_is_spelt(tokenizer, lead):
+    text = f"{lead}get_paper{lead.strip()} (id=7)"
+    turn_message = Message("assistant", text, is_call=True)
+    example = encode_trajectory(trajectory(Message("user", "x"), turn_message), tokenizer)
+    turn = example.turns[0]
+    before = [tokenizer.decode(example.input_ids[turn.start : turn.start + k].tolist()) for k in turn.key_positions]
+    assert example.trained_turns == 1
+    assert len(before[0]) <= len(lead)  # nothing of the name stands before the first key token
+    first = tokenizer.decode(example.input_ids[turn.start : turn.start + turn.key_positions[0] + 1].tolist())
+    assert len(first) > len(lead) or not lead  # and the token itself holds some of it
+    assert before[-1] == f"{lead}get_paper"  # where get_papers_by_keywords goes on
+
+
 @pytest.mark.parametrize("mae", [True, False])
 def test_call_that_does_not_parse_weighs_nothing(tokenizer, mae):
     broken = Message("assistant", "get_paper(id=", is_call=True)

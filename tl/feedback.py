@@ -28,6 +28,7 @@ class Place(enum.Enum):
     PREFIX = "behind the word Error at the start of a plain text, or at the end of a traceback"
     FIELD = "an error field of an answer"
     STATUS = "a failing status code"
+    COMMAND = "what a command wrote that ended with a failing exit code"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ _ERROR_KEY = re.compile(
 _ERROR_CODE_KEY = re.compile(r"(?:error[_ -]?code|err(?:or)?no|err[_ -]?code)", re.I)
 _STATUS_KEY = re.compile(r"(?:http|response)?[_ -]?(?:status|code|cod|status[_ -]?code)", re.I)
 _SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success|successful|succeeded|ok)", re.I)
+_EXIT_KEY = re.compile(r"exit[_ -]?(?:code|status)|return[_ -]?code", re.I)
+_STREAM_KEY = re.compile(r"std(?:out|err)|output", re.I)
 _MESSAGE_KEY = re.compile(r"messages?|msg|details?|description|info|information|note|notice|reason|title|type", re.I)
 _REASON_KEY = re.compile(r"messages?|msg|details?|info|information|reason", re.I)
 _NO_ERROR = re.compile(
@@ -96,7 +99,8 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
         yield from _status(int(status_line[1]), text[status_line.end() :], depth)
     elif text[:1] in ("{", "["):
         answer = _unwrapped(text)
-        yield from _answer(answer, depth) if answer and isinstance(answer, dict) else _plain(text)
+        is_object = bool(answer) and isinstance(answer, dict)
+        yield from _answer(answer, depth) if is_object or _are_objects(answer) else _plain(text)
     elif text[:1] == '"' and text[-1:] == '"' and depth < MAX_DEPTH and isinstance(inner := _read(text), str):
         yield from statements(inner, depth + 1)
     elif _HTML.match(text):
@@ -138,10 +142,15 @@ def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
 def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statement]:
     """Statements of a parsed answer; `alone`: the answer is all that the feedback holds, wrappers apart."""
     answer = _unwrapped(answer)
+    if _are_objects(answer):
+        yield from _records(answer)
     if not isinstance(answer, dict):
         return
     answer = dict(islice(answer.items(), MAX_FIELDS))
-    if answer.get("exit_code") == 0:  # a command that succeeded says so, whatever it printed, to stderr too
+    exit_code = _exit_code(answer)
+    if exit_code is not None:  # a command says how it ended, and what it printed, to stderr too, is content
+        if exit_code:
+            yield Statement(Place.COMMAND, _last_words(answer))
         return
     yield from _own_fields(answer, alone)
     filled = {key: value for key, value in answer.items() if not _is_empty(value)}
@@ -152,11 +161,38 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
         return
     only = alone and len(filled) == 1
     for value in map(_unwrapped, filled.values()):
-        if isinstance(value, dict):
+        if isinstance(value, dict) or (only and _are_objects(value)):
             # A step beside other fields counts twice: there are up to MAX_FIELDS of them.
             yield from _answer(value, depth + (1 if only else 2), alone=only)
         elif isinstance(value, str) and only:
             yield from statements(value, depth + 1)
+
+
+def _are_objects(answer: object) -> bool:
+    """Whether an answer is a list of several objects and nothing else."""
+    return isinstance(answer, list) and len(answer) > 1 and all(isinstance(record, dict) for record in answer)
+
+
+def _records(answers: list[dict[str, object]]) -> Iterator[Statement]:
+    """What several objects say of themselves, where each reports an error; one that does not makes it content."""
+    told = [next(_own_fields(dict(islice(a.items(), MAX_FIELDS)), alone=False), None) for a in answers if a]
+    if None not in told:
+        yield from told
+
+
+def _exit_code(answer: dict[str, object]) -> int | None:
+    """The exit code of a command, in an answer that has its output too."""
+    if any(_STREAM_KEY.fullmatch(key) for key in answer):
+        codes = [value for key, value in answer.items() if _EXIT_KEY.fullmatch(key) and type(value) is int]
+        return codes[0] if codes else None
+    return None
+
+
+def _last_words(answer: dict[str, object]) -> str:
+    """The last line of the first output of a command that is not empty, stderr before the others."""
+    outputs = [value.strip() for key, value in answer.items() if _STREAM_KEY.fullmatch(key) and isinstance(value, str)]
+    errors = [value.strip() for key, value in answer.items() if key.lower() == "stderr" and isinstance(value, str)]
+    return next(filter(None, (*errors, *outputs)), "").rpartition("\n")[2][:MAX_STATEMENT]
 
 
 def _unwrapped(value: object) -> object:

@@ -39,6 +39,8 @@ def _classify_statement(statement: Statement) -> ErrorCategory:
         return _of_message(said) or _first(REASONS, said) or ErrorCategory.OTHER
     if statement.place is Place.PREFIX:
         return _of_message(said) or _first(REASONS, said) or ErrorCategory.TOOL_CALL_FAILURE
+    if statement.place is Place.COMMAND:
+        return _first(SHELL, said) or _of_message(said) or ErrorCategory.TOOL_CALL_FAILURE
     if statement.place is Place.LAST_LINE:
         return _first(SHELL, said) or ErrorCategory.ALL_RIGHT
     return _first(SHELL, said) or _of_message(said) or _alone(said) or ErrorCategory.ALL_RIGHT

@@ -131,7 +131,7 @@ def encode_trajectory(
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     categories = iter(call_categories(trajectory))
-    names = {tool.name: tokenizer.encode(format_name(tool.name)) for tool in trajectory.tools}
+    names = [tool.name for tool in trajectory.tools]
     ids, turns, n_turns = [tokenizer.bos_id], [], 0
     for text, turn in render(trajectory.tools, messages):
         segment_ids = tokenizer.encode(text)
@@ -150,10 +150,11 @@ def _turn(
     ids: list[int],
     start: int,
     category: ErrorCategory,
-    names: dict[str, list[int]],
+    tools: Sequence[str],
     tokenizer: Tokenizer,
     options: EncodingOptions,
 ) -> Turn:
+    """The turn of ``ids`` that begins at ``start``; ``tools`` are the names that may be called."""
     trained = category is ErrorCategory.ALL_RIGHT or not options.mae
     keys: list[int] = []
     if message.is_call:
@@ -162,10 +163,23 @@ def _turn(
         except CallSyntaxError:
             trained = False
         else:
-            # Taken from the call, since a final "_" of the name makes one token with the "(" behind it.
-            name_ids = ids[: len(tokenizer.encode(format_name(name)))]
-            keys = key_positions(name_ids, [other for n, other in names.items() if n != name])
+            keys = _name_keys(message.content, ids, name, tools, tokenizer)
     return Turn(start, start + len(ids), message.is_call, category, tuple(keys), trained)
+
+
+def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+    """The key positions in the ``ids`` of a call's ``text``, which may have white space or a quote before the name.
+
+    Other names are tokenised behind the same lead. What the lead takes up is never key: it says nothing of the tool.
+    """
+    lead = text[: len(text) - len(text.lstrip())]
+    if text[len(lead)] in "'\"" and format_name(name) == name:
+        lead += text[len(lead)]
+    first = next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead)) if lead else 0
+    # Taken from the call, since a final "_" of the name makes one token with the "(" behind it.
+    name_ids = ids[: len(tokenizer.encode(lead + format_name(name)))]
+    others = [tokenizer.encode(lead + format_name(other)) for other in tools if other != name]
+    return sorted({max(first, position) for position in key_positions(name_ids, others)})
 
 
 def _example(
