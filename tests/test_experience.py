@@ -382,3 +382,5 @@ def test_an_episode_depends_on_its_seed_alone(batch_size, model, tokenizer, exec
     assert other[::-1] == [
         replace(e, sampler_logprobs=o.sampler_logprobs) for e, o in zip(whole, other[::-1], strict=True)
     ]
+    again = sample_episodes(model, tokenizer, tasks[:4], executor, options, range(4, 8))
+    assert all(a.actions != e.actions for a, e in zip(again, whole, strict=True))

@@ -147,12 +147,12 @@ CASE_OF_FEEDBACK: dict[ErrorCategory, RewardCase | None] = {
 def sample_episodes(
     model: Llama,
     tokenizer: Tokenizer,
-    tasks: Sequence[PPOTask],
+    prompts: Sequence[PPOTask],
     executor: Executor,
     options: SamplingOptions,
     seeds: Sequence[int],
 ) -> list[Experience | None]:
-    """The policy works through each task with the executor, for nine turns at most; one experience an episode.
+    """The policy works through whole tasks with the executor, for nine turns at most; one experience an episode.
 
     A golden call is known for as long as the policy is on the way of the task's solution: a call that fails leaves the
     same one due, another one that works leaves the way. Where it is known a call is scored against it as in
@@ -163,10 +163,10 @@ def sample_episodes(
     Half of the episodes speak while the calls of the other half are run, all at once. Who is in which half depends on
     the episodes and not on how long anything took, so the same seeds give the same episodes.
     """
-    rows = min(options.batch_size, len(tasks))
+    rows = min(options.batch_size, len(prompts))
     sampler = Sampler(model, rows, eos_id=tokenizer.eos_id)
     room = model.config.max_position_embeddings - options.max_new_tokens
-    episodes = [_Episode(task, seed, executor, room) for task, seed in zip(tasks, seeds, strict=True)]
+    episodes = [_Episode(task, seed, executor, room) for task, seed in zip(prompts, seeds, strict=True)]
     waiting = deque(episodes)
     halves = [_Half(rows - rows // 2), _Half(rows // 2)]
     with ExitStack() as sessions, ThreadPoolExecutor(1) as background:
