@@ -6,6 +6,8 @@ python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl      wh
 python evaluate.py --endpoint URL --endpoint_model NAME --suite …     a model behind an OpenAI-compatible server
 python evaluate.py --model DIR --data FILE …            every right call of trajectory files
 torchrun --nproc_per_node 8 evaluate.py …               the items are shared out
+python evaluate.py --ablation [--quick]                 trains the embedded model with and without MAE, PKT and IRM
+python evaluate.py --robustness [--quick]               with none and with all of them, where tool names are noisy
 
 Every prediction, its scores and the reason for them go to --report. An interrupted evaluation, started again with the
 same settings, goes on where it stopped. The paper's own rows are printed beside ours and marked as the paper's.
@@ -21,16 +23,22 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from tl import distributed
+from tl.ablation import ablation
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.dialogue import Speaker, Turn, ask, prediction_of
 from tl.distributed import RankError, World
 from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
+from tl.experiment_results import results_json, text, write
+from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out
 from tl.formats import FORMS, Prediction
 from tl.journal import Journal
+from tl.parts import Stopped
 from tl.predictions import read_predictions
 from tl.results import EpisodeResult, SingleTurnResult, robustness_lines
+from tl.robustness import robustness
 from tl.rollout import EpisodeSuite, Rollout, roll_out
+from tl.run import RunError
 from tl.speaker import LlamaSpeaker
 from tl.suites import Suite
 from tl.suites.catalogue import DEFAULT, NAMES, read_suites
@@ -44,7 +52,7 @@ SHORT_TURN = 96  # and without --suite and --data: the golden calls of our own s
 
 
 @dataclass
-class EvaluationConfig:
+class EvaluationConfig(ExperimentConfig):
     """What is evaluated, and on what."""
 
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest under runs/, or the embedded")
@@ -64,6 +72,7 @@ class EvaluationConfig:
 
 def check(config: EvaluationConfig) -> None:
     """Raises ValueError for settings that do not go together."""
+    config.check_experiments()
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
         raise ValueError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
@@ -199,9 +208,38 @@ def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | 
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def run_experiments(config: EvaluationConfig) -> int:
+    """Trains and evaluates what is not done yet, and prints the tables. Raises tl.parts.Stopped."""
+    import train_ppo  # here, because everything else needs no training
+    import train_sft
+
+    def evaluate(model: Path, suites: Sequence[Suite | EpisodeSuite], report: Path) -> None:
+        settings = EvaluationConfig(model=str(model), report=str(report), max_new_tokens=SHORT_TURN)
+        with distributed.process_group() as world:
+            results, journals = ask_model(settings, suites, world)
+        write_report(settings, results)
+        for journal in journals:
+            journal.remove()
+
+    sft = Trainer("train_sft.py", train_sft.main, lambda flags: asdict(train_sft.resolve_config(flags)))
+    ppo = Trainer(
+        "train_ppo.py", train_ppo.main, lambda flags: asdict(train_ppo.resolve_config([*flags, "--model", str(TINY)]))
+    )
+    workshop = Workshop(Lab(TINY, sft, ppo, evaluate), config.budget, config.folder)
+    chosen = [ablation(config.budget, Tokenizer(TINY).encode, config.sweeps)] if config.ablation else []
+    chosen += [robustness(config.budget)] if config.robustness else []
+    for experiment in chosen:
+        for complete in carry_out(experiment, workshop, range(config.n_seeds)):
+            about = {"command": config.command, "quick": config.quick}
+            results = results_json(experiment, workshop, complete, **about)
+            write(results, experiment, config.folder)
+        print("\n".join(text(results, experiment)))
+        print(f"tables: {config.folder / experiment.kind}.md; every value: {config.folder / experiment.kind}.json")
+    return 0
+
+
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
-    check(config)
     suites = load_suites(config)
     results, journals = (
         (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)
@@ -224,6 +262,9 @@ def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
     if config.max_new_tokens is None:
         config.max_new_tokens = LONG_TURN if config.suite or config.data else SHORT_TURN
+    check(config)
+    if config.ablation or config.robustness:
+        return run_experiments(config)
     with distributed.process_group() as world:
         return run(config, world)
 
@@ -233,7 +274,9 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, ValueError) as error:
+    except (CheckpointError, TokenizerError, DataError, RunError, ValueError) as error:
         sys.exit(f"error: {error}")
+    except Stopped as error:
+        sys.exit(f"{error}; the same command goes on from here")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

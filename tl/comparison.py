@@ -1,0 +1,154 @@
+"""Models compared over seeds: means, and 95 % intervals of what differs from a reference, paired seed by seed.
+
+A pair is two models of one seed: the same data in the same order, evaluated on the same items. The interval is
+Student's, from the spread of the pairs' differences, and so holds what comes from data, order and items, which all
+depend on the seed. With three seeds it has two degrees of freedom and is wide; with one there is none.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+# 97.5 % quantiles of Student's t with 1 to 30 degrees of freedom.
+T_975 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+Interval = tuple[float, float]
+Values = Sequence[float | None]  # one per seed, in percent; None where there was nothing to count
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric: where it stands in the report of an evaluation, and what it is called in a table.
+
+    ``group`` and ``scoring`` are those of single turns; whole episodes have neither.
+    """
+
+    table: str  # columns of one table stand side by side
+    title: str
+    suite: str
+    metric: str
+    group: str = ""
+    higher_is_better: bool = True
+
+    @property
+    def key(self) -> str:
+        return ".".join(filter(None, (self.suite, self.group, self.metric)))
+
+    def value(self, report: Mapping) -> float | None:
+        """The metric in report.json of ``evaluate.py``; None where the report has no item of that kind."""
+        scores = self._scores(report)
+        return scores and scores[self.metric]
+
+    def items(self, report: Mapping) -> int:
+        """How many items of a report the metric is about."""
+        scores = self._scores(report)
+        return scores["n"] if scores else 0
+
+    def _scores(self, report: Mapping) -> Mapping | None:
+        scores = report["suites"][self.suite]
+        if self.group:
+            scores = scores["groups"].get(self.group)
+        return scores and scores.get("strict", scores)
+
+    def to_json(self) -> dict:
+        return {"key": self.key, **asdict(self)}
+
+
+def single_turn_columns(table: str, suite: str, group: str = "") -> list[Column]:
+    return [Column(table, metric.upper(), suite, metric, group) for metric in ("ts", "pi", "cf")]
+
+
+def t_interval(values: Sequence[float]) -> Interval | None:
+    """95 % interval of the mean, by Student's t; None for fewer than two values. Beyond 31 values it is a little too
+    wide, with the quantile of 31."""
+    n = len(values)
+    if n < 2:
+        return None
+    half = T_975[min(n - 1, len(T_975)) - 1] * statistics.stdev(values) / math.sqrt(n)
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def spread(values: Values) -> dict:
+    """``{"mean": …, "interval": [low, high]}``, both None where a seed has no value."""
+    if None in values:
+        return {"mean": None, "interval": None}
+    return {"mean": statistics.fmean(values), "interval": t_interval(values)}
+
+
+def compare(values: Mapping[str, Values], reference: Mapping[str, Values]) -> dict[str, dict]:
+    """What each metric has more than in ``reference``, seed by seed: its ``spread``."""
+    differences = {
+        key: [None if None in (a, b) else a - b for a, b in zip(values[key], reference[key], strict=True)]
+        for key in values
+    }
+    return {key: spread(difference) for key, difference in differences.items()}
+
+
+def row_json(name: str, values: Mapping[str, Values], reference: Mapping[str, Values] | None, **more: object) -> dict:
+    """A model's row: values per seed, their mean and interval, and the paired difference from ``reference``, which is
+    None for the reference itself."""
+    spreads = {key: spread(list_) for key, list_ in values.items()}
+    return {
+        "name": name,
+        **more,
+        "values": {key: list(list_) for key, list_ in values.items()},
+        "mean": {key: s["mean"] for key, s in spreads.items()},
+        "interval": {key: s["interval"] for key, s in spreads.items()},
+        "difference": None if reference is None else compare(values, reference),
+    }
+
+
+# ---- tables
+
+
+def tables(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, list[list[str]]]:
+    """Title of a table -> its lines of cells, the first being the heads: means, and in brackets the difference from the
+    reference with its interval."""
+    found = {}
+    for title in dict.fromkeys(column.table for column in columns):
+        own = [column for column in columns if column.table == title]
+        heads = ["", *(f"{column.title} {'↑' if column.higher_is_better else '↓'}" for column in own)]
+        found[title] = [heads, *([row["name"], *(cell(row, column.key) for column in own)] for row in rows)]
+    return found
+
+
+def cell(row: dict, key: str) -> str:
+    """``63.1 (+4.0 [-1.2, 9.2])``; without an interval for one seed, without difference for the reference."""
+    mean, difference = row["mean"][key], row["difference"]
+    if mean is None:
+        return "–"
+    if difference is None or difference[key]["mean"] is None:
+        return f"{mean:.1f}"
+    interval = difference[key]["interval"]
+    between = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
+    return f"{mean:.1f} ({difference[key]['mean']:+.1f}{between})"
+
+
+def text_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
+    """Tables for the terminal."""
+    lines = []
+    for title, table in found.items():
+        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+        cells = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in table)
+        lines += [title, *(f"  {line}" for line in cells), ""]
+    return lines
+
+
+def markdown_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
+    """The same as Markdown."""
+    lines = []
+    for title, (heads, *table) in found.items():
+        lines += [f"### {title}", "", _bar(heads), _bar("---" for _ in heads), *map(_bar, table), ""]
+    return lines
+
+
+def _bar(cells) -> str:
+    return f"| {' | '.join(cells)} |"
