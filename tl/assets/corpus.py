@@ -304,6 +304,15 @@ def unserved(functions: list[Function], style: Style, rng: Random) -> str:
     return example.text
 
 
+def exercise(functions: list[Function], style: Style, rng: Random) -> str:
+    """One sentence and its call, whatever that may print."""
+    function = rng.choice(functions)
+    arguments = choose_arguments(function, rng)
+    sentence = sentence_case(request_phrase(function, arguments, rng), rng)
+    frame = style.example[: style.example.index("{call}")]
+    return frame.replace("{sentence}", sentence) + call_text(function.name, arguments, style.python)
+
+
 def library_page(rng: Random) -> str:
     """Signatures of one to eight functions, and three to seven examples of their use."""
     style = make_style(rng)
@@ -313,6 +322,17 @@ def library_page(rng: Random) -> str:
     kinds = rng.choices([single, chain, pair, lacking, unserved], weights=[45, 27, 10, 9, 9], k=rng.randint(3, 7))
     blocks += [kind(functions, style, rng) for kind in kinds]
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
+
+
+def exercises_page(rng: Random) -> str:
+    """Signatures of two to five functions, and many sentences with a call each."""
+    style = make_style(rng)
+    functions = make_family(rng, rng.choice([2, 3, 3, 4, 5]))
+    types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
+    blocks = [style.signature(function, types) for function in functions]
+    kinds = rng.choices([exercise, lacking, unserved], weights=[80, 8, 12], k=rng.randint(6, 12))
+    blocks += [kind(functions, style, rng).rstrip("\n") for kind in kinds]
+    return rng.choice(["\n\n", "\n\n", "\n"]).join(blocks) + "\n"
 
 
 # --- other text ---------------------------------------------------------------------------------------------------
@@ -394,8 +414,8 @@ def letter(rng: Random) -> str:
     return "\n".join([*lines, f"Yours, {values.person(rng)}"]) + "\n"
 
 
-_PAGES = [library_page, records_page, recurring_page, log_page, synonyms_page, letter]
-_SHARES = [70, 8, 14, 2, 3, 3]
+_PAGES = [library_page, exercises_page, records_page, recurring_page, log_page, synonyms_page, letter]
+_SHARES = [32, 48, 4, 10, 1, 3, 2]
 
 
 def document(seed: int) -> str:
