@@ -13,7 +13,7 @@ import os
 import random
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +47,24 @@ def reached(point: int) -> None:
 
 
 def save_state(
-    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, record: dict[str, Any], world: World, keep: int
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizers: Optimizer | Sequence[Optimizer],
+    record: dict[str, Any],
+    world: World,
+    keep: int,
 ) -> None:
     """Saves a training state as ``folder/step-…`` and deletes all but the ``keep`` newest. All ranks must call it.
 
+    Several models go in as one nn.ModuleDict, with all their optimizers: it gives their parameters names of their own.
     Raises OSError or tl.distributed.RankError, on every rank, if it fails on any; older states are then untouched.
     """
     final = folder / f"step-{step:08}"
     partial = final.with_name(final.name + PARTIAL)
     on_main(lambda: _make_empty(partial), world)
     reached(1)
-    files = _write_tensors(partial, model, optimizer)
+    files = _write_tensors(partial, model, optimizers)
     reached(3)
     with together(world), files.create_stream(partial / _random_file(world), "wb") as stream:
         torch.save(random_states(), stream)
@@ -88,12 +95,13 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
     return None
 
 
-def load_state(saved: SavedState, model: nn.Module, optimizer: Optimizer, world: World) -> None:
-    """Puts a state into model, optimizer and the random generators. Ranks that were not there keep their generators."""
-    weights, moments = get_state_dict(model, optimizer)
+def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer], world: World) -> None:
+    """Puts a state into model, optimizers and the random generators. Ranks that were not there keep their
+    generators."""
+    weights, moments = get_state_dict(model, optimizers)
     tensors = {"model": weights, "optimizer": moments}
     dcp.load(tensors, checkpoint_id=saved.path)
-    set_state_dict(model, optimizer, model_state_dict=tensors["model"], optim_state_dict=tensors["optimizer"])
+    set_state_dict(model, optimizers, model_state_dict=tensors["model"], optim_state_dict=tensors["optimizer"])
     random_file = saved.path / _random_file(world)
     if random_file.exists():
         set_random_states(torch.load(random_file, weights_only=True))
@@ -123,10 +131,10 @@ def _make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _write_tensors(folder: Path, model: nn.Module, optimizer: Optimizer) -> "_HashingFileSystem":
+def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> "_HashingFileSystem":
     writer = dcp.FileSystemWriter(folder)
     writer.fs = _HashingFileSystem()
-    weights, moments = get_state_dict(model, optimizer)
+    weights, moments = get_state_dict(model, optimizers)
     try:
         dcp.save({"model": weights, "optimizer": moments}, storage_writer=writer)
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
