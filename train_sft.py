@@ -144,7 +144,7 @@ def evaluate(
     with distributed.whole(model), distributed.together(world):
         if mine:
             loss = golden_loss(model, mine, config.micro_tokens).item() * len(mine)
-            scores = score(mine, predict(model, tokenizer, mine))
+            scores = score(mine, predict(model, tokenizer, mine, config.max_feedback_tokens))
     model.train()
     [loss] = distributed.all_sum([loss])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]

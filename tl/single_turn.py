@@ -1,4 +1,7 @@
-"""Predicting one call at a time: held-out requests, the model's greedy calls, and their scores."""
+"""Predicting one call at a time while training: held-out requests, the model's greedy calls, and their scores.
+
+The model is asked and scored as `evaluate.py` does it; what is here besides is the loss on the accepted calls.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,16 +11,20 @@ from torch import Tensor
 
 from tl.batching import collate, pack
 from tl.calls import format_call, parse_call
-from tl.generate import generate
+from tl.dialogue import Turn, ask, prediction_of
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import erroneous_calls
-from tl.metrics import CallScore, Item, score_call
+from tl.metrics import CallScore, Item
 from tl.model import Llama
 from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.speaker import LlamaSpeaker
+from tl.suites import Question, strict_score
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Message, Trajectory
 
 MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong
+CACHED_TOKENS = 32_768  # of all calls that are made at a time; 16 GiB of keys and values in a 7B model
+MAX_ROWS = 16  # calls made at a time
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,13 @@ class Prepared:
     example: Example
 
     @property
-    def prompt(self) -> list[int]:
-        return self.example.input_ids[: self.example.turns[-1].start].tolist()
+    def question(self) -> Question:
+        item = self.item
+        return Question(item.id, item.tools, item.messages, tuple((answer,) for answer in item.answers))
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.example.turns[-1].start
 
 
 def items_of(trajectory: Trajectory) -> list[Item]:
@@ -54,11 +66,21 @@ def prepare(items: Iterable[Item], tokenizer: Tokenizer, options: EncodingOption
     return prepared
 
 
-def predict(model: Llama, tokenizer: Tokenizer, prepared: Sequence[Prepared], batch_size: int = 16) -> list[str]:
-    """The model's greedy call for each item, as text."""
-    prompts = [p.prompt for p in prepared]
-    outputs = generate(model, prompts, MAX_NEW_TOKENS, eos_id=tokenizer.eos_id, batch_size=batch_size)
-    return [tokenizer.decode(ids) for ids in outputs]
+def predict(
+    model: Llama,
+    tokenizer: Tokenizer,
+    prepared: Sequence[Prepared],
+    max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
+) -> list[str]:
+    """The model's greedy call for each item, as text; empty where it did not come to its end."""
+    rows = min(rows_for(max((p.prompt_tokens for p in prepared), default=0)), len(prepared))
+    speak = LlamaSpeaker(model, tokenizer, rows, MAX_NEW_TOKENS, max_feedback_tokens)
+    return ["" if turn.note else "".join(turn.texts) for turn in ask([p.question for p in prepared], speak)]
+
+
+def rows_for(prompt_tokens: int) -> int:
+    """How many prompts of up to this length to work on at a time, so that memory does not grow with the length."""
+    return min(MAX_ROWS, max(1, CACHED_TOKENS // (prompt_tokens + MAX_NEW_TOKENS)))
 
 
 @torch.no_grad()
@@ -75,7 +97,10 @@ def golden_loss(model: Llama, prepared: Sequence[Prepared], micro_tokens: int) -
 
 
 def score(prepared: Sequence[Prepared], predictions: Sequence[str]) -> list[CallScore]:
-    return [score_call(text, list(p.item.answers), p.item.tools) for p, text in zip(prepared, predictions, strict=True)]
+    """TS, PI and CF of each predicted call."""
+    return [
+        strict_score(p.question, prediction_of(Turn((text,)))) for p, text in zip(prepared, predictions, strict=True)
+    ]
 
 
 def percentages(scores: Sequence[CallScore]) -> dict[str, float]:

@@ -5,21 +5,32 @@ from collections.abc import Sequence
 from tl.dialogue import Dialogue, Turn
 from tl.generate import Sampler
 from tl.model import Llama
-from tl.prompt import encode_prompt
+from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
 from tl.tokenizer import Tokenizer
 
 
 class LlamaSpeaker:
-    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time."""
+    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time.
 
-    def __init__(self, model: Llama, tokenizer: Tokenizer, batch_size: int, max_new_tokens: int) -> None:
+    Feedback of more than `max_feedback_tokens` is cut as in training (`tl.prompt.cut_feedback`).
+    """
+
+    def __init__(
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        batch_size: int,
+        max_new_tokens: int,
+        max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
+    ) -> None:
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
+        self.max_feedback_tokens = max_feedback_tokens
         self.limit = model.config.max_position_embeddings
         self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Turn]:
-        prompts = [encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
+        prompts = [self._encode(dialogue) for dialogue in dialogues]
         turns = [Turn(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
         for i, completion in zip(
@@ -28,3 +39,7 @@ class LlamaSpeaker:
             text = self.tokenizer.decode(completion.ids)
             turns[i] = Turn((text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens")
         return turns
+
+    def _encode(self, dialogue: Dialogue) -> list[int]:
+        messages = [cut_feedback(m, self.tokenizer, self.max_feedback_tokens) for m in dialogue.messages]
+        return encode_prompt(dialogue.tools, messages, self.tokenizer)

@@ -1,0 +1,75 @@
+"""Held-out calls while training: asked and scored as evaluate.py does it, with memory that does not grow."""
+
+import pytest
+import torch
+
+from tl.assets import TINY
+from tl.calls import format_call
+from tl.dialogue import ask, prediction_of
+from tl.metrics import Item
+from tl.prompt import EncodingOptions
+from tl.single_turn import CACHED_TOKENS, MAX_NEW_TOKENS, MAX_ROWS, predict, prepare, rows_for, score
+from tl.speaker import LlamaSpeaker
+from tl.suites import strict_score
+from tl.synthesis import held_out
+from tl.tokenizer import Tokenizer
+from tl.trajectory import Message
+from tl.weights import load_model
+
+CUT = 64  # tokens of feedback
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer(TINY)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(TINY, torch.float32, "cpu").eval()
+
+
+@pytest.fixture(scope="module")
+def items():
+    long = Message("tool", '{"note": "' + "all is well " * 400 + '"}')
+    behind_feedback = next(item for item in held_out(20) if len(item.messages) > 1)
+    messages = [long if message.role == "tool" else message for message in behind_feedback.messages]
+    cut = Item("long feedback", behind_feedback.tools, tuple(messages), behind_feedback.answers)
+    return [*held_out(3), cut]
+
+
+def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model, tokenizer, items, monkeypatch):
+    """Long feedback is cut alike for the loss on the golden call, and for the prompt that is continued."""
+    read = []
+
+    def complete(sampler, prompts, *_):
+        read.extend(prompts)
+        return original(sampler, prompts, 1)
+
+    original = type(LlamaSpeaker(model, tokenizer, 1, 1).sampler).complete
+    monkeypatch.setattr("tl.generate.Sampler.complete", complete)
+    prepared = prepare(items, tokenizer, EncodingOptions(max_feedback_tokens=CUT))
+    predict(model, tokenizer, prepared, CUT)
+    assert read == [p.example.input_ids[: p.prompt_tokens].tolist() for p in prepared]
+    assert "all is well" in tokenizer.decode(read[-1]) and len(read[-1]) < 2000
+
+
+def test_predictions_and_scores_are_those_of_evaluate(model, tokenizer, items, monkeypatch):
+    monkeypatch.setattr("tl.single_turn.MAX_NEW_TOKENS", 12)
+    prepared = prepare(items, tokenizer, EncodingOptions())
+    turns = ask([p.question for p in prepared], LlamaSpeaker(model, tokenizer, 32, 12))
+    there = [strict_score(p.question, prediction_of(turn)) for p, turn in zip(prepared, turns, strict=True)]
+    assert score(prepared, predict(model, tokenizer, prepared)) == there
+
+
+def test_a_golden_call_scores_full_and_a_call_without_end_nothing(tokenizer, items):
+    prepared = prepare(items, tokenizer, EncodingOptions())
+    assert all(map(all, score(prepared, [format_call(item.answers[0]) for item in items])))
+    assert not any(map(any, score(prepared, [""] * len(items))))
+
+
+@pytest.mark.parametrize("length", [1, 500, 2000, 8000, 100_000])
+def test_the_longer_the_prompts_the_fewer_at_a_time(length):
+    rows = rows_for(length)
+    assert 1 <= rows <= MAX_ROWS
+    assert rows == 1 or rows * (length + MAX_NEW_TOKENS) <= CACHED_TOKENS
