@@ -73,6 +73,11 @@ class EvaluationConfig(ExperimentConfig):
 def check(config: EvaluationConfig) -> None:
     """Raises ValueError for settings that do not go together."""
     config.check_experiments()
+    given = [f"--{flag}" for flag in ("model", "suite", "data", "predictions", "endpoint") if getattr(config, flag)]
+    if given and (config.ablation or config.robustness):
+        raise ValueError(
+            f"--ablation and --robustness have models and suites of their own, without {' and '.join(given)}"
+        )
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
         raise ValueError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
