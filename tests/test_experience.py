@@ -19,7 +19,7 @@ from tl.irm import REWARDS, RewardCase
 from tl.mae import ErrorCategory, classify_feedback
 from tl.model import Llama
 from tl.ppo_data import PPOPrompt, PPOTask, make_tasks
-from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
+from tl.prompt import NO_TARGET, cut_feedback, encode_feedback, encode_prompt, encode_trajectory
 from tl.rollout import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import TOOLKITS, episodes
@@ -314,6 +314,16 @@ def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer,
     model.config = replace(model.config, max_position_embeddings=len(task.ids) + OPTIONS.max_new_tokens)
     experience = play(model, tokenizer, executor, task, script, solution(task))
     assert [c.reward for c in experience.calls] == [1.0]
+
+
+def test_long_feedback_is_cut_as_in_training(tokenizer, executor, tasks, script, monkeypatch):
+    task = of_kind(tasks, "plain")
+    model = make_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=8192)
+    monkeypatch.setattr(executor, "run_many", lambda calls: [Feedback("ab " * 5000, Cause.OK) for _ in calls])
+    experience = play(model, tokenizer, executor, task, script, ["f()", "g()…"])
+    messages = (*task.episode.trajectory.messages[:1], Message("assistant", "f()", True), Message("tool", "ab " * 5000))
+    cut = [cut_feedback(message, tokenizer, 2048) for message in messages]
+    assert experience.ids == encode_prompt(task.episode.trajectory.tools, cut, tokenizer) + tokenizer.encode("g()")[:-1]
 
 
 def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(

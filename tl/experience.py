@@ -20,12 +20,12 @@ from tl.irm import REWARDS, RewardCase, call_reward
 from tl.mae import ErrorCategory
 from tl.model import Llama
 from tl.ppo_data import PPOPrompt, PPOTask
-from tl.prompt import encode_feedback
+from tl.prompt import EncodingOptions, cut_feedback, encode_feedback
 from tl.rollout import MAX_TURNS, Request, Rollout, final_answer, outcome
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
 from tl.suites.own import request_of
 from tl.tokenizer import Tokenizer
-from tl.trajectory import Trajectory
+from tl.trajectory import Message, Trajectory
 
 MAX_REWARD = 5.0  # a call's R is clipped to this on either side
 FREE_TEXT = (FINISH.name, ASK_TO_USER.name)  # tools whose text is not compared, unless it is asked for
@@ -257,7 +257,8 @@ class _Episode:
             del self.due[0]
         elif feedback.category is ErrorCategory.ALL_RIGHT:
             self.due.clear()
-        following = encode_feedback(feedback.text, tokenizer)
+        read = cut_feedback(Message("tool", feedback.text), tokenizer, EncodingOptions.max_feedback_tokens)
+        following = encode_feedback(read.content, tokenizer)
         turns, length = len(self.experience.calls), len(self.experience.ids) + len(following)
         self.over = self.session.finished or turns == MAX_TURNS or length > self._room
         if not self.over:
