@@ -54,7 +54,7 @@ class TrainingMemory:
 
 
 def count_parameters(config: ModelConfig) -> int:
-    return _root_parameters(config) + config.num_hidden_layers * _block_parameters(config)
+    return root_parameters(config) + config.num_hidden_layers * block_parameters(config)
 
 
 def training_memory(
@@ -66,7 +66,7 @@ def training_memory(
     gradients of embedding and head are reduced.
     """
     parameters = 4 * count_parameters(config) // ranks
-    root, block = _root_parameters(config), _block_parameters(config)
+    root, block = root_parameters(config), block_parameters(config)
     activations = tokens * compute_bytes * _activations_per_token(config, checkpointing)
     whole_layers = compute_bytes * (root + 2 * block)
     head_gradient = 4 * config.vocab_size * config.hidden_size
@@ -82,13 +82,14 @@ def training_memory(
     )
 
 
-def _block_parameters(config: ModelConfig) -> int:
+def block_parameters(config: ModelConfig) -> int:
+    """Of one layer."""
     hidden, size = config.hidden_size, config.head_dim
     attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
     return attention + 3 * hidden * config.intermediate_size + 2 * hidden
 
 
-def _root_parameters(config: ModelConfig) -> int:
+def root_parameters(config: ModelConfig) -> int:
     """Embedding, head and final norm."""
     return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2) + config.hidden_size
 

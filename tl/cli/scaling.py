@@ -1,0 +1,89 @@
+"""Training on many GPUs, on paper: memory, transfers and speed of FSDP for CodeLLaMA's sizes (see docs/scaling.md).
+
+    python -m tl scaling
+    python -m tl scaling --tokens 4096 --length 4096 --checkpointing selective
+    python -m tl scaling --model /ckpt/model --gpus 8 16            of this shape instead
+
+A step is one micro-batch of --tokens on each GPU. The GPUs are H200s, 8 in a machine; what is assumed of them stands in
+tl/scaling.py.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tl.config import option, parse_config
+from tl.memory import Checkpointing, count_parameters
+from tl.model import ModelConfig
+from tl.scaling import CODE_LLAMA, H200, Step, Work, estimate, least_tokens, model_flops
+from tl.weights import CheckpointError, read_config
+
+HEADER = (
+    f"{'model':>6} {'GPUs':>5} {'GiB a GPU':>10} {'GFLOP/token':>12} {'GB sent':>8} {'products':>9} {'transfers':>10} "
+    f"{'tokens/s':>11} {'a GPU':>8} {'MFU':>5} {'free from':>10}"
+)
+
+
+@dataclass
+class ScalingConfig:
+    """Flags of `python -m tl scaling`."""
+
+    tokens: int = option(Work.tokens, "tokens of a GPU's micro-batch")
+    length: int = option(Work.length, "tokens of a text")
+    target_share: float = option(Work.target_share, "share of the tokens that are trained on, and need logits")
+    checkpointing: Checkpointing = option(Work.checkpointing, "activations computed again in the backward pass")
+    gpus: list[int] = option([8, 64, 512], "numbers of GPUs")
+    model: str | None = option(None, "checkpoint folder whose shape is taken; none: the sizes of CodeLLaMA")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 2 with one line when the flags or the checkpoint do not do."""
+    config = parse_config(ScalingConfig, argv, __doc__, prog="python -m tl scaling")
+    if problem := wrong(config):
+        print(f"python -m tl scaling: {problem}", file=sys.stderr)
+        return 2
+    work = Work(config.tokens, config.length, config.target_share, config.checkpointing)
+    try:
+        models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
+    except CheckpointError as error:
+        print(f"python -m tl scaling: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(table(models, config.gpus, work)))
+    return 0
+
+
+def wrong(config: ScalingConfig) -> str | None:
+    """What is wrong with the flags."""
+    for name, value in (("tokens", config.tokens), ("length", config.length), ("gpus", min(config.gpus))):
+        if value < 1:
+            return f"--{name} is {value}; it must be at least 1"
+    if not 0 <= config.target_share <= 1:
+        return f"--target_share is {config.target_share}; it must be between 0 and 1"
+    return None
+
+
+def table(models: dict[str, ModelConfig], gpus: Sequence[int], work: Work) -> list[str]:
+    """The lines of the table, with what its columns mean."""
+    lines = [
+        f"{work.tokens:,} tokens a GPU and step, texts of {work.length:,}, {work.target_share:.0%} of them trained on, "
+        f"checkpointing {work.checkpointing}",
+        HEADER,
+    ]
+    for name, config in models.items():
+        lines += [row(name, config, ranks, estimate(config, ranks, work), work) for ranks in gpus]
+    return [
+        *lines,
+        f"parameters: {', '.join(f'{name} {count_parameters(config):,}' for name, config in models.items())}",
+        "! does not fit; products, transfers: ms of a step, overlapping; MFU counts nothing twice; free from: tokens a",
+        "GPU and step from which on transfers take less time than products",
+    ]
+
+
+def row(name: str, config: ModelConfig, ranks: int, step: Step, work: Work) -> str:
+    full = "!" if step.memory.total > H200.memory else " "
+    per_token = model_flops(config, work.tokens, work.length, work.target_share) / work.tokens / 1e9
+    return (
+        f"{name:>6} {ranks:>5} {step.memory.total / 2**30:>9.1f}{full} {per_token:>12.1f} {step.sent / 1e9:>8.1f} "
+        f"{step.compute_seconds * 1e3:>9,.0f} {step.transfer_seconds * 1e3:>10,.0f} {step.tokens_per_second:>11,.0f} "
+        f"{step.tokens_per_second / ranks:>8,.0f} {step.utilisation:>5.0%} {least_tokens(config, ranks, work):>10,.0f}"
+    )
