@@ -196,6 +196,12 @@ def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompt
     assert [e.actions for e in again] != [e.actions for e in whole]
 
 
+def test_fewer_texts_are_continued_at_a_time_the_longer_they_are():
+    options = SamplingOptions(batch_size=8, cached_tokens=100)
+    assert [options.rows(20, longest) for longest in (10, 25, 60, 500)] == [8, 4, 1, 1]
+    assert options.rows(3, 10) == 3 and options.rows(0, 500) == 0
+
+
 def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
     assert sample_steps(model, tokenizer, [], OPTIONS, []) == []
     assert sample_episodes(model, tokenizer, [], None, OPTIONS, []) == []

@@ -37,8 +37,13 @@ class SamplingOptions:
 
     max_new_tokens: int = 512  # tokens of a call; one that has not ended by then is a format error
     temperature: float = 1.0  # sampler_logprobs are taken at it, and the trainer's have to be
-    batch_size: int = 16  # texts that are continued at a time
+    batch_size: int = 16  # texts that are continued at a time, and
+    cached_tokens: int = 32_768  # how many tokens they may have together: 16 GiB of keys and values in a 7B model
     compare_text: bool = False  # what `finish` and `ask_to_user` say has to be the golden text
+
+    def rows(self, texts: int, longest: int) -> int:
+        """How many of some texts, of up to ``longest`` tokens with what is drawn, are continued at a time."""
+        return min(texts, self.batch_size, max(1, self.cached_tokens // longest))
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def sample_steps(
     ``seeds``: one per prompt. What is drawn for a prompt depends on its own alone, but for the rounding of other batch
     shapes, so neither the order of the prompts nor the number of ranks plays a part. None of the results is None.
     """
-    sampler = Sampler(model, min(options.batch_size, len(prompts)), eos_id=tokenizer.eos_id)
+    longest = max((len(prompt.ids) for prompt in prompts), default=0) + options.max_new_tokens
+    sampler = Sampler(model, options.rows(len(prompts), longest), eos_id=tokenizer.eos_id)
     completions, seconds = _complete(sampler, [prompt.ids for prompt in prompts], options, seeds)
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):
@@ -163,9 +169,10 @@ def sample_episodes(
     Half of the episodes speak while the calls of the other half are run, all at once. Who is in which half depends on
     the episodes and not on how long anything took, so the same seeds give the same episodes.
     """
-    rows = min(options.batch_size, len(prompts))
+    limit = model.config.max_position_embeddings
+    rows = options.rows(len(prompts), limit)
     sampler = Sampler(model, rows, eos_id=tokenizer.eos_id)
-    room = model.config.max_position_embeddings - options.max_new_tokens
+    room = limit - options.max_new_tokens
     episodes = [_Episode(task, seed, executor, room) for task, seed in zip(prompts, seeds, strict=True)]
     waiting = deque(episodes)
     halves = [_Half(rows - rows // 2), _Half(rows // 2)]
