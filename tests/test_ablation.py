@@ -1,11 +1,11 @@
 """The ablation: its rows and parts, what is done once, its intervals and tables; with stubs for the trainings."""
 
 import json
-import os
 from functools import cache, partial
 from pathlib import Path
 
 import pytest
+import torch
 
 import evaluate
 import train_ppo
@@ -15,12 +15,14 @@ from tl.calls import Call
 from tl.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables, text_lines
 from tl.environments import ENVIRONMENTS
 from tl.experiment_results import results_json, text, write
-from tl.experiments import FULL, QUICK, Budget, Lab, Recipe, Trainer, Workshop, carry_out
+from tl.experiments import FULL, QUICK, Budget, Lab, Trainer, Workshop, carry_out
+from tl.model import Llama, ModelConfig
 from tl.parts import Part, Stopped, Store, duration
 from tl.robustness import robustness
 from tl.schema import ToolSpec
 from tl.suites import Question
 from tl.synthesis import held_out, prompts, synthesize
+from tl.weights import load_model, save_model
 
 SMALL = Budget(share=0.5, requests=2, episodes=1)
 
@@ -318,6 +320,7 @@ def test_results_say_how_they_were_made_and_are_printed_with_what_got_worse(stub
     assert "paired over the seeds" in printed and "DE ↓" in printed and "79.0 (+30.0 [+30.0, +30.0])" in printed
     assert "21.0 (-30.0 [-30.0, -30.0])" in printed and "–" in printed  # nothing to count for answers
     markdown = (tmp_path / "out" / "ablation.md").read_text()
+    assert "| 4.84 | 77.75 |" in markdown  # the paper's row
     assert "| all | 79.0 (+30.0 [+30.0, +30.0]) |" in markdown
 
 
@@ -373,15 +376,28 @@ def test_experiments_are_refused_under_torchrun(monkeypatch):
         evaluate.main(["--ablation"])
 
 
+@pytest.fixture
+def toy_base(tmp_path, monkeypatch):
+    """A random model of one small block in the place of the embedded one, with its vocabulary."""
+    torch.manual_seed(0)
+    tokenizer = evaluate.Tokenizer(evaluate.TINY)
+    model = Llama(ModelConfig(tokenizer.vocab_size, 16, 24, 1, 2, 2, 8, 2048, tie_word_embeddings=True))
+    save_model(model, tmp_path / "base", tokenizer.path)
+    for script in (evaluate, train_sft, train_ppo):
+        monkeypatch.setattr(script, "TINY", tmp_path / "base")
+
+
 @pytest.mark.long
-def test_one_step_of_everything_for_real(tmp_path, monkeypatch, capsys):
-    recipes = (RECIPES[0], Recipe("all", mae=True, pkt=True, irm=True))
-    budget = Budget(0.01, requests=1, episodes=1, max_steps=1)
-    monkeypatch.setattr("tl.experiments.QUICK", budget)
-    monkeypatch.setattr("tl.ablation.RECIPES", recipes)
-    before = os.listdir()
-    assert evaluate.main(["--ablation", "--quick", "--out", str(tmp_path)]) == 0
-    results = json.loads((tmp_path / "ablation.json").read_text())
+def test_a_step_of_everything_for_real(toy_base, little_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tl.experiments.QUICK", Budget(0.01, requests=1, episodes=1, max_steps=1))
+    monkeypatch.setattr("tl.ablation.RECIPES", (RECIPES[0], RECIPES[-1]))
+    assert evaluate.main(["--ablation", "--quick", "--out", str(tmp_path / "out")]) == 0
+    results = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [len(row["values"]) for row in results["rows"]] == [len(COLUMNS)] * 2
     assert all(0 <= row["mean"]["held-out.ts"] <= 100 for row in results["rows"])
-    assert "Seen toolkits" in capsys.readouterr().out and os.listdir() == before
+    assert results["command"] == "python evaluate.py --ablation --quick"
+    assert "Seen toolkits" in capsys.readouterr().out
+    base, *trained = [
+        load_model(folder).state_dict() for folder in [tmp_path / "base", *sorted(tmp_path.glob("out/parts/*/model"))]
+    ]
+    assert len(trained) == 3 and all(not torch.equal(base["norm.weight"], one["norm.weight"]) for one in trained)

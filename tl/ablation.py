@@ -14,6 +14,7 @@ from dataclasses import replace
 from tl.calls import format_name
 from tl.comparison import Column, single_turn_columns
 from tl.experiments import ERRORS, Budget, Experiment, Recipe, Sweep
+from tl.paper import TABLE_5
 from tl.pkt import key_positions
 from tl.rollout import EpisodeSuite
 from tl.suites import Question, Suite
@@ -65,6 +66,14 @@ NOTES = (
     "eight rows and many columns: of a hundred intervals about five miss 0 by chance",
 )
 
+PAPER_HEADS = ["", *("TS ↑", "PI ↑", "CF ↑") * 2, "DE ↓", "CE ↓", "VA ↑"]
+PAPER = {
+    "The paper's Table 5, CodeLLaMA-2 7B: ToolAlpaca, RoTBench, ToolEyes": [
+        PAPER_HEADS,
+        *([name, *(f"{value:.2f}" for value in row)] for name, row in TABLE_5.items()),
+    ]
+}
+
 
 def ablation(budget: Budget, encode: Callable[[str], list[int]], sweeps: bool = False) -> Experiment:
     """The experiment. ``encode`` splits names of tools into tokens, as the base model's vocabulary does."""
@@ -75,7 +84,7 @@ def ablation(budget: Budget, encode: Callable[[str], list[int]], sweeps: bool = 
         return [*(by_prefix(first(suite, budget.requests), encode) for suite in single), episodes]
 
     title = "Ablation (Table 5): what MAE, PKT and IRM do to the embedded model"
-    return Experiment("ablation", title, RECIPES, COLUMNS, suites, SWEEPS if sweeps else (), NOTES)
+    return Experiment("ablation", title, RECIPES, COLUMNS, suites, SWEEPS if sweeps else (), NOTES, PAPER)
 
 
 def first(suite: Suite, most: int) -> Suite:

@@ -104,7 +104,7 @@ def write(results: dict, experiment: Experiment, out: Path) -> None:
 
 
 def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]]]:
-    """The tables of the rows and of the sweeps."""
+    """The tables of the rows, of the sweeps and of the paper."""
     found = tables(experiment.columns, results["rows"])
     for sweep in results["sweeps"].values():
         points = [
@@ -113,7 +113,7 @@ def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]
             for x, point in zip(sweep["x"], curve["points"], strict=True)
         ]
         found |= {f"{sweep['title']}: {name}": table for name, table in tables(experiment.columns, points).items()}
-    return found
+    return found | experiment.paper
 
 
 def notes(results: dict, experiment: Experiment) -> list[str]:

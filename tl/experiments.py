@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +155,7 @@ class Experiment:
     suites: Callable[[int], Sequence[Suite | EpisodeSuite]]  # of a seed
     sweeps: tuple[Sweep, ...] = ()
     notes: tuple[str, ...] = ()
+    paper: Mapping[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper to stand beside ours
 
     @property
     def everything(self) -> list[Recipe]:
