@@ -391,12 +391,12 @@ def toy_base(tmp_path, monkeypatch):
 def test_a_step_of_everything_for_real(toy_base, little_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tl.experiments.QUICK", Budget(0.01, requests=1, episodes=1, max_steps=1))
     monkeypatch.setattr("tl.ablation.RECIPES", (RECIPES[0], RECIPES[-1]))
-    assert evaluate.main(["--ablation", "--quick", "--out", str(tmp_path / "out")]) == 0
+    assert evaluate.main(["--ablation", "--robustness", "--quick", "--out", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [len(row["values"]) for row in results["rows"]] == [len(COLUMNS)] * 2
     assert all(0 <= row["mean"]["held-out.ts"] <= 100 for row in results["rows"])
-    assert results["command"] == "python evaluate.py --ablation --quick"
-    assert "Seen toolkits" in capsys.readouterr().out
+    assert results["command"] == "python evaluate.py --ablation --robustness --quick"
+    assert (tmp_path / "out" / "robustness.md").exists() and "Seen toolkits" in capsys.readouterr().out
     base, *trained = [
         load_model(folder).state_dict() for folder in [tmp_path / "base", *sorted(tmp_path.glob("out/parts/*/model"))]
     ]

@@ -121,7 +121,10 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
     seeds, seconds, budget = results["seeds"], results["seconds"], results["budget"]
     steps = "" if budget["max_steps"] is None else f", {budget['max_steps']} steps at most"
     taken = ", ".join(f"{duration(s)} {kind}" for kind, s in seconds.items() if s)
-    paired = ", paired over the seeds, with its 95 % t-interval" if len(seeds) > 1 else "; one seed gives no interval"
+    by_items = (
+        f"one seed gives no interval; {budget['requests']} items alone make ± {98 / budget['requests'] ** 0.5:.0f}"
+    )
+    paired = ", paired over the seeds, with its 95 % t-interval" if len(seeds) > 1 else f"; {by_items} points"
     return [
         f"{results['command']}; {results['machine']}",
         f"seeds {', '.join(map(str, seeds))}; {budget['share']:.0%} of the default training{steps}; "
