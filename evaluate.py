@@ -5,6 +5,7 @@ python evaluate.py --model runs/sft --suite rotbench --data DIR       a benchmar
 python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl      what was predicted elsewhere, no model
 python evaluate.py --endpoint URL --endpoint_model NAME --suite …     a model behind an OpenAI-compatible server
 python evaluate.py --model DIR --data FILE …            every right call of trajectory files
+python evaluate.py --model DIR --suite every-held-out   unseen values, phrasings, tools, and noise in one table
 torchrun --nproc_per_node 8 evaluate.py …               the items are shared out
 python evaluate.py --ablation [--quick]                 trains the embedded model with and without MAE, PKT and IRM
 python evaluate.py --robustness [--quick]               with none and with all of them, where tool names are noisy
@@ -29,13 +30,14 @@ from tl.config import option, parse_config
 from tl.dialogue import Speaker, Turn, ask, prediction_of
 from tl.distributed import RankError, World
 from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
+from tl.executor import IsolationError
 from tl.experiment_results import results_json, text, write
 from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out
 from tl.formats import FORMS, Prediction
 from tl.journal import Journal
 from tl.parts import Stopped
 from tl.predictions import read_predictions
-from tl.results import EpisodeResult, SingleTurnResult, robustness_lines
+from tl.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.robustness import robustness
 from tl.rollout import EpisodeSuite, Rollout, roll_out
 from tl.run import RunError
@@ -48,7 +50,7 @@ from tl.trajectory import DataError
 from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
-SHORT_TURN = 96  # and without --suite and --data: the golden calls of our own sets have 70 at most
+SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
 
 
 @dataclass
@@ -65,7 +67,8 @@ class EvaluationConfig(ExperimentConfig):
     on_bad_data: Literal["error", "skip"] = option("error", "bad trajectories: stop after listing them, or go on")
     limit: int | None = option(None, "only the first so many items of each suite")
     batch_size: int = option(32, "items worked on at a time")
-    max_new_tokens: int | None = option(None, f"longest turn, wrong beyond; none: {LONG_TURN}, {SHORT_TURN} by default")
+    max_new_tokens: int | None = option(None, f"longest turn, wrong beyond; none: {SHORT_TURN}, {LONG_TURN} for files")
+    require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     report: str = option("runs/evaluation/report.json", "file with every prediction, its scores and the reason")
     seed: int = option(0, "of the generated requests")
 
@@ -94,7 +97,7 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     if config.data and not config.suite:
         return [read_trajectories(config.data, config.on_bad_data)]
     folder = Path(config.data[0]) if config.data else None
-    return read_suites(config.suite or DEFAULT, folder, config.seed)
+    return read_suites(config.suite or DEFAULT, folder, config.seed, config.require_isolation)
 
 
 def newest_model(runs: Path) -> Path:
@@ -252,7 +255,7 @@ def run(config: EvaluationConfig, world: World) -> int:
     missing = sum(len(result.missing) for result in results)
     if world.is_main:
         print("\n".join(line for result in results for line in (*result.lines(), "")))
-        print("\n".join(robustness_lines([result for result in results if isinstance(result, SingleTurnResult)])))
+        print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
         write_report(config, results)
         print(f"every prediction with its scores and the reason: {config.report}")
         if missing:
@@ -266,7 +269,7 @@ def run(config: EvaluationConfig, world: World) -> int:
 def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
     if config.max_new_tokens is None:
-        config.max_new_tokens = LONG_TURN if config.suite or config.data else SHORT_TURN
+        config.max_new_tokens = LONG_TURN if config.data else SHORT_TURN
     check(config)
     if config.ablation or config.robustness:
         return run_experiments(config)
@@ -279,7 +282,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, RunError, ValueError) as error:
+    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, ValueError) as error:
         sys.exit(f"error: {error}")
     except Stopped as error:
         sys.exit(f"{error}; the same command goes on from here")

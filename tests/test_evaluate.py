@@ -11,6 +11,7 @@ import torch
 import evaluate
 from tl.calls import format_call
 from tl.dialogue import Turn
+from tl.executor import IsolationError
 from tl.model import Llama, ModelConfig
 from tl.suites.catalogue import read_suites
 from tl.trajectory import DataError
@@ -217,5 +218,13 @@ def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (lambda ds: [Turn(("f()",)) for _ in ds], {}))
     flags = ["--suite", "robustness", "--limit", "2", "--report", str(tmp_path / "report.json")]
     assert evaluate.main(flags) == 0
-    table = capsys.readouterr().out.partition("Robustness")[2]
-    assert [line.split()[0] for line in table.splitlines()[2:7]] == ["clean", "slight", "medium", "heavy", "union"]
+    table = capsys.readouterr().out.partition("noisy tools (section 6.1)")[2]
+    rows = [line.split(",")[0].strip() for line in table.splitlines()[2:7]]
+    assert rows == ["clean", "slight", "medium", "heavy", "union"]
+
+
+def test_required_isolation_that_is_not_there_refuses_to_run_tools(tmp_path, monkeypatch):
+    monkeypatch.setattr("tl.executor.missing_layers", lambda _: ["network namespace", "seccomp"])
+    flags = ["--suite", "episodes", "--limit", "1", "--report", str(tmp_path / "report.json"), "--require_isolation"]
+    with pytest.raises(IsolationError, match="does not permit: network namespace, seccomp. docs/executor.md"):
+        evaluate.main(flags)

@@ -239,7 +239,7 @@ def test_held_out_answers_are_right_in_every_environment():
         prediction = Prediction((), question.answers[0])
         assert strict_score(question, prediction) == ALL
         assert question.answers[0][0].name in {tool.name for tool in question.tools}
-        assert suite.environment == environment
+        assert suite.variant == f"{environment}, unseen phrasings and values"
 
 
 def test_own_episodes_start_at_the_request_and_know_the_truth():
@@ -264,13 +264,19 @@ def test_a_suite_is_named_and_needs_its_folder(tmp_path):
 def test_robustness_stands_for_five_environments(tmp_path):
     with pytest.raises(DataError, match="clean.json"):
         catalogue.read_suites(["rotbench-robustness"], tmp_path, 0)
-    assert [s.environment for s in catalogue.read_suites(["robustness", "held-out"], None, 0)] == [
-        "clean",
-        "slight",
-        "medium",
-        "heavy",
-        "union",
+    assert [s.name for s in catalogue.read_suites(["robustness", "held-out"], None, 0)] == [
+        "held-out",
+        "held-out-slight",
+        "held-out-medium",
+        "held-out-heavy",
+        "held-out-union",
     ]
+
+
+def test_every_held_out_set_has_a_name_and_stands_in_the_same_table():
+    suites = catalogue.read_suites(["every-held-out"], None, 0)
+    assert len({s.family for s in suites}) == 1 and len({s.variant for s in suites}) == len(suites) == 8
+    assert len({s.questions[0].messages[0].content for s in suites[:4]}) == 4  # other requests, not other names alone
 
 
 # ---- the official files

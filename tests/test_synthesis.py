@@ -12,7 +12,7 @@ from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, report, session_se
 from tl.execution import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
-from tl.scenarios import Draw, all_scenarios
+from tl.scenarios import Draw, all_scenarios, is_held_out
 from tl.scenarios import _wording as wording
 from tl.schema import BUILT_INS
 from tl.synthesis import LIBRARY, TOOLKITS, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
@@ -197,6 +197,18 @@ def test_no_phrasing_is_in_both_sets():
 
 def test_phrasings_are_used_on_their_own_side_only(training, unseen):
     assert not {e.task.template for e in training} & {e.task.template for e in unseen}
+
+
+@pytest.mark.parametrize("side", ["values", "phrasings"])
+def test_values_and_phrasings_can_be_held_out_apart(training, unseen, side):
+    """What is held out lies on the held-out side, the other on that of training."""
+    made = episodes(100, unseen=side)
+    values, templates = {v for e in made for v in e.task.values}, {e.task.template for e in made}
+    new_values, new_templates = side == "values", side == "phrasings"
+    assert all(is_held_out(value) == new_values for value in values)
+    held_out_templates = {e.task.template for e in unseen}
+    assert not templates & (held_out_templates if not new_templates else {e.task.template for e in training})
+    assert not {e.task.request for e in made} & {e.task.request for e in training}
 
 
 def test_no_episode_is_twice_in_a_set(training, unseen):

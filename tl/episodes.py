@@ -40,7 +40,8 @@ class Wish:
 
     kind: Kind
     error: ErrorCategory | None = None
-    unseen: bool = False  # phrasings and values of the held-out side
+    unseen_values: bool = False  # of the held-out side of the split
+    unseen_phrasing: bool = False  # of the request, of what it is wrapped in, and of the user's answer
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,16 @@ def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
         return _out_of_scope(wish, seed, rng)
     asks = wish.kind == "ask"
     scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
-    draw = Draw(rng, seed, wish.unseen)
+    draw = Draw(rng, seed, wish.unseen_values)
     plan = scenario.plan(draw)
     facts = next(plan)
     words = scenario.ask if asks else scenario
-    template = rng.choice(words.unseen if wish.unseen else words.phrasings)
+    template = rng.choice(words.unseen if wish.unseen_phrasing else words.phrasings)
     solution, retried = _solve(repertoire, plan, scenario, seed)
     user_answer = ""
     if asks:
         solution.insert(0, Call(ASK_TO_USER.name, {"question": f"What is the {_spoken(scenario.ask.parameter)}?"}))
-        answers = wording.UNSEEN_USER_ANSWERS if wish.unseen else wording.USER_ANSWERS
+        answers = wording.UNSEEN_USER_ANSWERS if wish.unseen_phrasing else wording.USER_ANSWERS
         user_answer = rng.choice(answers).format(facts[scenario.ask.fact])
     if wish.kind == "refusal":
         solution = [Call(FINISH.name, {"answer": REFUSAL})]
@@ -146,15 +147,15 @@ def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
 
 def _out_of_scope(wish: Wish, seed: int, rng: random.Random) -> Task:
     """A request that no tool of the library can serve."""
-    draw = Draw(rng, seed, wish.unseen)
-    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if wish.unseen else wording.OUT_OF_SCOPE)
+    draw = Draw(rng, seed, wish.unseen_values)
+    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if wish.unseen_phrasing else wording.OUT_OF_SCOPE)
     request = _wrapped(template.format(place=draw.one(CITIES)), wish, rng)
     solution = (Call(FINISH.name, {"answer": REFUSAL}),)
     return Task("none", seed, request, template, tuple(draw.split_values), solution)
 
 
 def _wrapped(request: str, wish: Wish, rng: random.Random) -> str:
-    return rng.choice(wording.UNSEEN_ASIDES if wish.unseen else wording.ASIDES).format(request)
+    return rng.choice(wording.UNSEEN_ASIDES if wish.unseen_phrasing else wording.ASIDES).format(request)
 
 
 def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:

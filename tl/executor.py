@@ -100,7 +100,10 @@ class Executor:
     def _check_isolation(self, required: bool) -> None:
         missing = ", ".join(missing_layers(self.isolation))
         if missing and required:
-            raise IsolationError(f"this machine does not permit: {missing}")
+            raise IsolationError(
+                f"isolation of the tools is required, but this machine does not permit: {missing}. docs/executor.md "
+                "says what each layer takes; where isolation is not required, tools run with the layers that are left"
+            )
         if missing:
             warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=3)
 

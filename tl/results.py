@@ -204,14 +204,14 @@ def summary(scores: Sequence[CallScore]) -> dict[str, float | int]:
     return {"n": n} | {name: percent(sum(getattr(s, name) for s in scores), n) or 0.0 for name in CallScore._fields}
 
 
-def robustness_lines(results: Sequence[SingleTurnResult]) -> list[str]:
-    """Section 6.1: the environments of a benchmark in one table, where more than one was evaluated."""
+def family_lines(results: Sequence[SingleTurnResult]) -> list[str]:
+    """A table for each family of which more than one suite was evaluated, such as the environments of section 6.1."""
     lines = []
     for family in dict.fromkeys(result.suite.family for result in results if result.suite.family):
         members = [result for result in results if result.suite.family == family]
         for scoring in members[0].scores if len(members) > 1 else ():
-            lines += [f"Robustness (section 6.1): {family}, {scoring}", HEADER]
-            lines += [_score_line(member.suite.environment, member.scores[scoring]) for member in members]
+            lines += [f"{family}, {scoring}", HEADER]
+            lines += [_score_line(member.suite.variant, member.scores[scoring]) for member in members]
     return lines
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from tl.calls import format_call, parse_call
 from tl.episodes import Episode, Repertoire, Wish, draw_episode
@@ -17,6 +17,7 @@ from tl.mistakes import ERROR_SHARES
 from tl.trajectory import Trajectory
 
 T = TypeVar("T")
+Unseen = bool | Literal["values", "phrasings"]  # which of both a request has from the held-out side: both where True
 
 LIBRARY = (  # all that may be trained on
     "bank",
@@ -46,15 +47,20 @@ def synthesize(
 
 
 def held_out(
-    size: int = 400, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = TOOLKITS
+    size: int = 400,
+    seed: int = 0,
+    mix: Sequence[float] = MIX,
+    toolkits: Sequence[str] = TOOLKITS,
+    *,
+    unseen: Unseen = True,
 ) -> list[Item]:
-    """Single turns, one per episode, of requests whose phrasings and values are never used in training.
+    """Single turns, one per episode, of requests whose phrasings and values, or one of both, training never uses.
 
     At least half of the items are the first call of their episode, the others lie behind real feedback. With
     `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")
-    made = episodes(size, seed, mix, toolkits, unseen=True)
+    made = episodes(size, seed, mix, toolkits, unseen=unseen)
     return [_item(episode, rng, first=rng.random() < 0.5) for episode in made]
 
 
@@ -83,9 +89,9 @@ def episodes(
     mix: Sequence[float] = MIX,
     toolkits: Sequence[str] = TOOLKITS,
     *,
-    unseen: bool = False,
+    unseen: Unseen = False,
 ) -> list[Episode]:
-    """`size` different episodes, of the training side or of the held-out (`unseen`) one.
+    """`size` different episodes, of the training side or as far as `unseen` says of the held-out one.
 
     Raises `RuntimeError` when the toolkits have no scenario for what is wished for, or no more different episodes.
     """
@@ -106,11 +112,12 @@ def episodes(
     return list(made.values())
 
 
-def _wishes(size: int, mix: Sequence[float], unseen: bool) -> list[Wish]:
+def _wishes(size: int, mix: Sequence[float], unseen: Unseen) -> list[Wish]:
     plain, error, edge = mix
     kinds = _shares(size, {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4})
     categories = iter(_shares(kinds.count("error"), ERROR_SHARES))
-    return [Wish(kind, next(categories) if kind == "error" else None, unseen) for kind in kinds]
+    values, phrasing = unseen in (True, "values"), unseen in (True, "phrasings")
+    return [Wish(kind, next(categories) if kind == "error" else None, values, phrasing) for kind in kinds]
 
 
 def _shares(size: int, weights: dict[T, float]) -> list[T]:

@@ -51,8 +51,8 @@ class Suite:
     notes: tuple[str, ...] = ()  # which subset was taken, how many items the paper counts, how they are scored
     official: Scorer | None = None
     paper: str | None = None
-    family: str = ""  # what the suites have in common that differ in their environment only
-    environment: str = ""
+    family: str = ""  # title of the table in which several suites stand
+    variant: str = ""  # what tells this one from the others there
 
 
 def compared(prediction: Prediction, uncompared: frozenset[str]) -> list[Call]:

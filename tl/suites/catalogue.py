@@ -14,6 +14,8 @@ DEFAULT = ("held-out", "episodes")
 N_EPISODES = 40
 
 _OWN = {  # they take a seed; episodes also whether isolation is required
+    "held-out-values": partial(own.read_held_out, name="held-out-values", unseen="values"),
+    "held-out-phrasings": partial(own.read_held_out, name="held-out-phrasings", unseen="phrasings"),
     "held-out": own.read_held_out,
     "unseen-tools": own.read_unseen_tools,
     "episodes": partial(own.read_episodes, size=N_EPISODES),
@@ -37,8 +39,10 @@ _FROM_FILES = {
     "tooleyes": tooleyes.read,
     **{name: partial(rotbench.read, name=name, turn=t, environment=e) for name, (t, e) in _ROTBENCH.items()},
 }
+_ROBUSTNESS = ["held-out", *(f"held-out-{environment}" for environment in ENVIRONMENTS if environment != "clean")]
 _GROUPS = {
-    "robustness": ["held-out", *(name for name in _OWN if name.startswith("held-out-"))],
+    "robustness": _ROBUSTNESS,
+    "every-held-out": ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *_ROBUSTNESS[1:]],
     "rotbench-robustness": [name for name, (turn, _) in _ROTBENCH.items() if turn == "first"],
 }
 NAMES = (*_OWN, *_FROM_FILES, *_GROUPS)

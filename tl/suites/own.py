@@ -16,21 +16,28 @@ from tl.metrics import Item
 from tl.rollout import EpisodeSuite, Request, facts_of
 from tl.schema import FINISH
 from tl.suites import Question, Suite
-from tl.synthesis import TOOLKITS, UNSEEN_TOOLKITS, episodes, held_out
+from tl.synthesis import TOOLKITS, UNSEEN_TOOLKITS, Unseen, episodes, held_out
+
+FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
 
-def read_held_out(seed: int, name: str = "held-out", environment: Environment = "clean") -> Suite:
-    """Single calls: requests whose phrasings and values are never used in training, in one of five environments."""
-    items = [in_environment(item, environment, seed) for item in held_out(seed=seed)]
+def read_held_out(
+    seed: int, name: str = "held-out", environment: Environment = "clean", unseen: Unseen = True
+) -> Suite:
+    """Single calls: requests whose phrasings and values, or one of both, are never used in training, in one of five
+    environments."""
+    items = [in_environment(item, environment, seed) for item in held_out(seed=seed, unseen=unseen)]
     noise = "" if environment == "clean" else f", environment {environment}"
-    suite = _suite(items, name, f"Held-out requests{noise}", "phrasings and values are never used in training")
-    return replace(suite, family="held-out requests", environment=environment)
+    new = "phrasings and values" if unseen is True else unseen
+    suite = _suite(items, name, f"Held-out requests{noise}", f"{new} are never used in training")
+    return replace(suite, family=FAMILY, variant=f"{environment}, unseen {new}")
 
 
 def read_unseen_tools(seed: int) -> Suite:
     """Single calls with tools that are never used in training either."""
     items = held_out(seed=seed, toolkits=UNSEEN_TOOLKITS)
-    return _suite(items, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
+    suite = _suite(items, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
+    return replace(suite, family=FAMILY, variant="clean, all of these and tools")
 
 
 def read_trajectories(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> Suite:

@@ -41,7 +41,7 @@ def read(data: Path, name: str = "rotbench", turn: str = "first", environment: s
     )
     title = f"RoTBench, {turn} turn, {environment}"
     paper = "RoTBench" if in_paper else None
-    family = f"RoTBench, {turn} turn"
+    family = f"RoTBench, {turn} turn: robustness (section 6.1)"
     return Suite(name, title, questions, (note, rules), official_score, paper, family, environment)
 
 
