@@ -9,46 +9,15 @@ All weights are random, on which the time does not depend; no text stops before 
 """
 
 import argparse
-import random
-import tempfile
 
 import torch
 
+from benchmarks.models import MEDIUM, SMALL, random_checkpoint, random_model, random_texts
 from benchmarks.side_by_side import Comparison, compare, with_peers
 from tl.generate import Sampler, generate
-from tl.model import Llama, ModelConfig
+from tl.model import Llama
 
-SMALL = ModelConfig(  # the size of the embedded model
-    vocab_size=3072,
-    hidden_size=192,
-    intermediate_size=512,
-    num_hidden_layers=6,
-    num_attention_heads=6,
-    num_key_value_heads=3,
-    head_dim=32,
-    max_position_embeddings=4096,
-)
-MEDIUM = ModelConfig(  # 56 M parameters, over half of them in the two 32,016-row matrices
-    vocab_size=32016,
-    hidden_size=512,
-    intermediate_size=1376,
-    num_hidden_layers=8,
-    num_attention_heads=8,
-    num_key_value_heads=4,
-    head_dim=64,
-    max_position_embeddings=4096,
-)
 NEVER = -1  # an end-of-text id that no token has
-
-
-def random_model(config: ModelConfig) -> Llama:
-    torch.manual_seed(0)
-    return Llama(config)
-
-
-def random_texts(config: ModelConfig, count: int, shortest: int, longest: int, seed: int = 0) -> list[list[int]]:
-    rng = random.Random(seed)
-    return [[rng.randrange(3, config.vocab_size) for _ in range(rng.randint(shortest, longest))] for _ in range(count)]
 
 
 @torch.no_grad()
@@ -92,9 +61,9 @@ def against_transformers(rounds: int, batch: int = 8, new_tokens: int = 64) -> C
     """On the same weights; also says how many of the tokens are the same."""
     from transformers import AutoModelForCausalLM
 
-    model, prompts = random_model(MEDIUM), random_texts(MEDIUM, batch, 200, 300)
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
+    prompts = random_texts(MEDIUM, batch, 200, 300)
+    with random_checkpoint(MEDIUM) as folder:
+        model = Llama.from_pretrained(folder)
         peer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     peer.generation_config.eos_token_id = None
     longest = max(map(len, prompts))

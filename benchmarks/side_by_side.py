@@ -11,6 +11,7 @@ import venv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ENVIRONMENT = Path(__file__).parent / ".venv"
 
@@ -37,28 +38,52 @@ def with_peers(module: str, **packages: str) -> None:
     os.execv(python, [str(python), "-m", module, *sys.argv[1:]])
 
 
+class Taken(NamedTuple):
+    """Seconds of one piece of work: by the clock, and those that the processor worked on it, summed over threads."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Taken":
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self) -> "Taken":
+        """What has been taken since this was now."""
+        return Taken(*(after - before for before, after in zip(self, Taken.now(), strict=True)))
+
+
 @dataclass
 class Comparison:
-    """Seconds of each round of two sides that do the same work."""
+    """What each round of two sides took that do the same work.
 
-    ours: list[float]
-    theirs: list[float]
+    On a machine that others use, too, the processor's seconds say more than the clock's, as long as each side has one
+    thread (``OMP_NUM_THREADS=1``).
+    """
+
+    ours: list[Taken]
+    theirs: list[Taken]
 
     def __str__(self) -> str:
-        ratios = [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
+        load = f"{len(self.ours)} rounds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        return f"clock      {self._line('clock')}\n  processor  {self._line('processor')}\n  {load}"
+
+    def _line(self, which: str) -> str:
+        ours, theirs = ([getattr(taken, which) for taken in side] for side in (self.ours, self.theirs))
+        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
         return (
-            f"ours {statistics.median(self.ours):.2f} s, other {statistics.median(self.theirs):.2f} s, "
-            f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)"
+            f"ours {statistics.median(ours):.2f} s, other {statistics.median(theirs):.2f} s, "
+            f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 
-def compare(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> Comparison:
-    """Times A B A B ..., so that what else the machine does falls on both; the first round of each is not counted."""
+def compare(ours: Callable[[], object], theirs: Callable[[], object], rounds: int, uncounted: int = 1) -> Comparison:
+    """Times A B A B ..., so that what else the machine does falls on both; the first rounds are not counted."""
     result = Comparison([], [])
-    for counted in [False] + [True] * rounds:
-        for side, seconds in ((ours, result.ours), (theirs, result.theirs)):
-            start = time.perf_counter()
+    for counted in [False] * uncounted + [True] * rounds:
+        for side, taken in ((ours, result.ours), (theirs, result.theirs)):
+            start = Taken.now()
             side()
             if counted:
-                seconds.append(time.perf_counter() - start)
+                taken.append(start.since())
     return result

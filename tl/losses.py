@@ -43,7 +43,10 @@ class _ChunkedNLL(torch.autograd.Function):
             grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
             grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
             grad_hidden.append(grad_logits @ lm_head)
-            grad_lm_head += grad_logits.T @ h
+            if h.dtype == grad_lm_head.dtype:
+                grad_lm_head.addmm_(grad_logits.T, h)  # without a second [V, C]
+            else:
+                grad_lm_head += grad_logits.T @ h
         return torch.cat(grad_hidden), grad_lm_head.to(lm_head.dtype), None
 
 

@@ -1,0 +1,49 @@
+"""What the benchmarks work on: texts, and models of two sizes with random weights, on which time does not depend."""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tl.model import Llama, ModelConfig
+
+SMALL = ModelConfig(  # the size of the embedded model
+    vocab_size=3072,
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=6,
+    num_attention_heads=6,
+    num_key_value_heads=3,
+    head_dim=32,
+    max_position_embeddings=4096,
+)
+MEDIUM = ModelConfig(  # 56 M parameters, over half of them in the two 32,016-row matrices
+    vocab_size=32016,
+    hidden_size=512,
+    intermediate_size=1376,
+    num_hidden_layers=8,
+    num_attention_heads=8,
+    num_key_value_heads=4,
+    head_dim=64,
+    max_position_embeddings=4096,
+)
+
+
+def random_model(config: ModelConfig) -> Llama:
+    torch.manual_seed(0)
+    return Llama(config)
+
+
+@contextmanager
+def random_checkpoint(config: ModelConfig) -> Iterator[str]:
+    """A folder with a checkpoint of random weights, which both sides of a comparison can read."""
+    with tempfile.TemporaryDirectory() as folder:
+        random_model(config).save_pretrained(folder)
+        yield folder
+
+
+def random_texts(config: ModelConfig, count: int, shortest: int, longest: int, seed: int = 0) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [[rng.randrange(3, config.vocab_size) for _ in range(rng.randint(shortest, longest))] for _ in range(count)]
