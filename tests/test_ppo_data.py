@@ -97,7 +97,8 @@ def test_nothing_left_to_train_on_is_an_error_even_where_bad_records_are_skipped
         read_prompts([path], tokenizer, 500, on_bad="skip")
 
 
-def test_a_generated_prompt_that_does_not_fit_is_named(tokenizer):
+def test_a_generated_prompt_that_does_not_fit_is_named(tokenizer, monkeypatch):
+    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(2, seed))
     with pytest.raises(
         DataError, match=r"generated prompt 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
     ):
