@@ -12,7 +12,8 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,38 +27,48 @@ from tqdm import tqdm
 from tl import distributed
 from tl.assets import TINY
 from tl.batching import batches
-from tl.checkpoint import SavedState, load_state, save_state
+from tl.checkpoint import SavedState, load_state
 from tl.config import option, parse_config
 from tl.critic import Critic
 from tl.data import load_items
 from tl.distributed import RankError, World
-from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_steps
+from tl.executor import Executor, IsolationError
+from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_episodes, sample_steps
 from tl.irm import call_reward
-from tl.memory import Checkpointing
-from tl.model import Llama
+from tl.memory import count_parameters
+from tl.model import Llama, ModelConfig
 from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
 from tl.ppo_batch import PPOBatch
-from tl.ppo_data import PPOData, PPOPrompt, read_prompts
-from tl.ppo_log import rollout_metrics, rollout_text
+from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
+from tl.ppo_log import rollout_metrics, write_rollouts
+from tl.ppo_memory import ppo_memory
 from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
 from tl.run import (
     SETTINGS_FILE,
-    STATES,
+    STOPPED,
     Progress,
     RunConfig,
     RunError,
     StopSignals,
     append_metrics,
+    check_settings,
     close_run,
+    is_due,
     is_finished,
     open_run,
     resume_command,
+    save_progress,
+    total_samples,
 )
 from tl.single_turn import Prepared, percentages, predict, prepare, score
+from tl.synthesis import TOOLKITS
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
 from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config, save_model
+
+Prompt = PPOPrompt | PPOTask
+Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 
 
 @dataclass
@@ -70,6 +81,7 @@ class PPOConfig(RunConfig):
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
     on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
+    require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
     critic: bool = option(True, "learn values; without, all are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward")
@@ -90,20 +102,16 @@ class PPOConfig(RunConfig):
     target_kl: float = option(0.1, "no more updates of the policy in a step once it is this far from the sampling one")
     max_new_tokens: int = option(512, "tokens of a call; one that has not ended by then is a format error")
     max_length: int = option(8192, "tokens of a prompt")
-    micro_tokens: int = option(8192, "tokens a forward pass, over which an update is split into micro-batches")
-    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
-    eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only before and after")
-    eval_items: int = option(64, "held-out requests for the evaluations during training; first and last take all")
     show_every: int = option(20, "steps between rollouts written out as text; 0: none")
     seed: int = option(0, "order of the prompts, sampling, and the generated data")
 
 
 EMBEDDED = {
-    "actor_lr": 2e-4,
-    "critic_lr": 1e-3,
+    "actor_lr": 1e-4,
+    "critic_lr": 5e-4,
     "epochs": 1.0,
     "batch_size": 32,
-    "minibatch_size": 32,
+    "minibatch_size": 8,
     "ppo_epochs": 2,
     "max_new_tokens": 96,
     "max_length": 1024,
@@ -113,8 +121,25 @@ EMBEDDED = {
     "show_every": 5,
 }
 MAX_SKIPPED = 3  # steps in a row with an update that is not finite
-STOPPED = 143  # exit status after a stop signal, whichever it was
 SHOWN = 4  # rollouts written out as text
+RANGES = {
+    "kl_coef": (0, math.inf),
+    "gamma": (0, 1),
+    "lam": (0, 1),
+    "actor_lr": (0, math.inf),
+    "critic_lr": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "beta2": (0, 1 - 2**-53),
+    "target_kl": (0, math.inf),
+    "max_steps": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "minibatch_size": (1, math.inf),
+    "ppo_epochs": (1, math.inf),
+    "max_new_tokens": (1, math.inf),
+    "max_length": (1, math.inf),
+    "show_every": (0, math.inf),
+}
+POSITIVE = ("epochs", "max_grad_norm", "clip", "value_clip")
 
 
 @dataclass(frozen=True)
@@ -166,8 +191,20 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
     }
 
 
+@contextmanager
+def sampling(config: PPOConfig, tokenizer: Tokenizer) -> Iterator[Sample]:
+    """What makes rollouts: of one call each, or of whole tasks, with an executor that lives as long as this is
+    entered."""
+    options = SamplingOptions(config.max_new_tokens, compare_text=config.compare_text)
+    if config.rollout == "step":
+        yield partial(sample_steps, tokenizer=tokenizer, options=options)
+        return
+    with Executor(TOOLKITS, config.seed, require_isolation=config.require_isolation) as executor:
+        yield partial(sample_episodes, tokenizer=tokenizer, executor=executor, options=options)
+
+
 def roll_out(
-    models: Models, tokenizer: Tokenizer, prompts: Sequence[PPOPrompt], first: int, config: PPOConfig, world: World
+    sample: Sample, actor: Llama, prompts: Sequence[Prompt], first: int, config: PPOConfig, world: World
 ) -> list[Experience | None]:
     """The policy's answers to a global batch of prompts, whose samples are number ``first`` and following of the run.
 
@@ -176,9 +213,8 @@ def roll_out(
     """
     mine = range(world.rank, len(prompts), world.size)
     seeds = [config.seed * 2**40 + first + i for i in mine]
-    options = SamplingOptions(config.max_new_tokens, compare_text=config.compare_text)
-    with distributed.whole(models.actor.model), distributed.together(world):
-        made = sample_steps(models.actor.model, tokenizer, [prompts[i] for i in mine], options, seeds)
+    with distributed.whole(actor), distributed.together(world):
+        made = sample(actor, prompts=[prompts[i] for i in mine], seeds=seeds) if mine else []
     parts = distributed.gather_objects(made, world)
     return [parts[i % world.size][i // world.size] for i in range(len(prompts))]
 
@@ -203,95 +239,89 @@ def evaluate(
 
 def train(
     models: Models,
+    sample: Sample,
     tokenizer: Tokenizer,
     data: PPOData,
     held_out: Sequence[Prepared],
     config: PPOConfig,
     world: World,
     saved: SavedState | None = None,
-) -> Progress:
+) -> tuple[Progress, bool]:
     """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
-    and a state every ``save_every``. A stop signal ends it behind the step, with a last state.
+    and an evaluation, the first before any training, and a state every ``save_every``. Returns how far it came, and
+    whether a stop signal ended it: behind a step, with a state.
 
     A run that died between rollout and update draws the same rollouts again. Raises RunError after ``MAX_SKIPPED``
     steps in a row with an update that is not finite.
     """
     progress = restore(saved, models, world)
-    samples = total_samples(len(data.prompts), config)
+    samples = total_samples(len(data.prompts), progress, config.batch_size, config.epochs, config.max_steps)
     steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
     bar = tqdm(total=steps, initial=progress.step, desc="ppo", unit="step", disable=not world.is_main)
+
+    def evaluate_if_due() -> None:
+        whole = progress.step in (0, steps)
+        if held_out and (whole or is_due(config.eval_every, progress.step)):
+            items = held_out if whole else held_out[: config.eval_items]
+            scores = evaluate(models.actor.model, tokenizer, items, config, world)
+            if world.is_main:
+                append_metrics(Path(config.out), {"step": progress.step} | scores)
+                bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(scores)}")
+
     with bar, StopSignals() as stop:
-        if held_out and progress.step == 0:
-            log({"step": 0} | evaluate(models.actor.model, tokenizer, held_out, config, world), bar, config, world)
+        evaluate_if_due()
         for indices in batches(len(data.prompts), config.batch_size, config.seed, progress.samples, samples):
-            metrics = iterate(models, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
-            last = progress.step == steps
-            if held_out and (last or is_due(config.eval_every, progress.step)):
-                items = held_out if last else held_out[: config.eval_items]
-                metrics |= evaluate(models.actor.model, tokenizer, items, config, world)
-            log(metrics, bar, config, world)
+            metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
+            report(metrics, bar, config, world)
             count_skipped(progress, metrics, world)
             stopping = distributed.any_true(stop.received is not None)
-            if not last and (stopping or is_due(config.save_every, progress.step)):
-                save(progress, models, data, config, world)
+            last = progress.step == steps and config.save_every > 0
+            if stopping or last or is_due(config.save_every, progress.step):
+                save_progress(config, progress, *models.trained(), data.fingerprint, world)
             if stopping:
-                break
-    return progress
+                return progress, True
+            evaluate_if_due()
+    return progress, False
 
 
 def iterate(
     models: Models,
+    sample: Sample,
     tokenizer: Tokenizer,
-    prompts: Sequence[PPOPrompt],
+    prompts: Sequence[Prompt],
     progress: Progress,
     config: PPOConfig,
     world: World,
 ) -> dict[str, float]:
-    """One step, rollouts and updates; returns all there is to log about it."""
+    """One step, rollouts and updates; returns all there is to log about it. A rollout that could not be scored is left
+    out, and counted."""
     started = time.perf_counter()
-    sampled = roll_out(models, tokenizer, prompts, progress.samples, config, world)
-    sampling = time.perf_counter() - started
+    sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
+    seconds_sampling = time.perf_counter() - started
     experiences = [experience for experience in sampled if experience is not None]
     batch = PPOBatch.of(experiences)
-    metrics = rollout_metrics(experiences, len(sampled) - len(experiences)) if experiences else {}
+    metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
     if experiences:
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config, world)
     seconds = time.perf_counter() - started
     metrics = progress.advance(batch.examples, seconds) | metrics
     progress.samples += len(sampled) - len(experiences)
     if world.is_main and is_due(config.show_every, progress.step):
-        show(experiences, tokenizer, progress.step, config)
-    return metrics | {"seconds": seconds, "sampling_share": sampling / seconds}
+        write_rollouts(Path(config.out) / "rollouts", progress.step, experiences[:SHOWN], tokenizer)
+    return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
 
 
-def total_samples(prompts: int, config: PPOConfig) -> int:
-    """Rollouts that a run makes."""
-    samples = math.ceil(prompts * config.epochs)
-    return samples if config.max_steps is None else min(samples, config.max_steps * config.batch_size)
-
-
-def is_due(every: int, step: int) -> bool:
-    return every > 0 and step % every == 0
-
-
-def log(metrics: dict[str, float], bar: tqdm, config: PPOConfig, world: World) -> None:
-    """A line of metrics.jsonl, a step of the bar, and the scores of an evaluation above it."""
+def report(metrics: dict[str, float], bar: tqdm, config: PPOConfig, world: World) -> None:
     if "reward" in metrics:
         bar.set_postfix_str(f"reward {metrics['reward']:.2f}, KL {metrics['kl']:.2f}")
-    bar.update(metrics["step"] - bar.n)
+    bar.update()
     if world.is_main:
         append_metrics(Path(config.out), metrics)
-        if "eval_reward" in metrics:
-            scores = "  ".join(f"{name.upper()} {metrics[name]:.1f}" for name in ("ts", "pi", "cf"))
-            bar.write(f"step {metrics['step']}, held-out requests: reward {metrics['eval_reward']:.3f}  {scores}")
 
 
-def show(experiences: Sequence[Experience], tokenizer: Tokenizer, step: int, config: PPOConfig) -> None:
-    """Writes a few rollouts of a step as text."""
-    folder = Path(config.out) / "rollouts"
-    folder.mkdir(exist_ok=True)
-    texts = [rollout_text(experience, tokenizer) for experience in experiences[:SHOWN]]
-    (folder / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+def format_scores(scores: dict[str, float]) -> str:
+    shares = "  ".join(f"{name.upper()} {scores[name]:.1f}" for name in ("ts", "pi", "cf"))
+    return f"reward {scores['eval_reward']:.3f}  {shares}"
 
 
 def count_skipped(progress: Progress, metrics: dict[str, float], world: World) -> None:
@@ -305,16 +335,6 @@ def count_skipped(progress: Progress, metrics: dict[str, float], world: World) -
         raise RunError(f"{message}. The {MAX_SKIPPED}rd step in a row: lower --actor_lr and --critic_lr")
     if world.is_main:
         warnings.warn(message, stacklevel=2)
-
-
-def save(progress: Progress, models: Models, data: PPOData, config: PPOConfig, world: World) -> None:
-    """Saves a state to resume from. A failure (a full disk, say) is a warning: the states before it are still there."""
-    record = {"progress": asdict(progress), "config": asdict(config), "data": data.fingerprint}
-    try:
-        save_state(Path(config.out) / STATES, progress.step, *models.trained(), record, world, config.keep)
-    except (OSError, RankError) as error:
-        if world.is_main:
-            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
 
 
 def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
@@ -344,19 +364,9 @@ def newest_sft_run(runs: Path) -> Path:
 
 def check(config: PPOConfig) -> None:
     """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    least = ("batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "micro_tokens", "max_length", "eval_items")
-    for name in least:
-        if getattr(config, name) < 1:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must be at least 1")
-    if config.epochs <= 0 or (config.max_steps is not None and config.max_steps < 1):
-        raise RunError("--epochs must be over 0, --max_steps at least 1")
-    for name in ("gamma", "lam"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must be from 0 to 1")
-    out = Path(config.out).resolve()
-    for path in [config.model, *config.data, *config.eval_data]:
-        if Path(path).resolve().is_relative_to(out):
-            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+    check_settings(config, RANGES, POSITIVE, inputs=[config.model, *config.data, *config.eval_data])
+    if config.rollout == "episode" and config.data:
+        raise RunError("--rollout episode makes its own tasks, whose tools it can run: leave --data out")
 
 
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
@@ -368,16 +378,27 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
             f"--max_length {config.max_length} leaves no room for an answer within the model's "
             f"{model.max_position_embeddings} tokens"
         )
-    data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
+    if config.rollout == "step":
+        data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
+    else:
+        data = make_tasks(tokenizer, config.max_length, config.seed)
     items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
     return data, prepare(items, tokenizer, EncodingOptions(max_length=config.max_length))
 
 
-def describe(config: PPOConfig, data: PPOData, world: World) -> str:
+def describe(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> str:
     """Configuration, data and memory as text."""
+    longest = max(len(prompt.ids) for prompt in data.prompts) + config.max_new_tokens
+    each = min(longest if config.rollout == "step" else model.max_position_embeddings, model.max_position_embeddings)
+    tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
+    rows = SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
+    memory = ppo_memory(
+        model, tokens, rows * each, world.size, world.compute_dtype.itemsize, config.checkpointing, config.critic
+    )
     sections = {
         "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
         "data": data.lines(),
+        f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}": memory.lines(),
     }
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
@@ -388,7 +409,7 @@ def run(config: PPOConfig, world: World) -> int:
     source, out = Path(config.model), Path(config.out)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
-        print(describe(config, data, world))
+        print(describe(config, data, read_config(source), world))
     if config.dry_run:
         return 0
     if config.resume and distributed.on_main(lambda: is_finished(out), world):
@@ -396,8 +417,9 @@ def run(config: PPOConfig, world: World) -> int:
     saved = open_run(config, data.fingerprint, world)
     tokenizer = Tokenizer(source)
     models = Models.load(source, config, world)
-    progress = train(models, tokenizer, data, held_out, config, world, saved)
-    if progress.samples < total_samples(len(data.prompts), config):
+    with sampling(config, tokenizer) as sample:
+        progress, stopped = train(models, sample, tokenizer, data, held_out, config, world, saved)
+    if stopped:
         if world.is_main:
             print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
@@ -425,5 +447,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, RunError) as error:
+    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError) as error:
         sys.exit(f"error: {error}")

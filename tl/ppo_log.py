@@ -2,26 +2,38 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from tl.experience import Experience
 from tl.irm import RewardCase
 from tl.tokenizer import Tokenizer
 
 
-def rollout_metrics(experiences: Sequence[Experience], failed: int) -> dict[str, float]:
-    """Mean reward of a rollout (without KL), the share of each case among the calls that have one, mean number of
-    actions. ``failed`` rollouts could not be scored and are in none of it."""
+def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
+    """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
+    one, seconds that tools ran, and of episodes the share that ends in a right answer. Nothing without rollouts."""
+    if not experiences:
+        return {}
     cases = Counter(call.case for experience in experiences for call in experience.calls if call.case is not None)
+    judged = [e.right for e in experiences if e.right is not None]
     return {
         "reward": sum(sum(e.rewards) for e in experiences) / len(experiences),
-        **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
         "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
-        "failed_rollouts": failed,
+        **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
+        **({"share of right answers": sum(judged) / len(judged)} if judged else {}),
+        "tool_seconds": sum(e.tool_seconds for e in experiences),
     }
 
 
+def write_rollouts(folder: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
+    """Writes some rollouts of a step to a file that is meant to be read."""
+    folder.mkdir(exist_ok=True)
+    texts = [rollout_text(experience, tokenizer) for experience in experiences]
+    (folder / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+
+
 def rollout_text(experience: Experience, tokenizer: Tokenizer) -> str:
-    """A rollout to be read: the prompt, then each call with its reward, case, golden call and feedback."""
+    """The prompt, then each call with its reward, case, golden call and feedback."""
     prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
     lines = [f"==== {experience.id}", prompt]
     for call in experience.calls:

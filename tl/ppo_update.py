@@ -20,6 +20,7 @@ from tl.distributed import World
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
 from tl.model import Llama
 from tl.ppo_batch import PPOBatch
+from tl.scoring import target_nll
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class Learner:
 
 def action_logp(model: Llama, micro: MicroBatch) -> Tensor:
     """log π of each action, [M]."""
-    hidden = model(micro.input_ids, micro.lengths, return_hidden=True)  # [1, N, C]
-    return -token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets)
+    return -target_nll(model, micro)
 
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:

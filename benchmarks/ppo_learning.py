@@ -1,0 +1,120 @@
+"""Whether PPO learns: a fine-tuned model before and after, on the same held-out requests and episodes, over seeds.
+
+    python -m benchmarks.ppo_learning --model runs/sft                   three seeds, one table
+    python -m benchmarks.ppo_learning --model runs/sft --variants        and one seed each without KL, without critic
+
+Every model is asked for greedy calls to 600 held-out requests and works through 100 held-out episodes. Differences are
+paired request by request, with 95 % intervals (normal for the requests of a seed, Student's t over the seeds). What was
+measured is written to OUT/results.json; a model that is there already is not trained or measured again.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from tl.comparison import t_interval
+from tl.experience import FREE_TEXT
+from tl.irm import call_reward
+from tl.metrics import score_episodes
+from tl.model import Llama
+from tl.prompt import EncodingOptions
+from tl.rollout import outcome, roll_out
+from tl.run import is_finished
+from tl.single_turn import MAX_NEW_TOKENS, predict, prepare, score
+from tl.speaker import LlamaSpeaker
+from tl.suites.own import read_episodes
+from tl.synthesis import held_out
+from tl.tokenizer import Tokenizer
+
+REQUESTS, EPISODES = 600, 100
+ITEMS_SEED = 1  # other requests than those that train_ppo.py evaluates itself on
+VARIANTS = {"without KL": ["--kl_coef", "0"], "without critic": ["--no-critic"]}
+REPO = Path(__file__).resolve().parent.parent
+
+
+def measure(folder: Path) -> dict:
+    """Reward, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
+    model, tokenizer = Llama.from_pretrained(folder), Tokenizer(folder)
+    items = prepare(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
+    texts = predict(model, tokenizer, items)
+    rewards = [
+        call_reward(text, p.item.answers, p.item.tools, FREE_TEXT).value for p, text in zip(items, texts, strict=True)
+    ]
+    suite = read_episodes(ITEMS_SEED, EPISODES)
+    speak = LlamaSpeaker(model, tokenizer, 32, MAX_NEW_TOKENS)
+    played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, speak, 32)]
+    scores = score_episodes(played)
+    rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
+    return {"reward": rewards, "CF": [100.0 * s.cf for s in score(items, texts)], **rates}
+
+
+def train(model: Path, out: Path, flags: list[str]) -> dict:
+    """A run of train_ppo.py, and what its log says at the end."""
+    if not is_finished(out):
+        command = [sys.executable, "train_ppo.py", "--model", str(model.resolve()), "--out", str(out.resolve())]
+        subprocess.run([*command, "--resume", *flags], cwd=REPO, check=True)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "kl" in line]
+    return {"KL": steps[-1]["kl"], "seconds": sum(line["seconds"] for line in steps), "steps": len(steps)}
+
+
+def paired(before: list[float], after: list[float]) -> str:
+    """Mean difference with its 95 % interval."""
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    mean, half = statistics.fmean(differences), 1.96 * statistics.stdev(differences) / len(differences) ** 0.5
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
+
+
+def row(name: str, found: dict, before: dict) -> str:
+    cells = [name, f"{statistics.fmean(found['reward']):.3f}", paired(before["reward"], found["reward"])]
+    cells += [f"{statistics.fmean(found['CF']):.1f}", f"{found['DE+CE']:.1f}", f"{found['VA']:.1f}"]
+    cells += [f"{found['KL']:.2f}", f"{found['seconds']:.0f}"] if "KL" in found else ["", ""]
+    return f"| {' | '.join(cells)} |"
+
+
+def over_seeds(before: dict, runs: list[dict]) -> list[str]:
+    """The mean difference of each figure over the seeds, and its interval where there are two or more."""
+    lines = []
+    for key in ("reward", "CF", "DE+CE", "VA"):
+        differences = [_mean(run[key]) - _mean(before[key]) for run in runs]
+        interval = t_interval(differences)
+        text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else ""
+        lines.append(f"{key}: {statistics.fmean(differences):+.3f}{text} over {len(runs)} seeds")
+    return lines
+
+
+def _mean(figure: float | list[float]) -> float:
+    return statistics.fmean(figure) if isinstance(figure, list) else figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="run of train_sft.py")
+    parser.add_argument("--out", type=Path, default=Path("runs/ppo_learning"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", action="store_true", help="also a seed without KL and one without critic")
+    arguments, flags = parser.parse_known_args()  # what is left goes to train_ppo.py
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    file = arguments.out / "results.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    runs = {f"seed {seed}": ["--seed", str(seed)] for seed in arguments.seeds}
+    runs |= {name: [*more, "--seed", "0"] for name, more in VARIANTS.items()} if arguments.variants else {}
+    if "before" not in results:
+        results["before"] = measure(arguments.model)
+    for name, more in runs.items():
+        if name not in results:
+            folder = arguments.out / name.replace(" ", "_")
+            trained = train(arguments.model, folder, [*flags, *more])
+            results[name] = measure(folder) | trained
+        file.write_text(json.dumps(results) + "\n")
+    print("| | reward | paired difference | CF | DE+CE | VA | KL | seconds |\n|---|---|---|---|---|---|---|---|")
+    for name in ["before", *runs]:
+        print(row(name, results[name], results["before"]))
+    print("\n".join(over_seeds(results["before"], [results[f"seed {seed}"] for seed in arguments.seeds])))
+
+
+if __name__ == "__main__":
+    main()

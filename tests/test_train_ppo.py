@@ -1,0 +1,339 @@
+"""train_ppo.py: that it learns, what it writes and refuses, how it resumes, and that ranks change nothing."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_ppo
+from tl import distributed
+from tl.assets import TINY
+from tl.critic import Critic
+from tl.experience import Experience, ScoredCall
+from tl.generate import Sampler
+from tl.irm import call_reward
+from tl.model import Llama, ModelConfig
+from tl.ppo_batch import PPOBatch
+from tl.ppo_update import action_logp, action_values
+from tl.run import Progress, RunError
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import DataError, Message, Trajectory
+from tl.weights import CheckpointError, load_model, save_model
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory, small_tokenizer) -> Path:
+    """A folder with a random model of two small blocks, `model`, and six prompts, `data.jsonl`."""
+    folder = tmp_path_factory.mktemp("toy")
+    torch.manual_seed(0)
+    model = Llama(ModelConfig(small_tokenizer.vocab_size, 16, 24, 2, 2, 2, 8, 4096, tie_word_embeddings=True))
+    save_model(model, folder / "model", small_tokenizer.path)
+    tool = ToolSpec("search", "", {"query": {"type": "string"}}, ("query",))
+    asked = [(Message("user", f"Find {n} cats."), Message("assistant", f'search(query="{n}")', True)) for n in range(6)]
+    records = [Trajectory(str(n), (tool, *BUILT_INS), messages).to_openai() for n, messages in enumerate(asked)]
+    (folder / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
+
+
+def arguments(toy: Path, out: Path, *more: str) -> list[str]:
+    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4000 --max_new_tokens 8"
+    learning = "--batch_size 3 --minibatch_size 2 --ppo_epochs 2 --actor_lr 1e-2 --critic_lr 1e-2 --max_steps 4"
+    return [*fixed.split(), *learning.split(), *more]
+
+
+def metrics(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def column(out: Path, name: str) -> list[float]:
+    return [line[name] for line in metrics(out) if name in line]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_model(folder).state_dict()
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    for name in ("policy_loss", "value_loss", "reward", "kl"):
+        assert column(a, name) == column(b, name)
+    first, second = weights(a), weights(b)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# ---- it learns
+
+ARMS = ("get_a()", "get_b()", "get_c()")
+TOOLS = tuple(ToolSpec(call.removesuffix("()"), "", {}, ()) for call in ARMS)
+
+
+def sample_arms(actor: Llama, prompts: list[int], seeds: list[int]) -> list[Experience]:
+    """Rollouts of one token out of eight: tokens 3, 4 and 5 stand for the calls, 5 + k is the prompt that wants the
+    k-th."""
+    ids = [[1, prompt] for prompt in prompts]
+    completions = Sampler(actor, len(ids), eos_id=2).complete(ids, 1, 1.0, seeds=seeds, logprobs=True)
+    experiences = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        [token] = completion.ids
+        text = ARMS[token - 3] if 3 <= token < 6 else "?"
+        reward = call_reward(text, ARMS[prompt - 5], TOOLS)
+        experience = Experience(str(prompt), [1, prompt])
+        experience.add(completion, ScoredCall(text, reward.value, reward.case))
+        experiences.append(experience)
+    return experiences
+
+
+@pytest.mark.long
+def test_a_three_armed_task_is_solved(tmp_path):
+    """From a random model, whose chance of the right call is one in eight."""
+    torch.manual_seed(0)
+    save_model(Llama(ModelConfig(8, 16, 32, 1, 2, 2, 8, 16)), tmp_path)
+    flags = f"--model {tmp_path} --kl_coef 0.05 --actor_lr 1e-2 --critic_lr 1e-2 --minibatch_size 48 --ppo_epochs 2"
+    config = train_ppo.resolve_config([*flags.split(), "--show_every", "0"])
+    with distributed.process_group() as world:
+        models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
+        rewards = [
+            train_ppo.iterate(models, sample_arms, None, [5, 6, 7] * 16, progress, config, world)["reward"]
+            for _ in range(24)
+        ]
+    assert rewards[0] < -1 and sum(rewards[-5:]) / 5 >= 0.95
+
+
+# ---- what it writes
+
+
+def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train_ppo.main(arguments(toy, run, "--eval_data", str(toy / "data.jsonl"), "--show_every", "2")) == 0
+    before, *lines, after = metrics(run)
+    assert [before["step"], *(line["step"] for line in lines), after["step"]] == [0, 1, 2, 3, 4, 4]
+    assert before.keys() == after.keys() == {"step", "eval_reward", "ts", "pi", "cf"}
+    expected = "reward kl clip_fraction ratio approx_kl explained_variance entropy value_loss response_length "
+    expected += "sampling_share sampler_mismatch tool_seconds failed_rollouts policy_grad_norm value_grad_norm seconds"
+    assert set(expected.split()) <= lines[0].keys()
+    assert sum(value for name, value in lines[0].items() if name.startswith("share of")) == pytest.approx(1)
+    assert lines[0]["kl"] == 0 and lines[-1]["kl"] != 0 and lines[0]["sampler_mismatch"] < 1e-4
+    old, new = weights(toy / "model"), weights(run)
+    assert old.keys() == new.keys() and not torch.equal(old["norm.weight"], new["norm.weight"])
+    assert [file.name for file in sorted((run / "rollouts").iterdir())] == ["step-00000002.txt", "step-00000004.txt"]
+    text = (run / "rollouts" / "step-00000002.txt").read_text()
+    assert "System: Function:" in text and "---- reward -2.00, format error" in text and "---- golden " in text
+    assert f"evaluate.py --model {run}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [["--no-critic"], ["--compare_text"], ["--kl_coef", "0"]])
+def test_parts_can_be_switched(toy, tmp_path, flags):
+    assert train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", *flags)) == 0
+    assert all(map(math.isfinite, column(tmp_path / "run", "policy_loss")))
+
+
+def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
+    assert train_ppo.main(arguments(toy, tmp_path / "run", "--dry_run")) == 0
+    assert not (tmp_path / "run").exists()
+    out = capsys.readouterr().out
+    assert "kl_coef" in out and "prompts" in out and "optimizer" in out and "sampling" in out
+
+
+def test_the_preset_is_for_the_embedded_model_only(toy):
+    assert train_ppo.resolve_config(["--model", str(TINY)]).ppo_epochs >= 2
+    assert train_ppo.resolve_config(["--model", str(TINY), "--kl_coef", "0.1"]).kl_coef == 0.1
+    paper = train_ppo.resolve_config(["--model", str(toy / "model")])
+    assert asdict(paper) == asdict(train_ppo.PPOConfig(model=str(toy / "model")))
+
+
+def test_without_model_the_newest_finished_sft_run_is_taken(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="no finished run of train_sft.py"):
+        train_ppo.resolve_config([])
+    for age, (name, settings) in enumerate({"sft": {"norm": "call"}, "old": {}, "ppo": {"kl_coef": 0.4}}.items()):
+        save_model(load_model(toy / "model"), tmp_path / "runs" / name)
+        (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps(settings))
+        os.utime(tmp_path / "runs" / name / "config.json", (0, 1000 - age))
+    (tmp_path / "runs" / "sft" / "states").mkdir()  # not finished
+    assert train_ppo.resolve_config([]).model == "runs/old"
+
+
+# ---- parts of a step
+
+
+def rollouts() -> list[Experience]:
+    """Two rollouts over a vocabulary of 40; the second has two calls with feedback between them."""
+    first = Experience("a", [1, 7, 9, 3, 4], [2, 3, 4], [3, 4, 2], [-0.1, -0.2, -0.3], [0, 0, 1.0])
+    positions, actions = [1, 2, 5, 6], [5, 2, 6, 2]
+    second = Experience("b", [1, 8, 5, 20, 21, 22, 6], positions, actions, [-1.0] * 4, [0, -2.0, 0, 1.0])
+    return [first, second]
+
+
+def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_path):
+    torch.manual_seed(0)
+    save_model(Llama(ModelConfig(40, 16, 24, 2, 2, 2, 8, 64)), tmp_path)
+    batch, plain = PPOBatch.of(rollouts()), load_model(tmp_path)
+    assert batch.mask.tolist() == [[True, True, True, False], [True] * 4]
+    assert batch.call_rewards.tolist() == [[0, 0, 1, 0], [0, -2, 0, 1]]
+    with distributed.process_group() as world:
+        model = distributed.load(tmp_path, world)
+        logp = [batch.per_action(lambda m: action_logp(model, m), micro_tokens=n, world=world) for n in (1, 100)]
+    for row, experience in enumerate(rollouts()):
+        expected = plain(torch.tensor([experience.ids]))[0, experience.positions].log_softmax(-1)
+        expected = expected.gather(-1, torch.tensor(experience.actions)[:, None])[:, 0]
+        for got in logp:
+            torch.testing.assert_close(got[row][batch.mask[row]], expected, rtol=1e-5, atol=1e-6)
+            assert (got[row][~batch.mask[row]] == 0).all()
+
+
+def test_the_critic_starts_as_the_sft_model_with_values_of_zero(toy):
+    with distributed.process_group() as world:
+        critic = distributed.load(toy / "model", world, kind=Critic)
+        body = {name: p.full_tensor() for name, p in critic.named_parameters() if name != "value_head.weight"}
+        values = PPOBatch.of(rollouts()).per_action(lambda m: action_values(critic, m), 100, world)
+    assert (values == 0).all() and "lm_head.weight" not in critic.state_dict()
+    sft = weights(toy / "model")
+    assert all(torch.equal(parameter, sft[name]) for name, parameter in body.items()) and len(body) == len(sft) - 1
+
+
+def test_micro_batches_change_nothing_but_rounding(toy, tmp_path):
+    train_ppo.main(arguments(toy, tmp_path / "whole", "--micro_tokens", "100000"))
+    train_ppo.main(arguments(toy, tmp_path / "parts", "--micro_tokens", "1"))
+    for name in ("policy_loss", "value_loss", "kl"):
+        assert column(tmp_path / "whole", name) == pytest.approx(column(tmp_path / "parts", name), rel=1e-3, abs=1e-5)
+
+
+def test_the_policy_is_left_alone_once_it_is_too_far_from_the_one_that_sampled(toy, tmp_path):
+    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "0", "--max_steps", "1"))
+    [line] = metrics(tmp_path / "run")
+    assert line["policy_steps"] == 1 / 3 and line["value_steps"] == 1  # three minibatches in two passes of three
+
+
+def test_rollouts_without_a_reward_are_left_out_and_counted(toy, tmp_path, monkeypatch):
+    sample, failing = train_ppo.sample_steps, []
+
+    def fail(*args, prompts, **others):
+        made = sample(*args, prompts=prompts, **others)
+        failing.append(len(made) if not failing else 1)
+        return [None] * failing[-1] + made[failing[-1] :]
+
+    monkeypatch.setattr(train_ppo, "sample_steps", fail)
+    assert train_ppo.main(arguments(toy, tmp_path / "run")) == 0
+    first, *others = metrics(tmp_path / "run")
+    assert first["failed_rollouts"] == 3 and "policy_loss" not in first
+    assert [line["failed_rollouts"] for line in others] == [1, 1, 1]
+
+
+def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl.ppo_update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd step in a row"):
+        train_ppo.main(arguments(toy, tmp_path / "run"))
+    assert column(tmp_path / "run", "policy_steps") == [0, 0, 0]
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+# ---- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch_size", "0"], "--batch_size is 0"),
+        (["--ppo_epochs", "0"], "--ppo_epochs is 0"),
+        (["--lam", "1.5"], "--lam is 1.5"),
+        (["--max_steps", "0"], "--max_steps is 0"),
+        (["--max_length", "4096"], "leaves no room for an answer"),
+        (["--rollout", "episode"], "makes its own tasks"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path, flags, message):
+    with pytest.raises(RunError, match=message):
+        train_ppo.main(arguments(toy, tmp_path / "run", *flags))
+    assert not (tmp_path / "run").exists()
+
+
+def test_prompts_that_cannot_be_used_are_refused_before_training(toy, tmp_path):
+    with pytest.raises(DataError, match="more than --max_length 100"):
+        train_ppo.main(arguments(toy, tmp_path / "run", "--max_length", "100"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_with_the_vocabulary_of_another_is_refused_before_training(toy, tmp_path, small_tokenizer):
+    model = Llama(ModelConfig(small_tokenizer.vocab_size - 1, 16, 24, 1, 2, 2, 8, 4096))
+    save_model(model, tmp_path / "other")
+    (tmp_path / "other" / "tokenizer.model").write_bytes(small_tokenizer.path.read_bytes())
+    with pytest.raises(CheckpointError, match="Use the tokenizer that belongs to this model"):
+        train_ppo.main(arguments(toy, tmp_path / "run", "--model", str(tmp_path / "other")))
+    assert not (tmp_path / "run").exists()
+
+
+# ---- how it resumes
+
+
+class Crash(Exception):
+    pass
+
+
+def on_step(step: int, act, monkeypatch) -> None:
+    """Lets ``act()`` happen between the rollouts and the updates of a step."""
+    original, calls = train_ppo.train_step, []
+
+    def train_step(*args):
+        calls.append(None)
+        if len(calls) == step:
+            act()
+        return original(*args)
+
+    monkeypatch.setattr(train_ppo, "train_step", train_step)
+
+
+def crash() -> None:
+    raise Crash
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy, tmp_path, monkeypatch, step):
+    train_ppo.main(arguments(toy, tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        on_step(step, crash, patch)
+        train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
+    assert train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "died")
+
+
+def test_a_stop_signal_ends_the_run_behind_the_step_with_a_state(toy, tmp_path, monkeypatch):
+    train_ppo.main(arguments(toy, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        on_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM), patch)
+        assert train_ppo.main(arguments(toy, tmp_path / "stopped")) == train_ppo.STOPPED
+    assert column(tmp_path / "stopped", "step") == [1, 2]
+    assert train_ppo.main(arguments(toy, tmp_path / "stopped", "--resume")) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+# ---- ranks
+
+
+@pytest.mark.long
+def test_two_ranks_equal_one(toy, tmp_path):
+    """The same global batches of three rollouts, so that the ranks never have the same number."""
+    train_ppo.main(arguments(toy, tmp_path / "one"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train_ppo.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        command + arguments(toy, tmp_path / "two"),
+        cwd=REPO,
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    for name in ("policy_loss", "value_loss", "policy_grad_norm", "kl", "reward"):
+        one, two = (column(tmp_path / run, name) for run in ("one", "two"))
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-5), name
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-3)

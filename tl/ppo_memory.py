@@ -1,0 +1,51 @@
+"""How much memory PPO takes, from the shapes alone: three models, of which one at a time is updated or sampled from."""
+
+from dataclasses import dataclass
+
+from tl.memory import Checkpointing, count_parameters, training_memory
+from tl.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class PPOMemory:
+    """Bytes per rank. The peak is in an update or in sampling, never in both: an update frees its gradients."""
+
+    parameters: int  # of actor and critic, in float32
+    optimizer: int  # of both
+    reference: int  # in the compute dtype
+    update: int  # gradients and activations of one model, and what FSDP gathers of it
+    sampling: int  # the whole actor in the compute dtype, and the KV cache
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.optimizer + self.reference + max(self.update, self.sampling)
+
+    def lines(self) -> list[str]:
+        """The parts and the peak as text, a line each."""
+        parts = [*vars(self).items(), ("peak", self.total)]
+        return [f"{name:<20}{size / 2**30:8.2f} GiB" for name, size in parts]
+
+
+def ppo_memory(
+    config: ModelConfig,
+    tokens: int,
+    cached: int,
+    ranks: int = 1,
+    compute_bytes: int = 4,
+    checkpointing: Checkpointing = "none",
+    critic: bool = True,
+) -> PPOMemory:
+    """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
+    ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
+    actor."""
+    trained = 2 if critic else 1
+    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
+    weights = compute_bytes * count_parameters(config)
+    per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    return PPOMemory(
+        parameters=trained * model.parameters,
+        optimizer=trained * model.optimizer,
+        reference=weights // ranks,
+        update=model.gradients + model.activations + model.whole_layers + model.temporary,
+        sampling=weights + compute_bytes * per_token * cached,
+    )
