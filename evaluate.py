@@ -76,11 +76,6 @@ class EvaluationConfig(ExperimentConfig):
 def check(config: EvaluationConfig) -> None:
     """Raises ValueError for settings that do not go together."""
     config.check_experiments()
-    given = [f"--{flag}" for flag in ("model", "suite", "data", "predictions", "endpoint") if getattr(config, flag)]
-    if given and (config.ablation or config.robustness):
-        raise ValueError(
-            f"--ablation and --robustness have models and suites of their own, without {' and '.join(given)}"
-        )
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
         raise ValueError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
@@ -216,10 +211,22 @@ def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | 
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def check_experiments(config: EvaluationConfig) -> None:
+    """Raises ValueError for settings that do not go together with --ablation and --robustness."""
+    config.check_experiments()
+    defaults = {k: v for k, v in asdict(EvaluationConfig()).items() if k not in ExperimentConfig.__dataclass_fields__}
+    if given := [f"--{name}" for name, default in defaults.items() if getattr(config, name) != default]:
+        raise ValueError(
+            f"{', '.join(given)}: --ablation and --robustness have models, suites and settings of their own"
+        )
+
+
 def run_experiments(config: EvaluationConfig) -> int:
     """Trains and evaluates what is not done yet, and prints the tables. Raises tl.parts.Stopped."""
     import train_ppo  # here, because everything else needs no training
     import train_sft
+
+    check_experiments(config)
 
     def evaluate(model: Path, suites: Sequence[Suite | EpisodeSuite], report: Path) -> None:
         settings = EvaluationConfig(model=str(model), report=str(report), max_new_tokens=SHORT_TURN)
@@ -268,11 +275,11 @@ def run(config: EvaluationConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
+    if config.ablation or config.robustness:
+        return run_experiments(config)
     if config.max_new_tokens is None:
         config.max_new_tokens = LONG_TURN if config.data else SHORT_TURN
     check(config)
-    if config.ablation or config.robustness:
-        return run_experiments(config)
     with distributed.process_group() as world:
         return run(config, world)
 

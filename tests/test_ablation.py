@@ -362,7 +362,7 @@ def test_both_groups_are_in_the_default_sets():
         (["--sweeps", "--robustness"], "--sweeps goes with --ablation"),
         (["--ablation", "--seeds", "0"], "at least 1"),
         (["--ablation", "--model", "m"], "--model"),
-        (["--robustness", "--suite", "bfcl"], "--suite"),
+        (["--robustness", "--suite", "bfcl", "--limit", "3"], "--suite, --limit: "),
     ],
 )
 def test_flags_that_do_not_go_with_experiments_are_refused(flags, message):
