@@ -350,6 +350,15 @@ def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
     assert failed is None and first.right and last.right
 
 
+def test_an_executor_that_is_gone_gives_no_experience(model, tokenizer, tasks, script):
+    chosen = [of_kind(tasks, "plain"), of_kind(tasks, "ask", 3)]
+    for task in chosen:
+        script(task, solution(task))
+    with Executor(TOOLKITS, workers=1) as executor:
+        executor.close()
+        assert sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(2)) == [None, None]
+
+
 def test_tools_of_one_half_run_while_the_other_half_speaks(model, tokenizer, executor, tasks, script, monkeypatch):
     one, other = of_kind(tasks, "plain"), of_kind(tasks, "ask", 3)
     spoken: list[str] = []
