@@ -132,10 +132,16 @@ def test_a_service_with_an_outage_fails_once_and_then_works():
 
 def test_the_list_of_toolkits_has_a_line_for_each(capsys):
     main([])
-    lines = capsys.readouterr().out.splitlines()
+    header, *lines, total = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == toolkit_names()
     assert sum(int(line.split()[1]) for line in lines) == len(EVERY_TOOL) >= 60
     assert len(lines) >= 12
+    assert header.startswith("toolkit") and total.startswith(f"{len(lines)} toolkits with {len(EVERY_TOOL)} tools")
+
+
+def test_the_name_of_a_tool_shows_its_toolkit(capsys):
+    main(["get_paper_details"])
+    assert capsys.readouterr().out.startswith("papers: ")
 
 
 @pytest.mark.parametrize("toolkit", toolkit_names())

@@ -1,4 +1,7 @@
-"""`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example."""
+"""`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example.
+
+NAME may also be that of a tool, which stands for its toolkit.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,29 @@ from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
 
 
 def table() -> str:
-    """One line per toolkit: name, number of tools, what it is; or why it cannot be used."""
-    lines = []
+    """One line per toolkit: name, number of tools, what it is; or why it cannot be used. Then how many there are."""
+    lines, counts = [f"{'toolkit':12} tools  what it is"], []
     for name in toolkit_names():
         try:
             toolkit = load_toolkit(name)
         except ToolkitError as error:
-            lines.append(f"{name:12}   -  {error}")
+            lines.append(f"{name:12}     -  {error}")
         else:
-            lines.append(f"{name:12} {len(tool_functions(toolkit)):3}  {_summary(toolkit)}")
+            counts.append(len(tool_functions(toolkit)))
+            lines.append(f"{name:12} {counts[-1]:5}  {_summary(toolkit)}")
+    lines.append(f"{len(counts)} toolkits with {sum(counts)} tools; `python -m tools NAME` shows one")
     return "\n".join(lines)
+
+
+def toolkit_of(name: str) -> str:
+    """The toolkit that has a tool of this name; the name itself where none has."""
+    for toolkit in toolkit_names():
+        try:
+            if name in tool_functions(load_toolkit(toolkit)):
+                return toolkit
+        except ToolkitError:
+            continue
+    return name
 
 
 def description(name: str) -> str:
@@ -46,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", nargs="?", help="a toolkit")
     name = parser.parse_args(arguments).name
     try:
-        print(description(name) if name else table())
+        print(description(name if name in toolkit_names() else toolkit_of(name)) if name else table())
     except ToolkitError as error:
         parser.exit(2, f"{error}\n")
 
