@@ -40,7 +40,7 @@ from tl.model import Llama, ModelConfig
 from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
 from tl.ppo_batch import PPOBatch
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
-from tl.ppo_log import rollout_metrics, write_rollouts
+from tl.ppo_log import append_rollouts, rollout_metrics, write_rollouts
 from tl.ppo_memory import ppo_memory
 from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
@@ -226,7 +226,7 @@ def evaluate(
     mine = held_out[world.rank :: world.size]
     free_text = () if config.compare_text else FREE_TEXT
     with distributed.whole(model), distributed.together(world):
-        texts = predict(model, tokenizer, mine)
+        texts = predict(model, tokenizer, mine) if mine else []
         scores = score(mine, texts)
         rewards = [
             call_reward(text, p.item.answers, p.item.tools, free_text).value
@@ -308,6 +308,7 @@ def iterate(
     progress.samples += len(sampled) - len(experiences)
     if world.is_main and is_due(config.show_every, progress.step):
         write_rollouts(Path(config.out) / "rollouts", progress.step, experiences[:SHOWN], tokenizer)
+        append_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
     return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
 
 

@@ -329,7 +329,7 @@ def test_two_ranks_equal_one(toy, tmp_path):
         env=environment,
         check=True,
         capture_output=True,
-        timeout=300,
+        timeout=600,
     )
     for name in ("policy_loss", "value_loss", "policy_grad_norm", "kl", "reward"):
         one, two = (column(tmp_path / run, name) for run in ("one", "two"))
