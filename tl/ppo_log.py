@@ -1,5 +1,6 @@
 """What PPO's rollouts look like: their numbers for the log, and themselves as text."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +9,12 @@ from tl.experience import Experience
 from tl.irm import RewardCase
 from tl.tokenizer import Tokenizer
 
+ROLLOUTS_FILE = "rollouts.jsonl"
+
 
 def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
     """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
-    one, seconds that tools ran, and of episodes the share that ends in a right answer. Nothing without rollouts."""
+    one, seconds of generation and of tools, and of episodes the share that ends in a right answer. Nothing without rollouts."""
     if not experiences:
         return {}
     cases = Counter(call.case for experience in experiences for call in experience.calls if call.case is not None)
@@ -21,6 +24,7 @@ def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
         "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
         **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
         **({"share of right answers": sum(judged) / len(judged)} if judged else {}),
+        "generation_seconds": sum(e.generation_seconds for e in experiences),
         "tool_seconds": sum(e.tool_seconds for e in experiences),
     }
 
@@ -30,6 +34,30 @@ def write_rollouts(folder: Path, step: int, experiences: Sequence[Experience], t
     folder.mkdir(exist_ok=True)
     texts = [rollout_text(experience, tokenizer) for experience in experiences]
     (folder / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+
+
+def append_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
+    """Adds some rollouts of a step to ROLLOUTS_FILE, a line each, for programs. A step that was done again after a run
+    was resumed stands there twice; the later lines count."""
+    with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
+        for experience in experiences:
+            file.write(json.dumps({"step": step} | rollout_record(experience, tokenizer), ensure_ascii=False) + "\n")
+
+
+def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
+    """The prompt, and each call with its reward, case, golden call and feedback, which may be None."""
+    calls = [
+        {
+            "text": call.text,
+            "reward": call.reward,
+            "case": call.case.value if call.case else None,
+            "golden": call.golden,
+            "feedback": call.feedback,
+        }
+        for call in experience.calls
+    ]
+    prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
+    return {"id": experience.id, "prompt": prompt, "calls": calls}
 
 
 def rollout_text(experience: Experience, tokenizer: Tokenizer) -> str:
