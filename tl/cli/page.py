@@ -25,7 +25,16 @@ def page(samples: Sequence[SampleView], title: str) -> str:
         "tools": options(Counter(tool for s in samples for tool in {t.tool for t in s.turns} - {""})),
         "samples": "\n".join(map(article, samples)),
     }
-    template = files("tl.cli").joinpath("page.html").read_text(encoding="utf-8")
+    return fill(resource("page.html"), parts | {"style": resource("page.css"), "script": resource("page.js")})
+
+
+def resource(name: str, package: str = "tl.cli") -> str:
+    """A text file that lies beside the code."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """The template with its `{{names}}` replaced, in one pass: what a part brings along stays as it is."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
@@ -39,14 +48,15 @@ def options(counts: Counter[str]) -> str:
     return "".join(f'<option value="{text(name)}">{text(name)} ({n})</option>' for name, n in counts.most_common())
 
 
-def article(sample: SampleView) -> str:
+def article(sample: SampleView, **more: str) -> str:
+    """A sample; `more` are further lists to filter by, their entries separated by line breaks."""
     calls = [turn for turn in sample.turns if turn.is_call]
-    # A name of a tool may hold any character but a line break, which separates them here.
-    categories = text("\n".join(sorted({turn.category for turn in calls})))
-    tools = text("\n".join(sorted({turn.tool for turn in calls})))
+    lists = {"categories": {turn.category for turn in calls}, "tools": {turn.tool for turn in calls}}
+    joined = {name: "\n".join(sorted(entries)) for name, entries in lists.items()} | more
+    data = "".join(f' data-{name}="{text(entries)}"' for name, entries in joined.items())
     body = "".join(turn(part) if isinstance(part, TurnView) else context(part) for part in sample.parts)
     return (
-        f'<article data-categories="{categories}" data-tools="{tools}">\n'
+        f"<article{data}>\n"
         f"<h2>{text(sample.id)}</h2><p class=facts>{text(' · '.join(sample.facts()))}</p>\n{body}</article>"
     )
 
