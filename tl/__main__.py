@@ -8,6 +8,7 @@ VERBS = {
     "show": "look at what one trains on: masked calls, key tokens, weights, losses; in the terminal or as a web page",
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "stats": "what a dataset holds: calls, errors by category, key tokens, families of tool names",
+    "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
     "scaling": "training on many GPUs, on paper: memory, transfers and speed of CodeLLaMA's sizes",
 }
 

@@ -1,0 +1,1 @@
+"""Runs, their evaluations and experiments as one self-contained web page."""

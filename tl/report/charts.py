@@ -1,0 +1,136 @@
+"""Charts as inline SVG in the colours of the page, drawn by matplotlib, an optional package imported only here."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+from itertools import count
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+N_COLOURS = 10  # --c0 … --c9 of the page's style
+INK, GRID = "#fe0100", "#fe0200"  # stand for colours of the page: `svg` puts its variables in their place
+COLOURS = [f"#fe03{i:02}" for i in range(N_COLOURS)]
+STYLE = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **{"axes.edgecolor": GRID, "grid.color": GRID, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True},
+    **{"axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 9},
+    **{"font.family": "sans-serif", "svg.hashsalt": "report", "axes.titlesize": 9.5, "axes.titlelocation": "left"},
+    **{"legend.frameon": False, "legend.fontsize": 8, "figure.constrained_layout.use": True},
+}
+SMOOTHED_FROM = 60  # points of a curve, from which on a running mean is drawn over it
+_numbers = count()
+
+
+class Line(NamedTuple):
+    """A curve in the colour of its run."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int
+
+
+class Bar(NamedTuple):
+    """A value with its 95 % interval, which may not be known."""
+
+    label: str
+    value: float
+    interval: tuple[float, float] | None
+
+
+def line_chart(title: str, lines: Sequence[Line], x_label: str = "step") -> str:
+    """Curves over steps; long ones faint, with a running mean over a fiftieth of them."""
+    figure, axes = _axes(title, 2.4)
+    for line in lines:
+        colour = COLOURS[line.colour % N_COLOURS]
+        long = len(line.x) >= SMOOTHED_FROM
+        marker = "o" if len(line.x) < 20 else None
+        axes.plot(line.x, line.y, color=colour, alpha=0.25 if long else 1, linewidth=1.4, marker=marker, markersize=3)
+        if long:
+            axes.plot(line.x, running_mean(line.y, len(line.y) // 50 + 1), color=colour, linewidth=1.6)
+    axes.set_xlabel(x_label)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return svg(figure, title)
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean of each value and up to `window` - 1 before it."""
+    return [sum(part) / len(part) for part in (values[max(0, i + 1 - window) : i + 1] for i in range(len(values)))]
+
+
+def share_chart(title: str, steps: Sequence[float], shares: dict[str, Sequence[float]]) -> str:
+    """Shares of a whole, one on top of the other, over steps."""
+    figure, axes = _axes(title, 3.3)
+    colours = [COLOURS[i % N_COLOURS] for i in range(len(shares))]
+    axes.stackplot(steps, *shares.values(), labels=list(shares), colors=colours, linewidth=0)
+    axes.set_ylim(0, 1)
+    if len(set(steps)) > 1:
+        axes.set_xlim(min(steps), max(steps))
+    axes.set_xlabel("step")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=1)
+    return svg(figure, title)
+
+
+def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
+    """Horizontal bars in percent with their intervals, the first at the top."""
+    figure, axes = _axes(title, 0.75 + 0.24 * len(bars))
+    places = range(len(bars))
+    axes.barh(places, [bar.value for bar in bars], color=COLOURS[colour % N_COLOURS], alpha=0.75, height=0.62)
+    for place, bar in zip(places, bars, strict=True):
+        if bar.interval:
+            axes.plot(bar.interval, (place, place), color=INK, linewidth=1.3, marker="|", markersize=6)
+        end = max(bar.value, bar.interval[1] if bar.interval else 0)
+        axes.annotate(f"{bar.value:.1f}", (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_yticks(places, [bar.label for bar in bars])
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.margins(x=0.14)
+    axes.set_xlim(left=0)
+    return svg(figure, title)
+
+
+def group_chart(title: str, groups: Sequence[str], lines: dict[str, Sequence[Bar | None]]) -> str:
+    """A line for each name through its values in the groups, with intervals."""
+    figure, axes = _axes(title, 2.7)
+    for i, (name, bars) in enumerate(lines.items()):
+        colour, shift = COLOURS[i % N_COLOURS], 0.06 * (i - (len(lines) - 1) / 2)
+        known = [(place + shift, bar) for place, bar in enumerate(bars) if bar]
+        axes.plot([x for x, _ in known], [b.value for _, b in known], color=colour, marker="o", label=name)
+        for x, bar in known:
+            if bar.interval:
+                axes.plot((x, x), bar.interval, color=colour, linewidth=1.2, marker="_")
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return svg(figure, title)
+
+
+def _axes(title: str, height: float) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((3.9, height))
+        axes = figure.add_subplot()
+        axes.set_title(title)
+    return figure, axes
+
+
+def svg(figure: Figure, title: str) -> str:
+    """The figure as an SVG element whose colours, fonts and size are the page's."""
+    out = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(out, format="svg", transparent=True)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", out.getvalue(), flags=re.DOTALL)
+    box = re.search(r'viewBox="[\d. ]+"', text)[0]
+    text = (
+        f'<svg class="chart" role="img" aria-label="{escape(title)}" {box}>'
+        + text.partition("<svg")[2].partition(">")[2]
+    )
+    number = next(_numbers)  # ids are one name space in a page
+    text = re.sub(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)', f"g{number}-", text).replace("xlink:href", "href")
+    text = text.replace(INK, "var(--ink)").replace(GRID, "var(--line)")
+    return re.sub(r"#fe030(\d)", r"var(--c\1)", text)

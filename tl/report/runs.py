@@ -1,0 +1,146 @@
+"""What lies in a run directory, read as far as it is there and whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+METRICS_FILE, SETTINGS_FILE, ROLLOUTS_FILE = "metrics.jsonl", "run_config.json", "rollouts.jsonl"
+EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
+MODEL_FILE = "config.json"
+ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE)
+
+
+class NoRunError(ValueError):
+    """A directory that holds nothing to report on."""
+
+
+@dataclass
+class Run:
+    """A run directory. `metrics` and `rollouts` hold the lines of their files, the JSON files are empty where absent;
+    `notes` say in words what is missing or damaged."""
+
+    name: str
+    path: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)  # of evaluate.py's report
+    experiments: list[dict[str, Any]] = field(default_factory=list)  # ablation.json and robustness.json
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """SFT, PPO, or what else the directory holds."""
+        if "kl_coef" in self.settings or any("reward" in line for line in self.metrics):
+            return "PPO"
+        if self.settings or self.metrics:
+            return "SFT"
+        return "evaluation" if self.suites else "experiments"
+
+    def curve(self, key: str) -> tuple[list[float], list[float]]:
+        """The steps that logged a number under `key`, and the numbers."""
+        points = [(m["step"], m[key]) for m in self.metrics if is_number(m.get(key)) and is_number(m.get("step"))]
+        return [step for step, _ in points], [value for _, value in points]
+
+    def last(self, key: str) -> float | None:
+        values = self.curve(key)[1]
+        return values[-1] if values else None
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def read_runs(paths: list[str]) -> list[Run]:
+    """The runs in these directories, named by what tells their paths apart. Raises NoRunError."""
+    return [read_run(Path(path), name) for path, name in zip(paths, names(paths), strict=True)]
+
+
+def names(paths: list[str]) -> list[str]:
+    """The shortest ends of the paths that tell them apart; a path given twice gets a number."""
+    parts = [Path(path).resolve().parts for path in paths]
+    ends = [
+        next(
+            ("/".join(p[-n:]) for n in range(1, len(p)) if sum(other[-n:] == p[-n:] for other in parts) == 1),
+            "/".join(p[1:]),
+        )
+        for p in parts
+    ]
+    return [f"{end} ({i})" if ends.count(end) > 1 else end for i, end in enumerate(ends)]
+
+
+def read_run(path: Path, name: str) -> Run:
+    """Everything of a run directory that can be read. Raises NoRunError when that is nothing."""
+    if not path.is_dir():
+        raise NoRunError(f"{path} is no directory: name the --out of a training, an evaluation or an experiment")
+    if not any((path / file).is_file() for file in ANY_RUN):
+        raise NoRunError(f"{path} holds no run: none of {', '.join(ANY_RUN)} is there")
+    run = Run(name, path)
+    run.settings = _read_object(path / SETTINGS_FILE, run.notes)
+    run.metrics = _read_lines(path / METRICS_FILE, run.notes)
+    run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
+    suites = _read_object(path / EVALUATION_FILE, run.notes).get("suites")
+    run.suites = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
+    found = (_read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE))
+    run.experiments = [e for e in found if isinstance(e.get("columns"), list) and isinstance(e.get("rows"), list)]
+    run.notes += _missing(run)
+    return run
+
+
+def _missing(run: Run) -> list[str]:
+    if run.kind not in ("SFT", "PPO"):
+        return []
+    absent = {
+        SETTINGS_FILE: "its settings are not known",
+        METRICS_FILE: "it has no curves",
+        MODEL_FILE: "no model yet: the run is not finished, or was broken off",
+        EVALUATION_FILE: f"python evaluate.py --model {run.path} --report {run.path / EVALUATION_FILE} makes one",
+    }
+    if run.kind == "PPO":
+        absent[ROLLOUTS_FILE] = "no rollouts to look at; --show_every of train_ppo.py writes some"
+    return [f"no {file}: {what}" for file, what in absent.items() if not (run.path / file).exists()]
+
+
+def _read_object(path: Path, notes: list[str]) -> dict[str, Any]:
+    """A JSON object; an empty one where the file is absent or, which is noted, damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value, dict):
+            return value
+        notes.append(f"{path.name} is no JSON object and was left out")
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(f"{path.name} cannot be read and was left out: {error}")
+    return {}
+
+
+def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines; lines that are none are counted in a note."""
+    if not path.is_file():
+        return []
+    lines: list[dict[str, Any]] = []
+    bad = 0
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            value = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            bad += 1
+            continue
+        if isinstance(value, dict):
+            lines.append(value)
+        else:
+            bad += value is not None
+    if bad:
+        notes.append(f"{path.name}: {bad} damaged line{'s' * (bad > 1)} left out")
+    return lines
+
+
+def _newest(rollouts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each step's rollouts once: a resumed run repeats steps, and its later lines count."""
+    found: Mapping[tuple, dict] = {(str(r.get("step")), str(r.get("id"))): r for r in rollouts}
+    return list(found.values())

@@ -1,0 +1,183 @@
+"""The tables of the report. Everything that comes from files is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tl import paper
+from tl.cli.page import text
+from tl.metrics import wilson_interval
+from tl.report.runs import Run, is_number
+
+# Name of a suite in evaluate.py's report -> its name in the paper's Table 3.
+PAPER_SUITES = {"toolalpaca": "ToolAlpaca", "rotbench": "RoTBench", "bfcl": "BFCL-v3"}
+PAPER_EPISODES = "tooleyes"
+EPISODE_SHARES = {
+    "DE ↓": ("de", "n_calls"),
+    "CE ↓": ("ce", "n_calls"),
+    "VA ↑": ("va", "n_servable"),
+    "answers ↑": ("answer_accuracy", "n_answerable"),
+    "refusals ↑": ("refusal_accuracy", "n_refusals"),
+}
+LAST = {
+    "steps": ("step", ",.0f"),
+    "tokens": ("tokens", ",.0f"),
+    "tokens/s": ("tokens_per_second", ",.0f"),
+    "loss": ("loss", ".3f"),
+    "held-out loss": ("eval_loss", ".3f"),
+    "TS %": ("ts", ".1f"),
+    "PI %": ("pi", ".1f"),
+    "CF %": ("cf", ".1f"),
+    "reward": ("reward", "+.2f"),
+    "held-out reward": ("eval_reward", "+.2f"),
+    "KL": ("kl", ".3f"),
+    "entropy": ("entropy", ".3f"),
+}
+PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run", "threads")  # settings that say nothing of learning
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], quiet: Iterable[Sequence[str]] = ()) -> str:
+    """An HTML table of texts, the first of each row its name; `quiet` rows stand below, in another colour."""
+    cells = "".join(f"<th>{text(cell)}" for cell in head)
+    body = "".join(f"<tr>{_cells(row)}" for row in rows) + "".join(f"<tr class=quiet>{_cells(row)}" for row in quiet)
+    return f"<div class=wide><table><thead><tr>{cells}</thead><tbody>{body}</tbody></table></div>\n"
+
+
+def _cells(row: Sequence[str]) -> str:
+    return f"<th>{text(row[0])}" + "".join(f"<td>{text(cell)}" for cell in row[1:])
+
+
+def overview(runs: Sequence[Run]) -> str:
+    """A row a run: the last values of its log."""
+    used = {name: spec for name, spec in LAST.items() if any(run.curve(spec[0])[1] for run in runs)}
+    rows = [
+        [run.name, run.kind, *(number(run.last(key), form) for key, form in used.values())]
+        for run in runs
+        if run.metrics
+    ]
+    return table(["run", "kind", *used], rows) if rows else ""
+
+
+def settings(runs: Sequence[Run]) -> str:
+    """What the runs were started with; where there are several, settings that differ come first and stand out."""
+    runs = [run for run in runs if run.settings]
+    if not runs:
+        return ""
+    keys = dict.fromkeys(key for run in runs for key in run.settings if key not in PLACES)
+    rows = [[key, *(shown(run.settings.get(key, "–")) for run in runs)] for key in keys]
+    differ = [row for row in rows if len(set(row[1:])) > 1]
+    head = ["setting", *(run.name for run in runs)]
+    return table(head, differ or rows, [row for row in rows if row not in differ] if differ else ())
+
+
+def shown(value: Any) -> str:
+    if value is None or value == []:
+        return "default"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def evaluations(runs: Sequence[Run]) -> str:
+    """A table for each suite: the runs, and below the paper's rows where the suite is one of its benchmarks."""
+    html = ""
+    for name in dict.fromkeys(name for run in runs for name in run.suites):
+        found = [(run.name, run.suites[name]) for run in runs if name in run.suites]
+        title = str(found[0][1].get("title", name))
+        html += f"<h3>{text(title)}</h3>\n" + (_episodes if "de" in found[0][1] else _single_turn)(name, found)
+        notes = found[0][1].get("notes")
+        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in notes if isinstance(notes, list))
+    return html
+
+
+def _single_turn(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
+    rows = []
+    for run, suite in found:
+        for scoring in ("official", "strict"):
+            if isinstance(scores := suite.get(scoring), dict):
+                rows.append([f"{run}, {scoring}", number(scores.get("n"), ".0f"), *_with_intervals(scores)])
+    theirs = paper.single_turn_rows(PAPER_SUITES[name]) if name in PAPER_SUITES else {}
+    quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row)] for model, row in theirs.items()]
+    return table(["", "n", "TS ↑", "PI ↑", "CF ↑"], rows, quiet)
+
+
+def _with_intervals(scores: Mapping) -> list[str]:
+    return [with_interval(scores.get(key), scores.get("n")) for key in ("ts", "pi", "cf")]
+
+
+def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
+    rows = [
+        [
+            run,
+            number(suite.get("n"), ".0f"),
+            *(with_interval(suite.get(k), suite.get(n)) for k, n in EPISODE_SHARES.values()),
+        ]
+        for run, suite in found
+    ]
+    theirs = paper.TABLE_4 if name == PAPER_EPISODES else {}
+    quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row), "", ""] for model, row in theirs.items()]
+    return table(["", "n", *EPISODE_SHARES], rows, quiet)
+
+
+def with_interval(share: Any, n: Any) -> str:
+    """A percentage with its Wilson 95 % interval."""
+    if not is_number(share) or not is_number(n):
+        return "–"
+    low, high = wilson_interval(round(share * n / 100), int(n))
+    return f"{share:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def paper_tables() -> str:
+    """The paper's Tables 3 and 4: another model, on other requests than ours."""
+    three = ["", *(f"{suite} {metric}" for suite in paper.SUITES for metric in ("TS", "PI", "CF"))]
+    rows = [[model, *(f"{value:.2f}" for value in row)] for model, row in paper.TABLE_3.items()]
+    four = [[model, *(f"{value:.2f}" for value in row)] for model, row in paper.TABLE_4.items()]
+    return table(three, rows) + table(["ToolEyes", "DE ↓", "CE ↓", "VA ↑"], four)
+
+
+def experiment(results: Mapping) -> str:
+    """A table for each group of columns: mean, and difference from the first row with its interval."""
+    html = ""
+    for title, columns in grouped(results).items():
+        rows = [
+            [str(row.get("name", "")), *(_cell(row, column["key"]) for column in columns)] for row in results["rows"]
+        ]
+        html += f"<h3>{text(title)}</h3>\n" + table(["", *map(column_title, columns)], rows)
+    return html
+
+
+def grouped(results: Mapping) -> dict[str, list[dict]]:
+    """Name of a table -> its columns."""
+    groups: dict[str, list[dict]] = {}
+    for column in results["columns"]:
+        if isinstance(column, dict) and "key" in column:
+            groups.setdefault(str(column.get("table", "")), []).append(column)
+    return groups
+
+
+def column_title(column: Mapping) -> str:
+    return f"{column.get('title', column['key'])} {'↑' if column.get('higher_is_better', True) else '↓'}"
+
+
+def value_of(row: Mapping, key: str, what: str) -> Any:
+    """An entry of a row of an experiment, None where it is absent."""
+    values = row.get(what)
+    return values.get(key) if isinstance(values, dict) else None
+
+
+def _cell(row: Mapping, key: str) -> str:
+    mean, difference = value_of(row, key, "mean"), value_of(row, key, "difference")
+    if not is_number(mean):
+        return "–"
+    if not isinstance(difference, dict) or not is_number(difference.get("mean")):
+        return f"{mean:.1f}"
+    bounds = interval(difference.get("interval"))
+    return f"{mean:.1f} ({difference['mean']:+.1f}" + (f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}])" if bounds else ")")
+
+
+def interval(value: Any) -> tuple[float, float] | None:
+    good = isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+    return (value[0], value[1]) if good else None
+
+
+def number(value: Any, form: str) -> str:
+    return format(value, form) if is_number(value) else "–"
