@@ -14,7 +14,8 @@ ROLLOUTS_FILE = "rollouts.jsonl"
 
 def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
     """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
-    one, seconds of generation and of tools, and of episodes the share that ends in a right answer. Nothing without rollouts."""
+    one, seconds of generation and of tools, and of episodes the share that ends in a right answer. Nothing without
+    rollouts."""
     if not experiences:
         return {}
     cases = Counter(call.case for experience in experiences for call in experience.calls if call.case is not None)
