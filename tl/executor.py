@@ -61,7 +61,8 @@ class Executor:
         workers: number of zygotes; default one per core, shared out among the ranks of one machine.
         require_isolation: raise `IsolationError` unless every layer is there.
         mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
-            asks, "none" for plain processes: for trusted tools, and refused to those that need isolation.
+            asks, "no namespaces" for what is left to one where namespaces are forbidden, "none" for plain processes:
+            the last two for trusted tools, and refused to those that need isolation.
 
     `specs` maps tool names to specs, `toolkit_of` tool names to toolkits; `isolation` says which layers are on.
     """
@@ -75,7 +76,7 @@ class Executor:
         memory: int = 512 << 20,
         workers: int | None = None,
         require_isolation: bool = False,
-        mode: Literal["auto", "user", "none"] = "auto",
+        mode: Literal["auto", "user", "no namespaces", "none"] = "auto",
     ):
         self.seed = seed
         self.timeout = timeout

@@ -36,6 +36,7 @@ OF_SESSIONS = (
     "landlock",
     "seccomp",
 )
+NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # what takes a namespace
 CLEAR_ENVIRONMENT = "clear environment"  # holds everywhere: a zygote is started with an environment of its own
 
 DIRECTORY = "/tmp"  # a session's own, in its own root
@@ -70,14 +71,16 @@ def confines_commands(isolation: dict[str, bool]) -> bool:
 def choose(mode: str, memory: int) -> Sandbox:
     """The strongest sandbox that this machine permits; call it in the zygote. `memory`: see `Sandbox`.
 
-    mode: "auto", "user" (what a normal user would get, also when started by root) or "none".
+    mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what is left to one
+    where a container or a policy forbids them) or "none".
     """
-    if mode == "user" and os.geteuid() == 0:
+    if mode in ("user", "no namespaces") and os.geteuid() == 0:
         _become_ordinary()
     if mode == "none" or not kernel.supported():
         return Sandbox("user", memory, ())
     ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
-    tried = [Sandbox(way, memory, _try(way, memory)) for way in ways]
+    wanted = {*OF_ZYGOTES, *OF_SESSIONS} - (NAMESPACES if mode == "no namespaces" else set())
+    tried = [Sandbox(way, memory, _try(way, memory, wanted)) for way in ways]
     return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
 
 
@@ -88,14 +91,14 @@ def _become_ordinary() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change took away our own entries in /proc
 
 
-def _try(way: str, memory: int) -> list[str]:
-    """The layers that work, found out in a process that ends right after."""
+def _try(way: str, memory: int, wanted: Collection[str]) -> list[str]:
+    """The layers that work of those `wanted`, found out in a process that ends right after."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(read)
-            Sandbox(way, memory, ()).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
+            Sandbox(way, memory, wanted).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
         finally:
             os._exit(0)
     os.close(write)
@@ -145,16 +148,17 @@ class Sandbox:
         return {name: name in self.layers for name in (*OF_ZYGOTES, *OF_SESSIONS)} | {CLEAR_ENVIRONMENT: True}
 
     def try_all(self, report: Callable[[list[str]], object]) -> None:
-        """Put on whatever works, in this process and a child, which tells `report` the names."""
+        """Put on whatever works of the layers, in this process and a child, which tells `report` the names."""
         self._prepare()
-        self.layers = set(_working(self._zygote_layers))
+        wanted = self.layers
+        self.layers = set(_working(self._zygote_layers, wanted))
         if "pid namespace" not in self.layers:
             self.layers.discard("memory watch")  # what it would read are the processes of the machine
         self._zygote = os.getpid()
         pid = self.fork()
         if pid == 0:
             self._slot, self._directory = 0, DIRECTORY
-            report([*self.layers, *_working(self._session_layers)])
+            report([*self.layers, *_working(self._session_layers, wanted)])
             os._exit(0)
         os.waitpid(pid, 0)
 
@@ -297,9 +301,10 @@ class Sandbox:
             resource.RLIMIT_CPU: CPU_SECONDS,
             resource.RLIMIT_FSIZE: FILE_SIZE,
             resource.RLIMIT_NOFILE: OPEN_FILES,
-            resource.RLIMIT_NPROC: PROCESSES,
             resource.RLIMIT_CORE: 0,
         }
+        if "own user" in self.layers:  # it counts all that the user runs
+            limits[resource.RLIMIT_NPROC] = PROCESSES
         for kind, limit in limits.items():
             hard = resource.getrlimit(kind)[1]
             lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
@@ -323,11 +328,11 @@ class Sandbox:
         landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, self._directory)
 
 
-def _working(layers: dict[str, Callable[[], None]]) -> list[str]:
+def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:
     worked = []
-    for name, put_on in layers.items():
+    for name in filter(wanted.__contains__, layers):
         with suppress(OSError, AttributeError):
-            put_on()
+            layers[name]()
             worked.append(name)
     return worked
 
