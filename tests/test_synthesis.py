@@ -1,6 +1,7 @@
 """Data construction: what the synthetic training data and its held-out counterpart promise."""
 
 import random
+import re
 import string
 from collections import Counter
 from dataclasses import replace
@@ -188,11 +189,18 @@ def test_no_value_is_asked_for_in_both_sets(training, unseen):
 
 
 def test_no_phrasing_is_in_both_sets():
+    """Not even with other articles, punctuation or politeness."""
+
+    def words(phrasings):
+        idle = {"a", "an", "the", "please"}
+        return {tuple(w for w in re.findall(r"[\w{}]+", text.lower()) if w not in idle) for text in phrasings}
+
     seen, kept = set(wording.OUT_OF_SCOPE), set(wording.UNSEEN_OUT_OF_SCOPE)
     for scenario in all_scenarios():
-        seen |= {*scenario.phrasings, *(scenario.ask.phrasings if scenario.ask else ())}
-        kept |= {*scenario.unseen, *(scenario.ask.unseen if scenario.ask else ())}
-    assert not seen & kept
+        if scenario.toolkit in LIBRARY:
+            seen |= {*scenario.phrasings, *(scenario.ask.phrasings if scenario.ask else ())}
+            kept |= {*scenario.unseen, *(scenario.ask.unseen if scenario.ask else ())}
+    assert not words(seen) & words(kept)
 
 
 def test_phrasings_are_used_on_their_own_side_only(training, unseen):
