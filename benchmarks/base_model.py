@@ -1,0 +1,73 @@
+"""What the embedded base model can do: on text of its kind that it never read, and on the held-out requests.
+
+    python -m benchmarks.base_model [DIR]
+
+Three figures: the loss on documents of its corpus; how many calls it gets right when a page has the signatures of three
+made-up functions and a sentence that one of them serves; TS, PI and CF on held-out requests, which nothing has prepared
+it for (it never saw a call end with </s>, so its text is cut where the line ends).
+"""
+
+import sys
+from random import Random
+
+import torch
+
+from tl.assets import TINY
+from tl.assets.corpus import PYTHON_TYPES, document, make_style
+from tl.assets.functions import call_text, choose_arguments, make_family, request_phrase, sentence_case
+from tl.assets.make_tiny import HELD_OUT, loss_of
+from tl.generate import generate
+from tl.metrics import score_call
+from tl.model import Llama
+from tl.prompt import encode_prompt
+from tl.synthesis import held_out
+from tl.tokenizer import Tokenizer
+
+DOCUMENTS, SENTENCES, REQUESTS = 60, 200, 100
+NEW_TOKENS = 64
+
+
+@torch.no_grad()
+def corpus_loss(model: Llama, tokenizer: Tokenizer) -> float:
+    """Nats a token."""
+    pages = [[tokenizer.bos_id, *tokenizer.encode(document(HELD_OUT + i))][:1024] for i in range(DOCUMENTS)]
+    losses = [loss_of(model, [ids]).item() * (len(ids) - 1) for ids in pages]
+    return sum(losses) / sum(len(ids) - 1 for ids in pages)
+
+
+def exercise(seed: int) -> tuple[str, str]:
+    """(a page that ends before a call, the call)."""
+    rng = Random(seed)
+    style, functions = make_style(rng), make_family(rng, 3)
+    types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
+    function = rng.choice(functions)
+    arguments = choose_arguments(function, rng)
+    sentence = sentence_case(request_phrase(function, arguments, rng), rng)
+    opening = style.example[: style.example.index("{call}")].replace("{sentence}", sentence)
+    page = "\n\n".join([*(style.signature(f, types) for f in functions), opening.rstrip(" ")])
+    return page, call_text(function.name, arguments, style.python)
+
+
+def continued(model: Llama, tokenizer: Tokenizer, prompts: list[list[int]]) -> list[str]:
+    """The rest of the line, greedily."""
+    outputs = generate(model, prompts, NEW_TOKENS, eos_id=tokenizer.eos_id, batch_size=16)
+    return [tokenizer.decode(ids).split("\n")[0].strip() for ids in outputs]
+
+
+def main(path: str) -> None:
+    model, tokenizer = Llama.from_pretrained(path, dtype=torch.float32).eval(), Tokenizer(path)
+    print(f"loss on {DOCUMENTS} documents of its corpus: {corpus_loss(model, tokenizer):.3f} nats a token")
+    pages, golden = zip(*(exercise(HELD_OUT + i) for i in range(SENTENCES)), strict=True)
+    made = continued(model, tokenizer, [[tokenizer.bos_id, *tokenizer.encode(page)] for page in pages])
+    names = sum(a.split("(")[0] == b.split("(")[0] for a, b in zip(made, golden, strict=True))
+    whole = sum(a == b for a, b in zip(made, golden, strict=True))
+    print(f"of {SENTENCES} sentences about three functions: the right function {names}, the whole call {whole}")
+    items = held_out(REQUESTS)
+    made = continued(model, tokenizer, [encode_prompt(item.tools, item.messages, tokenizer) for item in items])
+    scores = [score_call(text, list(item.answers), item.tools) for text, item in zip(made, items, strict=True)]
+    ts, pi, cf = (sum(column) for column in zip(*scores, strict=True))
+    print(f"of {REQUESTS} held-out requests: TS {ts}, PI {pi}, CF {cf}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else str(TINY))
