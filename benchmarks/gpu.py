@@ -1,0 +1,126 @@
+"""Training and decoding on one GPU against what the machine can do: its own matrix products and copies, measured first.
+
+    python -m benchmarks.gpu                          # CodeLLaMA-7B's shape, random weights, bfloat16; about 140 GB
+    python -m benchmarks.gpu train --checkpointing selective --tokens 8192
+    python -m benchmarks.gpu decode --batch 64 --context 1024
+
+Without a GPU the same code runs on a toy model, which shows that it works and says nothing about speed.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.models import SMALL, random_texts
+from tl import distributed
+from tl.generate import generate
+from tl.mae import ErrorCategory
+from tl.memory import count_parameters, training_memory
+from tl.model import Llama, ModelConfig
+from tl.prompt import Example, Turn
+from tl.scaling import CODE_LLAMA, model_flops
+from train_sft import SFTConfig, make_optimizer, train_step
+
+GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if GPU else "cpu")
+NEVER = -1  # an end-of-text id that no token has
+
+
+def seconds(work: Callable[[], object], rounds: int = 5) -> float:
+    """Median over the rounds, behind one that is not counted."""
+    taken = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        work()
+        if GPU:
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+def product_speed(size: int) -> float:
+    """FLOP/s of a large bfloat16 product."""
+    a, b = (torch.randn(size, size, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * size**3 / seconds(lambda: a @ b)
+
+
+def copy_speed(size: int) -> float:
+    """Bytes/s read plus written of a copy of ``size`` bytes."""
+    source = torch.empty(size, device=DEVICE, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return 2 * size / seconds(lambda: target.copy_(source))
+
+
+def packed(config: ModelConfig, tokens: int, length: int) -> list[Example]:
+    """Texts with a target at every token."""
+
+    def example(text: list[int]) -> Example:
+        ids = torch.tensor(text)
+        turn = Turn(1, length, False, ErrorCategory.ALL_RIGHT, (), True)
+        return Example("random", ids, ids.roll(-1), torch.ones(length), torch.zeros_like(ids), (turn,), 0)
+
+    return [example(text) for text in random_texts(config, max(tokens // length, 1), length, length)]
+
+
+def train(config: ModelConfig, options: argparse.Namespace, peak: float) -> str:
+    """The product's own step: float32 master weights, bfloat16 products, AdamW."""
+    settings = SFTConfig(micro_tokens=options.tokens, checkpointing=options.checkpointing)
+    examples = packed(config, options.tokens, options.length)
+    tokens = sum(map(len, examples))
+    with distributed.process_group() as world:
+        with DEVICE:
+            model = Llama(config)
+        model = distributed.shard(model, world, options.checkpointing)
+        optimizer = make_optimizer(model, settings)
+        step = seconds(lambda: train_step(model, optimizer, examples, settings, world))
+        estimated = training_memory(config, tokens, 1, world.compute_dtype.itemsize, options.checkpointing).total
+    used = torch.cuda.max_memory_allocated() if GPU else 0
+    return (
+        f"{tokens / step:,.0f} tokens/s, {model_flops(config, tokens, options.length) / step / peak:.0%} of the "
+        f"products' speed (nothing counted twice); peak memory {used / 1e9:.1f} GB, estimated {estimated / 1e9:.1f}"
+    )
+
+
+def decode(config: ModelConfig, options: argparse.Namespace, bandwidth: float) -> str:
+    """Time of a token from two runs that differ only in how many tokens they draw, so that the prompt falls out."""
+    with DEVICE:
+        model = Llama(config).to(torch.bfloat16 if GPU else torch.float32).eval()
+    prompts = random_texts(config, options.batch, options.context, options.context)
+
+    def draw(tokens: int) -> float:
+        return seconds(lambda: generate(model, prompts, tokens, eos_id=NEVER, batch_size=options.batch), rounds=3)
+
+    few, many = 8, 8 + options.new_tokens
+    each = (draw(many) - draw(few)) / options.new_tokens
+    width = next(model.parameters()).element_size()
+    cache = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    weights = count_parameters(config) - config.vocab_size * config.hidden_size
+    read = width * (weights + options.batch * cache * (options.context + (few + many) / 2))
+    return f"{options.batch / each:,.1f} tokens/s, {read / each / bandwidth:.0%} of the copies' speed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="?", choices=["train", "decode"], help="only this")
+    parser.add_argument("--tokens", type=int, default=4096 if GPU else 128, help="of a training step")
+    parser.add_argument("--length", type=int, default=4096 if GPU else 64, help="of a text in training")
+    parser.add_argument("--checkpointing", choices=["none", "selective", "full"], default="full")
+    parser.add_argument("--batch", type=int, default=1, help="texts that are decoded at a time")
+    parser.add_argument("--context", type=int, default=1024 if GPU else 16, help="tokens of a prompt")
+    parser.add_argument("--new_tokens", type=int, default=128 if GPU else 8)
+    options = parser.parse_args()
+    config = CODE_LLAMA["7B"] if GPU else SMALL
+    products, copies = product_speed(8192 if GPU else 256), copy_speed(2**32 if GPU else 2**22)
+    name = torch.cuda.get_device_name() if GPU else "no GPU: a toy model, whose figures mean nothing"
+    print(f"{name}: products {products / 1e12:,.1f} TFLOP/s, copies {copies / 1e9:,.0f} GB/s", flush=True)
+    if options.work != "decode":
+        print(f"  train   {train(config, options, products)}", flush=True)
+    if options.work != "train":
+        print(f"  decode  {decode(config, options, copies)}")
+
+
+if __name__ == "__main__":
+    main()
