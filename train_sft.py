@@ -23,26 +23,31 @@ from tqdm import tqdm
 from tl import distributed
 from tl.assets import TINY
 from tl.batching import batches, micro_batches
-from tl.checkpoint import SavedState, load_state, save_state
+from tl.checkpoint import SavedState, load_state
 from tl.config import option, parse_config
 from tl.data import TrainingData, load_items, load_training_data
 from tl.distributed import RankError, World
-from tl.losses import token_nll, weighted_cross_entropy
-from tl.memory import Checkpointing, count_parameters, training_memory
+from tl.losses import weighted_cross_entropy
+from tl.memory import count_parameters, training_memory
 from tl.model import Llama, ModelConfig
 from tl.prompt import EncodingOptions, Example
 from tl.run import (
-    STATES,
+    STOPPED,
     Progress,
     RunConfig,
     RunError,
     StopSignals,
     append_metrics,
+    check_settings,
     close_run,
+    is_due,
     is_finished,
     open_run,
     resume_command,
+    save_progress,
+    total_samples,
 )
+from tl.scoring import target_nll
 from tl.single_turn import Prepared, golden_loss, percentages, predict, prepare, score
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
@@ -51,7 +56,7 @@ from tl.weights import CheckpointError, check_vocabulary, read_config, save_mode
 
 @dataclass
 class SFTConfig(RunConfig):
-    """The defaults are the paper's; without --model the preset EMBEDDED stands in for them."""
+    """The defaults are the paper's; without ``model`` the preset EMBEDDED stands in for them."""
 
     out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
@@ -70,12 +75,8 @@ class SFTConfig(RunConfig):
     epochs: float = option(1.0, "passes over the data")
     max_steps: int | None = option(None, "stop (and schedule) after this many steps")
     batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches")
-    micro_tokens: int = option(8192, "tokens a forward pass, over which a batch is split into micro-batches")
-    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
     max_length: int = option(8192, "tokens of a trajectory; what lies behind is cut at a turn")
     max_feedback_tokens: int = option(2048, "tokens of one tool feedback; longer ones are cut in the middle")
-    eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only at the end")
-    eval_items: int = option(64, "held-out requests for the evaluations during training; the last one takes all")
     seed: int = option(0, "order of the data, and the generated data")
 
 
@@ -89,7 +90,17 @@ EMBEDDED = {
     "checkpointing": "none",
 }
 MAX_SKIPPED = 3  # steps in a row without a finite gradient
-STOPPED = 143  # exit status after a stop signal, whichever it was
+RANGES = {
+    "w_max": (1, math.inf),
+    "learning_rate": (0, math.inf),
+    "warmup_ratio": (0, 1),
+    "weight_decay": (0, math.inf),
+    "beta2": (0, 1 - 2**-53),
+    "max_steps": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "max_length": (2, math.inf),
+    "max_feedback_tokens": (2, math.inf),
+}
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
@@ -120,8 +131,7 @@ def train_step(
     step_loss = torch.zeros((), device=world.device)
     for micro in mine:
         micro = micro.to(world.device)
-        hidden = model(micro.input_ids, micro.lengths, return_hidden=True)  # [1, N, C]
-        nll = token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets)
+        nll = target_nll(model, micro)  # [M]
         loss = weighted_cross_entropy(nll, micro.weights, micro.turn_index, config.norm, total)
         (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
         step_loss = step_loss + loss.detach()
@@ -159,18 +169,31 @@ def train(
     config: SFTConfig,
     world: World,
     saved: SavedState | None = None,
-) -> Progress:
+) -> tuple[Progress, bool]:
     """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
-    and a state every ``save_every``. A stop signal ends it behind the step, with a last state.
+    and an evaluation, and a state every ``save_every``. Returns how far it came, and whether a stop signal ended it:
+    behind a step, with a state and without the evaluation that may be due, which is made when the run is resumed.
 
     Raises RunError after ``MAX_SKIPPED`` steps in a row without a finite gradient.
     """
     optimizer = make_optimizer(model, config)
     progress = restore(saved, model, optimizer, world)
-    samples = total_samples(len(data.examples), config)
+    samples = total_samples(len(data.examples), progress, config.batch_size, config.epochs, config.max_steps)
     steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
     bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
+
+    def evaluate_if_due() -> None:
+        last = progress.step == steps
+        if held_out and (last or is_due(config.eval_every, progress.step)):
+            items = held_out if last else held_out[: config.eval_items]
+            scores = evaluate(model, tokenizer, items, config, world)
+            if world.is_main:
+                append_metrics(Path(config.out), {"step": progress.step} | scores)
+                bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(scores)}")
+
     with bar, StopSignals() as stop:
+        if saved is not None:
+            evaluate_if_due()
         for indices in batches(len(data.examples), config.batch_size, config.seed, progress.samples, samples):
             rate = learning_rate(progress.step, steps, config.learning_rate, config.warmup_ratio)
             for group in optimizer.param_groups:
@@ -178,30 +201,16 @@ def train(
             batch, started = [data.examples[i] for i in indices], time.perf_counter()
             metrics = train_step(model, optimizer, batch, config, world)
             metrics = progress.advance(batch, time.perf_counter() - started) | metrics | {"learning_rate": rate}
-            last = progress.step == steps
-            if held_out and (last or is_due(config.eval_every, progress.step)):
-                items = held_out if last else held_out[: config.eval_items]
-                metrics |= evaluate(model, tokenizer, items, config, world)
-                if world.is_main:
-                    bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(metrics)}")
             report(metrics, bar, config, world)
             count_skipped(progress, metrics, batch, world)
             stopping = distributed.any_true(stop.received is not None)
-            if not last and (stopping or is_due(config.save_every, progress.step)):
-                save(progress, model, optimizer, data, config, world)
+            last = progress.step == steps and config.save_every > 0
+            if stopping or last or is_due(config.save_every, progress.step):
+                save_progress(config, progress, model, optimizer, data.fingerprint, world)
             if stopping:
-                break
-    return progress
-
-
-def total_samples(examples: int, config: SFTConfig) -> int:
-    """Trajectories that a run sees."""
-    samples = math.ceil(examples * config.epochs)
-    return samples if config.max_steps is None else min(samples, config.max_steps * config.batch_size)
-
-
-def is_due(every: int, step: int) -> bool:
-    return every > 0 and step % every == 0
+                return progress, True
+            evaluate_if_due()
+    return progress, False
 
 
 def report(metrics: dict[str, float], bar: tqdm, config: SFTConfig, world: World) -> None:
@@ -227,18 +236,6 @@ def count_skipped(progress: Progress, metrics: dict[str, float], batch: list[Exa
         warnings.warn(message, stacklevel=2)
 
 
-def save(
-    progress: Progress, model: Llama, optimizer: AdamW, data: TrainingData, config: SFTConfig, world: World
-) -> None:
-    """Saves a state to resume from. A failure (a full disk, say) is a warning: the states before it are still there."""
-    record = {"progress": asdict(progress), "config": asdict(config), "data": data.fingerprint}
-    try:
-        save_state(Path(config.out) / STATES, progress.step, model, optimizer, record, world, config.keep)
-    except (OSError, RankError) as error:
-        if world.is_main:
-            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
-
-
 def restore(saved: SavedState | None, model: Llama, optimizer: AdamW, world: World) -> Progress:
     if saved is None:
         return Progress()
@@ -252,31 +249,24 @@ def format_scores(scores: dict[str, float]) -> str:
 
 def resolve_config(argv: list[str] | None) -> SFTConfig:
     """The command line over the paper's values, or over the preset when the embedded model is trained."""
-    config = parse_config(SFTConfig, argv, __doc__)
-    return config if config.model else parse_config(SFTConfig, argv, __doc__, **EMBEDDED)
+    preset = " ".join(f"--{name} {value}" for name, value in EMBEDDED.items())
+    description = f"{__doc__}\nThe defaults below hold with --model. Without it, also with --data, they are\n{preset}"
+    config = parse_config(SFTConfig, argv, description)
+    return config if config.model else parse_config(SFTConfig, argv, description, **EMBEDDED)
 
 
 def check(config: SFTConfig) -> None:
     """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    least = {"batch_size": 1, "micro_tokens": 1, "max_length": 2, "max_feedback_tokens": 2, "eval_items": 1, "w_max": 1}
-    for name, value in least.items():
-        if getattr(config, name) < value:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must be at least {value}")
-    if config.epochs <= 0 or (config.max_steps is not None and config.max_steps < 1):
-        raise RunError("--epochs must be over 0, --max_steps at least 1")
-    out = Path(config.out).resolve()
-    for path in filter(None, [config.model, *config.data, *config.eval_data]):
-        if Path(path).resolve().is_relative_to(out):
-            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+    inputs = [*filter(None, [config.model]), *config.data, *config.eval_data]
+    check_settings(config, RANGES, positive=("epochs", "max_grad_norm"), inputs=inputs)
 
 
 def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: World) -> str:
-    """Configuration, data and memory as text."""
+    """Data and memory as text."""
     lengths = sorted(map(len, data.examples))
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
     memory = training_memory(model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing)
     sections = {
-        "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
         "data": data.lines(),
         f"memory of each rank, {count_parameters(model):,} parameters over {world.size}": memory.lines(),
     }
@@ -302,6 +292,9 @@ def run(config: SFTConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
     check(config)
     source, out = Path(config.model or TINY), Path(config.out)
+    if world.is_main:  # before the data, whose preparation takes longer than one waits for a first line
+        settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]
+        print("\n".join(["-- configuration", *settings]), flush=True)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
         print(describe(config, data, read_config(source), world))
@@ -315,8 +308,8 @@ def run(config: SFTConfig, world: World) -> int:
     torch.manual_seed(config.seed)
     tokenizer = Tokenizer(source)
     model = distributed.load(source, world, config.checkpointing)
-    progress = train(model, tokenizer, data, held_out, config, world, saved)
-    if progress.samples < total_samples(len(data.examples), config):
+    progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
+    if stopped:
         if world.is_main:
             print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED

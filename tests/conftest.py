@@ -1,10 +1,17 @@
 """Fixtures used by more than one test file."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from ranks import Ranks
+from runs import record
 
+from tl.model import Llama, ModelConfig
 from tl.tokenizer import Tokenizer, train_vocabulary
+from tl.weights import save_model
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -26,3 +33,22 @@ def small_tokenizer(tmp_path_factory) -> Tokenizer:
     alphabet = "".join(chr(code) for code in range(ord("!"), ord("~") + 1))
     train_vocabulary([line] * 20 + [f"        {alphabet}"], path, 400)
     return Tokenizer(path)
+
+
+@pytest.fixture(scope="session")
+def two_ranks() -> Iterator[Ranks]:
+    """Two warm processes in a gloo group (see ``Ranks.run``)."""
+    ranks = Ranks(2)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture(scope="session")
+def toy_sft(tmp_path_factory, small_tokenizer) -> Path:
+    """A folder with a random model of two small blocks, `model`, and twelve trajectories, `data.jsonl`."""
+    folder = tmp_path_factory.mktemp("toy")
+    torch.manual_seed(0)
+    model = Llama(ModelConfig(small_tokenizer.vocab_size, 16, 24, 2, 2, 2, 8, 4096, tie_word_embeddings=True))
+    save_model(model, folder / "model", small_tokenizer.path)
+    (folder / "data.jsonl").write_text("".join(json.dumps(record(number)) + "\n" for number in range(12)))
+    return folder

@@ -1,65 +1,28 @@
-"""train_sft.py end to end at toy size: what it writes and refuses, how it resumes, and that ranks change nothing."""
+"""train_sft.py at toy size: what it writes and refuses, how it resumes (test_faults.py and test_ranks.py: more)."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, weights
 
 import train_sft
+from tl import distributed
 from tl.checkpoint import MANIFEST
-from tl.model import Llama, ModelConfig
-from tl.run import RunError
-from tl.synthesis import synthesize
+from tl.run import Progress, RunError, total_samples
 from tl.trajectory import DataError
-from tl.weights import load_model, save_model
-
-REPO = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory, small_tokenizer) -> Path:
-    """A folder with a random model of two small blocks, `model`, and twelve trajectories, `data.jsonl`."""
-    folder = tmp_path_factory.mktemp("toy")
-    torch.manual_seed(0)
-    model = Llama(ModelConfig(small_tokenizer.vocab_size, 16, 24, 2, 2, 2, 8, 4096, tie_word_embeddings=True))
-    save_model(model, folder / "model", small_tokenizer.path)
-    records = [json.dumps(trajectory.to_openai()) for trajectory in synthesize(12)]
-    (folder / "data.jsonl").write_text("\n".join(records) + "\n")
-    return folder
-
-
-def arguments(toy: Path, out: Path, *more: str) -> list[str]:
-    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4096 --learning_rate 1e-2"
-    return [*fixed.split(), "--epochs", "2", "--max_steps", "4", *more]
-
-
-def metrics(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def losses(out: Path) -> list[float]:
-    return [line["loss"] for line in metrics(out)]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_model(folder).state_dict()
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    assert losses(a) == losses(b)
-    first, second = weights(a), weights(b)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+@pytest.fixture
+def toy(toy_sft) -> Path:
+    return toy_sft
 
 
 def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
     assert train_sft.main(arguments(toy, tmp_path / "run", "--eval_data", str(toy / "data.jsonl"))) == 0
     lines = metrics(tmp_path / "run")
-    assert [line["step"] for line in lines] == [1, 2, 3, 4] and lines[-1]["loss"] < lines[0]["loss"]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 4] and lines[3]["loss"] < lines[0]["loss"]
     assert {"grad_norm", "learning_rate", "tokens", "tokens_per_second"} <= lines[0].keys()
     assert {"eval_loss", "ts", "pi", "cf"} <= lines[-1].keys()
     before, after = weights(toy / "model"), weights(tmp_path / "run")
@@ -121,15 +84,25 @@ def test_bad_records_are_listed_or_skipped(toy, tmp_path):
     data.write_text((toy / "data.jsonl").read_text() + '{"messages": []}\n')
     with pytest.raises(DataError, match="line 13"):
         train_sft.main(arguments(toy, tmp_path / "run", "--data", str(data)))
-    assert train_sft.main(arguments(toy, tmp_path / "run", "--data", str(data), "--on_bad_data", "skip")) == 0
+    flags = ("--data", str(data), "--eval_data", str(data), "--on_bad_data", "skip")
+    with pytest.warns(UserWarning, match=f"1 bad records are left out:\n  {data}, line 13: ") as caught:
+        assert train_sft.main(arguments(toy, tmp_path / "run", *flags)) == 0
+    assert sum("line 13" in str(warning.message) for warning in caught) == 2  # in either set
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--batch_size", "0"], "--batch_size is 0"),
-        (["--max_steps", "-1"], "--max_steps at least 1"),
+        (["--max_steps", "-1"], "--max_steps is -1; it must be at least 1"),
         (["--w_max", "0"], "--w_max is 0"),
+        (["--keep", "0"], "--keep is 0; it must be at least 1"),
+        (["--max_grad_norm", "0"], "--max_grad_norm is 0.0; it must be over 0"),
+        (["--learning_rate", "nan"], "--learning_rate is nan; it must be a finite number"),
+        (["--learning_rate", "-1"], "--learning_rate is -1.0"),
+        (["--weight_decay", "inf"], "--weight_decay is inf"),
+        (["--warmup_ratio", "1.5"], "--warmup_ratio is 1.5; it must be from 0 to 1"),
+        (["--beta2", "1"], "--beta2 is 1.0"),
         (["--max_length", "4097"], "more than the model's 4096"),
     ],
 )
@@ -137,23 +110,6 @@ def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path
     with pytest.raises(RunError, match=message):
         train_sft.main(arguments(toy, tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
-
-
-class Crash(Exception):
-    pass
-
-
-def crash_at(step: int, monkeypatch) -> None:
-    """Lets the process "die" when it begins training step ``step``."""
-    original, calls = train_sft.train_step, []
-
-    def train_step(*args):
-        calls.append(None)
-        if len(calls) == step:
-            raise Crash
-        return original(*args)
-
-    monkeypatch.setattr(train_sft, "train_step", train_step)
 
 
 @pytest.mark.parametrize("step", [2, 4])
@@ -208,17 +164,49 @@ def test_learning_rate_by_hand():
     assert train_sft.learning_rate(0, 1, 2.0, 0.0) == 2.0
 
 
-@pytest.mark.long
-def test_two_ranks_equal_one(toy, tmp_path):
-    """The same global batches, three trajectories each, so that the ranks never have the same number."""
-    train_sft.main(arguments(toy, tmp_path / "one", "--batch_size", "3"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train_sft.py"]
-    command += arguments(toy, tmp_path / "two", "--batch_size", "3")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=REPO, env=environment, check=True, capture_output=True, timeout=300)
-    for key in ("loss", "grad_norm"):
-        one, two = ([line[key] for line in metrics(tmp_path / name)] for name in ("one", "two"))
-        assert one == pytest.approx(two, rel=1e-4)
-    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name in first:
-        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-4)
+def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, monkeypatch):
+    train_sft.main(arguments(toy, tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(3, patch)
+        train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--eval_data", str(toy / "data.jsonl")))
+    other = ("--eval_every", "1", "--eval_items", "2", "--checkpointing", "none", "--micro_tokens", "99999")
+    again = arguments(toy, tmp_path / "died", "--eval_data", str(toy / "data.jsonl"), "--resume", *other)
+    assert train_sft.main(again) == 0
+    assert losses(tmp_path / "died") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+
+
+def test_another_batch_size_on_resume_counts_for_what_is_left():
+    assert total_samples(100, Progress(), batch_size=4, epochs=1.0, max_steps=10) == 40
+    resumed = Progress(samples=20, step=5)
+    assert total_samples(100, resumed, batch_size=8, epochs=1.0, max_steps=10) == 20 + 5 * 8
+    assert total_samples(30, resumed, batch_size=8, epochs=1.0, max_steps=10) == 30
+    assert total_samples(10, resumed, batch_size=8, epochs=1.0, max_steps=None) == 20  # more than that was seen
+
+
+def test_help_says_which_defaults_hold_without_a_model(capsys):
+    with pytest.raises(SystemExit):
+        train_sft.resolve_config(["--help"])
+    out = capsys.readouterr().out
+    assert "Without it, also with --data, they are" in out and "--learning_rate 0.002" in out
+    assert train_sft.resolve_config(["--data", "x.jsonl"]).learning_rate == 2e-3
+    assert train_sft.resolve_config(["--model", "m"]).learning_rate == 1e-6
+
+
+def test_the_saved_model_is_readable_as_other_files_are(toy, tmp_path):
+    train_sft.main(arguments(toy, tmp_path / "run", "--max_steps", "1"))
+    modes = {file.stat().st_mode for file in (tmp_path / "run").iterdir() if file.is_file()}
+    assert len(modes) == 1
+
+
+def test_a_gathered_model_is_a_copy(toy):
+    with distributed.process_group() as world:
+        model = distributed.load(toy / "model", world)
+        copy = distributed.gather(model, world)
+        before = copy.norm.weight.clone()
+        torch.nn.init.zeros_(model.norm.weight)
+        assert torch.equal(copy.norm.weight, before)
+
+
+def test_without_pkt_no_token_counts_as_key(toy, tmp_path, capsys):
+    train_sft.main(arguments(toy, tmp_path / "run", "--no-pkt", "--dry_run"))
+    assert "key tokens          0 " in capsys.readouterr().out

@@ -1,9 +1,9 @@
 """The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 from tqdm import tqdm
@@ -14,7 +14,7 @@ from tl.single_turn import items_of
 from tl.statistics import ExampleStatistics
 from tl.synthesis import held_out, synthesize
 from tl.tokenizer import Tokenizer
-from tl.trajectory import BadRecord, DataError, Trajectory, read_trajectories
+from tl.trajectory import DataError, ReadReport, Trajectory, read_trajectories
 
 
 @dataclass
@@ -25,24 +25,15 @@ class TrainingData:
     statistics: ExampleStatistics = field(default_factory=ExampleStatistics)
     too_long: int = 0  # trajectories whose first turn does not fit
     untrainable: int = 0  # trajectories in which every call is masked
-    dropped_thoughts: int = 0
-    bad: list[BadRecord] = field(default_factory=list)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over all that training sees of the examples, in their order."""
-        digest = hashlib.sha256()
-        for example in self.examples:
-            for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
-                digest.update(tensor.numpy())
-        return digest.hexdigest()
+    report: ReadReport = field(default_factory=ReadReport)
+    fingerprint: str = ""  # SHA-256 over all that training sees of the examples, in their order
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
         return [
             *self.statistics.lines(),
-            f"dropped             {len(self.bad):,} bad records, {self.too_long:,} trajectories too long, "
-            f"{self.untrainable:,} with every call masked; {self.dropped_thoughts:,} texts beside a call",
+            f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
+            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call",
         ]
 
 
@@ -55,13 +46,13 @@ def load_training_data(
     progress: bool = True,
 ) -> TrainingData:
     """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
+    With ``on_bad="skip"`` bad records are left out, and a warning lists them.
 
     Raises tl.trajectory.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
     """
     data = TrainingData()
     if paths:
-        trajectories, report = read_trajectories(paths, on_bad)
-        data.bad, data.dropped_thoughts = report.bad, report.dropped_thoughts
+        trajectories, data.report = _read(paths, on_bad)
     else:
         trajectories = synthesize(seed=seed)
     for trajectory in tqdm(trajectories, "tokenise", unit=" trajectories", disable=not progress, leave=False):
@@ -76,12 +67,29 @@ def load_training_data(
             data.untrainable += 1
     if not data.examples:
         raise DataError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
+    data.fingerprint = _fingerprint(data.examples)
     return data
 
 
 def load_items(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", seed: int = 0) -> list[Item]:
-    """Single turns to be evaluated on: every right call in ``paths``, or the tool library's held-out requests."""
+    """Single turns to be evaluated on: every right call in ``paths``, or the tool library's held-out requests. With
+    ``on_bad="skip"`` bad records are left out, and a warning lists them."""
     if not paths:
         return held_out(seed=seed)
-    trajectories: list[Trajectory] = read_trajectories(paths, on_bad)[0]
-    return [item for trajectory in trajectories for item in items_of(trajectory)]
+    return [item for trajectory in _read(paths, on_bad)[0] for item in items_of(trajectory)]
+
+
+def _read(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> tuple[list[Trajectory], ReadReport]:
+    trajectories, report = read_trajectories(paths, on_bad)
+    if report.bad:
+        listed = "\n".join(f"  {bad}" for bad in report.bad)
+        warnings.warn(f"{len(report.bad):,} bad records are left out:\n{listed}", stacklevel=3)
+    return trajectories, report
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
+            digest.update(tensor.numpy())
+    return digest.hexdigest()

@@ -157,7 +157,7 @@ def gather(model: Llama, world: World) -> Llama | None:
     for name, parameter in model.named_parameters():
         full = parameter.full_tensor()
         if world.is_main:
-            weights[name] = nn.Parameter(full.detach().cpu())
+            weights[name] = nn.Parameter(full.detach().to("cpu", copy=True))  # one CPU rank: it would be its own
     if not world.is_main:
         return None
     with torch.device("meta"):

@@ -5,7 +5,7 @@ Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/we
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tl.attention import Attend, document_attention
 from tl.cache import KVCache
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -142,19 +141,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
-def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Causal attention within each document. q [B, T, H, D]; k, v [B, T, K, D]; lengths of the documents in the
-    flattened [B*T] order. Returns [B, T, H, D]."""
-    gqa = q.shape[2] != k.shape[2]
-    sdpa = partial(F.scaled_dot_product_attention, is_causal=True, enable_gqa=gqa)
-    if len(set(lengths)) == 1:  # equal documents are a plain batch
-        q_, k_, v_ = (x.reshape(len(lengths), lengths[0], *x.shape[2:]).transpose(1, 2) for x in (q, k, v))
-        return sdpa(q_, k_, v_).transpose(1, 2).reshape(q.shape)
-    split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
-    outputs = [sdpa(q_[None], k_[None], v_[None])[0] for q_, k_, v_ in zip(*split, strict=True)]
-    return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
-
-
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x²) + eps) * weight over the last axis."""
 
@@ -251,9 +237,10 @@ class Llama(nn.Module):
             raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
         x = self.embed_tokens(input_ids)
         cos, sin = self._rotary(lengths, cache, x)
+        within_documents = document_attention(lengths, x)
         for i, layer in enumerate(self.layers):
-            attend = partial(cache.attend, i) if cache is not None else attend_documents
-            x = layer(x, cos, sin, partial(attend, lengths=lengths))
+            attend = within_documents if cache is None else partial(cache.attend, i, lengths=lengths)
+            x = layer(x, cos, sin, attend)
         if cache is not None:
             cache.advance(lengths)
         hidden = self.norm(x)

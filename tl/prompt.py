@@ -163,7 +163,7 @@ def _turn(
         except CallSyntaxError:
             trained = False
         else:
-            keys = _name_keys(message.content, ids, name, tools, tokenizer)
+            keys = _name_keys(message.content, ids, name, tools, tokenizer) if options.pkt else []
     return Turn(start, start + len(ids), message.is_call, category, tuple(keys), trained)
 
 
@@ -195,8 +195,7 @@ def _example(
         targets[predicting] = torch.tensor([*ids[turn.start : turn.end], eos_id])
         turn_index[predicting] = number
         if turn.trained:
-            keys = turn.key_positions if options.pkt else ()
-            weights[predicting] = call_weights(turn.end - turn.start + 1, keys, options.w_max)
+            weights[predicting] = call_weights(turn.end - turn.start + 1, turn.key_positions, options.w_max)
     return Example(id, input_ids, targets, weights, turn_index, tuple(turns), n_turns - len(turns))
 
 

@@ -15,21 +15,27 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tl.checkpoint import SavedState, newest_state
+from torch import nn
+from torch.optim import Optimizer
+
+from tl.checkpoint import SavedState, newest_state, save_state
 from tl.config import option
-from tl.distributed import World, together
+from tl.distributed import RankError, World, together
+from tl.memory import Checkpointing
 from tl.prompt import Example
 from tl.weights import CONFIG_FILE
 
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
 STATES = "states"
+STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
 
 
 @dataclass
 class RunConfig:
-    """The settings of a run that say nothing about what is learned; they may change when it is resumed."""
+    """The settings of a run that say nothing about what is learned; they may change when it is resumed. How a batch is
+    cut into micro-batches changes rounding, no more."""
 
     out: str = option("runs/latest", f"run directory: the model, {METRICS_FILE}, {SETTINGS_FILE}, {STATES}/")
     overwrite: bool = option(False, "replace an existing run")
@@ -37,8 +43,22 @@ class RunConfig:
     allow_changes: bool = option(False, "resume although other settings or the data have changed")
     save_every: int = option(100, "steps between states to resume from; 0: only when stopped by a signal")
     keep: int = option(2, "number of states kept, of 12 bytes a parameter each")
+    micro_tokens: int = option(8192, "tokens a forward pass, over which a batch is split into micro-batches")
+    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
+    eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only at the end")
+    eval_items: int = option(64, "held-out requests for the evaluations during training; the last one takes all")
     threads: int = option(0, "CPU threads; 0: PyTorch's choice")
     dry_run: bool = option(False, "show configuration, data and memory, train nothing")
+
+
+RANGES = {
+    "save_every": (0, math.inf),
+    "keep": (1, math.inf),
+    "micro_tokens": (1, math.inf),
+    "eval_every": (0, math.inf),
+    "eval_items": (1, math.inf),
+    "threads": (0, math.inf),
+}
 
 
 @dataclass
@@ -91,6 +111,60 @@ class StopSignals:
             os._exit(128 + number)
 
 
+def check_settings(
+    config: RunConfig, ranges: dict[str, tuple[float, float]], positive: Sequence[str], inputs: Sequence[str]
+) -> None:
+    """Raises RunError for a number that is not finite, out of its range (lowest, highest; both allowed) or, if it is
+    to be ``positive``, not over 0; and for ``inputs``, paths that the run reads, inside the directory it writes to."""
+    for name, value in asdict(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RunError(f"--{name} is {value}; it must be a finite number")
+    for name in positive:
+        if (value := getattr(config, name)) <= 0:
+            raise RunError(f"--{name} is {value}; it must be over 0")
+    for name, (lowest, highest) in (RANGES | ranges).items():
+        value = getattr(config, name)
+        if value is not None and not lowest <= value <= highest:
+            bound = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+            raise RunError(f"--{name} is {value}; it must be {bound}")
+    out = Path(config.out).resolve()
+    for path in inputs:
+        if Path(path).resolve().is_relative_to(out):
+            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+
+
+def is_due(every: int, step: int) -> bool:
+    """Whether something that is done every so many steps, or with 0 never, is to be done at this one."""
+    return every > 0 and step % every == 0
+
+
+def total_samples(available: int, progress: Progress, batch_size: int, epochs: float, max_steps: int | None) -> int:
+    """Samples that a run sees in all, from ``progress`` on in batches of ``batch_size``, which may have been another
+    before."""
+    samples = math.ceil(available * epochs)
+    if max_steps is not None:
+        samples = min(samples, progress.samples + (max_steps - progress.step) * batch_size)
+    return max(samples, progress.samples)
+
+
+def save_progress(
+    config: RunConfig,
+    progress: Progress,
+    model: nn.Module,
+    optimizers: Optimizer | Sequence[Optimizer],
+    data: str,
+    world: World,
+) -> None:
+    """Saves a state to resume from; ``data`` is the fingerprint of what is trained on. A failure (a full disk, say) is
+    a warning: the states before it are still there."""
+    record = {"progress": asdict(progress), "config": asdict(config), "data": data}
+    try:
+        save_state(Path(config.out) / STATES, progress.step, model, optimizers, record, world, config.keep)
+    except (OSError, RankError) as error:
+        if world.is_main:
+            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
+
+
 def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
 
@@ -105,7 +179,8 @@ def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
             else:
                 _make_room(out, config.overwrite)
             out.mkdir(parents=True, exist_ok=True)
-            _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else 0)
+            if (out / METRICS_FILE).exists():
+                _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
             (out / SETTINGS_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
     return saved
 
@@ -148,19 +223,28 @@ def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState 
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Removes the lines behind ``step``, which will be written again, and one that was cut short."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+    """Removes what was logged after the state of ``step`` was saved and will be logged again: all behind the first
+    line of that step, which is the step's own. Whatever else it has are evaluations."""
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        logged = json.loads(line)["step"] if line.endswith("}\n") else math.inf  # cut short
+        if logged <= step:
+            kept.append(line)
+        if logged >= step:
+            break
+    path.write_text("".join(kept))
 
 
 def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    """Adds a line of JSON to the log; NaN and infinity become null. A line that cannot be written is lost with a
+    """Adds a line of JSON to the log; NaN and infinity become null. A line that cannot be written whole is lost with a
     warning."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
+    line = (json.dumps(finite) + "\n").encode()
     try:
-        with (out / METRICS_FILE).open("a") as file:
-            file.write(json.dumps(finite) + "\n")
+        with (out / METRICS_FILE).open("ab", buffering=0) as file:
+            if (written := file.write(line)) < len(line):
+                file.truncate(file.tell() - written)
+                raise OSError(f"{out / METRICS_FILE}: no space left")
     except OSError as error:
         warnings.warn(f"metrics are not logged: {error}", stacklevel=2)
 

@@ -313,6 +313,8 @@ def save_model(
 
 def _publish(staging: Path, path: Path) -> None:
     """Move the files up in place of an older model's; without config.json in between, a folder is no checkpoint."""
+    for file in staging.glob("*.safetensors"):
+        shutil.copymode(staging / CONFIG_FILE, file)  # safetensors lets nobody else read them, whatever the umask says
     (path / CONFIG_FILE).unlink(missing_ok=True)
     for old in [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]:
         old.unlink(missing_ok=True)

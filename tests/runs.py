@@ -1,0 +1,100 @@
+"""Toy runs of train_sft.py, and what they leave."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_sft
+from tl.weights import load_model
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "Finds papers.",
+            "parameters": {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]},
+        },
+    }
+    for name, key in (("get_papers", "topic"), ("get_papers_by", "author"))
+]
+
+
+def record(number: int) -> dict:
+    """A trajectory of one to three calls, the first of every third one erroneous, and an answer."""
+    messages: list[dict] = [{"role": "user", "content": f"papers about {'owls and ' * (number % 5)}cats"}]
+    for step in range(1 + number % 3):
+        wrong = step == 0 and number % 3 == 2
+        function = {
+            "name": "get_papers",
+            "arguments": json.dumps({"by" if wrong else "topic": f"cats {number + step}"}),
+        }
+        feedback = "get_papers() got an unexpected keyword argument 'by'" if wrong else f'["Cats {number}"]'
+        messages += [
+            {"role": "assistant", "tool_calls": [{"id": str(step), "type": "function", "function": function}]},
+            {"role": "tool", "tool_call_id": str(step), "content": feedback},
+        ]
+    return {"id": str(number), "tools": TOOLS, "messages": [*messages, {"role": "assistant", "content": "Two cats."}]}
+
+
+class Crash(Exception):
+    pass
+
+
+def arguments(toy: Path, out: Path, *more: str) -> list[str]:
+    """The command line of a run of four steps on the ``toy`` folder's model and data."""
+    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4096 --learning_rate 1e-2"
+    return [*fixed.split(), "--epochs", "2", "--max_steps", "4", *more]
+
+
+def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the process "die" when it begins training step ``step``."""
+    before_step(step, monkeypatch, crash)
+
+
+def crash() -> None:
+    raise Crash
+
+
+def before_step(step: int, monkeypatch: pytest.MonkeyPatch, action) -> None:
+    """Calls ``action()`` before the ``step``-th training step from now on."""
+    original, calls = train_sft.train_step, []
+
+    def train_step(*args):
+        calls.append(None)
+        if len(calls) == step:
+            action()
+        return original(*args)
+
+    monkeypatch.setattr(train_sft, "train_step", train_step)
+
+
+def metrics(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(out: Path) -> list[float]:
+    return [line["loss"] for line in metrics(out) if "loss" in line]
+
+
+def evaluations(out: Path) -> list[dict]:
+    return [line for line in metrics(out) if "eval_loss" in line]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_model(folder).state_dict()
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over a saved model's tensors."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(weights(folder).items()):
+        sha256.update(name.encode() + tensor.numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert losses(a) == losses(b) and digest(a) == digest(b)
