@@ -1,0 +1,81 @@
+"""Attention within documents: its forms give the same outputs and gradients.
+
+The GPU's kernel itself runs where there is a GPU. Elsewhere a dense mask stands in for it behind the same arguments, so
+that everything but the kernel is held here.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tl import attention
+from tl.attention import attend_documents, attend_varlen, document_attention
+
+SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
+HEADS = [(2, 2), (4, 2)]
+
+
+def dense_varlen(q, k, v, bounds, bounds_k, longest, longest_k, *, window_size, enable_gqa) -> Tensor:
+    """torch.nn.attention.varlen.varlen_attn for causal windows, on any device: attention under one dense mask."""
+    assert torch.equal(bounds, bounds_k) and longest == longest_k == bounds.diff().max() and window_size == (-1, 0)
+    document = torch.repeat_interleave(torch.arange(len(bounds) - 1), bounds.diff())
+    mask = (document[:, None] == document) & torch.ones(len(q), len(q), dtype=torch.bool).tril()
+    heads_first = (x.transpose(0, 1)[None] for x in (q, k, v))
+    return F.scaled_dot_product_attention(*heads_first, attn_mask=mask, enable_gqa=enable_gqa)[0].transpose(0, 1)
+
+
+def inputs(heads: tuple[int, int], rows: int = 1, dtype=torch.float64, device="cpu") -> list[Tensor]:
+    torch.manual_seed(0)
+    shapes = [(rows, 12 // rows, n, 16) for n in (heads[0], heads[1], heads[1])]
+    return [torch.randn(shape, dtype=dtype, device=device, requires_grad=True) for shape in shapes]
+
+
+def outcome(attend, qkv: list[Tensor]) -> list[Tensor]:
+    """Output and gradients under a loss that weighs every element differently."""
+    output = attend(*qkv)
+    weight = torch.linspace(-1, 1, output.numel(), dtype=output.dtype, device=output.device).view(output.shape)
+    return [output, *torch.autograd.grad((output * weight).sum(), qkv)]
+
+
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("lengths", SPLITS)
+def test_the_variable_length_form_equals_the_loop(monkeypatch, lengths, heads):
+    monkeypatch.setattr(attention, "varlen_attn", dense_varlen)
+    bounds = torch.tensor([0, *lengths]).cumsum(0).int()
+    rows = len(lengths) if len(set(lengths)) == 1 else 1
+    one = outcome(lambda *x: attend_documents(*x, lengths), inputs(heads, rows))
+    other = outcome(lambda *x: attend_varlen(*x, bounds, max(lengths)), inputs(heads, rows))
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_a_document_sees_itself_and_no_other():
+    q, k, v = inputs((2, 2))
+    whole = attend_documents(q, k, v, [5, 7])
+    apart = [attend_documents(q[:, s], k[:, s], v[:, s], [n]) for s, n in ((slice(5), 5), (slice(5, 12), 7))]
+    torch.testing.assert_close(whole, torch.cat(apart, dim=1))
+    assert torch.equal(whole[:, 0], v[:, 0]) and torch.equal(whole[:, 5], v[:, 5])  # first tokens see themselves
+
+
+def test_the_arguments_are_those_of_the_kernel():
+    """Shapes and dtypes pass the checks of the real operator, which needs no GPU for that."""
+    with torch.device("meta"):
+        q, k, v = (torch.empty(1, 12, n, 16, dtype=torch.bfloat16) for n in (4, 2, 2))
+        assert attend_varlen(q, k, v, torch.zeros(3, dtype=torch.int32), 7).shape == (1, 12, 4, 16)
+
+
+def test_a_cpu_takes_the_loop():
+    assert document_attention([5, 7], torch.empty(1, 12, 16)).func is attend_documents
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("lengths", SPLITS)
+def test_a_gpu_takes_the_kernel_and_it_equals_the_loop(lengths, heads):
+    qkv = inputs(heads, dtype=torch.bfloat16, device="cuda")
+    attend = document_attention(lengths, qkv[0])
+    assert attend.func is attend_varlen
+    exact = outcome(lambda *x: attend_documents(*x, lengths), [x.detach().double().requires_grad_() for x in qkv])
+    for a, b in zip(outcome(attend, qkv), exact, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=2e-2, atol=2e-2)
