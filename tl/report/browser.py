@@ -8,7 +8,7 @@ from typing import Any
 
 from tl.cli.page import article, context, options, text
 from tl.cli.views import SampleView, called_name
-from tl.report.runs import Run, is_number
+from tl.report.runs import Run, as_list, is_number
 
 Lists = Mapping[str, set[str]]  # what an article can be filtered by -> its entries
 Article = tuple[Lists, str]
@@ -29,7 +29,7 @@ def rollouts(run: Run, most: int) -> list[Article]:
     """The last rollouts of a PPO run, call by call with reward, case, golden call and feedback."""
     made = []
     for rollout in reversed(run.rollouts[-most:] if most else []):
-        calls = [call for call in _list(rollout.get("calls")) if isinstance(call, dict)]
+        calls = [call for call in as_list(rollout.get("calls")) if isinstance(call, dict)]
         lists = {
             "categories": {str(call.get("case") or UNJUDGED) for call in calls},
             "tools": {called_name(str(call.get("text", ""))) for call in calls},
@@ -58,7 +58,7 @@ def answers(run: Run, most: int) -> list[Article]:
     made = []
     for suite in run.suites.values():
         title = str(suite.get("title", ""))
-        for item in [item for item in _list(suite.get("items")) if isinstance(item, dict)][:most]:
+        for item in [item for item in as_list(suite.get("items")) if isinstance(item, dict)][:most]:
             made.append((_episode if "trajectory" in item else _answer)(item, title, run.name))
     return made
 
@@ -72,8 +72,8 @@ def _answer(item: Mapping[str, Any], title: str, run: str) -> Article:
     verdict = "CF" if "CF" in right else f"{right[-1]} only" if right else "wrong tool or no call"
     badge = " ".join(right) + ("" if "CF" in right else f" {item.get('reason') or ''}")
     body = _turn("\n".join(texts), badge.strip() or verdict, "CF" in right)
-    for answer in _list(item.get("answers")):
-        body += f"<pre class=golden>accepted: {text(chr(10).join(map(str, _list(answer))))}</pre>\n"
+    for answer in as_list(item.get("answers")):
+        body += f"<pre class=golden>accepted: {text(chr(10).join(map(str, as_list(answer))))}</pre>\n"
     lists = {"categories": {f"evaluation: {verdict}"}, "tools": {called_name(part) for part in texts}}
     return _article(lists | _about(run, title), str(item.get("id")), f"{run} · {title}", body)
 
@@ -82,9 +82,9 @@ def _episode(item: Mapping[str, Any], title: str, run: str) -> Article:
     """A whole episode, turn by turn with its feedback."""
     body, tools = "", set()
     trajectory = item["trajectory"] if isinstance(item["trajectory"], dict) else {}
-    for message in [m for m in _list(trajectory.get("messages")) if isinstance(m, dict)]:
+    for message in [m for m in as_list(trajectory.get("messages")) if isinstance(m, dict)]:
         said = str(message.get("content") or "")
-        for call in [c for c in _list(message.get("tool_calls")) if isinstance(c, dict)]:
+        for call in [c for c in as_list(message.get("tool_calls")) if isinstance(c, dict)]:
             function = call.get("function") if isinstance(call.get("function"), dict) else {}
             tools.add(str(function.get("name", "")))
             body += _turn(f"{function.get('name', '')} {function.get('arguments', '')}", "", True)
@@ -113,10 +113,6 @@ def _article(lists: Lists, title: str, facts: str, body: str) -> Article:
 
 def _about(run: str, kind: str) -> dict[str, set[str]]:
     return {"runs": {run}, "kinds": {kind}}
-
-
-def _list(value: Any) -> list:
-    return value if isinstance(value, list) else []
 
 
 def choices(articles: Sequence[Article], name: str) -> str:

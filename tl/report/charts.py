@@ -21,7 +21,7 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **{"axes.edgecolor": GRID, "grid.color": GRID, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True},
     **{"axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 9},
-    **{"font.family": "sans-serif", "svg.hashsalt": "report", "axes.titlesize": 9.5, "axes.titlelocation": "left"},
+    **{"font.family": "sans-serif", "svg.hashsalt": "report"},
     **{"legend.frameon": False, "legend.fontsize": 8, "figure.constrained_layout.use": True},
 }
 SMOOTHED_FROM = 60  # points of a curve, from which on a running mean is drawn over it
@@ -46,7 +46,7 @@ class Bar(NamedTuple):
 
 def line_chart(title: str, lines: Sequence[Line], x_label: str = "step") -> str:
     """Curves over steps; long ones faint, with a running mean over a fiftieth of them."""
-    figure, axes = _axes(title, 2.4)
+    figure, axes = _axes(2.4)
     for line in lines:
         colour = COLOURS[line.colour % N_COLOURS]
         long = len(line.x) >= SMOOTHED_FROM
@@ -66,7 +66,7 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
 
 def share_chart(title: str, steps: Sequence[float], shares: dict[str, Sequence[float]]) -> str:
     """Shares of a whole, one on top of the other, over steps."""
-    figure, axes = _axes(title, 3.3)
+    figure, axes = _axes(3.3)
     colours = [COLOURS[i % N_COLOURS] for i in range(len(shares))]
     axes.stackplot(steps, *shares.values(), labels=list(shares), colors=colours, linewidth=0)
     axes.set_ylim(0, 1)
@@ -79,25 +79,24 @@ def share_chart(title: str, steps: Sequence[float], shares: dict[str, Sequence[f
 
 def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
     """Horizontal bars in percent with their intervals, the first at the top."""
-    figure, axes = _axes(title, 0.75 + 0.24 * len(bars))
+    figure, axes = _axes(0.75 + 0.24 * len(bars))
     places = range(len(bars))
     axes.barh(places, [bar.value for bar in bars], color=COLOURS[colour % N_COLOURS], alpha=0.75, height=0.62)
-    for place, bar in zip(places, bars, strict=True):
+    ends = [max(bar.value, bar.interval[1] if bar.interval else 0) for bar in bars]
+    for place, bar, end in zip(places, bars, ends, strict=True):
         if bar.interval:
             axes.plot(bar.interval, (place, place), color=INK, linewidth=1.3, marker="|", markersize=6)
-        end = max(bar.value, bar.interval[1] if bar.interval else 0)
         axes.annotate(f"{bar.value:.1f}", (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(places, [bar.label for bar in bars])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.margins(x=0.14)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, max(1, 1.14 * max(ends)))
     return svg(figure, title)
 
 
 def group_chart(title: str, groups: Sequence[str], lines: dict[str, Sequence[Bar | None]]) -> str:
     """A line for each name through its values in the groups, with intervals."""
-    figure, axes = _axes(title, 2.7)
+    figure, axes = _axes(2.7)
     for i, (name, bars) in enumerate(lines.items()):
         colour, shift = COLOURS[i % N_COLOURS], 0.06 * (i - (len(lines) - 1) / 2)
         known = [(place + shift, bar) for place, bar in enumerate(bars) if bar]
@@ -111,16 +110,15 @@ def group_chart(title: str, groups: Sequence[str], lines: dict[str, Sequence[Bar
     return svg(figure, title)
 
 
-def _axes(title: str, height: float) -> tuple[Figure, Axes]:
+def _axes(height: float) -> tuple[Figure, Axes]:
     with matplotlib.rc_context(STYLE):
         figure = Figure((3.9, height))
         axes = figure.add_subplot()
-        axes.set_title(title)
     return figure, axes
 
 
 def svg(figure: Figure, title: str) -> str:
-    """The figure as an SVG element whose colours, fonts and size are the page's."""
+    """The figure's caption, and the figure as an SVG element whose colours, fonts and size are the page's."""
     out = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, format="svg", transparent=True)

@@ -11,7 +11,7 @@ from tl.cli.page import fill, resource, text
 from tl.cli.views import SampleView
 from tl.irm import RewardCase
 from tl.report import browser, tables
-from tl.report.runs import Run, is_number
+from tl.report.runs import Run, as_list, is_number
 
 NO_PICTURES = "Charts need matplotlib: pip install matplotlib, then write the report again. All tables are here."
 CURVES = {
@@ -96,6 +96,16 @@ def _overview(runs: Sequence[Run]) -> str:
     return f"{hint}<ul class=key>{keys}</ul>\n{tables.overview(runs)}{fold}"
 
 
+def _legend(runs: Sequence[Run]) -> str:
+    named = "".join(
+        f"<span><i style='background: var(--c{i % 10})'></i>{text(run.name)}</span>"
+        for i, run in enumerate(runs)
+        if run.metrics
+    )
+    told = "The last scores of a training are on all held-out requests, those before on --eval_items of them."
+    return f"<p class='key facts'>{named}</p><p class=facts>{told}</p>"
+
+
 def _curves(runs: Sequence[Run]) -> str:
     def draw() -> Iterable[str]:
         from tl.report.charts import Line, line_chart, share_chart
@@ -108,7 +118,8 @@ def _curves(runs: Sequence[Run]) -> str:
             if shares := _case_shares(run):
                 yield share_chart(f"Calls by case of the reward: {run.name}", run.curve("reward")[0], shares)
 
-    return _charts(draw)
+    drawn = _charts(draw)
+    return _legend(runs) + drawn if drawn else ""
 
 
 def _case_shares(run: Run) -> dict[str, list[float]]:
@@ -131,8 +142,7 @@ def _evaluation(runs: Sequence[Run]) -> str:
 
 
 def _experiment(results: dict[str, Any]) -> str:
-    seeds = results.get("seeds")
-    n = len(seeds) if isinstance(seeds, list) else 0
+    n = len(as_list(results.get("seeds")))
     told = f"{results.get('command', '')} · {results.get('machine', '')} · seeds: {n}"
     if n < 2:
         told += "; one seed gives no interval"
@@ -152,6 +162,20 @@ def _bars(results: dict[str, Any]) -> Iterable[str]:
             bars = [bar for row in results["rows"] if (bar := _bar(row, column["key"]))]
             if bars:
                 yield bar_chart(f"{group}: {tables.column_title(column)}", bars)
+    sweeps = results.get("sweeps")
+    for sweep in sweeps.values() if isinstance(sweeps, dict) else ():
+        yield from _sweep(sweep, tables.grouped(results))
+
+
+def _sweep(sweep: dict[str, Any], groups: dict[str, list[dict]]) -> Iterable[str]:
+    """CF over the values of a setting."""
+    from tl.report.charts import group_chart
+
+    for group, columns in groups.items():
+        for column in columns:
+            if column.get("title") == "CF":
+                lines = {c["name"]: [_bar(point, column["key"]) for point in c["points"]] for c in sweep["curves"]}
+                yield group_chart(f"{sweep['title']}: {group}, CF", [f"{x:g}" for x in sweep["x"]], lines)
 
 
 def _environments(results: dict[str, Any]) -> Iterable[str]:
@@ -190,7 +214,8 @@ def _data(data: Sequence[DataColumn]) -> str:
     names = {name for column in data for name in column.figures}
     flat = [name for name in data[0].figures if name in names and name not in NESTED]
     rows = [[name, *(_figure(column.figures.get(name)) for column in data)] for name in flat]
-    told = "spreads are median / 95th percentile / maximum; in the paper's set 17 % of the trajectories have errors"
+    told = "spreads are median / 95th percentile / maximum; in the paper's set 17 % of the trajectories have errors. "
+    told += "A generated set is made again here from its seed: code that has changed since may make another one."
     return _charts(draw) + f"<p class=facts>{told}</p>" + tables.table(["", *(c.name for c in data)], rows)
 
 

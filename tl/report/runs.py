@@ -55,6 +55,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def as_list(value: Any) -> list:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def read_runs(paths: list[str]) -> list[Run]:
     """The runs in these directories, named by what tells their paths apart. Raises NoRunError."""
     return [read_run(Path(path), name) for path, name in zip(paths, names(paths), strict=True)]

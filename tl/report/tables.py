@@ -8,7 +8,7 @@ from typing import Any
 from tl import paper
 from tl.cli.page import text
 from tl.metrics import wilson_interval
-from tl.report.runs import Run, is_number
+from tl.report.runs import Run, as_list, is_number
 
 # Name of a suite in evaluate.py's report -> its name in the paper's Table 3.
 PAPER_SUITES = {"toolalpaca": "ToolAlpaca", "rotbench": "RoTBench", "bfcl": "BFCL-v3"}
@@ -84,8 +84,7 @@ def evaluations(runs: Sequence[Run]) -> str:
         found = [(run.name, run.suites[name]) for run in runs if name in run.suites]
         title = str(found[0][1].get("title", name))
         html += f"<h3>{text(title)}</h3>\n" + (_episodes if "de" in found[0][1] else _single_turn)(name, found)
-        notes = found[0][1].get("notes")
-        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in notes if isinstance(notes, list))
+        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in as_list(found[0][1].get("notes")))
     return html
 
 
