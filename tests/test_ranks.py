@@ -1,0 +1,175 @@
+"""How a step is spread over ranks and micro-batches changes nothing but rounding."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weights
+
+import train_sft
+from tl import distributed
+from tl.data import load_training_data
+from tl.distributed import RankError, World
+from tl.prompt import EncodingOptions, Example
+from tl.run import RunError
+from tl.tokenizer import Tokenizer
+
+STEPS = [[0, 1, 2], [3, 4, 5, 6, 7], [8, 2]]  # trajectories of three global batches, never the same number a rank
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
+
+
+def examples(toy: Path) -> list[Example]:
+    data = load_training_data([str(toy / "data.jsonl")], Tokenizer(toy / "model"), EncodingOptions(), progress=False)
+    return data.examples
+
+
+def train(world: World, toy: Path, dtype: torch.dtype, batches: list[list[int]], micro_tokens: int):
+    """Losses, gradient norms and, on rank 0, parameters after a step on each batch of examples."""
+    config = train_sft.SFTConfig(micro_tokens=micro_tokens, learning_rate=1e-3)
+    model = distributed.load(toy / "model", world, dtype=dtype)
+    optimizer, data = train_sft.make_optimizer(model, config), examples(toy)
+    steps = [train_sft.train_step(model, optimizer, [data[i] for i in batch], config, world) for batch in batches]
+    whole = distributed.gather(model, world)
+    return steps, None if whole is None else {name: p.detach() for name, p in whole.named_parameters()}
+
+
+def train_naively(world: World, *arguments):
+    """The same, except that each rank divides by its own total: the average of the ranks' averages."""
+    correct = distributed.all_sum
+    distributed.all_sum = lambda values: [value * world.size for value in values]
+    try:
+        return train(world, *arguments)
+    finally:
+        distributed.all_sum = correct
+
+
+def on_one_rank(function, *arguments):
+    with distributed.process_group() as world:
+        return function(world, *arguments)
+
+
+def assert_equal(one, other, tolerance: float) -> None:
+    (steps, parameters), (other_steps, other_parameters) = one, other
+    for step, other_step in zip(steps, other_steps, strict=True):
+        assert step == pytest.approx(other_step, rel=tolerance, abs=tolerance)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(other_parameters[name], parameter, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_two_ranks_equal_one(toy_sft, two_ranks, dtype):
+    one = on_one_rank(train, toy_sft, dtype, STEPS, 10_000)
+    two, _ = two_ranks.run(train, toy_sft, dtype, STEPS, 10_000)
+    assert_equal(one, two, TOLERANCE[dtype])
+
+
+def test_the_average_of_rank_averages_would_not(toy_sft, two_ranks):
+    one = on_one_rank(train, toy_sft, torch.float64, STEPS, 10_000)
+    two, _ = two_ranks.run(train_naively, toy_sft, torch.float64, STEPS, 10_000)
+    with pytest.raises(AssertionError):
+        assert_equal(one, two, 1e-4)
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 400])
+def test_micro_batches_and_order_do_not_matter_on_two_ranks(toy_sft, two_ranks, micro_tokens):
+    one = on_one_rank(train, toy_sft, torch.float64, STEPS, 10_000)
+    shuffled = [batch[::-1] for batch in STEPS]
+    two, _ = two_ranks.run(train, toy_sft, torch.float64, shuffled, micro_tokens)
+    assert_equal(one, two, TOLERANCE[torch.float64])
+
+
+def run(world: World, flags: list[str]) -> tuple[int, list[str]]:
+    """Exit status and warnings of train_sft.py."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        status = train_sft.run(train_sft.resolve_config(flags), world)
+    return status, [str(warning.message) for warning in caught]
+
+
+def run_and_crash(world: World, flags: list[str], step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        crash_at(step, patch)
+        run(world, flags)
+
+
+def assert_close(one: Path, two: Path) -> None:
+    assert losses(one) == pytest.approx(losses(two), rel=1e-4)
+    second = weights(two)
+    for name, weight in weights(one).items():
+        torch.testing.assert_close(second[name], weight, rtol=0, atol=1e-4)
+
+
+def test_a_batch_smaller_than_the_ranks_works_with_one_warning(toy_sft, two_ranks, tmp_path):
+    train_sft.main(arguments(toy_sft, tmp_path / "one", "--batch_size", "1"))
+    (status, warned), (_, elsewhere) = two_ranks.run(run, arguments(toy_sft, tmp_path / "two", "--batch_size", "1"))
+    assert status == 0 and elsewhere == []
+    assert [message for message in warned if "--batch_size 1" in message] == warned
+    assert_close(tmp_path / "one", tmp_path / "two")
+
+
+def test_another_number_of_ranks_may_resume(toy_sft, two_ranks, tmp_path):
+    train_sft.main(arguments(toy_sft, tmp_path / "whole"))
+    grows, shrinks = (arguments(toy_sft, tmp_path / name, "--save_every", "1") for name in ("grows", "shrinks"))
+    on_one_rank(run_and_crash, grows, 3)
+    assert [status for status, _ in two_ranks.run(run, [*grows, "--resume"])] == [0, 0]
+    two_ranks.run(run_and_crash, shrinks, 3)
+    assert on_one_rank(run, [*shrinks, "--resume"])[0] == 0
+    assert_close(tmp_path / "whole", tmp_path / "grows")
+    assert_close(tmp_path / "whole", tmp_path / "shrinks")
+
+
+def test_evaluation_while_training_does_not_depend_on_the_ranks(toy_sft, two_ranks, tmp_path):
+    def flags(out: str) -> list[str]:
+        held_out = ["--eval_data", str(toy_sft / "data.jsonl"), "--eval_every", "2", "--eval_items", "5"]
+        return arguments(toy_sft, tmp_path / out, "--max_steps", "2", *held_out)
+
+    train_sft.main(flags("one"))
+    two_ranks.run(run, flags("two"))
+    [one], [two] = evaluations(tmp_path / "one"), evaluations(tmp_path / "two")
+    assert one == pytest.approx(two, rel=1e-5) and one["step"] == 2
+
+
+def fail_on_rank_1(world: World) -> None:
+    with distributed.together(world):
+        if world.rank == 1:
+            raise RunError("out of cats")
+
+
+def test_an_exception_on_one_rank_reaches_all(two_ranks):
+    first, second = two_ranks.run(fail_on_rank_1)
+    assert isinstance(first, RankError) and "rank 1 failed: RunError: out of cats" in str(first)
+    assert isinstance(second, RunError)
+
+
+def save_where_rank_1_cannot_write(world: World, flags: list[str]) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        if world.rank == 1:
+            patch.setattr("tl.checkpoint._random_file", lambda world: "no such folder/random.pt")
+        return run(world, flags)[1]
+
+
+def test_a_state_that_one_rank_cannot_write_is_no_state_and_the_run_goes_on(toy_sft, two_ranks, tmp_path):
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "2")
+    warned, _ = two_ranks.run(save_where_rank_1_cannot_write, flags)
+    assert len(warned) == 2 and all("no state was saved" in message and "rank 1" in message for message in warned)
+    assert len(metrics(tmp_path / "run")) == 4
+
+
+def blow_up_on_rank_1(world: World, flags: list[str]) -> list[str]:
+    """The second step's loss is infinite, of which rank 0 sees nothing by itself."""
+    original, calls = train_sft.weighted_cross_entropy, []
+
+    def loss(*args):
+        calls.append(None)
+        return original(*args) * (torch.inf if world.rank == 1 and len(calls) == 2 else 1.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_sft, "weighted_cross_entropy", loss)
+        return run(world, flags)[1]
+
+
+def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all(toy_sft, two_ranks, tmp_path):
+    warned, _ = two_ranks.run(blow_up_on_rank_1, arguments(toy_sft, tmp_path / "run"))
+    assert len(warned) == 1 and "step 2 skipped" in warned[0] and "trajectories" in warned[0]
+    assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
