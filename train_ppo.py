@@ -62,7 +62,7 @@ from tl.run import (
     total_samples,
 )
 from tl.single_turn import Prepared, percentages, predict, prepare, score
-from tl.synthesis import TOOLKITS
+from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
 from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config, save_model
@@ -199,7 +199,7 @@ def sampling(config: PPOConfig, tokenizer: Tokenizer) -> Iterator[Sample]:
     if config.rollout == "step":
         yield partial(sample_steps, tokenizer=tokenizer, options=options)
         return
-    with Executor(TOOLKITS, config.seed, require_isolation=config.require_isolation) as executor:
+    with Executor(LIBRARY, config.seed, require_isolation=config.require_isolation) as executor:
         yield partial(sample_episodes, tokenizer=tokenizer, executor=executor, options=options)
 
 

@@ -83,7 +83,7 @@ class SFTConfig(RunConfig):
 EMBEDDED = {
     "learning_rate": 2e-3,
     "warmup_ratio": 0.05,
-    "epochs": 2.0,
+    "epochs": 1.5,
     "eval_every": 200,
     "max_length": 1024,
     "micro_tokens": 4096,

@@ -22,7 +22,7 @@ from tl.ppo_data import PPOPrompt, PPOTask, make_tasks
 from tl.prompt import NO_TARGET, cut_feedback, encode_feedback, encode_prompt, encode_trajectory
 from tl.rollout import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
-from tl.synthesis import TOOLKITS, episodes
+from tl.synthesis import LIBRARY, episodes
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Message
 
@@ -63,7 +63,7 @@ def prompts(tasks) -> list[PPOPrompt]:
 
 @pytest.fixture(scope="module")
 def executor():
-    with Executor(TOOLKITS) as executor:
+    with Executor(LIBRARY) as executor:
         yield executor
 
 
@@ -354,7 +354,7 @@ def test_an_executor_that_is_gone_gives_no_experience(model, tokenizer, tasks, s
     chosen = [of_kind(tasks, "plain"), of_kind(tasks, "ask", 3)]
     for task in chosen:
         script(task, solution(task))
-    with Executor(TOOLKITS, workers=1) as executor:
+    with Executor(LIBRARY, workers=1) as executor:
         executor.close()
         assert sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(2)) == [None, None]
 

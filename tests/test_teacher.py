@@ -15,7 +15,7 @@ from tl.execution import InProcessExecutor
 from tl.mae import erroneous_calls
 from tl.rollout import MAX_TURNS
 from tl.suites.own import request_of
-from tl.synthesis import TOOLKITS, episodes
+from tl.synthesis import LIBRARY, episodes
 from tl.teacher import INSTRUCTIONS, teach
 from tl.trajectory import read_trajectories
 
@@ -68,7 +68,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def executor():
-    return InProcessExecutor(TOOLKITS)
+    return InProcessExecutor(LIBRARY)
 
 
 def calling(text):

@@ -142,6 +142,8 @@ def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
         solution = [Call(FINISH.name, {"answer": REFUSAL})]
     request = _wrapped(template.format(**facts), wish, rng)
     values = tuple(draw.split_values)
+    if wish.unseen_values and not wish.unseen_phrasing and not any(value in request for value in values):
+        raise NoValue("nothing that the request says is new")
     return Task(scenario.name, seed, request, template, values, tuple(solution), user_answer, retried)
 
 

@@ -33,14 +33,13 @@ LIBRARY = (  # all that may be trained on
     "tasks",
     "weather",
 )
-TOOLKITS = ("calendar", "papers", "shop", "weather")  # that the default training set is about
 UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
 MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
 MAX_TRIES = 1000  # for one episode
 
 
 def synthesize(
-    size: int = 1217, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = TOOLKITS
+    size: int = 1217, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
 ) -> list[Trajectory]:
     """Training trajectories; `mix` weighs plain successes, erroneous calls, and refusals and edge cases."""
     return [episode.trajectory for episode in episodes(size, seed, mix, toolkits)]
@@ -50,7 +49,7 @@ def held_out(
     size: int = 400,
     seed: int = 0,
     mix: Sequence[float] = MIX,
-    toolkits: Sequence[str] = TOOLKITS,
+    toolkits: Sequence[str] = LIBRARY,
     *,
     unseen: Unseen = True,
 ) -> list[Item]:
@@ -65,7 +64,7 @@ def held_out(
 
 
 def prompts(
-    size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = TOOLKITS
+    size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
 ) -> list[Item]:
     """Prompts for PPO, one per episode: a history of the training side and the golden next call, any of its calls."""
     rng = random.Random(f"prompts {seed}")
@@ -87,7 +86,7 @@ def episodes(
     size: int,
     seed: int = 0,
     mix: Sequence[float] = MIX,
-    toolkits: Sequence[str] = TOOLKITS,
+    toolkits: Sequence[str] = LIBRARY,
     *,
     unseen: Unseen = False,
 ) -> list[Episode]:

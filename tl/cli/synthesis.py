@@ -29,7 +29,7 @@ from tl.executor import Executor
 from tl.mae import ErrorCategory, call_categories
 from tl.metrics import Item
 from tl.suites.own import request_of
-from tl.synthesis import MIX, TOOLKITS, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
+from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
 from tl.teacher import teach
 from tl.trajectory import Message, Trajectory, read_trajectories
 from tools import ToolkitError
@@ -46,7 +46,7 @@ class SynthesisConfig:
     size: int | None = option(None, f"how many; default {', '.join(f'{n} {kind}' for kind, n in SIZES.items())}")
     seed: int = option(0, "another seed, other data")
     mix: str = option(",".join(map(str, MIX)), "shares of plain successes, erroneous calls, refusals and edge cases")
-    toolkits: list[str] = option(list(TOOLKITS), "toolkits to make requests for (not with unseen_toolkits)")
+    toolkits: list[str] = option(list(LIBRARY), "toolkits to make requests for (not with unseen_toolkits)")
     environment: Environment = option("clean", "noise in the names of tools, for prompts and held-out sets")
     teacher: str | None = option(None, "URL of an OpenAI-compatible endpoint that makes the calls, up to /v1")
     teacher_model: str = option("", "name of the model there; the key is read from OPENAI_API_KEY")

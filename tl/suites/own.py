@@ -16,7 +16,7 @@ from tl.metrics import Item
 from tl.rollout import EpisodeSuite, Request, facts_of
 from tl.schema import FINISH
 from tl.suites import Question, Suite
-from tl.synthesis import TOOLKITS, UNSEEN_TOOLKITS, Unseen, episodes, held_out
+from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, episodes, held_out
 
 FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
@@ -55,7 +55,7 @@ def _suite(items: list[Item], name: str, title: str, note: str) -> Suite:
 def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:
     """Whole episodes with real execution. Raises tl.executor.IsolationError as `tl.executor.Executor` does."""
     made = episodes(size, seed, unseen=True)
-    executor = Executor(TOOLKITS, seed, require_isolation=require_isolation)
+    executor = Executor(LIBRARY, seed, require_isolation=require_isolation)
     requests = tuple(request_of(episode, executor) for episode in made)
     refused = sum(not request.servable for request in requests)
     notes = (
