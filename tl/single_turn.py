@@ -12,11 +12,12 @@ from torch import Tensor
 from tl.batching import collate, pack
 from tl.calls import format_call, parse_call
 from tl.dialogue import Turn, ask, prediction_of
-from tl.losses import token_nll, weighted_cross_entropy
+from tl.losses import weighted_cross_entropy
 from tl.mae import erroneous_calls
 from tl.metrics import CallScore, Item
 from tl.model import Llama
 from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.scoring import target_nll
 from tl.speaker import LlamaSpeaker
 from tl.suites import Question, strict_score
 from tl.tokenizer import Tokenizer
@@ -89,9 +90,7 @@ def golden_loss(model: Llama, prepared: Sequence[Prepared], micro_tokens: int) -
     losses = []
     for group in pack([p.example for p in prepared], micro_tokens):
         micro = collate(group)
-        device = model.lm_head.weight.device
-        hidden = model(micro.input_ids.to(device), micro.lengths, return_hidden=True)
-        nll = token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets.to(device))
+        nll = target_nll(model, micro.to(model.lm_head.weight.device))
         losses.append(weighted_cross_entropy(nll.cpu(), micro.weights, micro.turn_index, total=len(prepared)))
     return torch.stack(losses).sum()
 
