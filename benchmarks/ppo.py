@@ -1,0 +1,114 @@
+"""A PPO step on the embedded model (rollouts, scoring, update) beside a step of TRL's GRPO trainer.
+
+    python -m benchmarks.ppo        # installs TRL into benchmarks/.venv
+
+The same model, prompts of the same kind, as many rollouts, all of the same length (texts do not end before), a
+reference model and one update on both sides, in float32 on a CPU. Ours trains a critic beside, which GRPO does not
+have, and draws one call for each prompt; TRL draws two for each of half as many, its minimum.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.side_by_side import Comparison, Taken, with_peers
+from tl import distributed
+from tl.assets import TINY
+from tl.ppo_data import PPOPrompt, read_prompts
+from tl.run import Progress
+from tl.tokenizer import Tokenizer
+from train_ppo import EMBEDDED, Models, PPOConfig, iterate, sampling
+
+NEVER = -1  # an end-of-text id that no token has
+
+
+def interleaved(trainer: Any, our_step: Callable[[], object]) -> Comparison:
+    """Lets TRL's trainer run, and does a step of ours behind each of its own. The first round is not counted."""
+    from transformers import TrainerCallback
+
+    result = Comparison([], [])
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.start = Taken.now()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            result.theirs.append(self.start.since())
+            start = Taken.now()
+            our_step()
+            result.ours.append(start.since())
+
+    trainer.add_callback(Clock())
+    trainer.train()
+    return Comparison(result.ours[1:], result.theirs[1:])
+
+
+def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOConfig, rounds: int, out: str) -> Any:
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    arguments = GRPOConfig(
+        output_dir=out,
+        per_device_train_batch_size=config.batch_size,
+        num_generations=2,
+        max_completion_length=config.max_new_tokens,
+        generation_kwargs={"min_new_tokens": config.max_new_tokens},
+        temperature=1.0,
+        beta=config.kl_coef,
+        learning_rate=config.actor_lr,
+        max_steps=rounds + 1,
+        optim="adamw_torch_fused",
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+    )
+    return GRPOTrainer(
+        model=str(TINY),
+        reward_funcs=lambda completions, **_: [float(len(set(text))) for text in completions],
+        args=arguments,
+        train_dataset=Dataset.from_list([{"prompt": tokenizer.decode(prompt.ids[1:])} for prompt in prompts]),
+        processing_class=AutoTokenizer.from_pretrained(TINY),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rollouts", type=int, default=16)
+    parser.add_argument("--new_tokens", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with_peers("benchmarks.ppo", trl="1.16.0", transformers="5.23.0")
+    size = {"batch_size": options.rollouts, "minibatch_size": options.rollouts, "max_new_tokens": options.new_tokens}
+    config = PPOConfig(**EMBEDDED | size | {"ppo_epochs": 1, "show_every": 0})
+    tokenizer = Tokenizer(TINY)
+    tokenizer.eos_id = NEVER
+    prompts = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts]
+    length = sum(len(prompt.ids) for prompt in prompts) / len(prompts)
+    print(
+        f"PPO step against TRL's GRPO step, embedded model, {len(prompts)} rollouts of {options.new_tokens} tokens on "
+        f"prompts of {length:.0f} ({torch.get_num_threads()} threads)",
+        flush=True,
+    )
+    with (
+        distributed.process_group() as world,
+        tempfile.TemporaryDirectory() as folder,
+        sampling(config, tokenizer) as sample,
+    ):
+        trainer = their_trainer(prompts, tokenizer, config, options.rounds, folder)
+        models, progress = Models.load(Path(TINY), config, world), Progress()
+        step = partial(iterate, models, sample, tokenizer, prompts, progress, config, world)
+        print(f"  {interleaved(trainer, step)}")
+
+
+if __name__ == "__main__":
+    main()
