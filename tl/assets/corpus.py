@@ -325,12 +325,12 @@ def library_page(rng: Random) -> str:
 
 
 def exercises_page(rng: Random) -> str:
-    """Signatures of two to five functions, and many sentences with a call each."""
+    """Signatures of two to six functions, and many sentences with a call each, or with a question or a refusal."""
     style = make_style(rng)
-    functions = make_family(rng, rng.choice([2, 3, 3, 4, 5]))
+    functions = make_family(rng, rng.choice([2, 3, 3, 4, 5, 6]))
     types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
     blocks = [style.signature(function, types) for function in functions]
-    kinds = rng.choices([exercise, lacking, unserved], weights=[80, 8, 12], k=rng.randint(6, 12))
+    kinds = rng.choices([exercise, lacking, unserved], weights=[66, 16, 18], k=rng.randint(8, 16))
     blocks += [kind(functions, style, rng).rstrip("\n") for kind in kinds]
     return rng.choice(["\n\n", "\n\n", "\n"]).join(blocks) + "\n"
 
