@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from tl.calls import format_call, parse_call
-from tl.episodes import REFUSAL, TOOL_CHARACTERS, Repertoire, report, session_seed
+from tl.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report, session_seed
 from tl.execution import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.mistakes import ERROR_SHARES
 from tl.scenarios import Draw, all_scenarios, is_held_out
 from tl.scenarios import _wording as wording
 from tl.schema import BUILT_INS
-from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
+from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, episodes, held_out, prompts, synthesize
 from tl.trajectory import Trajectory
 
 SIZE = 400
@@ -123,6 +123,80 @@ def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
 )
 def test_answers_tell_what_the_tool_returned(result, answer):
     assert report(result) == answer
+
+
+# ---- conversations
+
+
+@pytest.fixture(scope="module")
+def talks():
+    return conversations([1, 2, 3, 4] * 40)
+
+
+def test_a_conversation_has_the_requests_asked_for_and_their_episodes_the_same_tools(talks):
+    assert list(map(len, talks)) == [1, 2, 3, 4] * 40
+    for episodes_of_one in talks:
+        assert all(e.trajectory.tools == episodes_of_one[0].trajectory.tools for e in episodes_of_one)
+    requests = [episode.task.request for one in talks for episode in one]
+    assert Counter(episode.wish.kind for one in talks for episode in one) == {
+        "plain": 212,
+        "error": 68,
+        "ask": 72,
+        "refusal": 48,
+    }
+    assert len(set(requests)) > 0.98 * len(requests)
+
+
+def test_joined_episodes_are_one_trajectory_in_which_requests_follow_answers(talks):
+    for episodes_of_one in talks:
+        joined = join(episodes_of_one)
+        assert joined.tools == episodes_of_one[0].trajectory.tools
+        assert joined.messages == tuple(m for e in episodes_of_one for m in e.trajectory.messages)
+        answers = [i for i, m in enumerate(joined.messages) if m.content.startswith("finish(")]
+        requests = [i for i, m in enumerate(joined.messages) if m.role == "user"]
+        assert [0, *(at + 1 for at in answers[:-1])] == requests and answers[-1] == len(joined.messages) - 1
+        assert joined.id.count("+") == len(episodes_of_one) - 1
+
+
+def test_what_a_conversation_refuses_none_of_its_tools_could_do(talks, executor):
+    for episodes_of_one in talks:
+        tools = {tool.name for tool in episodes_of_one[0].trajectory.tools[:-2]}
+        toolkits = {executor.toolkit_of[name] for name in tools}
+        for episode in episodes_of_one:
+            if episode.wish.kind == "refusal":
+                assert episode.task.toolkit not in toolkits
+            else:
+                assert {call.name for call in episode.task.solution} <= tools | {"finish", "ask_to_user"}
+
+
+def test_the_further_requests_of_a_conversation_make_room_for_their_tools(talks):
+    for episodes_of_one in talks[1::2]:
+        room = TOOL_CHARACTERS + MORE_CHARACTERS * (len(episodes_of_one) - 1)
+        needed = {call.name for e in episodes_of_one for call in e.task.solution}
+        tools = episodes_of_one[0].trajectory.tools[:-2]
+        spare = [tool for tool in tools if tool.name not in needed][1:]
+        assert sum(len(tool.to_prompt()) for tool in tools) <= room or not spare
+
+
+def test_further_requests_often_keep_to_the_toolkit(talks):
+    pairs = [one for one in talks if len(one) == 2 and all(e.wish.kind != "refusal" for e in one)]
+    alike = sum(first.task.toolkit == second.task.toolkit for first, second in pairs)
+    assert 0.35 * len(pairs) < alike < 0.95 * len(pairs)
+
+
+def test_training_trajectories_have_one_to_four_requests_and_run_again(executor):
+    """Each request in a session of its own, with the seed that the trajectory's id names."""
+    for trajectory in synthesize(60, seed=5):
+        names = [tool.name for tool in trajectory.tools]
+        starts = [i for i, message in enumerate(trajectory.messages) if message.role == "user"]
+        parts = trajectory.id.split("+")
+        assert 1 <= len(parts) == len(starts) <= 4
+        for part, start, end in zip(parts, starts, [*starts[1:], None], strict=True):
+            episode = replace(trajectory, messages=trajectory.messages[start:end])
+            answers = iter([reply for call, reply in episode.calls() if call.content.startswith("ask_to_user(")])
+            with executor.session(session_seed(part), names, answer=lambda _, a=answers: next(a)) as session:
+                for call, feedback in episode.calls():
+                    assert session.run(call.content).text == (feedback or "")
 
 
 # ---- the mix

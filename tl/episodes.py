@@ -1,4 +1,4 @@
-"""How one synthetic episode comes about (paper, Appendix B).
+"""How a synthetic episode, or a conversation of several, comes about (paper, Appendix B).
 
 A scenario and its values are drawn, the teacher solves the request against the real executor, tools are chosen for the
 prompt (those needed, their siblings by name, a few others), and the calls are run once more, now with the mistakes that
@@ -29,7 +29,9 @@ from tools._vocabulary import CITIES
 Kind = Literal["plain", "error", "ask", "refusal"]
 
 REFUSAL = "I cannot handle the task with these tools."
-TOOL_CHARACTERS = 480  # of the tool blocks in a prompt, built-in tools apart
+TOOL_CHARACTERS = 480  # of the tool blocks in an episode's prompt, built-in tools apart
+MORE_CHARACTERS = 80  # of tool blocks for each further request of a conversation
+SAME_TOOLKIT = 0.5  # share of the further requests that keep to a toolkit of those before
 OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
 SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
 
@@ -57,6 +59,15 @@ class Task:
     user_answer: str = ""
     retried: bool = False
     tools: tuple[ToolSpec, ...] = ()  # of the prompt, the built-in ones apart
+
+    @property
+    def toolkit(self) -> str:
+        """Whose tools can serve the request; "none" where there are no such tools."""
+        return self.source.partition(".")[0]
+
+    @property
+    def is_refused(self) -> bool:
+        return self.solution[0].arguments == {"answer": REFUSAL}
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,28 @@ class Repertoire:
         return self.executor.specs
 
 
-def draw_episode(repertoire: Repertoire, wish: Wish, number: int, rng: random.Random) -> Episode | None:
-    """One try; None when the world of the drawn seed does not allow for what is wished for."""
+def draw_conversation(repertoire: Repertoire, wishes: Sequence[Wish], number: int, rng: random.Random) -> list[Episode]:
+    """Episodes with the same tools, one for each wish; `[]` when this try does not give all of them."""
+    tasks: list[Task] = []
     try:
-        task = _draw_task(repertoire, wish, rng)
+        for wish in wishes:
+            served = [task.toolkit for task in tasks if not task.is_refused]
+            toolkit = rng.choice(served) if served and rng.random() < SAME_TOOLKIT else None
+            tasks.append(_draw_task(repertoire, wish, rng, toolkit))
     except NoValue:
-        return None
-    choose = _foreign_tools if wish.kind == "refusal" else _needed_tools
-    task = replace(task, tools=choose(repertoire, task, rng))
+        return []
+    tools = _choose_tools(repertoire, tasks, rng)
+    episodes = []
+    for wish, task in zip(wishes, tasks, strict=True):
+        episode = _enact(repertoire, wish, replace(task, tools=tools), number, rng) if tools else None
+        if episode is None:
+            return []
+        episodes.append(episode)
+    return episodes
+
+
+def _enact(repertoire: Repertoire, wish: Wish, task: Task, number: int, rng: random.Random) -> Episode | None:
+    """Runs what solves the task, with the mistakes that are wished for; None where they cannot be made."""
     script: list[str] | None = [format_call(call) for call in task.solution]
     if wish.error is ErrorCategory.TOOL_INSTABILITY:
         script = script if task.retried else None
@@ -112,6 +137,16 @@ def draw_episode(repertoire: Repertoire, wish: Wish, number: int, rng: random.Ra
     return Episode(wish, task, Trajectory(name, (*task.tools, *BUILT_INS), tuple(messages)))
 
 
+def join(episodes: Sequence[Episode]) -> Trajectory:
+    """One trajectory of episodes with the same tools: behind each answer stands the next request.
+
+    Every request has a session of its own, as in evaluation, where a session ends with its answer.
+    """
+    first, *others = [episode.trajectory for episode in episodes]
+    names = [first.id, *(other.id.partition("/")[2] for other in others)]
+    return Trajectory("+".join(names), first.tools, tuple(m for t in (first, *others) for m in t.messages))
+
+
 def session_seed(trajectory_id: str) -> int:
     """The seed of the session in which a synthetic trajectory was executed."""
     return int(trajectory_id.rpartition("/")[2])
@@ -120,13 +155,17 @@ def session_seed(trajectory_id: str) -> int:
 # ---- the request and its solution
 
 
-def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
+def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random, toolkit: str | None = None) -> Task:
+    """A request as wished for, of that toolkit if it is given and not refused. Raises `NoValue` without a solution."""
     outage = wish.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
     if wish.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
         return _out_of_scope(wish, seed, rng)
     asks = wish.kind == "ask"
-    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
+    suited = [one for one in repertoire.scenarios if one.ask or not asks]
+    if toolkit and wish.kind != "refusal":
+        suited = [one for one in suited if one.toolkit == toolkit] or suited
+    scenario = rng.choice(suited)
     draw = Draw(rng, seed, wish.unseen_values)
     plan = scenario.plan(draw)
     facts = next(plan)
@@ -232,33 +271,28 @@ def _spoken(name: str) -> str:
 # ---- the tools of the prompt
 
 
-def _needed_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:
-    """What the solution needs and the tool of the most similar name to the first of these; others while they fit."""
-    specs = repertoire.specs
-    needed = list(dict.fromkeys(call.name for call in task.solution if call.name in specs))
+def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Random) -> tuple[ToolSpec, ...] | None:
+    """What the solutions need, for the first of these the tool of the most similar name, and others while they fit.
+
+    No tool of a toolkit that a refused request is for. None where the needed ones do not fit, unless there is but one
+    request, or where one of them would serve a refused request. Shuffled.
+    """
+    toolkit_of, lengths = repertoire.executor.toolkit_of, repertoire.lengths
+    missing = {task.toolkit for task in tasks if task.is_refused}
+    specs = {name: spec for name, spec in repertoire.specs.items() if toolkit_of[name] not in missing}
+    needed = list(dict.fromkeys(call.name for task in tasks for call in task.solution if call.name in toolkit_of))
+    room = TOOL_CHARACTERS + MORE_CHARACTERS * (len(tasks) - 1)
+    if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(map(lengths.get, needed)) > room):
+        return None
     others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
     siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
-    return _that_fit(repertoire, [*needed, siblings[0]], [*siblings[1:], *others], rng)
-
-
-def _foreign_tools(repertoire: Repertoire, task: Task, rng: random.Random) -> tuple[ToolSpec, ...]:
-    """Tools of other toolkits than the one that the request is for."""
-    toolkit_of = repertoire.executor.toolkit_of
-    others = [name for name in toolkit_of if toolkit_of[name] != task.source.partition(".")[0]]
-    return _that_fit(repertoire, [], rng.sample(others, len(others)), rng)
-
-
-def _that_fit(
-    repertoire: Repertoire, needed: Sequence[str], others: Sequence[str], rng: random.Random
-) -> tuple[ToolSpec, ...]:
-    """The needed tools and as many of the others, in that order, as the prompt has room for; shuffled."""
-    chosen = dict.fromkeys(needed)
-    room = TOOL_CHARACTERS - sum(repertoire.lengths[name] for name in needed)
-    for name in others:
-        if name not in chosen and repertoire.lengths[name] <= room:
+    chosen = dict.fromkeys([*needed, *siblings[:1]])
+    room -= sum(lengths[name] for name in chosen)
+    for name in [*siblings[1:], *others]:
+        if name not in chosen and lengths[name] <= room:
             chosen[name] = None
-            room -= repertoire.lengths[name]
-    tools = [repertoire.specs[name] for name in chosen]
+            room -= lengths[name]
+    tools = [specs[name] for name in chosen]
     rng.shuffle(tools)
     return tuple(tools)
 

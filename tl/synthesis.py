@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal, TypeVar
 
 from tl.calls import format_call, parse_call
-from tl.episodes import Episode, Repertoire, Wish, draw_episode
+from tl.episodes import Episode, Repertoire, Wish, draw_conversation, join
 from tl.mae import erroneous_calls
 from tl.metrics import Item
 from tl.mistakes import ERROR_SHARES
@@ -35,14 +36,21 @@ LIBRARY = (  # all that may be trained on
 )
 UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
 MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
-MAX_TRIES = 1000  # for one episode
+REQUESTS = (1, 2, 3, 4)  # in a training trajectory
+MAX_TRIES = 1000  # for one episode or conversation
 
 
 def synthesize(
     size: int = 1217, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
 ) -> list[Trajectory]:
-    """Training trajectories; `mix` weighs plain successes, erroneous calls, and refusals and edge cases."""
-    return [episode.trajectory for episode in episodes(size, seed, mix, toolkits)]
+    """Training trajectories: conversations of one to four requests that share their tools.
+
+    `mix` weighs plain successes, erroneous calls, and refusals and edge cases among the requests. With several requests
+    the tools are read once for all of them, and one prompt shows which request is for which of its tools.
+    """
+    rng = random.Random(f"conversations {seed}")
+    lengths = [rng.choice(REQUESTS) for _ in range(size)]
+    return [join(episodes) for episodes in conversations(lengths, seed, mix, toolkits)]
 
 
 def held_out(
@@ -94,21 +102,37 @@ def episodes(
 
     Raises `RuntimeError` when the toolkits have no scenario for what is wished for, or no more different episodes.
     """
+    return [episode for (episode,) in conversations([1] * size, seed, mix, toolkits, unseen=unseen)]
+
+
+def conversations(
+    lengths: Sequence[int],
+    seed: int = 0,
+    mix: Sequence[float] = MIX,
+    toolkits: Sequence[str] = LIBRARY,
+    *,
+    unseen: Unseen = False,
+) -> list[list[Episode]]:
+    """As many different episodes as each of `lengths` says, with the same tools; otherwise as `episodes`."""
     repertoire = Repertoire.of(tuple(sorted(toolkits)))
     rng = random.Random(f"episodes {seed} {unseen}")
-    wishes = _wishes(size, mix, unseen)
+    wishes = _wishes(sum(lengths), mix, unseen)
     rng.shuffle(wishes)
-    made: dict[tuple[str, ...], Episode] = {}
-    for number, wish in enumerate(wishes):
+    due = iter(wishes)
+    seen: set[tuple[str, ...]] = set()
+    made = []
+    for number, length in enumerate(lengths):
+        wished = list(islice(due, length))
         for _ in range(MAX_TRIES):
-            episode = draw_episode(repertoire, wish, number, rng)
-            key = (episode.task.request, *map(format_call, episode.task.solution)) if episode else None
-            if key and key not in made:
-                made[key] = episode
+            drawn = draw_conversation(repertoire, wished, number, rng)
+            keys = {(e.task.request, *map(format_call, e.task.solution)) for e in drawn}
+            if len(keys) == length and not keys & seen:
+                made.append(drawn)
+                seen |= keys
                 break
         else:
-            raise RuntimeError(f"no new episode after {MAX_TRIES} tries: {wish}, toolkits {', '.join(toolkits)}")
-    return list(made.values())
+            raise RuntimeError(f"no new episode after {MAX_TRIES} tries: {wished}, toolkits {', '.join(toolkits)}")
+    return made
 
 
 def _wishes(size: int, mix: Sequence[float], unseen: Unseen) -> list[Wish]:
