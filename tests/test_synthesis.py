@@ -65,9 +65,9 @@ def test_feedback_is_what_execution_gives(training, executor):
             assert session.finished
 
 
-def test_trajectories_survive_the_dataset_format(training):
-    for episode in training[:50]:
-        assert Trajectory.from_openai(episode.trajectory.to_openai()) == episode.trajectory
+def test_trajectories_survive_the_dataset_format():
+    for trajectory in synthesize(50):
+        assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
 
 
 def test_every_trajectory_ends_with_its_only_finish(training):

@@ -35,7 +35,7 @@ LIBRARY = (  # all that may be trained on
     "weather",
 )
 UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
-MIX = (53, 17, 30)  # plain successes, trajectories with erroneous calls, requests to ask about or to refuse
+MIX = (53, 17, 30)  # of requests: plain successes, with erroneous calls, to be asked about or refused
 REQUESTS = (1, 2, 3, 4)  # in a training trajectory
 MAX_TRIES = 1000  # for one episode or conversation
 
@@ -45,8 +45,8 @@ def synthesize(
 ) -> list[Trajectory]:
     """Training trajectories: conversations of one to four requests that share their tools.
 
-    `mix` weighs plain successes, erroneous calls, and refusals and edge cases among the requests. With several requests
-    the tools are read once for all of them, and one prompt shows which request is for which of its tools.
+    `mix` weighs plain successes, erroneous calls, and refusals and edge cases among the requests. The tools are read
+    once for all requests of a conversation, which also shows how requests for similar tools differ.
     """
     rng = random.Random(f"conversations {seed}")
     lengths = [rng.choice(REQUESTS) for _ in range(size)]
