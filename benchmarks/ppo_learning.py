@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from tl.comparison import t_interval
 from tl.experience import FREE_TEXT
 from tl.irm import call_reward
@@ -37,7 +39,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 def measure(folder: Path) -> dict:
     """Reward, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
-    model, tokenizer = Llama.from_pretrained(folder), Tokenizer(folder)
+    model, tokenizer = Llama.from_pretrained(folder, dtype=torch.float32), Tokenizer(folder)
     items = prepare(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
     texts = predict(model, tokenizer, items)
     rewards = [
