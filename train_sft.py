@@ -83,9 +83,9 @@ class SFTConfig(RunConfig):
 EMBEDDED = {
     "learning_rate": 2e-3,
     "warmup_ratio": 0.05,
-    "epochs": 1.5,
-    "eval_every": 200,
-    "max_length": 1024,
+    "epochs": 1.0,
+    "eval_every": 150,
+    "max_length": 1536,
     "micro_tokens": 4096,
     "checkpointing": "none",
 }

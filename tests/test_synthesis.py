@@ -178,12 +178,6 @@ def test_the_further_requests_of_a_conversation_make_room_for_their_tools(talks)
         assert sum(len(tool.to_prompt()) for tool in tools) <= room or not spare
 
 
-def test_further_requests_often_keep_to_the_toolkit(talks):
-    pairs = [one for one in talks if len(one) == 2 and all(e.wish.kind != "refusal" for e in one)]
-    alike = sum(first.task.toolkit == second.task.toolkit for first, second in pairs)
-    assert 0.35 * len(pairs) < alike < 0.95 * len(pairs)
-
-
 def test_training_trajectories_have_one_to_four_requests_and_run_again(executor):
     """Each request in a session of its own, with the seed that the trajectory's id names."""
     for trajectory in synthesize(60, seed=5):

@@ -30,8 +30,7 @@ Kind = Literal["plain", "error", "ask", "refusal"]
 
 REFUSAL = "I cannot handle the task with these tools."
 TOOL_CHARACTERS = 480  # of the tool blocks in an episode's prompt, built-in tools apart
-MORE_CHARACTERS = 80  # of tool blocks for each further request of a conversation
-SAME_TOOLKIT = 0.5  # share of the further requests that keep to a toolkit of those before
+MORE_CHARACTERS = 110  # of tool blocks for each further request of a conversation
 OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
 SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
 
@@ -102,12 +101,8 @@ class Repertoire:
 
 def draw_conversation(repertoire: Repertoire, wishes: Sequence[Wish], number: int, rng: random.Random) -> list[Episode]:
     """Episodes with the same tools, one for each wish; `[]` when this try does not give all of them."""
-    tasks: list[Task] = []
     try:
-        for wish in wishes:
-            served = [task.toolkit for task in tasks if not task.is_refused]
-            toolkit = rng.choice(served) if served and rng.random() < SAME_TOOLKIT else None
-            tasks.append(_draw_task(repertoire, wish, rng, toolkit))
+        tasks = [_draw_task(repertoire, wish, rng) for wish in wishes]
     except NoValue:
         return []
     tools = _choose_tools(repertoire, tasks, rng)
@@ -155,17 +150,14 @@ def session_seed(trajectory_id: str) -> int:
 # ---- the request and its solution
 
 
-def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random, toolkit: str | None = None) -> Task:
-    """A request as wished for, of that toolkit if it is given and not refused. Raises `NoValue` without a solution."""
+def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
+    """A request as wished for, and what solves it. Raises `NoValue` where that cannot be had."""
     outage = wish.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
     if wish.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
         return _out_of_scope(wish, seed, rng)
     asks = wish.kind == "ask"
-    suited = [one for one in repertoire.scenarios if one.ask or not asks]
-    if toolkit and wish.kind != "refusal":
-        suited = [one for one in suited if one.toolkit == toolkit] or suited
-    scenario = rng.choice(suited)
+    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
     draw = Draw(rng, seed, wish.unseen_values)
     plan = scenario.plan(draw)
     facts = next(plan)

@@ -79,7 +79,7 @@ class ExperimentConfig:
     ablation: bool = option(False, "train the embedded model with MAE, PKT and IRM alone and together (Table 5)")
     robustness: bool = option(False, "train it with none and with all of them, for noisy names of tools (Figure 4)")
     quick: bool = option(False, "one seed, a fifth of the training, 100 requests a suite, 50 episodes")
-    sweeps: bool = option(False, "--ablation goes over w_max and over the share of requests with erroneous calls as well")
+    sweeps: bool = option(False, "--ablation goes over w_max and over the share of erroneous requests as well")
     seeds: int | None = option(None, "so many trainings of each kind; none: 3, with --quick 1")
     out: str | None = option(None, f"folder of the experiments; none: {FOLDER}, with --quick {FOLDER}-quick")
 
