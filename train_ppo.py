@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -28,7 +27,7 @@ from tl import distributed
 from tl.assets import TINY
 from tl.batching import batches
 from tl.checkpoint import SavedState, load_state
-from tl.config import option, parse_config
+from tl.config import parse_config
 from tl.critic import Critic
 from tl.data import load_items
 from tl.distributed import RankError, World
@@ -39,6 +38,7 @@ from tl.memory import count_parameters
 from tl.model import Llama, ModelConfig
 from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
 from tl.ppo_batch import PPOBatch
+from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
 from tl.ppo_log import append_rollouts, rollout_metrics, write_rollouts
 from tl.ppo_memory import ppo_memory
@@ -48,11 +48,9 @@ from tl.run import (
     SETTINGS_FILE,
     STOPPED,
     Progress,
-    RunConfig,
     RunError,
     StopSignals,
     append_metrics,
-    check_settings,
     close_run,
     is_due,
     is_finished,
@@ -71,75 +69,8 @@ Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 
 
-@dataclass
-class PPOConfig(RunConfig):
-    """The defaults are the paper's; the preset EMBEDDED stands in for them when the embedded model is trained."""
-
-    out: str = option("runs/ppo", "run directory: the model, metrics.jsonl, rollouts as text, states to resume from")
-    model: str | None = option(None, "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
-    data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
-    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
-    rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
-    require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
-    compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
-    critic: bool = option(True, "learn values; without, all are 0")
-    kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward")
-    gamma: float = option(1.0, "discount of a token's reward by the token")
-    lam: float = option(0.95, "λ of generalised advantage estimation")
-    clip: float = option(0.2, "how far the ratio π / π_old may move a token's probability")
-    value_clip: float = option(0.2, "how far an update may move a value")
-    actor_lr: float = option(2e-6, "learning rate of the policy")
-    critic_lr: float = option(1e-6, "learning rate of the critic")
-    weight_decay: float = option(0.0, "AdamW's")
-    beta2: float = option(0.95, "AdamW's second-moment decay")
-    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
-    epochs: float = option(3.0, "passes over the prompts")
-    max_steps: int | None = option(None, "stop after this many steps")
-    batch_size: int = option(8, "rollouts a step, over all ranks")
-    minibatch_size: int = option(8, "rollouts an update, over all ranks")
-    ppo_epochs: int = option(1, "passes over the rollouts of a step")
-    target_kl: float = option(0.1, "no more updates of the policy in a step once it is this far from the sampling one")
-    max_new_tokens: int = option(512, "tokens of a call; one that has not ended by then is a format error")
-    max_length: int = option(8192, "tokens of a prompt")
-    show_every: int = option(20, "steps between rollouts written out as text; 0: none")
-    seed: int = option(0, "order of the prompts, sampling, and the generated data")
-
-
-EMBEDDED = {
-    "actor_lr": 1e-4,
-    "critic_lr": 5e-4,
-    "epochs": 1.0,
-    "batch_size": 32,
-    "minibatch_size": 8,
-    "ppo_epochs": 2,
-    "max_new_tokens": 96,
-    "max_length": 1024,
-    "micro_tokens": 4096,
-    "checkpointing": "none",
-    "eval_every": 0,
-    "show_every": 5,
-}
 MAX_SKIPPED = 3  # steps in a row with an update that is not finite
 SHOWN = 4  # rollouts written out as text
-RANGES = {
-    "kl_coef": (0, math.inf),
-    "gamma": (0, 1),
-    "lam": (0, 1),
-    "actor_lr": (0, math.inf),
-    "critic_lr": (0, math.inf),
-    "weight_decay": (0, math.inf),
-    "beta2": (0, 1 - 2**-53),
-    "target_kl": (0, math.inf),
-    "max_steps": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "minibatch_size": (1, math.inf),
-    "ppo_epochs": (1, math.inf),
-    "max_new_tokens": (1, math.inf),
-    "max_length": (1, math.inf),
-    "show_every": (0, math.inf),
-}
-POSITIVE = ("epochs", "max_grad_norm", "clip", "value_clip")
 
 
 @dataclass(frozen=True)
@@ -363,22 +294,11 @@ def newest_sft_run(runs: Path) -> Path:
     return max(sft, key=lambda run: (run / CONFIG_FILE).stat().st_mtime)
 
 
-def check(config: PPOConfig) -> None:
-    """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    check_settings(config, RANGES, POSITIVE, inputs=[config.model, *config.data, *config.eval_data])
-    if config.rollout == "episode" and config.data:
-        raise RunError("--rollout episode makes its own tasks, whose tools it can run: leave --data out")
-
-
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
     tokenizer, model = Tokenizer(source), read_config(source)
     check_vocabulary(tokenizer, model)
-    if config.max_length >= model.max_position_embeddings:
-        raise RunError(
-            f"--max_length {config.max_length} leaves no room for an answer within the model's "
-            f"{model.max_position_embeddings} tokens"
-        )
+    check_lengths(config, model)
     if config.rollout == "step":
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
     else:
