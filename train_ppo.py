@@ -37,7 +37,7 @@ from tl.irm import call_reward
 from tl.memory import count_parameters
 from tl.model import Llama, ModelConfig
 from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
-from tl.ppo_batch import PPOBatch
+from tl.ppo_batch import PPOBatch, minibatches
 from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
 from tl.ppo_log import append_rollouts, rollout_metrics, write_rollouts
@@ -111,7 +111,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
     advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
     advantages = whiten(advantages, mask, moments(advantages, mask))
     updates = []
-    for rows in batches(len(batch), config.minibatch_size, seed, 0, len(batch) * config.ppo_epochs):
+    for rows in minibatches(len(batch), config.minibatch_size, config.ppo_epochs, seed):
         updates.append(update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl))
         if models.critic:
             updates[-1] |= update_values(models.critic, batch, rows, values, returns, config.value_clip)

@@ -4,6 +4,7 @@ A rollout's numbers per action are rows of [B, A], padded at the end and of no a
 few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tl import distributed
-from tl.batching import MicroBatch, collate, shares
+from tl.batching import MicroBatch, collate, epoch_order, shares
 from tl.distributed import World
 from tl.experience import Experience
 from tl.prompt import NO_TARGET, Example
@@ -60,6 +61,15 @@ class PPOBatch:
         for micro, rows in self.micro_batches(range(len(self)), micro_tokens, world):
             numbers[rows] = numbers[rows].masked_scatter(self.mask[rows], function(micro).float().cpu())
         return distributed.add_up(numbers)
+
+
+def minibatches(n: int, size: int, epochs: int, seed: int) -> Iterator[list[int]]:
+    """The rows of each update: in every epoch all of the n rollouts once, in an order of its own. An epoch is cut into
+    as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth one update, however large."""
+    parts = math.ceil(n / size)
+    for epoch in range(epochs):
+        order = epoch_order(n, seed, epoch)
+        yield from (order[n * part // parts : n * (part + 1) // parts] for part in range(parts))
 
 
 def _example(experience: Experience) -> Example:
