@@ -24,7 +24,7 @@ def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
         "reward": sum(sum(e.rewards) for e in experiences) / len(experiences),
         "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
         **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
-        **({"share of right answers": sum(judged) / len(judged)} if judged else {}),
+        **({"right_answers": sum(judged) / len(judged)} if judged else {}),
         "generation_seconds": sum(e.generation_seconds for e in experiences),
         "tool_seconds": sum(e.tool_seconds for e in experiences),
     }

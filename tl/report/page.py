@@ -22,7 +22,7 @@ CURVES = {
     "ts": "TS, held-out, %",
     "pi": "PI, held-out, %",
     "cf": "CF, held-out, %",
-    "share of right answers": "Episodes with the right answer, share",
+    "right_answers": "Episodes with the right answer, share",
     "kl": "KL to the SFT model, nats a rollout",
     "entropy": "Entropy, nats a token",
     "approx_kl": "Approximate KL of the updates",

@@ -1,0 +1,41 @@
+"""The figures of a step's rollouts, by hand, and where the report looks for them."""
+
+import pytest
+
+from tl.experience import Experience, ScoredCall
+from tl.irm import RewardCase
+from tl.ppo_log import rollout_metrics
+from tl.report.page import CURVES, SHARE
+
+
+def episode(right: bool | None, *cases: RewardCase | None) -> Experience:
+    calls = [ScoredCall("f()", 0.5, case) for case in cases]
+    return Experience("e", [1], [0, 1], [1, 2], [-1.0, -1.0], [0.5, 1.0], calls, right, 2.0, 0.25)
+
+
+def test_figures_by_hand():
+    experiences = [
+        episode(True, RewardCase.ALL_RIGHT, RewardCase.CONTENT),
+        episode(False, RewardCase.ALL_RIGHT, RewardCase.ALL_RIGHT, None),  # the last has no case
+    ]
+    found = rollout_metrics(experiences)
+    assert found["reward"] == 1.5 and found["response_length"] == 2
+    assert found["share of all right"] == 0.75 and found["share of wrong content"] == 0.25
+    assert found["right_answers"] == 0.5
+    assert found["generation_seconds"] == 4 and found["tool_seconds"] == 0.5
+
+
+def test_the_shares_are_those_of_the_cases_alone_and_add_up_to_one():
+    found = rollout_metrics([episode(True, *RewardCase), episode(False, RewardCase.CONTENT)])
+    shares = {name: value for name, value in found.items() if name.startswith(SHARE)}
+    assert shares.keys() == {SHARE + case.value for case in RewardCase}
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_report_draws_what_is_logged():
+    assert {"reward", "response_length", "right_answers"} <= rollout_metrics([episode(True)]).keys() & CURVES.keys()
+
+
+def test_single_calls_have_no_right_answers_and_no_rollouts_no_figures():
+    assert "right_answers" not in rollout_metrics([episode(None, RewardCase.CONTENT)])
+    assert rollout_metrics([]) == {}
