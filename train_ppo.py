@@ -69,7 +69,7 @@ Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 
 
-MAX_SKIPPED = 3  # steps in a row with an update that is not finite
+MAX_SKIPPED = 3  # steps in a row without rollouts or with an update that is not finite
 SHOWN = 4  # rollouts written out as text
 
 
@@ -183,7 +183,7 @@ def train(
     whether a stop signal ended it: behind a step, with a state.
 
     A run that died between rollout and update draws the same rollouts again. Raises RunError after ``MAX_SKIPPED``
-    steps in a row with an update that is not finite.
+    steps in a row whose rollouts all failed or with an update that is not finite.
     """
     progress = restore(saved, models, world)
     samples = total_samples(len(data.prompts), progress, config.batch_size, config.epochs, config.max_steps)
@@ -199,16 +199,19 @@ def train(
                 append_metrics(Path(config.out), {"step": progress.step} | scores)
                 bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(scores)}")
 
+    def save() -> None:
+        save_progress(config, progress, *models.trained(), data.fingerprint, world)
+
     with bar, StopSignals() as stop:
         evaluate_if_due()
         for indices in batches(len(data.prompts), config.batch_size, config.seed, progress.samples, samples):
             metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
             report(metrics, bar, config, world)
-            count_skipped(progress, metrics, world)
+            count_skipped(progress, metrics, save, world)
             stopping = distributed.any_true(stop.received is not None)
             last = progress.step == steps and config.save_every > 0
             if stopping or last or is_due(config.save_every, progress.step):
-                save_progress(config, progress, *models.trained(), data.fingerprint, world)
+                save()
             if stopping:
                 return progress, True
             evaluate_if_due()
@@ -256,15 +259,24 @@ def format_scores(scores: dict[str, float]) -> str:
     return f"reward {scores['eval_reward']:.3f}  {shares}"
 
 
-def count_skipped(progress: Progress, metrics: dict[str, float], world: World) -> None:
-    """Warns of updates that were skipped for want of finite numbers; RunError at ``MAX_SKIPPED`` steps in a row."""
-    if not metrics.get("policy_skipped") and not metrics.get("value_skipped"):
+def count_skipped(progress: Progress, metrics: dict[str, float], save: Callable[[], None], world: World) -> None:
+    """Warns of a step whose rollouts all failed, or with updates that were skipped for want of finite numbers; RunError
+    at ``MAX_SKIPPED`` such steps in a row. Failed rollouts change no weights: their state is a good one to go on from.
+    """
+    lost = "policy_loss" not in metrics
+    if not (lost or metrics["policy_skipped"] or metrics.get("value_skipped")):
         progress.skipped = 0
         return
     progress.skipped += 1
-    message = f"step {progress.step}: updates skipped, loss or gradient were not finite"
+    trouble = "every rollout failed" if lost else "updates skipped, loss or gradient were not finite"
+    message = f"step {progress.step}: {trouble}"
     if progress.skipped == MAX_SKIPPED:
-        raise RunError(f"{message}. The {MAX_SKIPPED}rd step in a row: lower --actor_lr and --critic_lr")
+        if lost:
+            progress.skipped = 0  # a resumed run has as many tries again
+            save()
+        mend = f"mend the executor, then go on with\n  {resume_command()}"
+        advice = mend if lost else "lower --actor_lr and --critic_lr"
+        raise RunError(f"{message}. The {MAX_SKIPPED}rd step in a row: {advice}")
     if world.is_main:
         warnings.warn(message, stacklevel=2)
 

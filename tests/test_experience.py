@@ -346,7 +346,8 @@ def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
         return [failure if "ask_to_user" in text else o for (_, text), o in zip(calls, outputs, strict=True)]
 
     monkeypatch.setattr(executor, "run_many", fails_for_questions)
-    first, failed, last = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(3))
+    with pytest.warns(UserWarning, match=f"episode {chosen[1].id} is left out. {OUT_OF_REACH}"):
+        first, failed, last = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(3))
     assert failed is None and first.right and last.right
 
 
@@ -356,7 +357,9 @@ def test_an_executor_that_is_gone_gives_no_experience(model, tokenizer, tasks, s
         script(task, solution(task))
     with Executor(LIBRARY, workers=1) as executor:
         executor.close()
-        assert sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(2)) == [None, None]
+        with pytest.warns(UserWarning, match="is left out. The executor failed"):
+            experiences = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(2))
+        assert experiences == [None, None]
 
 
 def test_tools_of_one_half_run_while_the_other_half_speaks(model, tokenizer, executor, tasks, script, monkeypatch):

@@ -219,19 +219,37 @@ def test_the_policy_is_left_alone_once_it_is_too_far_from_the_one_that_sampled(t
     assert line["policy_steps"] == 1 / 4 and line["value_steps"] == 1  # two minibatches in each of two passes
 
 
-def test_rollouts_without_a_reward_are_left_out_and_counted(toy, tmp_path, monkeypatch):
-    sample, failing = train_ppo.sample_steps, []
+def fail_rollouts(failing: list[int], monkeypatch) -> None:
+    """Lets the first so many rollouts of each step fail; of the steps behind those none."""
+    sample, remaining = train_ppo.sample_steps, iter(failing)
 
     def fail(*args, prompts, **others):
-        made = sample(*args, prompts=prompts, **others)
-        failing.append(len(made) if not failing else 1)
-        return [None] * failing[-1] + made[failing[-1] :]
+        made, n = sample(*args, prompts=prompts, **others), next(remaining, 0)
+        return [None] * n + made[n:]
 
     monkeypatch.setattr(train_ppo, "sample_steps", fail)
-    assert train_ppo.main(arguments(toy, tmp_path / "run")) == 0
+
+
+def test_rollouts_without_a_reward_are_left_out_and_counted(toy, tmp_path, monkeypatch):
+    fail_rollouts([3, 1, 1, 1], monkeypatch)
+    with pytest.warns(UserWarning, match="step 1: every rollout failed"):
+        assert train_ppo.main(arguments(toy, tmp_path / "run")) == 0
     first, *others = metrics(tmp_path / "run")
     assert first["failed_rollouts"] == 3 and "policy_loss" not in first
     assert [line["failed_rollouts"] for line in others] == [1, 1, 1]
+
+
+def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go_on_from(toy, tmp_path, monkeypatch):
+    flags = arguments(toy, tmp_path / "run", "--max_steps", "6")
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 4: every rollout failed"):
+        fail_rollouts([3, 0, 3, 3, 3], patch)
+        with pytest.raises(RunError, match=r"step 5: every rollout failed. The 3rd step in a row: (.*\n.*)--resume"):
+            train_ppo.main(flags)
+    assert column(tmp_path / "run", "failed_rollouts") == [3, 0, 3, 3, 3]
+    assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["step-00000005"]
+    with pytest.warns(UserWarning, match="step 6: every rollout failed"):  # one more is the first in a row again
+        fail_rollouts([3], monkeypatch)
+        assert train_ppo.main([*flags, "--resume"]) == 0
 
 
 def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):

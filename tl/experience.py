@@ -7,6 +7,7 @@ from what the executor says of it, never from the context.
 
 import random
 import time
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -255,6 +256,7 @@ class _Episode:
         self.experience.tool_seconds += feedback.seconds
         self.over = self.failed = feedback.cause is Cause.INFRASTRUCTURE
         if self.failed:
+            warnings.warn(f"episode {self.experience.id} is left out. {feedback.text}", stacklevel=2)
             return
         if self.session.finished:
             self.experience.right = _is_right(self.request, self.text)
