@@ -230,7 +230,10 @@ def iterate(
     """One step, rollouts and updates; returns all there is to log about it. A rollout that could not be scored is left
     out, and counted."""
     started = time.perf_counter()
-    sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
+    try:
+        sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
+    except FloatingPointError as error:
+        raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
     seconds_sampling = time.perf_counter() - started
     experiences = [experience for experience in sampled if experience is not None]
     batch = PPOBatch.of(experiences)
@@ -244,6 +247,13 @@ def iterate(
         write_rollouts(Path(config.out) / "rollouts", progress.step, experiences[:SHOWN], tokenizer)
         append_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
     return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
+
+
+def what_to_do(progress: Progress, config: PPOConfig) -> str:
+    """Advice where no token can be drawn from the policy."""
+    if progress.step == 0:
+        return f"Nothing has been learned yet: {config.model} holds numbers that are not finite, or too large ones"
+    return "Go on from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails, too"
 
 
 def report(metrics: dict[str, float], bar: tqdm, config: PPOConfig, world: World) -> None:

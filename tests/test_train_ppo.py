@@ -260,6 +260,35 @@ def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_th
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_a_policy_that_has_diverged_ends_the_run_with_advice_and_leaves_the_last_state(toy, tmp_path, monkeypatch):
+    flags = arguments(toy, tmp_path / "run", "--save_every", "2")
+    train_step, steps = train_ppo.train_step, []
+
+    def diverge_in_the_third(models, *args):
+        steps.append(train_step(models, *args))
+        if len(steps) == 3:
+            models.actor.model.norm.weight.data.fill_(math.inf)
+        return steps[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_ppo, "train_step", diverge_in_the_third)
+        with pytest.raises(
+            RunError, match="step 4: .* have diverged. Go on from the newest state with a lower --actor"
+        ):
+            train_ppo.main(flags)
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert train_ppo.main([*flags, "--resume", "--allow_changes", "--actor_lr", "1e-3"]) == 0
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+
+
+def test_a_checkpoint_that_no_token_can_be_drawn_from_is_named(toy, tmp_path):
+    model = load_model(toy / "model")
+    model.norm.weight.data.fill_(math.nan)
+    save_model(model, tmp_path / "broken", toy / "model" / "tokenizer.model")
+    with pytest.raises(RunError, match="step 1: .* Nothing has been learned yet: .*broken holds numbers that are not"):
+        train_ppo.main(arguments(toy, tmp_path / "run", "--model", str(tmp_path / "broken")))
+
+
 # ---- what it refuses
 
 
