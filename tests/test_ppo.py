@@ -91,8 +91,28 @@ def test_whitened_advantages_have_mean_zero_and_std_one_over_all_ranks():
     total = sum(moments(x[p], mask[p]) for p in parts)
     whitened = torch.cat([whiten(x[p], mask[p], total) for p in parts])
     assert whitened[mask].mean().item() == pytest.approx(0, abs=1e-12)
-    assert whitened[mask].std(correction=0).item() == pytest.approx(1, abs=1e-6)
+    assert whitened[mask].std(correction=0).item() == pytest.approx(1, abs=1e-12)
     assert (whitened[~mask] == 0).all()
+
+
+def whitened(*values):
+    x = tensor(values)
+    return whiten(x, ones(1, len(values)), moments(x, ones(1, len(values))))[0].tolist()
+
+
+def test_noise_that_is_left_where_all_calls_earn_the_same_is_not_blown_up():
+    """Errors of a thousandth stay within a hundredth; by their own std they would be as loud as real advantages."""
+    assert whitened(1.001, 0.999, 1.001, 0.999) == pytest.approx([0.01, -0.01, 0.01, -0.01])
+
+
+def test_whitening_has_no_jump_where_its_scale_begins_to_hold():
+    just_below, just_above = whitened(0.0999, -0.0999)[0], whitened(0.1001, -0.1001)[0]
+    assert just_below == pytest.approx(0.999) and just_above == pytest.approx(1)
+
+
+def test_one_call_in_a_hundred_that_is_wrong_still_stands_out():
+    *right, wrong = whitened(*[1.0] * 99, -0.25)  # IRM's rewards; std 0.124
+    assert wrong == pytest.approx(-(99**0.5)) and right == pytest.approx([99**-0.5] * 99)
 
 
 def test_whitening_nothing_or_a_constant_stays_finite():

@@ -46,12 +46,18 @@ def moments(x: Tensor, mask: Tensor) -> Tensor:
     return torch.stack([torch.tensor(float(chosen.numel()), device=x.device).double(), chosen.sum(), (chosen**2).sum()])
 
 
-def whiten(x: Tensor, mask: Tensor, moments: Tensor, eps: float = 1e-8) -> Tensor:
-    """(x − mean) / std at actions, 0 elsewhere, with mean and (population) std from ``moments``."""
+def whiten(x: Tensor, mask: Tensor, moments: Tensor, min_std: float = 0.1) -> Tensor:
+    """(x − mean) / max(std, min_std) at actions, 0 elsewhere, with mean and (population) std from ``moments``.
+
+    Where all calls of a batch earn the same, what is left of the advantages is the critic's error and rounding: noise,
+    which a division by its own std would make as loud as any signal. Below ``min_std``, in units of reward, the scale
+    therefore stays that of min_std. 0.1 is half the smallest step in IRM's table of rewards: a std that low means
+    that hardly a call in the batch earned anything else than the others.
+    """
     count, total, squares = moments.unbind()
     mean = total / count.clamp(min=1)
     variance = (squares / count.clamp(min=1) - mean**2).clamp(min=0)
-    return torch.where(mask, ((x - mean) / (variance.sqrt() + eps)).to(x.dtype), 0.0)
+    return torch.where(mask, ((x - mean) / variance.sqrt().clamp(min=min_std)).to(x.dtype), 0.0)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
