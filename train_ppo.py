@@ -41,7 +41,7 @@ from tl.ppo_batch import PPOBatch, minibatches
 from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
 from tl.ppo_log import append_rollouts, rollout_metrics, write_rollouts
-from tl.ppo_memory import ppo_memory
+from tl.ppo_memory import PPOMemory, ppo_memory
 from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
 from tl.run import (
@@ -329,15 +329,19 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
     return data, prepare(items, tokenizer, EncodingOptions(max_length=config.max_length))
 
 
+def estimate_memory(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> PPOMemory:
+    """What the largest update and the largest rollout of this run take on each rank."""
+    longest = max(len(prompt.ids) for prompt in data.prompts) + config.max_new_tokens
+    each = longest if config.rollout == "step" else model.max_position_embeddings
+    tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
+    cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
+    compute_bytes = world.compute_dtype.itemsize
+    return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
+
+
 def describe(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> str:
     """Configuration, data and memory as text."""
-    longest = max(len(prompt.ids) for prompt in data.prompts) + config.max_new_tokens
-    each = min(longest if config.rollout == "step" else model.max_position_embeddings, model.max_position_embeddings)
-    tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
-    rows = SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
-    memory = ppo_memory(
-        model, tokens, rows * each, world.size, world.compute_dtype.itemsize, config.checkpointing, config.critic
-    )
+    memory = estimate_memory(config, data, model, world)
     sections = {
         "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
         "data": data.lines(),

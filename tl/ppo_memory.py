@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tl.generate import MAX_PREFILL
 from tl.memory import Checkpointing, count_parameters, training_memory
 from tl.model import ModelConfig
 
@@ -14,7 +15,7 @@ class PPOMemory:
     optimizer: int  # of both
     reference: int  # in the compute dtype
     update: int  # gradients and activations of one model, and what FSDP gathers of it
-    sampling: int  # the whole actor in the compute dtype, and the KV cache
+    sampling: int  # the whole actor in the compute dtype, the KV cache, and the reading of prompts
 
     @property
     def total(self) -> int:
@@ -37,15 +38,21 @@ def ppo_memory(
 ) -> PPOMemory:
     """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
     ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
-    actor."""
+    actor.
+
+    Prompts are read block by block: the residual stream, its norm, and three arrays of the SwiGLU are there at once. On
+    a CPU the sampler keeps a rearranged copy of the weights (tl.packed).
+    """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
     weights = compute_bytes * count_parameters(config)
-    per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    copies = 2 if compute_bytes == 4 else 1
+    keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
     return PPOMemory(
         parameters=trained * model.parameters,
         optimizer=trained * model.optimizer,
         reference=weights // ranks,
         update=model.gradients + model.activations + model.whole_layers + model.temporary,
-        sampling=weights + compute_bytes * per_token * cached,
+        sampling=copies * weights + compute_bytes * (keys_and_values * cached + reading),
     )

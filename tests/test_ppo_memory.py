@@ -1,0 +1,57 @@
+"""The estimate of --dry_run beside what a step of PPO really allocates."""
+
+import pytest
+from allocations import peak_allocated
+
+import train_ppo
+from tl import distributed
+from tl.experience import Experience, ScoredCall
+from tl.generate import Sampler
+from tl.model import Llama, ModelConfig
+from tl.ppo_config import PPOConfig
+from tl.ppo_data import PPOData, PPOPrompt
+from tl.ppo_memory import ppo_memory
+from tl.run import Progress
+from tl.weights import save_model
+
+MIB = 2**20
+CONFIG = ModelConfig(3000, 256, 1024, 2, 4, 2, 64, 1024)
+UPDATE = PPOConfig(batch_size=2, minibatch_size=2, max_new_tokens=4, micro_tokens=256, checkpointing="none")
+SAMPLING = PPOConfig(batch_size=16, minibatch_size=2, max_new_tokens=4, micro_tokens=128, checkpointing="full")
+
+
+def sample(actor: Llama, prompts: list[PPOPrompt], seeds: list[int]) -> list[Experience]:
+    """Rollouts of four tokens, which are worth nothing."""
+    sampler = Sampler(actor, len(prompts), eos_id=-1)
+    completions = sampler.complete([p.ids for p in prompts], 4, 1.0, seeds=seeds, logprobs=True)
+    experiences = [Experience(prompt.id, list(prompt.ids)) for prompt in prompts]
+    for experience, completion in zip(experiences, completions, strict=True):
+        experience.add(completion, ScoredCall("", 0.0, None))
+    return experiences
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 252, "update"), (SAMPLING, 124, "sampling")])
+def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, phase, tmp_path):
+    """Of two steps, the second with the optimizers' state there from the beginning."""
+    save_model(Llama(CONFIG), tmp_path)
+    prompts = [PPOPrompt(str(n), (), [(n + i) % 3000 for i in range(length)], ()) for n in range(config.batch_size)]
+    with distributed.process_group() as world:
+
+        def work() -> None:
+            models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
+            for _ in range(2):
+                train_ppo.iterate(models, sample, None, prompts, progress, config, world)
+
+        measured, _ = peak_allocated(work)
+        estimate = train_ppo.estimate_memory(config, PPOData(prompts), CONFIG, world)
+    assert getattr(estimate, phase) == max(estimate.update, estimate.sampling)
+    assert estimate.total == pytest.approx(measured, rel=0.15), f"{estimate}, measured {measured / MIB:.0f} MiB"
+
+
+@pytest.mark.parametrize(("ranks", "gigabytes"), [(8, 80), (2, 141)])
+def test_three_models_of_7b_fit_in_the_memory_that_they_are_meant_for(ranks, gigabytes):
+    """CodeLLaMA-7B in bfloat16, with the paper's longest prompt and response."""
+    codellama, longest = ModelConfig(32016, 4096, 11008, 32, 32, 32, 128, 16384), 8192 + 512
+    estimate = ppo_memory(codellama, longest, 3 * longest, ranks, compute_bytes=2, checkpointing="full")
+    assert estimate.total < 0.9 * gigabytes * 1e9
