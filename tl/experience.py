@@ -163,9 +163,10 @@ def sample_episodes(
 
     A golden call is known for as long as the policy is on the way of the task's solution: a call that fails leaves the
     same one due, another one that works leaves the way. Where it is known a call is scored against it as in
-    ``sample_steps``, elsewhere by its feedback (CASE_OF_FEEDBACK). A right final answer, or the refusal of a request
-    that cannot be served, adds OUTCOME_REWARD. The episode ends with ``finish``, with a call that was cut, with the
-    ninth, or where the next would have no room. None stands for one in which the executor itself failed.
+    ``sample_steps``, elsewhere by its feedback (CASE_OF_FEEDBACK). Calls that fail one after the other cost as much as
+    the worst of them: each is charged for what it does worse than those before it. A right final answer, or the refusal
+    of a request that cannot be served, adds OUTCOME_REWARD. The episode ends with ``finish``, with a call that was cut,
+    with the ninth, or where the next would have no room. None stands for one in which the executor itself failed.
 
     Half of the episodes speak while the calls of the other half are run, all at once. Who is in which half depends on
     the episodes and not on how long anything took, so the same seeds give the same episodes.
@@ -236,6 +237,7 @@ class _Episode:
         self.experience = Experience(task.id, list(task.ids), right=False)
         self.due = list(task.episode.task.solution)  # golden calls still to come, none once the policy left the way
         self.over = self.failed = False
+        self._charged = 0.0  # what the calls have cost that failed since the last one that worked
         self._seed = seed
         self._room = room  # tokens behind which another call does not fit
 
@@ -266,6 +268,8 @@ class _Episode:
             del self.due[0]
         elif feedback.category is ErrorCategory.ALL_RIGHT:
             self.due.clear()
+        if case is RewardCase.ALL_RIGHT or feedback.category is ErrorCategory.ALL_RIGHT:
+            self._charged = 0.0
         read = cut_feedback(Message("tool", feedback.text), tokenizer, EncodingOptions.max_feedback_tokens)
         following = encode_feedback(read.content, tokenizer)
         turns, length = len(self.experience.calls), len(self.experience.ids) + len(following)
@@ -281,9 +285,16 @@ class _Episode:
         return CASE_OF_FEEDBACK[feedback.category]
 
     def _add(self, case: RewardCase | None, feedback: str | None) -> None:
-        reward = (REWARDS[case] if case else 0.0) + (OUTCOME_REWARD if self.experience.right else 0.0)
+        reward = self._charge(REWARDS[case] if case else 0.0) + (OUTCOME_REWARD if self.experience.right else 0.0)
         golden = format_call(self.due[0]) if self.due else None
         self.experience.add(self.completion, ScoredCall(self.text, clipped(reward), case, golden, feedback))
+
+    def _charge(self, reward: float) -> float:
+        """What is left of a reward: of a negative one as much as it goes below what has been charged already."""
+        if reward >= 0:
+            return reward
+        before, self._charged = self._charged, min(reward, self._charged)
+        return self._charged - before
 
 
 def _is_right(request: Request, text: str) -> bool:
