@@ -40,7 +40,7 @@ from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
 from tl.ppo_batch import PPOBatch, minibatches
 from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
-from tl.ppo_log import append_rollouts, rollout_metrics, write_rollouts
+from tl.ppo_log import log_rollouts, rollout_metrics
 from tl.ppo_memory import PPOMemory, ppo_memory
 from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
@@ -67,7 +67,6 @@ from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_conf
 
 Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
-
 
 MAX_SKIPPED = 3  # steps in a row without rollouts or with an update that is not finite
 SHOWN = 4  # rollouts written out as text
@@ -99,6 +98,36 @@ class Models:
         """All that training changes."""
         learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
         return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
+
+
+def iterate(
+    models: Models,
+    sample: Sample,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    progress: Progress,
+    config: PPOConfig,
+    world: World,
+) -> dict[str, float]:
+    """One step, rollouts and updates; returns all there is to log about it. A rollout that could not be scored is left
+    out, and counted."""
+    started = time.perf_counter()
+    try:
+        sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
+    except FloatingPointError as error:
+        raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
+    seconds_sampling = time.perf_counter() - started
+    experiences = [experience for experience in sampled if experience is not None]
+    batch = PPOBatch.of(experiences)
+    metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
+    if experiences:
+        metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config, world)
+    seconds = time.perf_counter() - started
+    metrics = progress.advance(batch.examples, seconds) | metrics
+    progress.samples += len(sampled) - len(experiences)
+    if world.is_main and is_due(config.show_every, progress.step):
+        log_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
+    return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
 
 
 def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, world: World) -> dict[str, float]:
@@ -216,37 +245,6 @@ def train(
                 return progress, True
             evaluate_if_due()
     return progress, False
-
-
-def iterate(
-    models: Models,
-    sample: Sample,
-    tokenizer: Tokenizer,
-    prompts: Sequence[Prompt],
-    progress: Progress,
-    config: PPOConfig,
-    world: World,
-) -> dict[str, float]:
-    """One step, rollouts and updates; returns all there is to log about it. A rollout that could not be scored is left
-    out, and counted."""
-    started = time.perf_counter()
-    try:
-        sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
-    except FloatingPointError as error:
-        raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
-    seconds_sampling = time.perf_counter() - started
-    experiences = [experience for experience in sampled if experience is not None]
-    batch = PPOBatch.of(experiences)
-    metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
-    if experiences:
-        metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config, world)
-    seconds = time.perf_counter() - started
-    metrics = progress.advance(batch.examples, seconds) | metrics
-    progress.samples += len(sampled) - len(experiences)
-    if world.is_main and is_due(config.show_every, progress.step):
-        write_rollouts(Path(config.out) / "rollouts", progress.step, experiences[:SHOWN], tokenizer)
-        append_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
-    return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
 
 
 def what_to_do(progress: Progress, config: PPOConfig) -> str:

@@ -177,13 +177,6 @@ def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always
     ]
 
 
-def test_a_reward_is_at_most_five_on_either_side(script, tokenizer, monkeypatch):
-    monkeypatch.setitem(REWARDS, RewardCase.ALL_RIGHT, 7.0)
-    script(prompt := prompt_of(tokenizer), ['search(query="cats")'])
-    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
-    assert experience.rewards[-1] == experience.calls[0].reward == 5.0
-
-
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts):
     whole = sample_steps(model, tokenizer, prompts, OPTIONS, range(8))

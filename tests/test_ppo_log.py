@@ -4,7 +4,7 @@ import pytest
 
 from tl.experience import Experience, ScoredCall
 from tl.irm import RewardCase
-from tl.ppo_log import rollout_metrics
+from tl.ppo_log import log_rollouts, rollout_metrics
 from tl.report.page import CURVES, SHARE
 
 
@@ -39,3 +39,9 @@ def test_the_report_draws_what_is_logged():
 def test_single_calls_have_no_right_answers_and_no_rollouts_no_figures():
     assert "right_answers" not in rollout_metrics([episode(None, RewardCase.CONTENT)])
     assert rollout_metrics([]) == {}
+
+
+def test_rollouts_that_cannot_be_written_are_a_warning(small_tokenizer, tmp_path):
+    (tmp_path / "rollouts").write_text("in the way")
+    with pytest.warns(UserWarning, match="rollouts are not logged"):
+        log_rollouts(tmp_path, 1, [episode(None, RewardCase.CONTENT)], small_tokenizer)

@@ -28,7 +28,6 @@ from tl.suites.own import request_of
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Message, Trajectory
 
-MAX_REWARD = 5.0  # a call's R is clipped to this on either side
 FREE_TEXT = (FINISH.name, ASK_TO_USER.name)  # tools whose text is not compared, unless it is asked for
 
 
@@ -72,7 +71,7 @@ class Experience:
     positions: list[int] = field(default_factory=list)  # [A] ascending
     actions: list[int] = field(default_factory=list)  # [A]
     sampler_logprobs: list[float] = field(default_factory=list)  # [A] natural log, at the sampling temperature
-    rewards: list[float] = field(default_factory=list)  # [A] R, clipped, on a call's last action, else 0; no KL in it
+    rewards: list[float] = field(default_factory=list)  # [A] R on a call's last action, else 0; without KL
     calls: list[ScoredCall] = field(default_factory=list)
     right: bool | None = None  # whether an episode ended in a right answer; None for a single call
     generation_seconds: float = field(default=0.0, compare=False)  # its part of what sampling took
@@ -106,7 +105,7 @@ def sample_steps(
         case = _case(completion, text, prompt.golden, prompt.tools, options)
         golden = " or ".join(map(format_call, prompt.golden))
         experience = Experience(prompt.id, list(prompt.ids), generation_seconds=seconds)
-        experience.add(completion, ScoredCall(text, clipped(REWARDS[case]), case, golden))
+        experience.add(completion, ScoredCall(text, REWARDS[case], case, golden))
         experiences.append(experience)
     return experiences
 
@@ -127,10 +126,6 @@ def _case(
     if not completion.stopped:
         return RewardCase.FORMAT_ERROR
     return call_reward(text, golden, tools, () if options.compare_text else FREE_TEXT).case
-
-
-def clipped(reward: float) -> float:
-    return max(-MAX_REWARD, min(MAX_REWARD, reward))
 
 
 # ---- whole episodes
@@ -287,7 +282,7 @@ class _Episode:
     def _add(self, case: RewardCase | None, feedback: str | None) -> None:
         reward = self._charge(REWARDS[case] if case else 0.0) + (OUTCOME_REWARD if self.experience.right else 0.0)
         golden = format_call(self.due[0]) if self.due else None
-        self.experience.add(self.completion, ScoredCall(self.text, clipped(reward), case, golden, feedback))
+        self.experience.add(self.completion, ScoredCall(self.text, reward, case, golden, feedback))
 
     def _charge(self, reward: float) -> float:
         """What is left of a reward: of a negative one as much as it goes below what has been charged already."""

@@ -1,6 +1,7 @@
 """What PPO's rollouts look like: their numbers for the log, and themselves as text."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,19 +31,19 @@ def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
     }
 
 
-def write_rollouts(folder: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
-    """Writes some rollouts of a step to a file that is meant to be read."""
-    folder.mkdir(exist_ok=True)
+def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
+    """Writes some rollouts of a step to a file that is meant to be read, and adds them to ROLLOUTS_FILE, a line each,
+    for programs. A step that was done again after a run was resumed stands there twice; the later lines count. What
+    cannot be written is lost with a warning."""
+    records = [{"step": step} | rollout_record(experience, tokenizer) for experience in experiences]
     texts = [rollout_text(experience, tokenizer) for experience in experiences]
-    (folder / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-
-
-def append_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
-    """Adds some rollouts of a step to ROLLOUTS_FILE, a line each, for programs. A step that was done again after a run
-    was resumed stands there twice; the later lines count."""
-    with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
-        for experience in experiences:
-            file.write(json.dumps({"step": step} | rollout_record(experience, tokenizer), ensure_ascii=False) + "\n")
+    try:
+        (out / "rollouts").mkdir(exist_ok=True)
+        (out / "rollouts" / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    except OSError as error:
+        warnings.warn(f"rollouts are not logged: {error}", stacklevel=2)
 
 
 def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
