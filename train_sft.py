@@ -85,7 +85,7 @@ EMBEDDED = {
     "warmup_ratio": 0.05,
     "epochs": 1.0,
     "batch_size": 2,
-    "eval_every": 300,
+    "eval_every": 400,
     "max_length": 1536,
     "micro_tokens": 4096,
     "checkpointing": "none",
