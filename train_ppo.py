@@ -298,10 +298,14 @@ def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
 
 def resolve_config(argv: list[str] | None) -> PPOConfig:
     """The command line over the paper's values, or over the preset when the embedded model is trained."""
-    config = parse_config(PPOConfig, argv, __doc__)
+    preset = " ".join(f"--{name} {value}" for name, value in EMBEDDED.items())
+    description = (
+        f"{__doc__}\nThe defaults below hold but for models of the embedded one's shape. There they are\n{preset}"
+    )
+    config = parse_config(PPOConfig, argv, description)
     source = Path(config.model) if config.model else newest_sft_run(Path("runs"))
     if read_config(source) == read_config(TINY):
-        config = parse_config(PPOConfig, argv, __doc__, **EMBEDDED)
+        config = parse_config(PPOConfig, argv, description, **EMBEDDED)
     return replace(config, model=str(source))
 
 
