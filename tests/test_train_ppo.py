@@ -200,7 +200,9 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
 def test_the_critic_starts_as_the_sft_model_with_values_of_zero(toy):
     with distributed.process_group() as world:
         critic = distributed.load(toy / "model", world, kind=Critic)
-        body = {name: p.full_tensor() for name, p in critic.named_parameters() if name != "value_head.weight"}
+        body = {
+            name: distributed.full_tensor(p) for name, p in critic.named_parameters() if name != "value_head.weight"
+        }
         values = PPOBatch.of(rollouts()).per_action(lambda m: action_values(critic, m), 100, world)
     assert (values == 0).all() and "lm_head.weight" not in critic.state_dict()
     sft = weights(toy / "model")

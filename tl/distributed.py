@@ -1,6 +1,6 @@
 """One process or many: process groups, FSDP2, reductions. The maths elsewhere knows nothing of it.
 
-One process is a group of one rank on an in-process store, so that there is one code path.
+One process is a group of one rank on an in-process store, so that callers have one code path.
 """
 
 import os
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from tl.memory import Checkpointing, checkpoint_activations
+from tl.memory import Checkpointing, checkpoint_activations, needs_fsdp
 from tl.model import Llama
 from tl.weights import check_fit, own_name, read_config, read_slices, stored_tensors, tie
 
@@ -43,6 +43,11 @@ class World:
     def compute_dtype(self) -> torch.dtype:
         """What matrix products run in. Master weights, reductions and optimizer state are float32 in any case."""
         return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+
+    def rows(self, total: int) -> range:
+        """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
+        per_rank = -(-total // self.size)
+        return range(min(self.rank * per_rank, total), min((self.rank + 1) * per_rank, total))
 
 
 class RankError(RuntimeError):
@@ -97,13 +102,14 @@ def load(
     rows: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
         total, *rest = piece.get_shape()
-        per_rank = -(-total // world.size)  # FSDP's split: the last ranks may have fewer
-        first, last = (min(rank * per_rank, total) for rank in (world.rank, world.rank + 1))
-        rows[own_name(name)] = torch.empty(last - first, *rest, dtype=dtype, device=world.device)
-        if first < last:
-            rows[own_name(name)].copy_(piece[first:last])
+        mine = world.rows(total)
+        rows[own_name(name)] = torch.empty(len(mine), *rest, dtype=dtype, device=world.device)
+        if mine:
+            rows[own_name(name)].copy_(piece[mine.start : mine.stop])
     for name, parameter in model.named_parameters():
-        rows.setdefault(name, torch.zeros_like(parameter.to_local(), dtype=dtype, device=world.device))
+        if name not in rows:
+            total, *rest = parameter.shape
+            rows[name] = torch.zeros(len(world.rows(total)), *rest, dtype=dtype, device=world.device)
     parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
     if config.tie_word_embeddings and kind is Llama:
         tie(path, rows)
@@ -112,23 +118,29 @@ def load(
     return model
 
 
-def _like(parameter: DTensor, rows: Tensor) -> DTensor:
-    """``rows`` as this rank's part of a tensor that is sharded as ``parameter`` is."""
+def _like(parameter: Tensor, rows: Tensor) -> Tensor:
+    """``rows`` as this rank's part of a tensor that is sharded as ``parameter`` is; as they are if it is not."""
+    if not isinstance(parameter, DTensor):
+        return rows
     mesh, placements = parameter.device_mesh, parameter.placements
     return DTensor.from_local(rows, mesh, placements, run_check=False, shape=parameter.shape, stride=parameter.stride())
 
 
 def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> Llama:
-    """Wraps the model for FSDP2: each block is a group of its own; embedding, final norm and head form the root's,
-    which stays whole after the forward pass so that ``token_nll`` can use the head's weight.
+    """Wraps the model for FSDP2 where that has a use (``needs_fsdp``): each block is a group of its own; embedding,
+    final norm and head form the root's, which stays whole after the forward pass so that ``token_nll`` can use the
+    head's weight.
 
     Parameters keep their dtype, in which gradients are reduced too; on a GPU the model computes in bfloat16.
     """
+    for layer in model.layers:
+        checkpoint_activations(layer, checkpointing)
+    if not needs_fsdp(world.size, world.compute_dtype.itemsize):
+        return model
     mesh = dist.init_device_mesh(world.device.type, (world.size,))
     mixed = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     policy = mixed if world.compute_dtype == torch.bfloat16 else MixedPrecisionPolicy()
     for layer in model.layers:
-        checkpoint_activations(layer, checkpointing)
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     return model
@@ -139,23 +151,22 @@ def whole(model: Llama) -> Iterator[None]:
     """All parameters are whole on every rank meanwhile (in the compute dtype): forwards wait for no other rank, so that
     each may run as many as it likes."""
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]  # the root comes first
-    model.set_reshard_after_forward(False)
     for module in sharded:
+        module.set_reshard_after_forward(False, recurse=False)
         module.unshard()
     try:
         yield
     finally:
         for module in sharded:
             module.reshard()
-        for layer in model.layers:
-            layer.set_reshard_after_forward(True)
+            module.set_reshard_after_forward(module is not model, recurse=False)
 
 
 def gather(model: Llama, world: World) -> Llama | None:
     """On rank 0 a copy of a sharded model with whole parameters, on the CPU; None on the others. All must call it."""
     weights = {}
     for name, parameter in model.named_parameters():
-        full = parameter.full_tensor()
+        full = full_tensor(parameter)
         if world.is_main:
             weights[name] = nn.Parameter(full.detach().to("cpu", copy=True))  # one CPU rank: it would be its own
     if not world.is_main:
@@ -168,10 +179,14 @@ def gather(model: Llama, world: World) -> Llama | None:
     return copy
 
 
+def full_tensor(x: Tensor) -> Tensor:
+    """All of a sharded tensor; any other as it is. All ranks must call it."""
+    return x.full_tensor() if isinstance(x, DTensor) else x
+
+
 def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
     """Scales the gradients down to ``max_norm``; returns the norm over all ranks before. NaN and inf stay so."""
-    norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    return float(full_tensor(nn.utils.clip_grad_norm_(model.parameters(), max_norm)))
 
 
 def all_sum(values: Sequence[float]) -> list[float]:

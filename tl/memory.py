@@ -33,6 +33,12 @@ def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
         )
 
 
+def needs_fsdp(ranks: int, compute_bytes: int) -> bool:
+    """Whether there are parameters to split over ranks, or to cast from float32 master weights. One process on a CPU
+    has neither to do, and FSDP's copies of all parameters and gradients would cost it memory and time in every step."""
+    return ranks > 1 or compute_bytes < 4
+
+
 @dataclass(frozen=True)
 class TrainingMemory:
     """Bytes per rank at the peak."""
@@ -41,7 +47,7 @@ class TrainingMemory:
     gradients: int
     optimizer: int
     activations: int
-    whole_layers: int  # copies that FSDP gathers for computing: embedding, head and two blocks
+    whole_layers: int  # copies that FSDP gathers for computing: embedding, head and two blocks; none without FSDP
     temporary: int  # the largest of what is there for a moment only
 
     @property
@@ -63,16 +69,17 @@ def training_memory(
 ) -> TrainingMemory:
     """Estimate for AdamW with float32 master weights over ``ranks``; ``tokens`` in one of several micro-batches.
 
-    The peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and the
-    gradients of embedding and head are reduced.
+    The peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
+    reduces the gradients of embedding and head.
     """
     parameters = 4 * count_parameters(config) // ranks
     root, block = root_parameters(config), block_parameters(config)
     activations = tokens * compute_bytes * _activations_per_token(config, checkpointing)
-    whole_layers = compute_bytes * (root + 2 * block)
+    fsdp = needs_fsdp(ranks, compute_bytes)
+    whole_layers = compute_bytes * (root + 2 * block) if fsdp else 0
     head_gradient = 4 * config.vocab_size * config.hidden_size
     logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
-    reduction = (4 + compute_bytes) * root
+    reduction = (4 + compute_bytes) * root if fsdp else 0
     return TrainingMemory(
         parameters=parameters,
         gradients=parameters,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tl.generate import MAX_PREFILL
-from tl.memory import Checkpointing, count_parameters, training_memory
+from tl.memory import Checkpointing, count_parameters, needs_fsdp, training_memory
 from tl.model import ModelConfig
 
 
@@ -15,7 +15,7 @@ class PPOMemory:
     optimizer: int  # of both
     reference: int  # in the compute dtype
     update: int  # gradients and activations of one model, and what FSDP gathers of it
-    sampling: int  # the whole actor in the compute dtype, the KV cache, and the reading of prompts
+    sampling: int  # copies of the actor in the compute dtype, the KV cache, and the reading of prompts
 
     @property
     def total(self) -> int:
@@ -46,7 +46,7 @@ def ppo_memory(
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
     weights = compute_bytes * count_parameters(config)
-    copies = 2 if compute_bytes == 4 else 1
+    copies = needs_fsdp(ranks, compute_bytes) + (compute_bytes == 4)  # gathered, rearranged
     keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
     return PPOMemory(
