@@ -62,9 +62,11 @@ def test_token_nll_and_gradients_equal_cross_entropy_whatever_the_chunk(problem,
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-def test_token_nll_passes_gradcheck(problem, monkeypatch):
+@pytest.mark.parametrize("rows", [3, 100])
+def test_token_nll_passes_gradcheck(problem, rows, monkeypatch):
+    """Which goes back through the same graph several times."""
     hidden, lm_head, targets = problem
-    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", 33)
+    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", rows * 11)
     assert torch.autograd.gradcheck(lambda h, w: token_nll(h, w, targets), (hidden, lm_head))
 
 

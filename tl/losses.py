@@ -12,8 +12,8 @@ LOGITS_PER_CHUNK = 2**24  # 64 MiB of float32 logits at a time
 def token_nll(hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
     """−log p(target) at each position, [N], in float32 or wider.
 
-    hidden [N, C], lm_head [V, C], targets [N] (token ids). The logits are made a chunk of rows at a time and made again
-    in the backward pass, so no [N, V] tensor ever exists and peak memory does not grow with N beyond the inputs.
+    hidden [N, C], lm_head [V, C], targets [N] (token ids). The logits are made a chunk of rows at a time and, unless
+    one chunk is all, made again in the backward pass: peak memory does not grow with N beyond the inputs.
     """
     return _ChunkedNLL.apply(hidden, lm_head, targets)
 
@@ -29,17 +29,19 @@ class _ChunkedNLL(torch.autograd.Function):
             normaliser = logits.logsumexp(dim=-1)
             nlls.append(normaliser - logits.gather(-1, target[:, None]).squeeze(-1))
             normalisers.append(normaliser)
-        ctx.save_for_backward(hidden, lm_head, targets, torch.cat(normalisers))
+        only = logits if len(nlls) == 1 else None
+        ctx.save_for_backward(hidden, lm_head, targets, torch.cat(normalisers), only)
         return torch.cat(nlls)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_nll: Tensor) -> tuple[Tensor, Tensor, None]:
-        hidden, lm_head, targets, normalisers = ctx.saved_tensors
+        hidden, lm_head, targets, normalisers, only = ctx.saved_tensors
         grad_hidden = []
         grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
         for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
-            grad_logits = _logits(h, lm_head).sub_(normaliser[:, None]).exp_()
+            logits = _logits(h, lm_head) if only is None else only.clone()
+            grad_logits = logits.sub_(normaliser[:, None]).exp_()
             grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
             grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
             grad_hidden.append(grad_logits @ lm_head)
