@@ -16,7 +16,7 @@ SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
 HEADS = [(2, 2), (4, 2)]
 
 
-def dense_varlen(q, k, v, bounds, bounds_k, longest, longest_k, *, window_size, enable_gqa) -> Tensor:
+def dense_varlen(q, k, v, bounds, bounds_k, longest, longest_k, *, window_size, enable_gqa=False) -> Tensor:
     """torch.nn.attention.varlen.varlen_attn for causal windows, on any device: attention under one dense mask."""
     assert torch.equal(bounds, bounds_k) and longest == longest_k == bounds.diff().max() and window_size == (-1, 0)
     document = torch.repeat_interleave(torch.arange(len(bounds) - 1), bounds.diff())
@@ -40,8 +40,10 @@ def outcome(attend, qkv: list[Tensor]) -> list[Tensor]:
 
 @pytest.mark.parametrize("heads", HEADS)
 @pytest.mark.parametrize("lengths", SPLITS)
-def test_the_variable_length_form_equals_the_loop(monkeypatch, lengths, heads):
+@pytest.mark.parametrize("kernel_groups_heads", [True, False])
+def test_the_variable_length_form_equals_the_loop(monkeypatch, lengths, heads, kernel_groups_heads):
     monkeypatch.setattr(attention, "varlen_attn", dense_varlen)
+    monkeypatch.setattr(attention, "KERNEL_GROUPS_HEADS", kernel_groups_heads)
     bounds = torch.tensor([0, *lengths]).cumsum(0).int()
     rows = len(lengths) if len(set(lengths)) == 1 else 1
     one = outcome(lambda *x: attend_documents(*x, lengths), inputs(heads, rows))

@@ -3,6 +3,7 @@
 Axes: B rows, T positions, N = B*T tokens, H query heads, K key/value heads, D head size.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+KERNEL_GROUPS_HEADS = "enable_gqa" in inspect.signature(varlen_attn).parameters  # not in torch 2.11
 
 
 def document_attention(lengths: Sequence[int], x: Tensor) -> Attend:
@@ -29,9 +31,13 @@ def document_attention(lengths: Sequence[int], x: Tensor) -> Attend:
 
 def attend_varlen(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
     """All documents in one kernel; document i is tokens ``bounds[i]`` to ``bounds[i + 1]`` of the flattened order."""
+    groups, options = q.shape[2] // k.shape[2], {}
+    if groups > 1 and KERNEL_GROUPS_HEADS:
+        options = {"enable_gqa": True}
+    elif groups > 1:
+        k, v = (x.repeat_interleave(groups, dim=2) for x in (k, v))
     flat = (x.flatten(0, 1) for x in (q, k, v))  # [N, heads, D] each
-    causal, gqa = (-1, 0), q.shape[2] != k.shape[2]
-    return varlen_attn(*flat, bounds, bounds, longest, longest, window_size=causal, enable_gqa=gqa).view(q.shape)
+    return varlen_attn(*flat, bounds, bounds, longest, longest, window_size=(-1, 0), **options).view(q.shape)
 
 
 def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
