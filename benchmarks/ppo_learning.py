@@ -3,9 +3,10 @@
     python -m benchmarks.ppo_learning --model runs/sft                   three seeds, one table
     python -m benchmarks.ppo_learning --model runs/sft --variants        and one seed each without KL, without critic
 
-Every model is asked for greedy calls to 600 held-out requests and works through 100 held-out episodes. Differences are
-paired request by request, with 95 % intervals (normal for the requests of a seed, Student's t over the seeds). What was
-measured is written to OUT/results.json; a model that is there already is not trained or measured again.
+Every model is asked for calls to 600 held-out requests, once drawn at temperature 1 as in training, once greedy, and
+works greedily through 100 held-out episodes. Differences are paired request by request, with 95 % intervals (normal for
+the requests of a seed, Student's t over the seeds). What was measured is written to OUT/results.json; a model that is
+there already is not trained or measured again.
 """
 
 import argparse
@@ -18,11 +19,12 @@ from pathlib import Path
 import torch
 
 from tl.comparison import t_interval
-from tl.experience import FREE_TEXT
+from tl.experience import FREE_TEXT, SamplingOptions, sample_steps
 from tl.irm import call_reward
 from tl.metrics import score_episodes
 from tl.model import Llama
-from tl.prompt import EncodingOptions
+from tl.ppo_data import PPOPrompt
+from tl.prompt import EncodingOptions, encode_prompt
 from tl.rollout import outcome, roll_out
 from tl.run import is_finished
 from tl.single_turn import MAX_NEW_TOKENS, predict, prepare, score
@@ -32,25 +34,33 @@ from tl.synthesis import held_out
 from tl.tokenizer import Tokenizer
 
 REQUESTS, EPISODES = 600, 100
+REWARDS = ("sampled reward", "greedy reward")
 ITEMS_SEED = 1  # other requests than those that train_ppo.py evaluates itself on
 VARIANTS = {"without KL": ["--kl_coef", "0"], "without critic": ["--no-critic"]}
 REPO = Path(__file__).resolve().parent.parent
 
 
 def measure(folder: Path) -> dict:
-    """Reward, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
+    """Rewards, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
     model, tokenizer = Llama.from_pretrained(folder, dtype=torch.float32), Tokenizer(folder)
     items = prepare(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
     texts = predict(model, tokenizer, items)
     rewards = [
         call_reward(text, p.item.answers, p.item.tools, FREE_TEXT).value for p, text in zip(items, texts, strict=True)
     ]
+    prompts = [
+        PPOPrompt(p.item.id, p.item.tools, encode_prompt(p.item.tools, p.item.messages, tokenizer), (*p.item.answers,))
+        for p in items
+    ]
+    drawn = sample_steps(model, tokenizer, prompts, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
+    sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
     speak = LlamaSpeaker(model, tokenizer, 32, MAX_NEW_TOKENS)
     played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, speak, 32)]
     scores = score_episodes(played)
     rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
-    return {"reward": rewards, "CF": [100.0 * s.cf for s in score(items, texts)], **rates}
+    cf = [100.0 * one.cf for one in score(items, texts)]
+    return {"sampled reward": sampled, "greedy reward": rewards, "CF": cf, **rates}
 
 
 def train(model: Path, out: Path, flags: list[str]) -> dict:
@@ -71,7 +81,9 @@ def paired(before: list[float], after: list[float]) -> str:
 
 
 def row(name: str, found: dict, before: dict) -> str:
-    cells = [name, f"{statistics.fmean(found['reward']):.3f}", paired(before["reward"], found["reward"])]
+    cells = [name]
+    for key in REWARDS:
+        cells += [f"{statistics.fmean(found[key]):.3f}", paired(before[key], found[key])]
     cells += [f"{statistics.fmean(found['CF']):.1f}", f"{found['DE+CE']:.1f}", f"{found['VA']:.1f}"]
     cells += [f"{found['KL']:.2f}", f"{found['seconds']:.0f}"] if "KL" in found else ["", ""]
     return f"| {' | '.join(cells)} |"
@@ -80,7 +92,7 @@ def row(name: str, found: dict, before: dict) -> str:
 def over_seeds(before: dict, runs: list[dict]) -> list[str]:
     """The mean difference of each figure over the seeds, and its interval where there are two or more."""
     lines = []
-    for key in ("reward", "CF", "DE+CE", "VA"):
+    for key in (*REWARDS, "CF", "DE+CE", "VA"):
         differences = [_mean(run[key]) - _mean(before[key]) for run in runs]
         interval = t_interval(differences)
         text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else ""
@@ -112,7 +124,8 @@ def main() -> None:
             trained = train(arguments.model, folder, [*flags, *more])
             results[name] = measure(folder) | trained
         file.write_text(json.dumps(results) + "\n")
-    print("| | reward | paired difference | CF | DE+CE | VA | KL | seconds |\n|---|---|---|---|---|---|---|---|")
+    columns = ["", *(c for key in REWARDS for c in (key, "paired")), "CF", "DE+CE", "VA", "KL", "seconds"]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in ["before", *runs]:
         print(row(name, results[name], results["before"]))
     print("\n".join(over_seeds(results["before"], [results[f"seed {seed}"] for seed in arguments.seeds])))
