@@ -29,7 +29,7 @@ from tl.batching import batches
 from tl.checkpoint import SavedState, load_state
 from tl.config import parse_config
 from tl.critic import Critic
-from tl.data import load_items
+from tl.data import load_held_out
 from tl.distributed import RankError, World
 from tl.executor import Executor, IsolationError
 from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_episodes, sample_steps
@@ -59,7 +59,7 @@ from tl.run import (
     save_progress,
     total_samples,
 )
-from tl.single_turn import Prepared, percentages, predict, prepare, score
+from tl.single_turn import Prepared, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
@@ -327,8 +327,8 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
     else:
         data = make_tasks(tokenizer, config.max_length, config.seed)
-    items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
-    return data, prepare(items, tokenizer, EncodingOptions(max_length=config.max_length))
+    options = EncodingOptions(max_length=config.max_length)
+    return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
 
 
 def estimate_memory(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> PPOMemory:

@@ -25,7 +25,7 @@ from tl.assets import TINY
 from tl.batching import batches, micro_batches
 from tl.checkpoint import SavedState, load_state
 from tl.config import option, parse_config
-from tl.data import TrainingData, load_items, load_training_data
+from tl.data import TrainingData, load_held_out, load_training_data
 from tl.distributed import RankError, World
 from tl.losses import weighted_cross_entropy
 from tl.memory import count_parameters, training_memory
@@ -48,7 +48,7 @@ from tl.run import (
     total_samples,
 )
 from tl.scoring import target_nll
-from tl.single_turn import Prepared, golden_loss, percentages, predict, prepare, score
+from tl.single_turn import Prepared, golden_loss, percentages, predict, score
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
 from tl.weights import CheckpointError, check_vocabulary, read_config, save_model
@@ -282,11 +282,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
-    items = [] if config.data and not config.eval_data else load_items(config.eval_data, config.on_bad_data)
-    held_out = prepare(items, tokenizer, options)
-    if len(held_out) < len(items):
-        warnings.warn(f"{len(items) - len(held_out)} of {len(items)} held-out requests are too long", stacklevel=2)
-    return data, held_out
+    return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
 
 
 def run(config: SFTConfig, world: World) -> int:

@@ -5,6 +5,7 @@ import torch
 
 from tl.assets import TINY
 from tl.calls import format_call
+from tl.data import load_held_out
 from tl.dialogue import ask, prediction_of
 from tl.metrics import Item
 from tl.prompt import EncodingOptions
@@ -73,3 +74,11 @@ def test_the_longer_the_prompts_the_fewer_at_a_time(length):
     rows = rows_for(length)
     assert 1 <= rows <= MAX_ROWS
     assert rows == 1 or rows * (length + MAX_NEW_TOKENS) <= CACHED_TOKENS
+
+
+def test_held_out_requests_that_are_too_long_are_counted_and_own_data_brings_its_own(tokenizer):
+    options = EncodingOptions(max_length=480)
+    with pytest.warns(UserWarning, match="of 400 held-out requests are too long") as warned:
+        prepared = load_held_out([], [], tokenizer, options)
+    assert f"{400 - len(prepared)} of 400" in str(warned[0].message) and prepared
+    assert load_held_out(["mine.jsonl"], [], tokenizer, options) == []

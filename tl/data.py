@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from tl.metrics import Item
 from tl.prompt import EncodingOptions, Example, encode_trajectory
-from tl.single_turn import items_of
+from tl.single_turn import Prepared, items_of, prepare
 from tl.statistics import ExampleStatistics
 from tl.synthesis import held_out, synthesize
 from tl.tokenizer import Tokenizer
@@ -77,6 +77,23 @@ def load_items(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error",
     if not paths:
         return held_out(seed=seed)
     return [item for trajectory in _read(paths, on_bad)[0] for item in items_of(trajectory)]
+
+
+def load_held_out(
+    data: Sequence[str],
+    eval_data: Sequence[str],
+    tokenizer: Tokenizer,
+    options: EncodingOptions,
+    on_bad: Literal["error", "skip"] = "error",
+) -> list[Prepared]:
+    """What a run on ``data`` is evaluated on: the calls in ``eval_data`` or, when neither is given, the tool library's
+    held-out requests. A warning counts those that are too long."""
+    items = [] if data and not eval_data else load_items(eval_data, on_bad)
+    prepared = prepare(items, tokenizer, options)
+    if len(prepared) < len(items):
+        left_out = len(items) - len(prepared)
+        warnings.warn(f"{left_out} of {len(items)} held-out requests are too long", stacklevel=2)
+    return prepared
 
 
 def _read(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> tuple[list[Trajectory], ReadReport]:
