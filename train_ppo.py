@@ -140,7 +140,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
     advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
     advantages = whiten(advantages, mask, moments(advantages, mask))
     updates = []
-    for rows in minibatches(len(batch), config.minibatch_size, config.ppo_epochs, seed):
+    for rows in minibatches(batch.groups(range(len(batch))), config.minibatch_size, config.ppo_epochs, seed):
         updates.append(update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl))
         if models.critic:
             updates[-1] |= update_values(models.critic, batch, rows, values, returns, config.value_clip)
@@ -171,12 +171,12 @@ def roll_out(
     A sample is drawn from a seed of its own, so that it does not depend on the number of ranks or on what was sampled
     before a run was resumed.
     """
-    mine = range(world.rank, len(prompts), world.size)
+    begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
+    mine = range(begin, end)  # neighbours, which may begin alike
     seeds = [config.seed * 2**40 + first + i for i in mine]
     with distributed.whole(actor), distributed.together(world):
         made = sample(actor, prompts=[prompts[i] for i in mine], seeds=seeds) if mine else []
-    parts = distributed.gather_objects(made, world)
-    return [parts[i % world.size][i // world.size] for i in range(len(prompts))]
+    return [experience for part in distributed.gather_objects(made, world) for experience in part]
 
 
 def evaluate(
@@ -215,7 +215,9 @@ def train(
     steps in a row whose rollouts all failed or with an update that is not finite.
     """
     progress = restore(saved, models, world)
-    samples = total_samples(len(data.prompts), progress, config.batch_size, config.epochs, config.max_steps)
+    groups = data.groups(config.samples_per_prompt)
+    n = sum(map(len, groups))
+    samples = total_samples(n, progress, config.batch_size, config.epochs, config.max_steps)
     steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
     bar = tqdm(total=steps, initial=progress.step, desc="ppo", unit="step", disable=not world.is_main)
 
@@ -233,7 +235,7 @@ def train(
 
     with bar, StopSignals() as stop:
         evaluate_if_due()
-        for indices in batches(len(data.prompts), config.batch_size, config.seed, progress.samples, samples):
+        for indices in batches(n, config.batch_size, config.seed, progress.samples, samples, groups):
             metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
             report(metrics, bar, config, world)
             count_skipped(progress, metrics, save, world)

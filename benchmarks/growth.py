@@ -42,7 +42,7 @@ def against_length() -> Iterator[Row]:
         ids = torch.tensor([text])
         positions, targets = torch.arange(length - 1 - TARGETS, length - 1), ids[0, -TARGETS:]
         none = torch.zeros(0)
-        micro = MicroBatch(ids, [length], positions, targets, none, none, 1)
+        micro = MicroBatch(ids, [length], None, positions, targets, none, none, 1)
         yield length, "", step_seconds(model, micro), arithmetic(config, micro)
 
 

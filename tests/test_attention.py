@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tl import attention
-from tl.attention import attend_documents, attend_varlen, document_attention
+from tl.attention import attend_documents, attend_trees, attend_varlen, document_attention, trees
 
 SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
 HEADS = [(2, 2), (4, 2)]
@@ -58,6 +58,27 @@ def test_a_document_sees_itself_and_no_other():
     apart = [attend_documents(q[:, s], k[:, s], v[:, s], [n]) for s, n in ((slice(5), 5), (slice(5, 12), 7))]
     torch.testing.assert_close(whole, torch.cat(apart, dim=1))
     assert torch.equal(whole[:, 0], v[:, 0]) and torch.equal(whole[:, 5], v[:, 5])  # first tokens see themselves
+
+
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("prefixes", [[0, 2, 4, 4], [0, 1, 0, 3], [0, 0, 0, 5], [0, 0, 0, 0]])
+def test_a_document_that_continues_another_one_sees_its_beginning_and_itself(heads, prefixes):
+    """Against the same documents written out, one after the other, with the beginning that they share."""
+    lengths = [4, 1, 5, 2]
+    q, k, v = inputs(heads)
+    spans = [slice(sum(lengths[:i]), sum(lengths[: i + 1])) for i in range(4)]
+
+    def written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        outputs = []
+        for i, held in enumerate(prefixes):
+            first = max(j for j in range(i + 1) if prefixes[j] == 0)
+            whole = [torch.cat((x[:, spans[first]][:, :held], x[:, spans[i]]), dim=1) for x in (q, k, v)]
+            outputs.append(attend_documents(*whole, [held + lengths[i]])[:, held:])
+        return torch.cat(outputs, dim=1)
+
+    ours = outcome(lambda *x: attend_trees(*x, trees(lengths, prefixes, x[0].device)), [q, k, v])
+    for a, b in zip(ours, outcome(written_out, [q, k, v]), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_the_arguments_are_those_of_the_kernel():

@@ -61,6 +61,14 @@ def test_collate_keeps_only_weighted_targets():
     assert torch.equal(micro.targets, flat[micro.positions])
 
 
+def test_an_example_is_read_from_behind_its_prefix_on():
+    micro = collate(EXAMPLES[:2], [0, 2])
+    assert micro.lengths == [12, 5] and micro.prefixes == [0, 2]
+    assert torch.equal(micro.input_ids[0, 12:], EXAMPLES[1].input_ids[2:])
+    assert micro.positions.tolist() == [3, 4, 5, 12, 13, 14, 15, 16]
+    assert torch.equal(micro.targets, collate(EXAMPLES[:2]).targets)
+
+
 def test_micro_batch_without_anything_to_train_on():
     micro = collate(EXAMPLES[3:])
     assert micro.divisor("call") == micro.divisor("sum") == 0 and micro.input_ids.shape == (1, 5)
@@ -112,6 +120,13 @@ def test_every_epoch_is_another_permutation_and_depends_on_nothing_else():
 def test_batches_run_over_the_ends_of_epochs():
     order = [*epoch_order(5, 0, 0), *epoch_order(5, 0, 1)]
     assert list(batches(5, 4, 0, 0, 10)) == [order[:4], order[4:8], order[8:]]
+
+
+def test_members_of_a_group_follow_each_other():
+    groups = [[3, 0], [1, 1], [4], [2]]
+    epochs = [[groups[g] for g in epoch_order(4, 0, epoch)] for epoch in (0, 1)]
+    expected = [i for epoch in epochs for group in epoch for i in group]
+    assert [i for batch in batches(6, 4, 0, 0, 12, groups) for i in batch] == expected
 
 
 def test_batches_continue_from_any_sample():

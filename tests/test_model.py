@@ -129,6 +129,14 @@ def test_packed_documents_equal_documents_alone(lengths):
     torch.testing.assert_close(packed, alone, rtol=0, atol=1e-12)
 
 
+def test_documents_that_begin_alike_can_share_what_they_begin_with():
+    model = small_model()
+    first, other = torch.randint(0, 23, (7,)), torch.randint(0, 23, (4,))
+    packed = model(torch.cat((other, first, other))[None], [4, 7, 4], prefixes=[0, 0, 5])[0]
+    alone = [model(d[None])[0] for d in (other, first, torch.cat((first[:5], other)))]
+    torch.testing.assert_close(packed, torch.cat([*alone[:2], alone[2][5:]]), rtol=0, atol=1e-12)
+
+
 def test_poisoned_document_does_not_reach_the_others():
     model = small_model()
     ids = torch.randint(1, 23, (1, 12))

@@ -1,10 +1,20 @@
-"""Minibatches of PPO: every epoch goes over all rollouts once, however many are left."""
+"""Minibatches of PPO: every epoch goes over all rollouts once, however many are left. What rollouts begin with alike is
+read once, which changes nothing but the time."""
 
 import itertools
 
 import pytest
+import torch
 
-from tl.ppo_batch import minibatches
+from tl import distributed
+from tl.experience import Experience
+from tl.model import Llama, ModelConfig
+from tl.ppo_batch import PPOBatch, minibatches
+from tl.scoring import target_nll
+
+
+def singles(n: int) -> list[list[int]]:
+    return [[i] for i in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -12,7 +22,7 @@ from tl.ppo_batch import minibatches
     [(32, 8, [8, 8, 8, 8]), (31, 8, [7, 8, 8, 8]), (9, 8, [4, 5]), (5, 8, [5]), (3, 1, [1, 1, 1]), (1, 8, [1])],
 )
 def test_each_epoch_has_every_rollout_once_in_minibatches_of_nearly_one_size(n, size, sizes):
-    rows = list(minibatches(n, size, epochs=3, seed=4))
+    rows = list(minibatches(singles(n), size, epochs=3, seed=4))
     epochs = [rows[i : i + len(sizes)] for i in range(0, len(rows), len(sizes))]
     assert len(epochs) == 3
     for epoch in epochs:
@@ -21,6 +31,61 @@ def test_each_epoch_has_every_rollout_once_in_minibatches_of_nearly_one_size(n, 
 
 
 def test_epochs_go_in_orders_of_their_own_which_the_seed_decides():
-    first, second = minibatches(30, 30, epochs=2, seed=0)
-    assert first != second and [first, second] == list(minibatches(30, 30, epochs=2, seed=0))
-    assert [first, second] != list(minibatches(30, 30, epochs=2, seed=1))
+    first, second = minibatches(singles(30), 30, epochs=2, seed=0)
+    assert first != second and [first, second] == list(minibatches(singles(30), 30, epochs=2, seed=0))
+    assert [first, second] != list(minibatches(singles(30), 30, epochs=2, seed=1))
+
+
+def test_a_group_stays_together_where_minibatches_allow():
+    for rows in minibatches([[0, 1], [2, 3], [4, 5], [6, 7]], 4, epochs=3, seed=0):
+        assert all((row ^ 1) in rows for row in rows)
+
+
+# ---- rollouts that begin alike
+
+
+def experience(id: str, prompt: list[int], *call: int) -> Experience:
+    n = len(call)
+    ids, positions = [*prompt, *call[:-1]], list(range(len(prompt) - 1, len(prompt) - 1 + n))
+    return Experience(id, ids, positions, list(call), [-1.0] * n, [0.0] * (n - 1) + [1.0])
+
+
+PROMPT = [1, 5, 6, 7]
+EXPERIENCES = [
+    experience("other", [1, 5, 9], 3, 2),
+    experience("first step", PROMPT, 8, 9, 2),
+    experience("second step", [*PROMPT, 8, 2, 30, 31], 9, 2),
+    experience("first step again", PROMPT, 2),
+    experience("second step again", [*PROMPT, 8, 2, 30, 31], 8, 8, 8, 2),
+    experience("without the others", [1, 9, 9, 9, 9], 4, 2),
+]
+
+
+def test_rollouts_whose_prompts_begin_alike_are_a_group_and_the_longest_prompt_comes_first():
+    batch = PPOBatch.of(EXPERIENCES)
+    assert batch.groups(range(6)) == [[5], [0], [2, 4, 1, 3]]
+    assert batch.groups([1, 3, 0]) == [[0], [1, 3]]
+    # Nine tokens of the first one; of the others the last token of the prompt and the call but its end.
+    assert [batch.n_read(group) for group in batch.groups(range(6))] == [6, 4, 9 + 4 + 3 + 1]
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 20, 1000])
+def test_reading_a_common_beginning_once_changes_no_number_and_no_gradient(micro_tokens):
+    torch.manual_seed(0)
+    model, batch = Llama(ModelConfig(40, 16, 24, 2, 4, 2, 8, 64)).double(), PPOBatch.of(EXPERIENCES)
+
+    def outcome(shared: bool) -> list[torch.Tensor]:
+        """−log p of all actions, and gradients of a sum that weighs each otherwise."""
+        nll, total = torch.zeros(batch.mask.shape, dtype=torch.float64), 0.0
+        with distributed.process_group() as world:
+            parts = [range(6)] if shared else singles(6)
+            for micro, rows in (m for part in parts for m in batch.micro_batches(part, micro_tokens, world)):
+                assert (micro.prefixes is not None) <= shared
+                found = target_nll(model, micro)
+                weight = torch.linspace(-1, 1, nll.numel(), dtype=torch.float64).view(nll.shape)
+                total = total + (found * batch.take(weight, rows, world.device)).sum()
+                nll[rows] = nll[rows].masked_scatter(batch.mask[rows], found.detach())
+        return [nll, *torch.autograd.grad(total, list(model.parameters()))]
+
+    for a, b in zip(outcome(shared=True), outcome(shared=False), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)

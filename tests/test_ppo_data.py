@@ -1,5 +1,6 @@
 """What PPO starts from: prompts of files or the tool library, tasks for episodes, and all that is refused up front."""
 
+import itertools
 import json
 import pickle
 
@@ -45,6 +46,18 @@ def test_a_prompt_ends_where_the_call_is_due_and_the_golden_call_is_the_last_of_
     assert prompt.id == "good" and prompt.golden == (Call("search", {"query": "cats"}),)
     assert [tool.name for tool in prompt.tools] == ["search", "ask_to_user", "finish"]
     assert tokenizer.decode(prompt.ids).endswith("\nUser: Find cats.\nAssistant:") and prompt.ids[0] == tokenizer.bos_id
+
+
+def test_prompts_of_one_trajectory_are_a_group_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
+    data = read_prompts([], tokenizer, 1024)
+    ids = [prompt.id for prompt in data.prompts]
+    groups = sorted(data.groups(), key=min)
+    assert [[ids[i] for i in group] for group in groups] == [list(g) for _, g in itertools.groupby(ids)]
+    for group in groups:
+        for before, behind in itertools.pairwise(data.prompts[i].ids for i in group):
+            assert behind[: len(before)] == before
+    assert sorted(data.groups(2), key=min) == [[i for i in group for _ in range(2)] for group in groups]
 
 
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):

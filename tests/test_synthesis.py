@@ -318,9 +318,15 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
                 assert classify_feedback(feedback.text) is ErrorCategory.ALL_RIGHT
 
 
-def test_prompts_are_calls_of_training_episodes_at_any_depth():
+def test_prompts_are_the_right_calls_of_training_episodes_one_after_the_other():
     items = prompts(150)
-    assert len({item.id for item in items}) == 150
+    expected = []
+    for episode in episodes(150):
+        messages = episode.trajectory.messages
+        calls = [i for i, message in enumerate(messages) if message.is_call]
+        right = [i for i, wrong in zip(calls, erroneous_calls(episode.trajectory), strict=True) if not wrong]
+        expected += [(messages[:i], [parse_call(messages[i].content)]) for i in right]
+    assert [(item.messages, item.answers) for item in items] == expected[:150]
     depths = Counter(sum(message.is_call for message in item.messages) for item in items)
     assert depths[0] and depths[1] and depths[2]
 

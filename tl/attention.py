@@ -1,10 +1,15 @@
 """Causal attention within each of several documents that lie end to end, in the form that suits the device.
 
+A document may continue another one: it then attends to the first tokens of that one, too, so that these are read once
+for all documents that begin with them.
+
 Axes: B rows, T positions, N = B*T tokens, H query heads, K key/value heads, D head size.
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,13 +21,17 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 KERNEL_GROUPS_HEADS = "enable_gqa" in inspect.signature(varlen_attn).parameters  # not in torch 2.11
 
 
-def document_attention(lengths: Sequence[int], x: Tensor) -> Attend:
+def document_attention(lengths: Sequence[int], x: Tensor, prefixes: Sequence[int] | None = None) -> Attend:
     """A function of q [B, T, H, D] and k, v [B, T, K, D] that gives [B, T, H, D], for all blocks of one forward pass.
 
     ``lengths`` of the documents, in the flattened [N] order; ``x`` has the device and dtype of the computation. In half
     precision on a GPU that is one variable-length kernel (FlashAttention in torch.nn.attention.varlen), whatever the
     lengths; elsewhere a loop over the documents, which on a CPU is much faster than one dense mask.
+
+    With ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0.
     """
+    if prefixes is not None:
+        return partial(attend_trees, trees=trees(lengths, prefixes, x.device))
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)
         return partial(attend_varlen, bounds=bounds, longest=max(lengths))
@@ -42,11 +51,64 @@ def attend_varlen(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int)
 
 def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
     """One document after the other."""
-    gqa = q.shape[2] != k.shape[2]
-    sdpa = partial(F.scaled_dot_product_attention, is_causal=True, enable_gqa=gqa)
+    sdpa = _sdpa(q, k)
     if len(set(lengths)) == 1:  # equal documents are a plain batch
         q_, k_, v_ = (x.reshape(len(lengths), lengths[0], *x.shape[2:]).transpose(1, 2) for x in (q, k, v))
-        return sdpa(q_, k_, v_).transpose(1, 2).reshape(q.shape)
-    split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, n, D] each
-    outputs = [sdpa(q_[None], k_[None], v_[None])[0] for q_, k_, v_ in zip(*split, strict=True)]
-    return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
+        return sdpa(q_, k_, v_, is_causal=True).transpose(1, 2).reshape(q.shape)
+    pieces = zip(*(_split(x, lengths) for x in (q, k, v)), strict=True)
+    return _join([sdpa(*piece, is_causal=True) for piece in pieces], q)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A document and those that continue it, which lie behind it."""
+
+    trunk: int  # tokens of the document
+    mask: Tensor  # [n, trunk + n] True where one of the n tokens behind the trunk attends to a token of the tree
+
+    @property
+    def length(self) -> int:
+        return self.mask.shape[1]
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], prefixes: Sequence[int], device: torch.device) -> "Tree":
+        """``lengths`` of its documents, and how many tokens of the first one they continue."""
+        trunk, *branches = lengths
+        branch, held = (  # of each token behind the trunk
+            torch.tensor([x for x, n in zip(xs, branches, strict=True) for _ in range(n)], dtype=torch.long)
+            for xs in (range(len(branches)), prefixes[1:])
+        )
+        numbers = torch.arange(sum(branches))
+        of_trunk = torch.arange(trunk) < held[:, None]
+        of_branch = (branch == branch[:, None]) & (numbers <= numbers[:, None])
+        return cls(trunk, torch.cat((of_trunk, of_branch), dim=1).to(device))
+
+
+def trees(lengths: Sequence[int], prefixes: Sequence[int], device: torch.device) -> list[Tree]:
+    firsts = [i for i, n in enumerate(prefixes) if n == 0]
+    bounds = itertools.pairwise([*firsts, len(lengths)])
+    return [Tree.of(lengths[first:end], prefixes[first:end], device) for first, end in bounds]
+
+
+def attend_trees(q: Tensor, k: Tensor, v: Tensor, trees: Sequence[Tree]) -> Tensor:
+    """One document after the other, and all that continue it at once."""
+    sdpa, lengths, outputs = _sdpa(q, k), [tree.length for tree in trees], []
+    for tree, q_, k_, v_ in zip(trees, *(_split(x, lengths) for x in (q, k, v)), strict=True):
+        n = tree.trunk
+        outputs.append(sdpa(q_[:, :, :n], k_[:, :, :n], v_[:, :, :n], is_causal=True))
+        if n < tree.length:
+            outputs.append(sdpa(q_[:, :, n:], k_, v_, attn_mask=tree.mask))
+    return _join(outputs, q)
+
+
+def _sdpa(q: Tensor, k: Tensor) -> Callable[..., Tensor]:
+    return partial(F.scaled_dot_product_attention, enable_gqa=q.shape[2] != k.shape[2])
+
+
+def _split(x: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    """x [B, T, heads, D] in pieces [1, heads, n, D] of the flattened order."""
+    return x.flatten(0, 1).transpose(0, 1)[None].split(list(lengths), dim=2)
+
+
+def _join(pieces: Sequence[Tensor], like: Tensor) -> Tensor:
+    return torch.cat(list(pieces), dim=2)[0].transpose(0, 1).reshape(like.shape)

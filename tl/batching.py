@@ -18,6 +18,7 @@ class MicroBatch:
 
     input_ids: Tensor  # [1, N]
     lengths: list[int]  # of the examples, sum N
+    prefixes: list[int] | None  # tokens that each example leaves to one before it; see Llama.forward
     positions: Tensor  # [M] where in the N tokens a target is predicted
     targets: Tensor  # [M] token ids
     weights: Tensor  # [M] > 0
@@ -39,11 +40,17 @@ class MicroBatch:
         return MicroBatch(**{name: move(value) for name, value in vars(self).items()})
 
 
-def collate(examples: Sequence[Example]) -> MicroBatch:
+def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) -> MicroBatch:
     """Packs examples into one row without padding; the model keeps them apart by ``lengths``. Without any: one token
-    that is no target, which adds nothing to loss and gradients."""
+    that is no target, which adds nothing to loss and gradients.
+
+    An example of prefix n > 0 begins with n tokens of the last example before it of prefix 0. They have no targets, and
+    it is read from behind them on.
+    """
     if not examples:
         return _nothing()
+    if prefixes is not None:
+        examples = [e.behind(n) if n else e for e, n in zip(examples, prefixes, strict=True)]
     weights = torch.cat([e.weights for e in examples])
     positions = weights.nonzero().squeeze(-1)
     offsets = torch.tensor([0, *(len(e.turns) for e in examples)]).cumsum(0)
@@ -52,6 +59,7 @@ def collate(examples: Sequence[Example]) -> MicroBatch:
     return MicroBatch(
         input_ids=torch.cat([e.input_ids for e in examples])[None],
         lengths=[len(e) for e in examples],
+        prefixes=list(prefixes) if prefixes is not None else None,
         positions=positions,
         targets=torch.cat([e.targets for e in examples])[positions],
         weights=weights[positions],
@@ -62,7 +70,7 @@ def collate(examples: Sequence[Example]) -> MicroBatch:
 
 def _nothing() -> MicroBatch:
     none = torch.zeros(0, dtype=torch.int64)
-    return MicroBatch(torch.zeros(1, 1, dtype=torch.int64), [1], none, none, torch.zeros(0), none, 0)
+    return MicroBatch(torch.zeros(1, 1, dtype=torch.int64), [1], None, none, none, torch.zeros(0), none, 0)
 
 
 def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
@@ -111,12 +119,21 @@ def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(n, generator=generator).tolist()
 
 
-def batches(n: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[int]]:
+def grouped_order(groups: Sequence[Sequence[int]], seed: int, epoch: int) -> list[int]:
+    """As ``epoch_order``, with the members of a group side by side."""
+    return [i for group in epoch_order(len(groups), seed, epoch) for i in groups[group]]
+
+
+def batches(
+    n: int, batch_size: int, seed: int, start: int, stop: int, groups: Sequence[Sequence[int]] | None = None
+) -> Iterator[list[int]]:
     """The indices of the samples numbered start … stop-1 in training order, ``batch_size`` at a time.
 
-    Samples are counted over all epochs: number i is entry i % n of epoch i // n.
+    Samples are counted over all epochs: number i is entry i % n of epoch i // n. ``groups`` (of n in all) come one
+    member after the other.
     """
+    groups = groups or [[i] for i in range(n)]
     for first in range(start, stop, batch_size):
         numbers = range(first, min(first + batch_size, stop))
-        orders = {epoch: epoch_order(n, seed, epoch) for epoch in {i // n for i in numbers}}
+        orders = {epoch: grouped_order(groups, seed, epoch) for epoch in {i // n for i in numbers}}
         yield [orders[i // n][i % n] for i in numbers]

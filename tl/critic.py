@@ -21,11 +21,13 @@ class Critic(Llama):
         if not self.value_head.weight.is_meta:
             nn.init.zeros_(self.value_head.weight)
 
-    def forward(self, input_ids: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, lengths: Sequence[int] | None = None, prefixes: Sequence[int] | None = None
+    ) -> Tensor:
         """input_ids [B, T] → values [B, T] in float32: of what the policy earns from behind token t on.
 
-        ``lengths`` as in ``Llama.forward``.
+        ``lengths`` and ``prefixes`` as in ``Llama.forward``.
         """
-        hidden = super().forward(input_ids, lengths, return_hidden=True)
+        hidden = super().forward(input_ids, lengths, return_hidden=True, prefixes=prefixes)
         values = hidden @ self.value_head.weight[0]
         return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -225,19 +225,22 @@ class Llama(nn.Module):
         lengths: Sequence[int] | None = None,
         cache: KVCache | None = None,
         return_hidden: bool = False,
+        prefixes: Sequence[int] | None = None,
     ) -> Tensor:
         """input_ids [B, T] → logits [B, T, V], or the final hidden states [B, T, C] with ``return_hidden``.
 
         ``lengths`` splits the flattened B*T tokens into documents (default: each row is one): attention is causal
-        within a document and its positions start at 0. With a ``cache``, document b continues row b of the cache.
+        within a document and its positions start at 0. With a ``cache``, document b continues row b of the cache. With
+        ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0.
         """
         rows, columns = input_ids.shape
         lengths = list(lengths) if lengths is not None else [columns] * rows
         if sum(lengths) != rows * columns:
             raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
         x = self.embed_tokens(input_ids)
-        cos, sin = self._rotary(lengths, cache, x)
-        within_documents = document_attention(lengths, x)
+        starts = cache.lengths if cache is not None else prefixes or [0] * len(lengths)
+        cos, sin = self._rotary(starts, lengths, x)
+        within_documents = document_attention(lengths, x, prefixes)
         for i, layer in enumerate(self.layers):
             attend = within_documents if cache is None else partial(cache.attend, i, lengths=lengths)
             x = layer(x, cos, sin, attend)
@@ -246,9 +249,11 @@ class Llama(nn.Module):
         hidden = self.norm(x)
         return hidden if return_hidden else self.lm_head(hidden)
 
-    def _rotary(self, lengths: Sequence[int], cache: KVCache | None, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin [B, T, 1, D/2] of each token's position, in x's type; the angles are computed in float64."""
-        starts = cache.lengths if cache is not None else [0] * len(lengths)
+    def _rotary(self, starts: Sequence[int], lengths: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin [B, T, 1, D/2] of each token's position, in x's type; the angles are computed in float64.
+
+        Document i is at positions ``starts[i]`` and following.
+        """
         positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)]).to(x.device)
         angles = positions[:, None] * rotary_frequencies(self.config, x.device)
         angles = angles.view(*x.shape[:2], 1, -1)

@@ -2,6 +2,9 @@
 
 A rollout's numbers per action are rows of [B, A], padded at the end and of no account where ``mask`` is False. They are
 few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
+
+Rollouts whose prompts begin alike, several calls for one prompt or calls for the steps of one trajectory, form a group:
+its first one is read whole, of the others only the last token of the prompt and what the policy made of it.
 """
 
 import math
@@ -12,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tl import distributed
-from tl.batching import MicroBatch, collate, epoch_order, shares
+from tl.batching import MicroBatch, collate, grouped_order, shares
 from tl.distributed import World
 from tl.experience import Experience
 from tl.prompt import NO_TARGET, Example
@@ -23,6 +26,7 @@ class PPOBatch:
     """Rollouts of all ranks."""
 
     examples: list[Example]  # what the models read; the targets are the actions
+    prompts: list[list[int]]  # up to the token that predicts the first action
     mask: Tensor  # [B, A] True where a rollout has an action
     call_rewards: Tensor  # [B, A] R at the last action of each call
     sampler_logp: Tensor  # [B, A] of the actions, as the sampler saw them
@@ -34,7 +38,8 @@ class PPOBatch:
     def of(cls, experiences: Sequence[Experience]) -> "PPOBatch":
         mask = _rows([[True] * len(e.actions) for e in experiences], torch.bool)
         rewards, logp = (_rows([getattr(e, f) for e in experiences]) for f in ("rewards", "sampler_logprobs"))
-        return cls([_example(e) for e in experiences], mask, rewards, logp)
+        prompts = [e.ids[: e.positions[0] + 1] for e in experiences]
+        return cls([_example(e) for e in experiences], prompts, mask, rewards, logp)
 
     def n_actions(self, rows: Sequence[int]) -> int:
         """Number of actions of some rollouts, over all ranks."""
@@ -43,11 +48,34 @@ class PPOBatch:
     def micro_batches(
         self, rows: Sequence[int], micro_tokens: int, world: World
     ) -> Iterator[tuple[MicroBatch, list[int]]]:
-        """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``."""
-        lengths = [len(self.examples[row]) for row in rows]
-        for group in shares(lengths, micro_tokens, world.rank, world.size):
-            mine = [rows[i] for i in group]
-            yield collate([self.examples[row] for row in mine]).to(world.device), mine
+        """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``. Groups stay whole."""
+        groups = self.groups(rows)
+        for some in shares(list(map(self.n_read, groups)), micro_tokens, world.rank, world.size):
+            mine = [row for i in some for row in groups[i]]
+            prefixes = [self._prefix(groups[i], row) for i in some for row in groups[i]]
+            examples = [self.examples[row] for row in mine]
+            yield collate(examples, prefixes if any(prefixes) else None).to(world.device), mine
+
+    def groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """The rows in groups, in each of which all begin with tokens of the first one."""
+        groups: list[list[int]] = []
+        for row in sorted(rows, key=self.prompts.__getitem__, reverse=True):  # a prompt is behind those that go on
+            if groups and self._begin_alike(groups[-1][0], row):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return groups
+
+    def n_read(self, group: Sequence[int]) -> int:
+        """Number of tokens that a model reads for a group."""
+        return sum(len(self.examples[row]) - self._prefix(group, row) for row in group)
+
+    def _prefix(self, group: Sequence[int], row: int) -> int:
+        """How many tokens of a row are read in the first one of its group."""
+        return 0 if row == group[0] else len(self.prompts[row]) - 1
+
+    def _begin_alike(self, first: int, row: int) -> bool:
+        return self.prompts[first][: len(self.prompts[row])] == self.prompts[row]
 
     def take(self, x: Tensor, rows: Sequence[int], device: torch.device) -> Tensor:
         """The entries of x [B, A] at the actions of these rollouts, in the order of a micro-batch's targets."""
@@ -63,12 +91,14 @@ class PPOBatch:
         return distributed.add_up(numbers)
 
 
-def minibatches(n: int, size: int, epochs: int, seed: int) -> Iterator[list[int]]:
-    """The rows of each update: in every epoch all of the n rollouts once, in an order of its own. An epoch is cut into
-    as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth one update, however large."""
+def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
+    """The rows of each update: in every epoch all rollouts once, those of a group side by side, the groups in an order
+    of its own. An epoch is cut into as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth
+    one update, however large."""
+    n = sum(map(len, groups))
     parts = math.ceil(n / size)
     for epoch in range(epochs):
-        order = epoch_order(n, seed, epoch)
+        order = grouped_order(groups, seed, epoch)
         yield from (order[n * part // parts : n * (part + 1) // parts] for part in range(parts))
 
 

@@ -34,6 +34,7 @@ class PPOConfig(RunConfig):
     max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
     epochs: float = option(3.0, "passes over the prompts")
     max_steps: int | None = option(None, "stop after this many steps")
+    samples_per_prompt: int = option(1, "rollouts of a prompt, in the same step; the prompt is read once for all")
     batch_size: int = option(8, "rollouts a step, over all ranks")
     minibatch_size: int = option(8, "rollouts an update, over all ranks")
     ppo_epochs: int = option(1, "passes over the rollouts of a step")
@@ -68,6 +69,7 @@ RANGES = {
     "beta2": (0, 1 - 2**-53),
     "target_kl": (0, math.inf),
     "max_steps": (1, math.inf),
+    "samples_per_prompt": (1, math.inf),
     "batch_size": (1, math.inf),
     "minibatch_size": (1, math.inf),
     "ppo_epochs": (1, math.inf),

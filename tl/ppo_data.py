@@ -67,6 +67,18 @@ class PPOData:
             digest.update(json.dumps(prompt.seen()).encode())
         return digest.hexdigest()
 
+    def groups(self, times: int = 1) -> list[list[int]]:
+        """The numbers of the prompts, each so many times; those of one trajectory, of which each begins with the one
+        before it, are a group."""
+        groups: list[list[int]] = []
+        for i in sorted(range(len(self.prompts)), key=lambda i: self.prompts[i].ids):
+            ids = self.prompts[i].ids
+            if groups and self.prompts[before := groups[-1][-1]].ids == ids[: len(self.prompts[before].ids)]:
+                groups[-1].append(i)
+            else:
+                groups.append([i])
+        return [[i for i in group for _ in range(times)] for group in groups]
+
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
         lengths = [len(prompt.ids) for prompt in self.prompts]

@@ -41,7 +41,7 @@ def action_logp(model: Llama, micro: MicroBatch) -> Tensor:
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
     """V where each action is chosen, [M]."""
-    return critic(micro.input_ids, micro.lengths)[0, micro.positions]
+    return critic(micro.input_ids, micro.lengths, micro.prefixes)[0, micro.positions]
 
 
 def update_policy(
@@ -58,7 +58,8 @@ def update_policy(
     """
     model, world, n_actions, sums = actor.model, actor.world, batch.n_actions(rows), defaultdict(float)
     for micro, mine in batch.micro_batches(rows, actor.micro_tokens, world):
-        hidden = model(micro.input_ids, micro.lengths, return_hidden=True)[0, micro.positions]  # [M, C]
+        hidden = model(micro.input_ids, micro.lengths, return_hidden=True, prefixes=micro.prefixes)
+        hidden = hidden[0, micro.positions]  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
         old, advantage = (batch.take(x, mine, world.device) for x in (old_logp, advantages))
         every = torch.ones_like(logp, dtype=torch.bool)

@@ -15,7 +15,7 @@ holds a ``</s>``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -73,6 +73,11 @@ class Example:
     @property
     def trained_turns(self) -> int:
         return sum(turn.trained for turn in self.turns)
+
+    def behind(self, n: int) -> "Example":
+        """What follows the first ``n`` tokens."""
+        tensors = ("input_ids", "targets", "weights", "turn_index")
+        return replace(self, **{name: getattr(self, name)[n:] for name in tensors})
 
 
 @dataclass(frozen=True)

@@ -67,27 +67,26 @@ def held_out(
     `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")
-    made = episodes(size, seed, mix, toolkits, unseen=unseen)
-    return [_item(episode, rng, first=rng.random() < 0.5) for episode in made]
+    items = map(_items, episodes(size, seed, mix, toolkits, unseen=unseen))
+    return [each[0] if rng.random() < 0.5 else rng.choice(each) for each in items]
 
 
 def prompts(
     size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
 ) -> list[Item]:
-    """Prompts for PPO, one per episode: a history of the training side and the golden next call, any of its calls."""
-    rng = random.Random(f"prompts {seed}")
-    return [_item(episode, rng, first=False) for episode in episodes(size, seed, mix, toolkits)]
+    """Prompts for PPO: histories of the training side and the golden next call, episode after episode all its calls
+    that are right. PPO reads the history of an episode once for all of them."""
+    items = (item for episode in episodes(size, seed, mix, toolkits) for item in _items(episode))
+    return list(islice(items, size))
 
 
-def _item(episode: Episode, rng: random.Random, first: bool) -> Item:
-    """The first call of an episode, or any that is right."""
+def _items(episode: Episode) -> list[Item]:
+    """Each call of an episode that is right, with what is before it."""
     trajectory = episode.trajectory
     calls = [index for index, message in enumerate(trajectory.messages) if message.is_call]
-    wrong = erroneous_calls(trajectory)
-    due = [index for index, is_wrong in zip(calls, wrong, strict=True) if not is_wrong]
-    chosen = due[0] if first else rng.choice(due)
-    answer = parse_call(trajectory.messages[chosen].content)
-    return Item(trajectory.id, trajectory.tools, trajectory.messages[:chosen], [answer])
+    due = [index for index, wrong in zip(calls, erroneous_calls(trajectory), strict=True) if not wrong]
+    messages = trajectory.messages
+    return [Item(trajectory.id, trajectory.tools, messages[:i], [parse_call(messages[i].content)]) for i in due]
 
 
 def episodes(
