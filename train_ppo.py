@@ -9,6 +9,7 @@ at temperature 1 (the released script decodes greedily), and the content of what
 """
 
 import math
+import statistics
 import sys
 import time
 import warnings
@@ -63,7 +64,7 @@ from tl.single_turn import Prepared, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config, save_model
+from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config
 
 Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
@@ -139,16 +140,21 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
     rewards = token_rewards(batch.call_rewards, logp, ref_logp, mask, config.kl_coef)
     advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
     advantages = whiten(advantages, mask, moments(advantages, mask))
-    updates = []
-    for rows in minibatches(batch.groups(range(len(batch))), config.minibatch_size, config.ppo_epochs, seed):
-        updates.append(update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl))
+    updates, near = [], True  # near: the policy has not gone further than target_kl
+    for rows in minibatches(batch.trees(range(len(batch))), config.minibatch_size, config.ppo_epochs, seed):
+        update = {"policy_steps": 0.0}
+        if near:
+            update |= update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl)
+            near = update["approx_kl"] <= config.target_kl
         if models.critic:
-            updates[-1] |= update_values(models.critic, batch, rows, values, returns, config.value_clip)
-    return {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]} | {
-        "kl": torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch),  # nats a rollout
-        "sampler_mismatch": (logp - batch.sampler_logp)[mask].abs().mean().item(),
-        "explained_variance": explained_variance(values, returns, mask),
-    }
+            update |= update_values(models.critic, batch, rows, values, returns, config.value_clip)
+        updates.append(update)
+    metrics = {name: statistics.fmean(u[name] for u in updates if name in u) for name in updates[0]}
+    metrics["kl"] = torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch)  # nats a rollout
+    metrics["sampler_mismatch"] = (logp - batch.sampler_logp)[mask].abs().mean().item()
+    if models.critic:
+        metrics["explained_variance"] = explained_variance(values, returns, mask)
+    return metrics
 
 
 @contextmanager
@@ -215,7 +221,7 @@ def train(
     steps in a row whose rollouts all failed or with an update that is not finite.
     """
     progress = restore(saved, models, world)
-    groups = data.groups(config.samples_per_prompt)
+    groups = data.chains(config.samples_per_prompt)
     n = sum(map(len, groups))
     samples = total_samples(n, progress, config.batch_size, config.epochs, config.max_steps)
     steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
@@ -357,14 +363,12 @@ def describe(config: PPOConfig, data: PPOData, model: ModelConfig, world: World)
 def run(config: PPOConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
     check(config)
-    source, out = Path(config.model), Path(config.out)
+    source = Path(config.model)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
         print(describe(config, data, read_config(source), world))
     if config.dry_run:
         return 0
-    if config.resume and distributed.on_main(lambda: is_finished(out), world):
-        raise RunError(f"the run in {out} is finished: nothing to resume")
     saved = open_run(config, data.fingerprint, world)
     tokenizer = Tokenizer(source)
     models = Models.load(source, config, world)
@@ -374,13 +378,8 @@ def run(config: PPOConfig, world: World) -> int:
         if world.is_main:
             print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
-    whole = distributed.gather(models.actor.model, world)
-    with distributed.together(world):
-        if whole is not None:
-            save_model(whole, out, tokenizer.path, world.compute_dtype)
-            close_run(out)
-            print(f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s")
-            print(f"the model lies in {out}; try it:  python evaluate.py --model {out}")
+    summary = f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s"
+    close_run(config, models.actor.model, tokenizer, [summary], world)
     return 0
 
 

@@ -32,6 +32,7 @@ from tl.memory import count_parameters, training_memory
 from tl.model import Llama, ModelConfig
 from tl.prompt import EncodingOptions, Example
 from tl.run import (
+    SEEDS,
     STOPPED,
     Progress,
     RunConfig,
@@ -41,7 +42,6 @@ from tl.run import (
     check_settings,
     close_run,
     is_due,
-    is_finished,
     open_run,
     resume_command,
     save_progress,
@@ -51,7 +51,7 @@ from tl.scoring import target_nll
 from tl.single_turn import Prepared, golden_loss, percentages, predict, score
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, read_config, save_model
+from tl.weights import CheckpointError, check_vocabulary, read_config
 
 
 @dataclass
@@ -101,6 +101,7 @@ RANGES = {
     "batch_size": (1, math.inf),
     "max_length": (2, math.inf),
     "max_feedback_tokens": (2, math.inf),
+    "seed": SEEDS,
 }
 
 
@@ -147,19 +148,21 @@ def train_step(
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: list[Prepared], config: SFTConfig, world: World
 ) -> dict[str, float]:
-    """Loss on the accepted calls of held-out requests, and TS, PI and CF (percent) of the model's greedy ones. Each
-    rank works on a part of the requests."""
-    mine = held_out[world.rank :: world.size]
+    """TS, PI and CF (percent) of the model's greedy calls for held-out requests, and the loss on the accepted calls for
+    the first ``eval_items`` of them, which are the same in all evaluations of a run. Each rank works on a part."""
+    for_loss = held_out[: config.eval_items]
+    mine, mine_for_loss = (items[world.rank :: world.size] for items in (held_out, for_loss))
     loss, scores = 0.0, []
     model.eval()
     with distributed.whole(model), distributed.together(world):
+        if mine_for_loss:
+            loss = golden_loss(model, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:
-            loss = golden_loss(model, mine, config.micro_tokens).item() * len(mine)
             scores = score(mine, predict(model, tokenizer, mine, config.max_feedback_tokens))
     model.train()
     [loss] = distributed.all_sum([loss])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
-    return {"eval_loss": loss / len(held_out), **percentages(everyone)}
+    return {"eval_loss": loss / len(for_loss), **percentages(everyone)}
 
 
 def train(
@@ -288,7 +291,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
 def run(config: SFTConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
     check(config)
-    source, out = Path(config.model or TINY), Path(config.out)
+    source = Path(config.model or TINY)
     if world.is_main:  # before the data, whose preparation takes longer than one waits for a first line
         settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]
         print("\n".join(["-- configuration", *settings]), flush=True)
@@ -299,8 +302,6 @@ def run(config: SFTConfig, world: World) -> int:
             warnings.warn(f"{world.size} ranks, but --batch_size {config.batch_size}: some have no work", stacklevel=2)
     if config.dry_run:
         return 0
-    if config.resume and distributed.on_main(lambda: is_finished(out), world):
-        raise RunError(f"the run in {out} is finished: nothing to resume")
     saved = open_run(config, data.fingerprint, world)
     torch.manual_seed(config.seed)
     tokenizer = Tokenizer(source)
@@ -310,13 +311,7 @@ def run(config: SFTConfig, world: World) -> int:
         if world.is_main:
             print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
-    whole = distributed.gather(model, world)
-    with distributed.together(world):
-        if whole is not None:
-            save_model(whole, out, tokenizer.path, world.compute_dtype)
-            close_run(out)
-            print("\n".join(["-- trained on", *data.lines(), progress.line()]))
-            print(f"the model lies in {out}; try it:  python evaluate.py --model {out}")
+    close_run(config, model, tokenizer, ["-- trained on", *data.lines(), progress.line()], world)
     return 0
 
 

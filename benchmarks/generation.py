@@ -91,12 +91,13 @@ WORK = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="*", choices=[*WORK, []], default=list(WORK))
+    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    if "peer" in options.work:
+    chosen = list(WORK) if options.work == "all" else [options.work]
+    if "peer" in chosen:
         with_peers("benchmarks.generation", transformers="5.23.0")
-    for name in options.work:
+    for name in chosen:
         what, work = WORK[name]
         print(f"{what} ({torch.get_num_threads()} threads)", flush=True)
         print(f"  {work(options.rounds)}", flush=True)

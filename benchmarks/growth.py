@@ -48,7 +48,7 @@ def against_length() -> Iterator[Row]:
 
 def against_tools() -> Iterator[Row]:
     """Products grow with the tokens of the prompt, which grow with the tools."""
-    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY)
+    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY, torch.float32)
     trajectories = synthesize(size=300)
     library = list({tool.name: tool for trajectory in trajectories for tool in trajectory.tools}.values())
     for number in TOOLS:
@@ -65,7 +65,7 @@ def against_tools() -> Iterator[Row]:
 def against_episodes(tasks: int = 8, new_tokens: int = 32) -> Iterator[Row]:
     """The same episodes take fewer steps of decoding, each over more rows; a step reads all weights once. The
     arithmetic counts steps, as if rows were free."""
-    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY).eval()
+    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY, torch.float32).eval()
     work = make_tasks(tokenizer, 1024, size=tasks).prompts
     with Executor(LIBRARY) as executor:
         for at_once in AT_ONCE:
@@ -103,8 +103,9 @@ WORK = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="*", choices=[*WORK, []], default=list(WORK))
-    for name in parser.parse_args().work:
+    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all")
+    chosen = parser.parse_args().work
+    for name in WORK if chosen == "all" else [chosen]:
         what, rows = WORK[name]
         print(f"{what} ({torch.get_num_threads()} threads)")
         first = None

@@ -2,9 +2,8 @@
 
     python -m benchmarks.ppo        # installs TRL into benchmarks/.venv
 
-The same model, prompts of the same kind, as many rollouts, all of the same length (texts do not end before), a
-reference model and one update on both sides, in float32 on a CPU. Ours trains a critic beside, which GRPO does not
-have, and draws one call for each prompt; TRL draws two for each of half as many, its minimum.
+The same model, the same prompts, four rollouts of each, all of the same length (texts do not end before), a reference
+model and one update on both sides, in float32 on a CPU. Ours trains a critic beside, which GRPO does not have.
 """
 
 import argparse
@@ -56,7 +55,7 @@ def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOCon
     arguments = GRPOConfig(
         output_dir=out,
         per_device_train_batch_size=config.batch_size,
-        num_generations=2,
+        num_generations=config.samples_per_prompt,
         max_completion_length=config.max_new_tokens,
         generation_kwargs={"min_new_tokens": config.max_new_tokens},
         temperature=1.0,
@@ -83,7 +82,7 @@ def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOCon
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rollouts", type=int, default=16)
+    parser.add_argument("--rollouts", type=int, default=32)
     parser.add_argument("--new_tokens", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -92,11 +91,12 @@ def main() -> None:
     config = PPOConfig(**EMBEDDED | size | {"ppo_epochs": 1, "show_every": 0})
     tokenizer = Tokenizer(TINY)
     tokenizer.eos_id = NEVER
-    prompts = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts]
-    length = sum(len(prompt.ids) for prompt in prompts) / len(prompts)
+    distinct = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts // config.samples_per_prompt]
+    prompts = [prompt for prompt in distinct for _ in range(config.samples_per_prompt)]
+    length = sum(len(prompt.ids) for prompt in distinct) / len(distinct)
     print(
         f"PPO step against TRL's GRPO step, embedded model, {len(prompts)} rollouts of {options.new_tokens} tokens on "
-        f"prompts of {length:.0f} ({torch.get_num_threads()} threads)",
+        f"{len(distinct)} prompts of {length:.0f} ({torch.get_num_threads()} threads)",
         flush=True,
     )
     with (
@@ -104,7 +104,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         sampling(config, tokenizer) as sample,
     ):
-        trainer = their_trainer(prompts, tokenizer, config, options.rounds, folder)
+        trainer = their_trainer(distinct, tokenizer, config, options.rounds, folder)
         models, progress = Models.load(Path(TINY), config, world), Progress()
         step = partial(iterate, models, sample, tokenizer, prompts, progress, config, world)
         print(f"  {interleaved(trainer, step)}")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tl import distributed
+from tl.distributed import World
 from tl.experience import Experience
 from tl.model import Llama, ModelConfig
 from tl.ppo_batch import PPOBatch, minibatches
@@ -36,7 +37,7 @@ def test_epochs_go_in_orders_of_their_own_which_the_seed_decides():
     assert [first, second] != list(minibatches(singles(30), 30, epochs=2, seed=1))
 
 
-def test_a_group_stays_together_where_minibatches_allow():
+def test_a_tree_stays_together_where_minibatches_allow():
     for rows in minibatches([[0, 1], [2, 3], [4, 5], [6, 7]], 4, epochs=3, seed=0):
         assert all((row ^ 1) in rows for row in rows)
 
@@ -61,12 +62,29 @@ EXPERIENCES = [
 ]
 
 
-def test_rollouts_whose_prompts_begin_alike_are_a_group_and_the_longest_prompt_comes_first():
+def test_rollouts_whose_prompts_begin_alike_are_a_tree_and_the_longest_prompt_comes_first():
     batch = PPOBatch.of(EXPERIENCES)
-    assert batch.groups(range(6)) == [[5], [0], [2, 4, 1, 3]]
-    assert batch.groups([1, 3, 0]) == [[0], [1, 3]]
-    # Nine tokens of the first one; of the others the last token of the prompt and the call but its end.
-    assert [batch.n_read(group) for group in batch.groups(range(6))] == [6, 4, 9 + 4 + 3 + 1]
+    assert batch.trees(range(6)) == [[4, 2, 3, 1], [0], [5]]
+    assert batch.trees([1, 3, 0]) == [[3, 1], [0]]
+    # Eleven tokens of the first one; of the others the last token of the prompt and the call but its end.
+    assert [batch.n_read(tree) for tree in batch.trees(range(6))] == [11 + 2 + 1 + 3, 4, 6]
+
+
+def test_a_tree_of_too_many_tokens_is_cut():
+    batch = PPOBatch.of(EXPERIENCES)
+    assert batch.trees(range(6), most=15) == [[4, 2, 3], [1], [0], [5]]
+    assert batch.trees(range(6), most=1) == [[4], [2], [3], [1], [0], [5]]
+
+
+@pytest.mark.parametrize(("ranks", "micro_tokens"), [(1, 12), (2, 100), (3, 9)])
+def test_a_tree_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micro_tokens):
+    batch, seen = PPOBatch.of([EXPERIENCES[1]] * 6), []
+    for rank in range(ranks):
+        made = list(batch.micro_batches(range(6), micro_tokens, World(rank, ranks, torch.device("cpu"))))
+        tokens = [sum(micro.lengths) for micro, _ in made]
+        assert all(n <= micro_tokens for n in tokens) and sum(tokens) < 6 + 5 * 3 or ranks == 1
+        seen += [row for _, rows in made for row in rows]
+    assert sorted(seen) == list(range(6))
 
 
 @pytest.mark.parametrize("micro_tokens", [1, 20, 1000])

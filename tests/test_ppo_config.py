@@ -33,6 +33,8 @@ def test_the_defaults_and_the_preset_make_sense(preset):
         ({"epochs": 0.0}, "--epochs is 0.0; it must be over 0"),
         ({"batch_size": 0}, "--batch_size is 0; it must be at least 1"),
         ({"minibatch_size": 0}, "--minibatch_size is 0; it must be at least 1"),
+        ({"samples_per_prompt": 3}, "--batch_size is 8; it must be a multiple of --samples_per_prompt, 3"),
+        ({"seed": 2**20 + 1}, "--seed is 1048577; it must be from 0 to 1048576"),
         ({"minibatch_size": 9}, "--minibatch_size is 9; it must be at most --batch_size, 8"),
         ({"ppo_epochs": 0}, "--ppo_epochs is 0; it must be at least 1"),
         ({"max_steps": 0}, "--max_steps is 0; it must be at least 1"),

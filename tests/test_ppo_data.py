@@ -48,16 +48,16 @@ def test_a_prompt_ends_where_the_call_is_due_and_the_golden_call_is_the_last_of_
     assert tokenizer.decode(prompt.ids).endswith("\nUser: Find cats.\nAssistant:") and prompt.ids[0] == tokenizer.bos_id
 
 
-def test_prompts_of_one_trajectory_are_a_group_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
+def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
     data = read_prompts([], tokenizer, 1024)
     ids = [prompt.id for prompt in data.prompts]
-    groups = sorted(data.groups(), key=min)
-    assert [[ids[i] for i in group] for group in groups] == [list(g) for _, g in itertools.groupby(ids)]
-    for group in groups:
-        for before, behind in itertools.pairwise(data.prompts[i].ids for i in group):
+    chains = sorted(data.chains(), key=min)
+    assert [[ids[i] for i in chain] for chain in chains] == [list(g) for _, g in itertools.groupby(ids)]
+    for chain in chains:
+        for before, behind in itertools.pairwise(data.prompts[i].ids for i in chain):
             assert behind[: len(before)] == before
-    assert sorted(data.groups(2), key=min) == [[i for i in group for _ in range(2)] for group in groups]
+    assert sorted(data.chains(2), key=min) == [[i for i in chain for _ in range(2)] for chain in chains]
 
 
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ def toy(tmp_path_factory, small_tokenizer) -> Path:
 
 def arguments(toy: Path, out: Path, *more: str) -> list[str]:
     fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4000 --max_new_tokens 8"
-    learning = "--batch_size 3 --minibatch_size 2 --ppo_epochs 2 --actor_lr 1e-2 --critic_lr 1e-2 --max_steps 4"
-    return [*fixed.split(), *learning.split(), *more]
+    size = "--samples_per_prompt 2 --batch_size 4 --minibatch_size 3 --ppo_epochs 2 --max_steps 4"
+    return [*fixed.split(), *size.split(), "--actor_lr", "1e-2", "--critic_lr", "1e-2", *more]
 
 
 @pytest.fixture(scope="module")
@@ -233,24 +233,24 @@ def fail_rollouts(failing: list[int], monkeypatch) -> None:
 
 
 def test_rollouts_without_a_reward_are_left_out_and_counted(toy, tmp_path, monkeypatch):
-    fail_rollouts([3, 1, 1, 1], monkeypatch)
+    fail_rollouts([4, 1, 1, 1], monkeypatch)
     with pytest.warns(UserWarning, match="step 1: every rollout failed"):
         assert train_ppo.main(arguments(toy, tmp_path / "run")) == 0
     first, *others = metrics(tmp_path / "run")
-    assert first["failed_rollouts"] == 3 and "policy_loss" not in first
+    assert first["failed_rollouts"] == 4 and "policy_loss" not in first
     assert [line["failed_rollouts"] for line in others] == [1, 1, 1]
 
 
 def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go_on_from(toy, tmp_path, monkeypatch):
     flags = arguments(toy, tmp_path / "run", "--max_steps", "6")
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 4: every rollout failed"):
-        fail_rollouts([3, 0, 3, 3, 3], patch)
+        fail_rollouts([4, 0, 4, 4, 4], patch)
         with pytest.raises(RunError, match=r"step 5: every rollout failed. The 3rd step in a row: (.*\n.*)--resume"):
             train_ppo.main(flags)
-    assert column(tmp_path / "run", "failed_rollouts") == [3, 0, 3, 3, 3]
+    assert column(tmp_path / "run", "failed_rollouts") == [4, 0, 4, 4, 4]
     assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["step-00000005"]
     with pytest.warns(UserWarning, match="step 6: every rollout failed"):  # one more is the first in a row again
-        fail_rollouts([3], monkeypatch)
+        fail_rollouts([4], monkeypatch)
         assert train_ppo.main([*flags, "--resume"]) == 0
 
 

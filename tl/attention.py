@@ -8,6 +8,7 @@ Axes: B rows, T positions, N = B*T tokens, H query heads, K key/value heads, D h
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +29,11 @@ def document_attention(lengths: Sequence[int], x: Tensor, prefixes: Sequence[int
     precision on a GPU that is one variable-length kernel (FlashAttention in torch.nn.attention.varlen), whatever the
     lengths; elsewhere a loop over the documents, which on a CPU is much faster than one dense mask.
 
-    With ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0.
+    With ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0;
+    that is a loop over these (``attend_trees``) everywhere.
     """
     if prefixes is not None:
-        return partial(attend_trees, trees=trees(lengths, prefixes, x.device))
+        return partial(attend_trees, trees=split_trees(lengths, prefixes, x))
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)
         return partial(attend_varlen, bounds=bounds, longest=max(lengths))
@@ -64,30 +66,34 @@ class Tree:
     """A document and those that continue it, which lie behind it."""
 
     trunk: int  # tokens of the document
-    mask: Tensor  # [n, trunk + n] True where one of the n tokens behind the trunk attends to a token of the tree
+    mask: (
+        Tensor  # [n, trunk + n] 0 where one of the n tokens behind the trunk attends to a token of the tree, else -inf
+    )
 
     @property
     def length(self) -> int:
         return self.mask.shape[1]
 
     @classmethod
-    def of(cls, lengths: Sequence[int], prefixes: Sequence[int], device: torch.device) -> "Tree":
+    def of(cls, lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> "Tree":
         """``lengths`` of its documents, and how many tokens of the first one they continue."""
         trunk, *branches = lengths
-        branch, held = (  # of each token behind the trunk
+        branch, prefix = (  # of each token behind the trunk
             torch.tensor([x for x, n in zip(xs, branches, strict=True) for _ in range(n)], dtype=torch.long)
             for xs in (range(len(branches)), prefixes[1:])
         )
         numbers = torch.arange(sum(branches))
-        of_trunk = torch.arange(trunk) < held[:, None]
+        of_trunk = torch.arange(trunk) < prefix[:, None]
         of_branch = (branch == branch[:, None]) & (numbers <= numbers[:, None])
-        return cls(trunk, torch.cat((of_trunk, of_branch), dim=1).to(device))
+        seen = torch.cat((of_trunk, of_branch), dim=1)
+        return cls(trunk, torch.zeros(seen.shape).masked_fill(~seen, -math.inf).to(x))
 
 
-def trees(lengths: Sequence[int], prefixes: Sequence[int], device: torch.device) -> list[Tree]:
+def split_trees(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> list[Tree]:
+    """The trees that documents make up, which lie one after the other; ``x`` has device and dtype."""
     firsts = [i for i, n in enumerate(prefixes) if n == 0]
     bounds = itertools.pairwise([*firsts, len(lengths)])
-    return [Tree.of(lengths[first:end], prefixes[first:end], device) for first, end in bounds]
+    return [Tree.of(lengths[first:end], prefixes[first:end], x) for first, end in bounds]
 
 
 def attend_trees(q: Tensor, k: Tensor, v: Tensor, trees: Sequence[Tree]) -> Tensor:

@@ -18,7 +18,7 @@ class MicroBatch:
 
     input_ids: Tensor  # [1, N]
     lengths: list[int]  # of the examples, sum N
-    prefixes: list[int] | None  # tokens that each example leaves to one before it; see Llama.forward
+    prefixes: list[int] | None  # tokens of each example that an earlier one holds; see Llama.forward
     positions: Tensor  # [M] where in the N tokens a target is predicted
     targets: Tensor  # [M] token ids
     weights: Tensor  # [M] > 0
@@ -117,6 +117,17 @@ def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
     """A permutation of range(n) that depends on nothing but (n, seed, epoch)."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator).tolist()
+
+
+def chains(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The numbers of the texts in chains: each text of a chain begins with all of the one before it."""
+    found: list[list[int]] = []
+    for i in sorted(range(len(texts)), key=texts.__getitem__):  # a text comes before all that go on from it
+        if found and texts[i][: len(texts[found[-1][-1]])] == texts[found[-1][-1]]:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
 
 
 def grouped_order(groups: Sequence[Sequence[int]], seed: int, epoch: int) -> list[int]:

@@ -238,6 +238,8 @@ class Llama(nn.Module):
         if sum(lengths) != rows * columns:
             raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
         x = self.embed_tokens(input_ids)
+        if cache is not None and prefixes is not None:
+            raise ValueError("prefixes are for passes without a cache")
         starts = cache.lengths if cache is not None else prefixes or [0] * len(lengths)
         cos, sin = self._rotary(starts, lengths, x)
         within_documents = document_attention(lengths, x, prefixes)

@@ -3,7 +3,7 @@
 A rollout's numbers per action are rows of [B, A], padded at the end and of no account where ``mask`` is False. They are
 few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
 
-Rollouts whose prompts begin alike, several calls for one prompt or calls for the steps of one trajectory, form a group:
+Rollouts whose prompts begin alike, several calls for one prompt or calls for the steps of one trajectory, form a tree:
 its first one is read whole, of the others only the last token of the prompt and what the policy made of it.
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tl import distributed
-from tl.batching import MicroBatch, collate, grouped_order, shares
+from tl.batching import MicroBatch, chains, collate, grouped_order, shares
 from tl.distributed import World
 from tl.experience import Experience
 from tl.prompt import NO_TARGET, Example
@@ -48,34 +48,36 @@ class PPOBatch:
     def micro_batches(
         self, rows: Sequence[int], micro_tokens: int, world: World
     ) -> Iterator[tuple[MicroBatch, list[int]]]:
-        """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``. Groups stay whole."""
-        groups = self.groups(rows)
-        for some in shares(list(map(self.n_read, groups)), micro_tokens, world.rank, world.size):
-            mine = [row for i in some for row in groups[i]]
-            prefixes = [self._prefix(groups[i], row) for i in some for row in groups[i]]
+        """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``. Trees are cut where one is
+        more than a micro-batch or a rank's share."""
+        whole = sum(map(self.n_read, self.trees(rows)))
+        trees = self.trees(rows, min(micro_tokens, math.ceil(whole / world.size)))
+        for share in shares(list(map(self.n_read, trees)), micro_tokens, world.rank, world.size):
+            mine = [row for i in share for row in trees[i]]
+            prefixes = [prefix for i in share for prefix in self._prefixes(trees[i])]
             examples = [self.examples[row] for row in mine]
             yield collate(examples, prefixes if any(prefixes) else None).to(world.device), mine
 
-    def groups(self, rows: Sequence[int]) -> list[list[int]]:
-        """The rows in groups, in each of which all begin with tokens of the first one."""
-        groups: list[list[int]] = []
-        for row in sorted(rows, key=self.prompts.__getitem__, reverse=True):  # a prompt is behind those that go on
-            if groups and self._begin_alike(groups[-1][0], row):
-                groups[-1].append(row)
-            else:
-                groups.append([row])
-        return groups
+    def trees(self, rows: Sequence[int], most: float = math.inf) -> list[list[int]]:
+        """The rows in trees, in each of which every prompt is a beginning of the first one's. None of several rows has
+        more than ``most`` tokens to read: a tree that has is cut, and its beginning read twice."""
+        whole = [[rows[i] for i in reversed(chain)] for chain in chains([self.prompts[row] for row in rows])]
+        trees: list[list[int]] = []
+        for tree in whole:
+            trees.append([])
+            for row in tree:
+                if trees[-1] and self.n_read([*trees[-1], row]) > most:
+                    trees.append([])
+                trees[-1].append(row)
+        return trees
 
-    def n_read(self, group: Sequence[int]) -> int:
-        """Number of tokens that a model reads for a group."""
-        return sum(len(self.examples[row]) - self._prefix(group, row) for row in group)
+    def n_read(self, tree: Sequence[int]) -> int:
+        """Number of tokens that a model reads for a tree."""
+        return sum(len(self.examples[row]) - prefix for row, prefix in zip(tree, self._prefixes(tree), strict=True))
 
-    def _prefix(self, group: Sequence[int], row: int) -> int:
-        """How many tokens of a row are read in the first one of its group."""
-        return 0 if row == group[0] else len(self.prompts[row]) - 1
-
-    def _begin_alike(self, first: int, row: int) -> bool:
-        return self.prompts[first][: len(self.prompts[row])] == self.prompts[row]
+    def _prefixes(self, tree: Sequence[int]) -> list[int]:
+        """How many tokens of each row are read in the first one of the tree."""
+        return [0, *(len(self.prompts[row]) - 1 for row in tree[1:])]
 
     def take(self, x: Tensor, rows: Sequence[int], device: torch.device) -> Tensor:
         """The entries of x [B, A] at the actions of these rollouts, in the order of a micro-batch's targets."""
@@ -91,14 +93,14 @@ class PPOBatch:
         return distributed.add_up(numbers)
 
 
-def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
-    """The rows of each update: in every epoch all rollouts once, those of a group side by side, the groups in an order
-    of its own. An epoch is cut into as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth
+def minibatches(trees: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
+    """The rows of each update: in every epoch all rollouts once, those of a tree side by side, the trees in an order of
+    its own. An epoch is cut into as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth
     one update, however large."""
-    n = sum(map(len, groups))
+    n = sum(map(len, trees))
     parts = math.ceil(n / size)
     for epoch in range(epochs):
-        order = grouped_order(groups, seed, epoch)
+        order = grouped_order(trees, seed, epoch)
         yield from (order[n * part // parts : n * (part + 1) // parts] for part in range(parts))
 
 

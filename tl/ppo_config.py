@@ -6,7 +6,7 @@ from typing import Literal
 
 from tl.config import option
 from tl.model import ModelConfig
-from tl.run import RunConfig, RunError, check_settings
+from tl.run import SEEDS, RunConfig, RunError, check_settings
 
 
 @dataclass
@@ -34,7 +34,7 @@ class PPOConfig(RunConfig):
     max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
     epochs: float = option(3.0, "passes over the prompts")
     max_steps: int | None = option(None, "stop after this many steps")
-    samples_per_prompt: int = option(1, "rollouts of a prompt, in the same step; the prompt is read once for all")
+    samples_per_prompt: int = option(1, "rollouts of a prompt, which is read once for all of them")
     batch_size: int = option(8, "rollouts a step, over all ranks")
     minibatch_size: int = option(8, "rollouts an update, over all ranks")
     ppo_epochs: int = option(1, "passes over the rollouts of a step")
@@ -49,8 +49,9 @@ EMBEDDED = {
     "actor_lr": 1e-4,
     "critic_lr": 5e-4,
     "epochs": 1.0,
-    "batch_size": 32,
-    "minibatch_size": 8,
+    "samples_per_prompt": 2,
+    "batch_size": 64,
+    "minibatch_size": 32,
     "ppo_epochs": 2,
     "max_new_tokens": 96,
     "max_length": 1024,
@@ -76,6 +77,7 @@ RANGES = {
     "max_new_tokens": (1, math.inf),
     "max_length": (1, math.inf),
     "show_every": (0, math.inf),
+    "seed": SEEDS,
 }
 POSITIVE = ("epochs", "max_grad_norm", "clip", "value_clip")
 
@@ -87,6 +89,11 @@ def check(config: PPOConfig) -> None:
         raise RunError(
             f"--minibatch_size is {config.minibatch_size}; it must be at most --batch_size, {config.batch_size}: an "
             "update learns from rollouts of one step"
+        )
+    if config.batch_size % config.samples_per_prompt:
+        raise RunError(
+            f"--batch_size is {config.batch_size}; it must be a multiple of --samples_per_prompt, "
+            f"{config.samples_per_prompt}: the rollouts of a prompt are made in one step"
         )
     if config.rollout == "episode" and config.data:
         raise RunError("--rollout episode makes its own tasks, whose tools it can run: leave --data out")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from tl.batching import chains
 from tl.calls import JSON, Call, CallSyntaxError, format_call, parse_call
 from tl.episodes import Episode
 from tl.metrics import Item
@@ -67,17 +68,10 @@ class PPOData:
             digest.update(json.dumps(prompt.seen()).encode())
         return digest.hexdigest()
 
-    def groups(self, times: int = 1) -> list[list[int]]:
-        """The numbers of the prompts, each so many times; those of one trajectory, of which each begins with the one
-        before it, are a group."""
-        groups: list[list[int]] = []
-        for i in sorted(range(len(self.prompts)), key=lambda i: self.prompts[i].ids):
-            ids = self.prompts[i].ids
-            if groups and self.prompts[before := groups[-1][-1]].ids == ids[: len(self.prompts[before].ids)]:
-                groups[-1].append(i)
-            else:
-                groups.append([i])
-        return [[i for i in group for _ in range(times)] for group in groups]
+    def chains(self, times: int = 1) -> list[list[int]]:
+        """The numbers of the prompts, each so many times, in chains (``tl.batching.chains``): those of one trajectory
+        are one."""
+        return [[i for i in chain for _ in range(times)] for chain in chains([prompt.ids for prompt in self.prompts])]
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""

@@ -20,10 +20,11 @@ from torch.optim import Optimizer
 
 from tl.checkpoint import SavedState, newest_state, save_state
 from tl.config import option
-from tl.distributed import RankError, World, together
+from tl.distributed import RankError, World, gather, together
 from tl.memory import Checkpointing
 from tl.prompt import Example
-from tl.weights import CONFIG_FILE
+from tl.tokenizer import Tokenizer
+from tl.weights import CONFIG_FILE, save_model
 
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
@@ -46,11 +47,12 @@ class RunConfig:
     micro_tokens: int = option(8192, "tokens a forward pass, over which a batch is split into micro-batches")
     checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
     eval_every: int = option(100, "steps between evaluations on held-out requests; 0: only at the end")
-    eval_items: int = option(64, "held-out requests for the evaluations during training; the last one takes all")
+    eval_items: int = option(64, "held-out requests for evaluations during training, and for the loss")
     threads: int = option(0, "CPU threads; 0: PyTorch's choice")
     dry_run: bool = option(False, "show configuration, data and memory, train nothing")
 
 
+SEEDS = (0, 2**20)  # so that all seeds made of it fit into 64 bits
 RANGES = {
     "save_every": (0, math.inf),
     "keep": (1, math.inf),
@@ -190,9 +192,14 @@ def is_finished(out: Path) -> bool:
     return (out / CONFIG_FILE).exists() and not (out / STATES).exists()
 
 
-def close_run(out: Path) -> None:
-    """Deletes the states to resume from, which a finished run does not need."""
-    shutil.rmtree(out / STATES, ignore_errors=True)
+def close_run(config: RunConfig, model: nn.Module, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
+    """Saves the trained model, deletes the states to resume from, and prints the summary and what comes next."""
+    out, whole = Path(config.out), gather(model, world)
+    with together(world):
+        if whole is not None:
+            save_model(whole, out, tokenizer.path, world.compute_dtype)
+            shutil.rmtree(out / STATES, ignore_errors=True)
+            print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
 
 
 def _make_room(out: Path, overwrite: bool) -> None:
@@ -210,6 +217,8 @@ def _make_room(out: Path, overwrite: bool) -> None:
 def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState | None) -> None:
     if config.overwrite:
         raise RunError("--resume continues a run, --overwrite replaces it: choose one")
+    if is_finished(out):
+        raise RunError(f"the run in {out} is finished: nothing to resume")
     if saved is None:
         if out.exists() and any(out.iterdir()) and not (out / SETTINGS_FILE).exists():
             raise RunError(f"{out} holds something else than a run: choose another --out")
