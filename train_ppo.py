@@ -37,7 +37,7 @@ from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_episode
 from tl.irm import call_reward
 from tl.memory import count_parameters
 from tl.model import Llama, ModelConfig
-from tl.ppo import explained_variance, gae, moments, token_rewards, whiten
+from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.ppo_batch import PPOBatch, minibatches
 from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
 from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
@@ -139,7 +139,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
     values = per_action(partial(action_values, models.critic.model)) if models.critic else torch.zeros_like(logp)
     rewards = token_rewards(batch.call_rewards, logp, ref_logp, mask, config.kl_coef)
     advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
-    advantages = whiten(advantages, mask, moments(advantages, mask))
+    advantages = whiten(advantages, mask)
     updates, near = [], True  # near: the policy has not gone further than target_kl
     for rows in minibatches(batch.trees(range(len(batch))), config.minibatch_size, config.ppo_epochs, seed):
         update = {"policy_steps": 0.0}

@@ -40,24 +40,19 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return advantages, torch.where(mask, advantages + values, 0.0)
 
 
-def moments(x: Tensor, mask: Tensor) -> Tensor:
-    """[count, sum, sum of squares] of x at actions, float64. Add them up over the ranks of a step for ``whiten``."""
-    chosen = x[mask].double()
-    return torch.stack([torch.tensor(float(chosen.numel()), device=x.device).double(), chosen.sum(), (chosen**2).sum()])
-
-
-def whiten(x: Tensor, mask: Tensor, moments: Tensor, min_std: float = 0.1) -> Tensor:
-    """(x − mean) / max(std, min_std) at actions, 0 elsewhere, with mean and (population) std from ``moments``.
+def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
+    """(x − mean) / max(std, min_std) at actions, 0 elsewhere; mean and (population) std are those of the actions.
 
     Where all calls of a batch earn the same, what is left of the advantages is the critic's error and rounding: noise,
     which a division by its own std would make as loud as any signal. Below ``min_std``, in units of reward, the scale
     therefore stays that of min_std. 0.1 is half the smallest step in IRM's table of rewards: a std that low means
     that hardly a call in the batch earned anything else than the others.
     """
-    count, total, squares = moments.unbind()
-    mean = total / count.clamp(min=1)
-    variance = (squares / count.clamp(min=1) - mean**2).clamp(min=0)
-    return torch.where(mask, ((x - mean) / variance.sqrt().clamp(min=min_std)).to(x.dtype), 0.0)
+    chosen = x[mask].double()
+    if not len(chosen):
+        return torch.zeros_like(x)
+    scale = chosen.std(correction=0).clamp(min=min_std)
+    return torch.where(mask, ((x - chosen.mean()) / scale).to(x.dtype), 0.0)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
