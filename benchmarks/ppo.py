@@ -2,8 +2,9 @@
 
     python -m benchmarks.ppo        # installs TRL into benchmarks/.venv
 
-The same model, the same prompts, four rollouts of each, all of the same length (texts do not end before), a reference
-model and one update on both sides, in float32 on a CPU. Ours trains a critic beside, which GRPO does not have.
+The same model, the same prompts, as many rollouts of each as the preset draws, all of one length (texts do not end
+before it), a reference model and one update on both sides, in float32 on a CPU. Ours trains a critic beside, which GRPO
+does not have, and reads what the prompts have in common once.
 """
 
 import argparse
