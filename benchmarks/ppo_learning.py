@@ -23,8 +23,8 @@ from tl.experience import FREE_TEXT, SamplingOptions, sample_steps
 from tl.irm import call_reward
 from tl.metrics import score_episodes
 from tl.model import Llama
-from tl.ppo_data import PPOPrompt
-from tl.prompt import EncodingOptions, encode_prompt
+from tl.ppo_data import make_prompt
+from tl.prompt import EncodingOptions
 from tl.rollout import outcome, roll_out
 from tl.run import is_finished
 from tl.single_turn import MAX_NEW_TOKENS, predict, prepare, score
@@ -48,10 +48,7 @@ def measure(folder: Path) -> dict:
     rewards = [
         call_reward(text, p.item.answers, p.item.tools, FREE_TEXT).value for p, text in zip(items, texts, strict=True)
     ]
-    prompts = [
-        PPOPrompt(p.item.id, p.item.tools, encode_prompt(p.item.tools, p.item.messages, tokenizer), (*p.item.answers,))
-        for p in items
-    ]
+    prompts = [make_prompt(p.item, tokenizer, EncodingOptions.max_length) for p in items]
     drawn = sample_steps(model, tokenizer, prompts, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)

@@ -72,8 +72,9 @@ def test_rollouts_whose_prompts_begin_alike_are_a_tree_and_the_longest_prompt_co
 
 def test_a_tree_of_too_many_tokens_is_cut():
     batch = PPOBatch.of(EXPERIENCES)
-    assert batch.trees(range(6), most=15) == [[4, 2, 3], [1], [0], [5]]
-    assert batch.trees(range(6), most=1) == [[4], [2], [3], [1], [0], [5]]
+    pieces = {most: [piece for tree in batch.trees(range(6)) for piece in batch.cut(tree, most)] for most in (15, 1)}
+    assert pieces[15] == [[4, 2, 3], [1], [0], [5]]
+    assert pieces[1] == [[4], [2], [3], [1], [0], [5]]
 
 
 @pytest.mark.parametrize(("ranks", "micro_tokens"), [(1, 12), (2, 100), (3, 9)])
@@ -82,7 +83,8 @@ def test_a_tree_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micro_tokens
     for rank in range(ranks):
         made = list(batch.micro_batches(range(6), micro_tokens, World(rank, ranks, torch.device("cpu"))))
         tokens = [sum(micro.lengths) for micro, _ in made]
-        assert all(n <= micro_tokens for n in tokens) and sum(tokens) < 6 + 5 * 3 or ranks == 1
+        assert all(n <= micro_tokens for n in tokens)
+        assert ranks == 1 or sum(tokens) < 6 + 5 * 3
         seen += [row for _, rows in made for row in rows]
     assert sorted(seen) == list(range(6))
 

@@ -221,6 +221,19 @@ def test_the_policy_is_left_alone_once_it_is_too_far_from_the_one_that_sampled(t
     assert line["policy_steps"] == 1 / 4 and line["value_steps"] == 1  # two minibatches in each of two passes
 
 
+def test_an_update_that_went_too_far_is_the_last_one_of_its_step(toy, tmp_path, monkeypatch):
+    """Also where a later minibatch would be near again: its rollouts are not even gone over."""
+    distances = iter([0.0, 0.3, 0.0, 0.0])
+
+    def update(*_) -> dict[str, float]:
+        return {"policy_steps": 1.0, "policy_skipped": 0.0, "policy_loss": 0.0, "approx_kl": next(distances)}
+
+    monkeypatch.setattr(train_ppo, "update_policy", update)
+    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "0.1", "--max_steps", "1"))
+    [line] = metrics(tmp_path / "run")
+    assert list(distances) == [0.0, 0.0] and line["policy_steps"] == 2 / 4
+
+
 def fail_rollouts(failing: list[int], monkeypatch) -> None:
     """Lets the first so many rollouts of each step fail; of the steps behind those none."""
     sample, remaining = train_ppo.sample_steps, iter(failing)

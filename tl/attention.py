@@ -66,9 +66,7 @@ class Tree:
     """A document and those that continue it, which lie behind it."""
 
     trunk: int  # tokens of the document
-    mask: (
-        Tensor  # [n, trunk + n] 0 where one of the n tokens behind the trunk attends to a token of the tree, else -inf
-    )
+    mask: Tensor  # [n, trunk + n] 0 where a token behind the trunk attends to one of the tree, else -inf
 
     @property
     def length(self) -> int:
@@ -76,15 +74,14 @@ class Tree:
 
     @classmethod
     def of(cls, lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> "Tree":
-        """``lengths`` of its documents, and how many tokens of the first one they continue."""
+        """``lengths`` of its documents, and how many tokens of the first one they continue. x: device and dtype."""
         trunk, *branches = lengths
-        branch, prefix = (  # of each token behind the trunk
-            torch.tensor([x for x, n in zip(xs, branches, strict=True) for _ in range(n)], dtype=torch.long)
-            for xs in (range(len(branches)), prefixes[1:])
-        )
-        numbers = torch.arange(sum(branches))
+        counts = torch.tensor(branches, dtype=torch.long)
+        branch = torch.arange(len(branches)).repeat_interleave(counts)  # of each token behind the trunk
+        prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts)
+        place = torch.arange(sum(branches))
         of_trunk = torch.arange(trunk) < prefix[:, None]
-        of_branch = (branch == branch[:, None]) & (numbers <= numbers[:, None])
+        of_branch = (branch == branch[:, None]) & (place <= place[:, None])
         seen = torch.cat((of_trunk, of_branch), dim=1)
         return cls(trunk, torch.zeros(seen.shape).masked_fill(~seen, -math.inf).to(x))
 

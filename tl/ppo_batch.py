@@ -50,26 +50,27 @@ class PPOBatch:
     ) -> Iterator[tuple[MicroBatch, list[int]]]:
         """This rank's share of some rollouts, with their rows; see ``tl.batching.shares``. Trees are cut where one is
         more than a micro-batch or a rank's share."""
-        whole = sum(map(self.n_read, self.trees(rows)))
-        trees = self.trees(rows, min(micro_tokens, math.ceil(whole / world.size)))
+        whole = self.trees(rows)
+        most = min(micro_tokens, math.ceil(sum(map(self.n_read, whole)) / world.size))
+        trees = [piece for tree in whole for piece in self.cut(tree, most)]
         for share in shares(list(map(self.n_read, trees)), micro_tokens, world.rank, world.size):
             mine = [row for i in share for row in trees[i]]
             prefixes = [prefix for i in share for prefix in self._prefixes(trees[i])]
             examples = [self.examples[row] for row in mine]
             yield collate(examples, prefixes if any(prefixes) else None).to(world.device), mine
 
-    def trees(self, rows: Sequence[int], most: float = math.inf) -> list[list[int]]:
-        """The rows in trees, in each of which every prompt is a beginning of the first one's. None of several rows has
-        more than ``most`` tokens to read: a tree that has is cut, and its beginning read twice."""
-        whole = [[rows[i] for i in reversed(chain)] for chain in chains([self.prompts[row] for row in rows])]
-        trees: list[list[int]] = []
-        for tree in whole:
-            trees.append([])
-            for row in tree:
-                if trees[-1] and self.n_read([*trees[-1], row]) > most:
-                    trees.append([])
-                trees[-1].append(row)
-        return trees
+    def trees(self, rows: Sequence[int]) -> list[list[int]]:
+        """The rows in trees, in each of which every prompt is a beginning of the first one's."""
+        return [[rows[i] for i in reversed(chain)] for chain in chains([self.prompts[row] for row in rows])]
+
+    def cut(self, tree: Sequence[int], most: int) -> list[list[int]]:
+        """A tree in pieces of one row or at most ``most`` tokens to read. What they begin with is read in each."""
+        pieces = [[tree[0]]]
+        for row in tree[1:]:
+            if self.n_read([*pieces[-1], row]) > most:
+                pieces.append([])
+            pieces[-1].append(row)
+        return pieces
 
     def n_read(self, tree: Sequence[int]) -> int:
         """Number of tokens that a model reads for a tree."""

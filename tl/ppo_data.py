@@ -101,13 +101,13 @@ def read_prompts(
     if paths:
         # Taken while the file is read, so that what is wrong with a prompt is told with its place.
         _, report = read_trajectories(
-            paths, on_bad, lambda t: data.prompts.append(_prompt(_item(t), tokenizer, max_length))
+            paths, on_bad, lambda t: data.prompts.append(make_prompt(_item(t), tokenizer, max_length))
         )
         data.bad = report.bad
     else:
         for item in synthetic_prompts(seed=seed):
             try:
-                data.prompts.append(_prompt(item, tokenizer, max_length))
+                data.prompts.append(make_prompt(item, tokenizer, max_length))
             except ValueError as error:
                 raise DataError(f"generated prompt {item.id}: {error}") from error
     if not data.prompts:
@@ -142,7 +142,7 @@ def _item(trajectory: Trajectory) -> Item:
     return Item(trajectory.id, trajectory.tools, trajectory.messages[:-1], [golden])
 
 
-def _prompt(item: Item, tokenizer: Tokenizer, max_length: int) -> PPOPrompt:
+def make_prompt(item: Item, tokenizer: Tokenizer, max_length: int) -> PPOPrompt:
     """Tokenises as training data is. Raises ValueError for a history that is too long."""
     messages = [cut_feedback(m, tokenizer, EncodingOptions.max_feedback_tokens) for m in item.messages]
     ids = encode_prompt(item.tools, messages, tokenizer)
