@@ -40,14 +40,14 @@ from tl.predictions import read_predictions
 from tl.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.robustness import robustness
 from tl.rollout import EpisodeSuite, Rollout, roll_out
-from tl.run import RunError
+from tl.run import RunError, newest_run
 from tl.speaker import LlamaSpeaker
 from tl.suites import Suite
 from tl.suites.catalogue import DEFAULT, NAMES, read_suites
 from tl.suites.own import read_trajectories
 from tl.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
+from tl.weights import CheckpointError, check_vocabulary, load_model
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
@@ -93,12 +93,6 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
         return [read_trajectories(config.data, config.on_bad_data)]
     folder = Path(config.data[0]) if config.data else None
     return read_suites(config.suite or DEFAULT, folder, config.seed, config.require_isolation)
-
-
-def newest_model(runs: Path) -> Path:
-    """The run directory whose model was saved last; the embedded base model when there is none."""
-    saved = sorted(runs.glob(f"*/{CONFIG_FILE}"), key=lambda file: file.stat().st_mtime)
-    return saved[-1].parent if saved else TINY
 
 
 def make_speaker(config: EvaluationConfig, source: Path, world: World) -> tuple[Speaker, dict]:
@@ -190,7 +184,7 @@ def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
 ) -> tuple[list[SingleTurnResult | EpisodeResult], list[Journal]]:
     """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
-    source = Path(config.model) if config.model else newest_model(Path("runs"))
+    source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     speak, identity = make_speaker(config, source, world)
     tokens = name_splitter(TINY if config.endpoint else source)
     settings = identity | {key: getattr(config, key) for key in ("data", "max_new_tokens", "seed")}

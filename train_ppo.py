@@ -46,7 +46,6 @@ from tl.ppo_memory import PPOMemory, ppo_memory
 from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
 from tl.run import (
-    SETTINGS_FILE,
     STOPPED,
     Progress,
     RunError,
@@ -54,7 +53,7 @@ from tl.run import (
     append_metrics,
     close_run,
     is_due,
-    is_finished,
+    newest_run,
     open_run,
     resume_command,
     save_progress,
@@ -64,7 +63,7 @@ from tl.single_turn import Prepared, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, read_config
+from tl.weights import CheckpointError, check_vocabulary, read_config
 
 Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
@@ -311,19 +310,12 @@ def resolve_config(argv: list[str] | None) -> PPOConfig:
         f"{__doc__}\nThe defaults below hold but for models of the embedded one's shape. There they are\n{preset}"
     )
     config = parse_config(PPOConfig, argv, description)
-    source = Path(config.model) if config.model else newest_sft_run(Path("runs"))
+    source = Path(config.model) if config.model else newest_run(Path("runs"), setting="learning_rate")
+    if source is None:
+        raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
     if read_config(source) == read_config(TINY):
         config = parse_config(PPOConfig, argv, description, **EMBEDDED)
     return replace(config, model=str(source))
-
-
-def newest_sft_run(runs: Path) -> Path:
-    """The finished run of train_sft.py that was saved last. RunError when there is none."""
-    finished = [file.parent for file in runs.glob(f"*/{CONFIG_FILE}") if is_finished(file.parent)]
-    sft = [run for run in finished if '"kl_coef"' not in (run / SETTINGS_FILE).read_text()]
-    if not sft:
-        raise RunError(f"{runs}/ has no finished run of train_sft.py: start with that, or name a model with --model")
-    return max(sft, key=lambda run: (run / CONFIG_FILE).stat().st_mtime)
 
 
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:

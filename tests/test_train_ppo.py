@@ -157,16 +157,14 @@ def test_the_preset_is_for_the_embedded_model_only(toy):
     assert asdict(paper) == asdict(train_ppo.PPOConfig(model=str(toy / "model")))
 
 
-def test_without_model_the_newest_finished_sft_run_is_taken(toy, tmp_path, monkeypatch):
+def test_without_model_the_newest_run_of_train_sft_is_taken(toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="no finished run of train_sft.py"):
         train_ppo.resolve_config([])
-    for age, (name, settings) in enumerate({"sft": {"norm": "call"}, "old": {}, "ppo": {"kl_coef": 0.4}}.items()):
+    for name, setting in {"sft": "learning_rate", "ppo": "actor_lr"}.items():
         save_model(load_model(toy / "model"), tmp_path / "runs" / name)
-        (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps(settings))
-        os.utime(tmp_path / "runs" / name / "config.json", (0, 1000 - age))
-    (tmp_path / "runs" / "sft" / "states").mkdir()  # not finished
-    assert train_ppo.resolve_config([]).model == "runs/old"
+        (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps({setting: 1e-4}))
+    assert train_ppo.resolve_config([]).model == "runs/sft"
 
 
 # ---- parts of a step

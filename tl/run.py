@@ -192,6 +192,13 @@ def is_finished(out: Path) -> bool:
     return (out / CONFIG_FILE).exists() and not (out / STATES).exists()
 
 
+def newest_run(runs: Path, setting: str = "out") -> Path | None:
+    """The finished run under ``runs`` whose model was saved last, of those with such a ``setting``, or None."""
+    finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
+    candidates = [run for run in finished if setting in json.loads((run / SETTINGS_FILE).read_text())]
+    return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
+
+
 def close_run(config: RunConfig, model: nn.Module, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
     """Saves the trained model, deletes the states to resume from, and prints the summary and what comes next."""
     out, whole = Path(config.out), gather(model, world)
