@@ -253,9 +253,11 @@ def test_charts_show_curves_bars_and_environments_in_the_colours_of_the_page(eve
     pytest.importorskip("matplotlib", reason="charts need matplotlib")
     monkeypatch.setattr(report_page, "has_charts", lambda: True)
     source = write(every, tmp_path / "out.html")
-    titles = [a["aria-label"] for a in Page(source).of("svg")]
+    page = Page(source)
+    titles = [a["aria-label"] for a in page.of("svg")]
     assert {"Loss", "Mean reward of a rollout", "Calls by case of the reward: ppo", "CF, %"} <= set(titles)
     assert {"Seen toolkits: CF ↑", "w_max: Seen toolkits, CF"} <= set(titles)
+    assert len(page.of("figcaption")) == len(titles) and all(title in page.text for title in titles)
     assert "var(--c1)" in source and "#fe0" not in source
     identifiers = re.findall(r'\bid="([^"]+)"', source)
     assert len(identifiers) == len(set(identifiers))

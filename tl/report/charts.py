@@ -22,7 +22,7 @@ STYLE = {
     **{"axes.edgecolor": GRID, "grid.color": GRID, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True},
     **{"axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "font.size": 9},
     **{"font.family": "sans-serif", "svg.hashsalt": "report"},
-    **{"legend.frameon": False, "legend.fontsize": 8, "figure.constrained_layout.use": True},
+    "figure.constrained_layout.use": True,
 }
 SMOOTHED_FROM = 60  # points of a curve, from which on a running mean is drawn over it
 _numbers = count()
@@ -56,7 +56,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str = "step") -> str:
             axes.plot(line.x, running_mean(line.y, len(line.y) // 50 + 1), color=colour, linewidth=1.6)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return svg(figure, title)
+    return captioned(figure, title)
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
@@ -66,15 +66,14 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
 
 def share_chart(title: str, steps: Sequence[float], shares: dict[str, Sequence[float]]) -> str:
     """Shares of a whole, one on top of the other, over steps."""
-    figure, axes = _axes(3.3)
+    figure, axes = _axes(2.4)
     colours = [COLOURS[i % N_COLOURS] for i in range(len(shares))]
-    axes.stackplot(steps, *shares.values(), labels=list(shares), colors=colours, linewidth=0)
+    axes.stackplot(steps, *shares.values(), colors=colours, linewidth=0)
     axes.set_ylim(0, 1)
     if len(set(steps)) > 1:
         axes.set_xlim(min(steps), max(steps))
     axes.set_xlabel("step")
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=1)
-    return svg(figure, title)
+    return captioned(figure, title, key=list(shares))
 
 
 def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
@@ -91,23 +90,22 @@ def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlim(0, max(1, 1.14 * max(ends)))
-    return svg(figure, title)
+    return captioned(figure, title)
 
 
 def group_chart(title: str, groups: Sequence[str], lines: dict[str, Sequence[Bar | None]]) -> str:
     """A line for each name through its values in the groups, with intervals."""
     figure, axes = _axes(2.7)
-    for i, (name, bars) in enumerate(lines.items()):
+    for i, bars in enumerate(lines.values()):
         colour, shift = COLOURS[i % N_COLOURS], 0.06 * (i - (len(lines) - 1) / 2)
         known = [(place + shift, bar) for place, bar in enumerate(bars) if bar]
-        axes.plot([x for x, _ in known], [b.value for _, b in known], color=colour, marker="o", label=name)
+        axes.plot([x for x, _ in known], [b.value for _, b in known], color=colour, marker="o")
         for x, bar in known:
             if bar.interval:
                 axes.plot((x, x), bar.interval, color=colour, linewidth=1.2, marker="_")
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylim(bottom=0)
-    axes.legend()
-    return svg(figure, title)
+    return captioned(figure, title, key=list(lines))
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:
@@ -117,8 +115,18 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def captioned(figure: Figure, title: str, key: Sequence[str] = ()) -> str:
+    """What a figure element of the page holds: the caption, the chart, and a key to its colours, the first name's
+    first."""
+    names = "".join(
+        f"<span><i style='background: var(--c{i % N_COLOURS})'></i>{escape(name)}</span>" for i, name in enumerate(key)
+    )
+    explained = f"<p class='key facts'>{names}</p>" if key else ""
+    return f"<figcaption>{escape(title)}</figcaption>{svg(figure, title)}{explained}"
+
+
 def svg(figure: Figure, title: str) -> str:
-    """The figure's caption, and the figure as an SVG element whose colours, fonts and size are the page's."""
+    """The figure as an SVG element whose colours, fonts and size are the page's."""
     out = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, format="svg", transparent=True)

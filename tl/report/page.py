@@ -123,13 +123,14 @@ def _curves(runs: Sequence[Run]) -> str:
 
 
 def _case_shares(run: Run) -> dict[str, list[float]]:
-    """Case of the reward -> its share at each step that has a reward; only cases that occurred."""
+    """Case of the reward -> its share at each step that has a reward; all cases, so that each has the same colour in
+    all runs, or nothing where no step has any."""
     steps = [line for line in run.metrics if is_number(line.get("reward")) and is_number(line.get("step"))]
     shares = {
         case.value: [line[SHARE + case.value] if is_number(line.get(SHARE + case.value)) else 0.0 for line in steps]
         for case in reversed(RewardCase)
     }
-    return {case: values for case, values in shares.items() if any(values)}
+    return shares if any(map(any, shares.values())) else {}
 
 
 def _evaluation(runs: Sequence[Run]) -> str:
