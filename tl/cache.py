@@ -94,11 +94,15 @@ class KVCache:
     def _attend_one(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``attend`` for one new token in each of the first n rows: one call for all, masked at each row's end."""
         n, _, kv_heads, size = k.shape
-        rows, ends = torch.arange(n, device=q.device), torch.tensor(self.lengths[:n], device=q.device)
-        self.keys[layer, rows, :, ends] = k[:, 0]
-        self.values[layer, rows, :, ends] = v[:, 0]
-        longest = max(self.lengths[:n]) + 1
-        mask = (torch.arange(longest, device=q.device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
+        held = self.lengths[:n]
+        longest = max(held) + 1
+        if min(held) == max(held):  # nothing to mask, as with a single row, where attention is faster without
+            self.keys[layer, :n, :, longest - 1], self.values[layer, :n, :, longest - 1] = k[:, 0], v[:, 0]
+            mask = None
+        else:
+            rows, ends = torch.arange(n, device=q.device), torch.tensor(held, device=q.device)
+            self.keys[layer, rows, :, ends], self.values[layer, rows, :, ends] = k[:, 0], v[:, 0]
+            mask = (torch.arange(longest, device=q.device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
         # The G query heads that share keys and values stand where a sequence's positions would: [n, K, G, D].
         out = F.scaled_dot_product_attention(
             q.reshape(n, kv_heads, -1, size),
