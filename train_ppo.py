@@ -187,11 +187,12 @@ def roll_out(
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: Sequence[Prepared], config: PPOConfig, world: World
 ) -> dict[str, float]:
-    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests. Each rank asks for a part."""
+    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests, which may be as
+    long as those of rollouts. Each rank asks for a part."""
     mine = held_out[world.rank :: world.size]
     free_text = () if config.compare_text else FREE_TEXT
     with distributed.whole(model), distributed.together(world):
-        texts = predict(model, tokenizer, mine) if mine else []
+        texts = predict(model, tokenizer, mine, max_new_tokens=config.max_new_tokens) if mine else []
         scores = score(mine, texts)
         rewards = [
             call_reward(text, p.item.answers, p.item.tools, free_text).value

@@ -55,12 +55,11 @@ def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model,
     assert "all is well" in tokenizer.decode(read[-1]) and len(read[-1]) < 2000
 
 
-def test_predictions_and_scores_are_those_of_evaluate(model, tokenizer, items, monkeypatch):
-    monkeypatch.setattr("tl.single_turn.MAX_NEW_TOKENS", 12)
+def test_predictions_and_scores_are_those_of_evaluate(model, tokenizer, items):
     prepared = prepare(items, tokenizer, EncodingOptions())
     turns = ask([p.question for p in prepared], LlamaSpeaker(model, tokenizer, 32, 12))
     there = [strict_score(p.question, prediction_of(turn)) for p, turn in zip(prepared, turns, strict=True)]
-    assert score(prepared, predict(model, tokenizer, prepared)) == there
+    assert score(prepared, predict(model, tokenizer, prepared, max_new_tokens=12)) == there
 
 
 def test_a_golden_call_scores_full_and_a_call_without_end_nothing(tokenizer, items):
@@ -71,7 +70,7 @@ def test_a_golden_call_scores_full_and_a_call_without_end_nothing(tokenizer, ite
 
 @pytest.mark.parametrize("length", [1, 500, 2000, 8000, 100_000])
 def test_the_longer_the_prompts_the_fewer_at_a_time(length):
-    rows = rows_for(length)
+    rows = rows_for(length, MAX_NEW_TOKENS)
     assert 1 <= rows <= MAX_ROWS
     assert rows == 1 or rows * (length + MAX_NEW_TOKENS) <= CACHED_TOKENS
 

@@ -23,7 +23,7 @@ from tl.suites import Question, strict_score
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Message, Trajectory
 
-MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong
+MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong, unless others are asked for
 CACHED_TOKENS = 32_768  # of all calls that are made at a time; 16 GiB of keys and values in a 7B model
 MAX_ROWS = 16  # calls made at a time
 
@@ -72,16 +72,17 @@ def predict(
     tokenizer: Tokenizer,
     prepared: Sequence[Prepared],
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
+    max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
     """The model's greedy call for each item, as text; empty where it did not come to its end."""
-    rows = min(rows_for(max((p.prompt_tokens for p in prepared), default=0)), len(prepared))
-    speak = LlamaSpeaker(model, tokenizer, rows, MAX_NEW_TOKENS, max_feedback_tokens)
+    rows = min(rows_for(max((p.prompt_tokens for p in prepared), default=0), max_new_tokens), len(prepared))
+    speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens)
     return ["" if turn.note else "".join(turn.texts) for turn in ask([p.question for p in prepared], speak)]
 
 
-def rows_for(prompt_tokens: int) -> int:
+def rows_for(prompt_tokens: int, max_new_tokens: int) -> int:
     """How many prompts of up to this length to work on at a time, so that memory does not grow with the length."""
-    return min(MAX_ROWS, max(1, CACHED_TOKENS // (prompt_tokens + MAX_NEW_TOKENS)))
+    return min(MAX_ROWS, max(1, CACHED_TOKENS // (prompt_tokens + max_new_tokens)))
 
 
 @torch.no_grad()
