@@ -153,13 +153,11 @@ def evaluate(
     for_loss = held_out[: config.eval_items]
     mine, mine_for_loss = (items[world.rank :: world.size] for items in (held_out, for_loss))
     loss, scores = 0.0, []
-    model.eval()
-    with distributed.whole(model), distributed.together(world):
+    with distributed.whole(model) as plain, distributed.together(world):
         if mine_for_loss:
-            loss = golden_loss(model, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
+            loss = golden_loss(plain, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:
-            scores = score(mine, predict(model, tokenizer, mine, config.max_feedback_tokens))
-    model.train()
+            scores = score(mine, predict(plain, tokenizer, mine, config.max_feedback_tokens))
     [loss] = distributed.all_sum([loss])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     return {"eval_loss": loss / len(for_loss), **percentages(everyone)}

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tl import attention
-from tl.attention import attend_documents, attend_trees, attend_varlen, document_attention, split_trees
+from tl.attention import attend_documents, attend_trees, attend_varlen, document_attention, sdpa, split_trees
 
 SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
 HEADS = [(2, 2), (4, 2)]
@@ -89,7 +90,33 @@ def test_the_arguments_are_those_of_the_kernel():
 
 
 def test_a_cpu_takes_the_loop():
-    assert document_attention([5, 7], torch.empty(1, 12, 16)).func is attend_documents
+    assert document_attention([5, 7], torch.empty(1, 12, 16), 16).func is attend_documents
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "form"),
+    [
+        (torch.bfloat16, 128, attend_varlen),
+        (torch.float16, 64, attend_varlen),
+        (torch.float32, 64, attend_documents),
+        (torch.bfloat16, 100, attend_documents),  # the kernel takes multiples of 8, up to 256
+        (torch.bfloat16, 264, attend_documents),
+    ],
+)
+def test_a_gpu_takes_the_kernel_where_that_knows_type_and_head_size(dtype, head_dim, form):
+    with FakeTensorMode():  # tensors without memory, on whatever device
+        x = torch.empty(1, 12, head_dim, dtype=dtype, device="cuda")
+        assert document_attention([5, 7], x, head_dim).func is form
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_masked_attention_of_grouped_heads_equals_that_of_each_head_alone(heads):
+    q, k, v = (x.transpose(1, 2) for x in inputs(heads))
+    mask = (torch.rand(12, 12, generator=torch.Generator().manual_seed(0)) < 0.5) | torch.eye(12, dtype=torch.bool)
+    of = [head * heads[1] // heads[0] for head in range(heads[0])]  # whose keys a query head reads
+    scores = torch.stack([q[0, h] @ k[0, of[h]].T for h in range(heads[0])]) / 16**0.5
+    expected = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ torch.stack([v[0, i] for i in of])
+    torch.testing.assert_close(sdpa(q, k, v, mask)[0], expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -97,7 +124,7 @@ def test_a_cpu_takes_the_loop():
 @pytest.mark.parametrize("lengths", SPLITS)
 def test_a_gpu_takes_the_kernel_and_it_equals_the_loop(lengths, heads):
     qkv = inputs(heads, dtype=torch.bfloat16, device="cuda")
-    attend = document_attention(lengths, qkv[0])
+    attend = document_attention(lengths, qkv[0], qkv[0].shape[-1])
     assert attend.func is attend_varlen
     exact = outcome(lambda *x: attend_documents(*x, lengths), [x.detach().double().requires_grad_() for x in qkv])
     for a, b in zip(outcome(attend, qkv), exact, strict=True):

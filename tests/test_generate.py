@@ -321,8 +321,8 @@ def generate_on_a_rank(rank: int, port: int, outputs: SimpleQueue) -> None:
     torch.set_num_threads(1)
     with process_group() as world:
         model = shard(random_model(), world)
-        with whole(model):
-            outputs.put((rank, generate(model, SHARE_OF_RANK[rank], 20)))
+        with whole(model) as plain:
+            outputs.put((rank, generate(plain, SHARE_OF_RANK[rank], 20)))
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weights
+from torch.distributed.tensor import DTensor
 
 import train_sft
 from tl import distributed
@@ -14,6 +15,7 @@ from tl.distributed import RankError, World
 from tl.prompt import EncodingOptions, Example
 from tl.run import RunError
 from tl.tokenizer import Tokenizer
+from tl.weights import load_model
 
 STEPS = [[0, 1, 2], [3, 4, 5, 6, 7], [8, 2]]  # trajectories of three global batches, never the same number a rank
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -173,3 +175,31 @@ def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all(toy_sft, two_ra
     warned, _ = two_ranks.run(blow_up_on_rank_1, arguments(toy_sft, tmp_path / "run"))
     assert len(warned) == 1 and "step 2 skipped" in warned[0] and "trajectories" in warned[0]
     assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
+
+
+@pytest.mark.parametrize(
+    ("device", "supported", "dtype"),
+    [("cpu", True, torch.float32), ("cuda", True, torch.bfloat16), ("cuda", False, torch.float32)],
+)
+def test_bfloat16_is_computed_in_where_a_gpu_has_it_in_hardware(monkeypatch, device, supported, dtype):
+    def is_bf16_supported(including_emulation):
+        assert not including_emulation
+        return supported
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert World(0, 1, torch.device(device)).compute_dtype == dtype
+
+
+def logits_of_the_whole(world: World, toy: Path) -> tuple[list[str], torch.Tensor, bool]:
+    """(classes of the plain view's modules, its logits, whether the model is sharded again behind it)."""
+    model = distributed.load(toy / "model", world, "full")
+    with torch.no_grad(), distributed.whole(model) as plain:
+        logits = plain(torch.arange(12)[None])
+    return [type(m).__name__ for m in plain.modules()], logits, isinstance(model.lm_head.weight, DTensor)
+
+
+def test_the_whole_of_a_sharded_model_is_a_plain_one(toy_sft, two_ranks):
+    expected = load_model(toy_sft / "model", dtype=torch.float32)(torch.arange(12)[None])
+    for names, logits, sharded_again in two_ranks.run(logits_of_the_whole, toy_sft):
+        assert not any("FSDP" in name for name in names) and sharded_again
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)

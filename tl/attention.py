@@ -20,21 +20,28 @@ from torch.nn.attention.varlen import varlen_attn
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 KERNEL_GROUPS_HEADS = "enable_gqa" in inspect.signature(varlen_attn).parameters  # not in torch 2.11
+KERNEL_HEAD_SIZES = range(8, 257, 8)  # of the variable-length kernel
+
+# cuDNN's attention makes a plan for each new shape, and here every document and every decoded token brings one.
+torch.backends.cuda.enable_cudnn_sdp(False)
 
 
-def document_attention(lengths: Sequence[int], x: Tensor, prefixes: Sequence[int] | None = None) -> Attend:
+def document_attention(
+    lengths: Sequence[int], x: Tensor, head_dim: int, prefixes: Sequence[int] | None = None
+) -> Attend:
     """A function of q [B, T, H, D] and k, v [B, T, K, D] that gives [B, T, H, D], for all blocks of one forward pass.
 
     ``lengths`` of the documents, in the flattened [N] order; ``x`` has the device and dtype of the computation. In half
     precision on a GPU that is one variable-length kernel (FlashAttention in torch.nn.attention.varlen), whatever the
-    lengths; elsewhere a loop over the documents, which on a CPU is much faster than one dense mask.
+    lengths, for the head sizes that it takes; elsewhere a loop over the documents, which on a CPU is much faster than
+    one dense mask.
 
     With ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0;
     that is a loop over these (``attend_trees``) everywhere.
     """
     if prefixes is not None:
         return partial(attend_trees, trees=split_trees(lengths, prefixes, x))
-    if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
+    if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and head_dim in KERNEL_HEAD_SIZES:
         bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)
         return partial(attend_varlen, bounds=bounds, longest=max(lengths))
     return partial(attend_documents, lengths=lengths)
@@ -53,7 +60,6 @@ def attend_varlen(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int)
 
 def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
     """One document after the other."""
-    sdpa = _sdpa(q, k)
     if len(set(lengths)) == 1:  # equal documents are a plain batch
         q_, k_, v_ = (x.reshape(len(lengths), lengths[0], *x.shape[2:]).transpose(1, 2) for x in (q, k, v))
         return sdpa(q_, k_, v_, is_causal=True).transpose(1, 2).reshape(q.shape)
@@ -77,13 +83,13 @@ class Tree:
         """``lengths`` of its documents, and how many tokens of the first one they continue. x: device and dtype."""
         trunk, *branches = lengths
         counts = torch.tensor(branches, dtype=torch.long)
-        branch = torch.arange(len(branches)).repeat_interleave(counts)  # of each token behind the trunk
-        prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts)
-        place = torch.arange(sum(branches))
-        of_trunk = torch.arange(trunk) < prefix[:, None]
+        branch = torch.arange(len(branches)).repeat_interleave(counts).to(x.device)  # of each token behind the trunk
+        prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts).to(x.device)
+        place = torch.arange(sum(branches), device=x.device)
+        of_trunk = torch.arange(trunk, device=x.device) < prefix[:, None]
         of_branch = (branch == branch[:, None]) & (place <= place[:, None])
         seen = torch.cat((of_trunk, of_branch), dim=1)
-        return cls(trunk, torch.zeros(seen.shape).masked_fill(~seen, -math.inf).to(x))
+        return cls(trunk, x.new_zeros(seen.shape).masked_fill_(~seen, -math.inf))
 
 
 def split_trees(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> list[Tree]:
@@ -95,17 +101,23 @@ def split_trees(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> l
 
 def attend_trees(q: Tensor, k: Tensor, v: Tensor, trees: Sequence[Tree]) -> Tensor:
     """One document after the other, and all that continue it at once."""
-    sdpa, lengths, outputs = _sdpa(q, k), [tree.length for tree in trees], []
+    lengths, outputs = [tree.length for tree in trees], []
     for tree, q_, k_, v_ in zip(trees, *(_split(x, lengths) for x in (q, k, v)), strict=True):
         n = tree.trunk
         outputs.append(sdpa(q_[:, :, :n], k_[:, :, :n], v_[:, :, :n], is_causal=True))
         if n < tree.length:
-            outputs.append(sdpa(q_[:, :, n:], k_, v_, attn_mask=tree.mask))
+            outputs.append(sdpa(q_[:, :, n:], k_, v_, tree.mask))
     return _join(outputs, q)
 
 
-def _sdpa(q: Tensor, k: Tensor) -> Callable[..., Tensor]:
-    return partial(F.scaled_dot_product_attention, enable_gqa=q.shape[2] != k.shape[2])
+def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    """PyTorch's attention of q [B, H, n, D] to k, v [B, K, m, D]. On GPUs no fast kernel takes both a mask and fewer
+    heads of keys than of queries; with a mask they are repeated."""
+    groups = q.shape[1] // k.shape[1]
+    if mask is not None and groups > 1:
+        k, v = (x.repeat_interleave(groups, dim=1) for x in (k, v))
+    grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped)
 
 
 def _split(x: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:

@@ -4,12 +4,15 @@ Axes: R rows of the cache, n rows that decode, B x T the tokens of one forward, 
 G = H / K query heads per key/value head, D head size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tl.attention import sdpa
 
 if TYPE_CHECKING:
     from tl.model import ModelConfig
@@ -59,22 +62,31 @@ class KVCache:
             cached[:, [a, b], :, :longer] = cached[:, [b, a], :, :longer]
         self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Stores the new keys and values of one layer behind what each row holds and attends to both.
+    def attention(self, lengths: Sequence[int], x: Tensor) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
+        """A function of a layer and its q [B, T, H, D] and k, v [B, T, K, D], for all layers of one forward pass over x
+        [B, T, C]: stores new keys and values behind what each row holds and attends to both, giving [B, T, H, D].
 
-        q [B, T, H, D]; k, v [B, T, K, D]; ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none).
-        Returns [B, T, H, D]. ``advance`` moves the rows' ends once all layers have run.
+        ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none). ``advance`` moves the rows' ends once all
+        layers have run.
         """
-        if q.shape[1] == 1 and all(n == 1 for n in lengths[: len(q)]):
-            return self._attend_one(layer, q, k, v)
-        return self._attend_ragged(layer, q, k, v, lengths)
+        n, columns, device = *x.shape[:2], x.device
+        if columns > 1 or any(new != 1 for new in lengths[:n]):
+            masks = [_causal(held, new, device) for held, new in zip(self.lengths, lengths, strict=True)]
+            return partial(self._attend_ragged, lengths=lengths, masks=masks)
+        held = self.lengths[:n]
+        if min(held) == max(held):  # nothing to mask, as with a single row; attention is faster without
+            return partial(self._attend_one, rows=slice(n), ends=held[0], mask=None)
+        rows, ends = torch.arange(n, device=device), torch.tensor(held, device=device)
+        mask = (torch.arange(max(held) + 1, device=device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
+        return partial(self._attend_one, rows=rows, ends=ends, mask=mask)
 
     def advance(self, lengths: Sequence[int]) -> None:
         self.lengths = [held + new for held, new in zip(self.lengths, lengths, strict=True)]
 
-    def _attend_ragged(self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
-        """``attend`` for any number of new tokens, row by row."""
-        gqa = q.shape[2] != k.shape[2]
+    def _attend_ragged(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor | None]
+    ) -> Tensor:
+        """``attention`` for any number of new tokens, row by row."""
         split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, new, D] each
         outputs = []
         for row, (q_, k_, v_) in enumerate(zip(*split, strict=True)):
@@ -84,25 +96,16 @@ class KVCache:
             self.keys[layer, row, :, start : start + new] = k_
             self.values[layer, row, :, start : start + new] = v_
             keys, values = (x[layer, row, None, :, : start + new] for x in (self.keys, self.values))
-            mask = torch.ones(new, start + new, dtype=torch.bool, device=q.device).tril(start) if start else None
-            out = F.scaled_dot_product_attention(
-                q_[None], keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=gqa
-            )
-            outputs.append(out[0])
+            outputs.append(sdpa(q_[None], keys, values, masks[row], is_causal=start == 0)[0])
         return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
 
-    def _attend_one(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """``attend`` for one new token in each of the first n rows: one call for all, masked at each row's end."""
+    def _attend_one(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, rows: Tensor | slice, ends: Tensor | int, mask: Tensor | None
+    ) -> Tensor:
+        """``attention`` for one new token in each of the first n rows: one call for all, masked at each row's end."""
         n, _, kv_heads, size = k.shape
-        held = self.lengths[:n]
-        longest = max(held) + 1
-        if min(held) == max(held):  # nothing to mask, as with a single row, where attention is faster without
-            self.keys[layer, :n, :, longest - 1], self.values[layer, :n, :, longest - 1] = k[:, 0], v[:, 0]
-            mask = None
-        else:
-            rows, ends = torch.arange(n, device=q.device), torch.tensor(held, device=q.device)
-            self.keys[layer, rows, :, ends], self.values[layer, rows, :, ends] = k[:, 0], v[:, 0]
-            mask = (torch.arange(longest, device=q.device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
+        self.keys[layer, rows, :, ends], self.values[layer, rows, :, ends] = k[:, 0], v[:, 0]
+        longest = max(self.lengths[:n]) + 1
         # The G query heads that share keys and values stand where a sequence's positions would: [n, K, G, D].
         out = F.scaled_dot_product_attention(
             q.reshape(n, kv_heads, -1, size),
@@ -111,6 +114,11 @@ class KVCache:
             attn_mask=mask,
         )
         return out.reshape(q.shape)
+
+
+def _causal(held: int, new: int, device: torch.device) -> Tensor | None:
+    """Which of held + new tokens each of the new ones sees, [new, held + new]; None where SDPA needs no mask for it."""
+    return torch.ones(new, held + new, dtype=torch.bool, device=device).tril(held) if held and new > 1 else None
 
 
 def _longer(cached: Tensor, capacity: int) -> Tensor:

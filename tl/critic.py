@@ -29,5 +29,5 @@ class Critic(Llama):
         ``lengths`` and ``prefixes`` as in ``Llama.forward``.
         """
         hidden = super().forward(input_ids, lengths, return_hidden=True, prefixes=prefixes)
-        values = hidden @ self.value_head.weight[0]
-        return values.to(torch.promote_types(values.dtype, torch.float32))
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        return hidden.to(precise) @ self.value_head.weight[0].to(precise)

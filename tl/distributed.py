@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from tl.memory import Checkpointing, checkpoint_activations, needs_fsdp
-from tl.model import Llama
+from tl.model import Llama, ModelConfig
 from tl.weights import check_fit, own_name, read_config, read_slices, stored_tensors, tie
 
 T = TypeVar("T")
@@ -42,7 +42,8 @@ class World:
     @property
     def compute_dtype(self) -> torch.dtype:
         """What matrix products run in. Master weights, reductions and optimizer state are float32 in any case."""
-        return torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
 
     def rows(self, total: int) -> range:
         """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
@@ -147,19 +148,17 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 
 @contextmanager
-def whole(model: Llama) -> Iterator[None]:
-    """All parameters are whole on every rank meanwhile (in the compute dtype): forwards wait for no other rank, so that
-    each may run as many as it likes."""
-    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]  # the root comes first
+def whole(model: Llama) -> Iterator[Llama]:
+    """Gives a plain Llama whose parameters are there on every rank meanwhile, in the compute dtype: its forwards wait
+    for no other rank, so that each may run as many as it likes, and for none of FSDP's wrappers."""
+    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
-        module.set_reshard_after_forward(False, recurse=False)
         module.unshard()
     try:
-        yield
+        yield made_of(dict(model.named_parameters()), model.config) if sharded else model
     finally:
         for module in sharded:
             module.reshard()
-            module.set_reshard_after_forward(module is not model, recurse=False)
 
 
 def gather(model: Llama, world: World) -> Llama | None:
@@ -168,15 +167,19 @@ def gather(model: Llama, world: World) -> Llama | None:
     for name, parameter in model.named_parameters():
         full = full_tensor(parameter)
         if world.is_main:
-            weights[name] = nn.Parameter(full.detach().to("cpu", copy=True))  # one CPU rank: it would be its own
-    if not world.is_main:
-        return None
+            weights[name] = full.detach().to("cpu", copy=True)  # one CPU rank: it would be its own
+    return made_of(weights, model.config) if world.is_main else None
+
+
+def made_of(weights: dict[str, Tensor], config: ModelConfig) -> Llama:
+    """A Llama of these very tensors."""
     with torch.device("meta"):
-        copy = Llama(model.config)
-    if model.config.tie_word_embeddings:
-        weights["lm_head.weight"] = weights["embed_tokens.weight"]
-    copy.load_state_dict(weights, assign=True)
-    return copy
+        model = Llama(config)
+    parameters = {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in weights.items()}
+    if config.tie_word_embeddings:
+        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
+    model.load_state_dict(parameters, assign=True)
+    return model
 
 
 def full_tensor(x: Tensor) -> Tensor:

@@ -242,9 +242,12 @@ class Llama(nn.Module):
             raise ValueError("prefixes are for passes without a cache")
         starts = cache.lengths if cache is not None else prefixes or [0] * len(lengths)
         cos, sin = self._rotary(starts, lengths, x)
-        within_documents = document_attention(lengths, x, prefixes)
-        for i, layer in enumerate(self.layers):
-            attend = within_documents if cache is None else partial(cache.attend, i, lengths=lengths)
+        if cache is not None:
+            through_cache = cache.attention(lengths, x)
+            attends = [partial(through_cache, i) for i in range(len(self.layers))]
+        else:
+            attends = [document_attention(lengths, x, self.config.head_dim, prefixes)] * len(self.layers)
+        for layer, attend in zip(self.layers, attends, strict=True):
             x = layer(x, cos, sin, attend)
         if cache is not None:
             cache.advance(lengths)
