@@ -81,7 +81,7 @@ class SFTConfig(RunConfig):
 
 
 EMBEDDED = {
-    "learning_rate": 2e-3,
+    "learning_rate": 1e-3,
     "warmup_ratio": 0.05,
     "epochs": 1.0,
     "batch_size": 2,
