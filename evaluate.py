@@ -57,7 +57,7 @@ SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
 class EvaluationConfig(ExperimentConfig):
     """What is evaluated, and on what."""
 
-    model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest under runs/, or the embedded")
+    model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest finished run's, or embedded")
     suite: list[str] = option([], f"one or more of: {', '.join(NAMES)}; none: {' '.join(DEFAULT)}")
     data: list[str] = option([], "folder of a benchmark's official files; without --suite: trajectory files")
     predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")

@@ -49,3 +49,9 @@ def test_a_model_that_no_run_left_and_a_missing_folder_are_no_runs(tmp_path):
     (tmp_path / "runs" / "downloaded" / CONFIG_FILE).write_text("{}")
     assert newest_run(tmp_path / "runs") is None
     assert newest_run(tmp_path / "elsewhere") is None
+
+
+def test_damaged_settings_of_one_run_do_not_hide_another(run, tmp_path):
+    sft = run("sft", 20, learning_rate=1e-3)
+    (run("broken", 10) / SETTINGS_FILE).write_bytes(b'{"out": \xff')
+    assert newest_run(tmp_path / "runs", setting="learning_rate") == sft

@@ -161,10 +161,13 @@ def test_without_model_the_newest_run_of_train_sft_is_taken(toy, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="no finished run of train_sft.py"):
         train_ppo.resolve_config([])
-    for name, setting in {"sft": "learning_rate", "ppo": "actor_lr"}.items():
+    settings = {"ppo": "actor_lr", "sft": "learning_rate", "old": "learning_rate"}
+    for age, (name, setting) in enumerate(settings.items()):
         save_model(load_model(toy / "model"), tmp_path / "runs" / name)
         (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps({setting: 1e-4}))
-    assert train_ppo.resolve_config([]).model == "runs/sft"
+        os.utime(tmp_path / "runs" / name / "config.json", (0, 1000 - age))
+    (tmp_path / "runs" / "sft" / "states").mkdir()  # not finished
+    assert train_ppo.resolve_config([]).model == "runs/old"
 
 
 # ---- parts of a step

@@ -195,7 +195,8 @@ def is_finished(out: Path) -> bool:
 def newest_run(runs: Path, setting: str = "out") -> Path | None:
     """The finished run under ``runs`` whose model was saved last, of those with such a ``setting``, or None."""
     finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
-    candidates = [run for run in finished if setting in json.loads((run / SETTINGS_FILE).read_text())]
+    name = f'"{setting}"'.encode()  # looked for as it stands: a damaged file of another run is no reason to stop
+    candidates = [run for run in finished if name in (run / SETTINGS_FILE).read_bytes()]
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
 
 

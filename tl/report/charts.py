@@ -14,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-N_COLOURS = 10  # --c0 … --c9 of the page's style
+from tl.report import tables
+from tl.report.tables import N_COLOURS
+
 INK, GRID = "#fe0100", "#fe0200"  # stand for colours of the page: `svg` puts its variables in their place
 COLOURS = [f"#fe03{i:02}" for i in range(N_COLOURS)]
 STYLE = {
@@ -118,10 +120,7 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 def captioned(figure: Figure, title: str, key: Sequence[str] = ()) -> str:
     """What a figure element of the page holds: the caption, the chart, and a key to its colours, the first name's
     first."""
-    names = "".join(
-        f"<span><i style='background: var(--c{i % N_COLOURS})'></i>{escape(name)}</span>" for i, name in enumerate(key)
-    )
-    explained = f"<p class='key facts'>{names}</p>" if key else ""
+    explained = tables.key(enumerate(key)) if key else ""
     return f"<figcaption>{escape(title)}</figcaption>{svg(figure, title)}{explained}"
 
 

@@ -86,7 +86,7 @@ def _charts(draw: Callable[[], Iterable[str]]) -> str:
 
 def _overview(runs: Sequence[Run]) -> str:
     keys = "".join(
-        f"<li><i style='background: var(--c{i % 10})'></i><b>{text(run.name)}</b> {run.kind}"
+        f"<li>{tables.swatch(i)}<b>{text(run.name)}</b> {run.kind}"
         + "".join(f"<p class=facts>{text(note)}</p>" for note in run.notes)
         for i, run in enumerate(runs)
     )
@@ -97,13 +97,9 @@ def _overview(runs: Sequence[Run]) -> str:
 
 
 def _legend(runs: Sequence[Run]) -> str:
-    named = "".join(
-        f"<span><i style='background: var(--c{i % 10})'></i>{text(run.name)}</span>"
-        for i, run in enumerate(runs)
-        if run.metrics
-    )
+    key = tables.key((i, run.name) for i, run in enumerate(runs) if run.metrics)
     told = "The last scores of a training are on all held-out requests, those before on --eval_items of them."
-    return f"<p class='key facts'>{named}</p><p class=facts>{told}</p>"
+    return f"{key}<p class=facts>{told}</p>"
 
 
 def _curves(runs: Sequence[Run]) -> str:

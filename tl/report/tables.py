@@ -34,7 +34,18 @@ LAST = {
     "KL": ("kl", ".3f"),
     "entropy": ("entropy", ".3f"),
 }
+N_COLOURS = 10  # --c0 … --c9 of the page's style
 PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run", "threads")  # settings that say nothing of learning
+
+
+def swatch(colour: int) -> str:
+    return f"<i style='background: var(--c{colour % N_COLOURS})'></i>"
+
+
+def key(names: Iterable[tuple[int, str]]) -> str:
+    """Colours and what they stand for."""
+    spans = "".join(f"<span>{swatch(colour)}{text(name)}</span>" for colour, name in names)
+    return f"<p class='key facts'>{spans}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], quiet: Iterable[Sequence[str]] = ()) -> str:
