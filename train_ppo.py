@@ -321,7 +321,7 @@ def resolve_config(argv: list[str] | None) -> PPOConfig:
 
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
-    tokenizer, model = Tokenizer(source), read_config(source)
+    model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
     check_lengths(config, model)
     if config.rollout == "step":

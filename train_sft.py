@@ -277,7 +277,7 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
 
 def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Prepared]]:
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
-    tokenizer, model = Tokenizer(source), read_config(source)
+    model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
     if config.max_length > model.max_position_embeddings:
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
