@@ -32,7 +32,7 @@ from tl.distributed import RankError, World
 from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
 from tl.executor import IsolationError
 from tl.experiment_results import results_json, text, write
-from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out
+from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out, fingerprint
 from tl.formats import FORMS, Prediction
 from tl.journal import Journal
 from tl.parts import Stopped
@@ -80,8 +80,6 @@ def check(config: EvaluationConfig) -> None:
         raise ValueError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
         raise ValueError("--endpoint and --endpoint_model go together")
-    if config.predictions and len(config.predictions) != len(config.suite):
-        raise ValueError(f"{len(config.predictions)} files of --predictions for {len(config.suite)} names of --suite")
     if config.suite and len(config.data) > 1:
         raise ValueError("with --suite, --data is one folder")
     if min(config.batch_size, config.max_new_tokens, 1 if config.limit is None else config.limit) < 1:
@@ -103,7 +101,8 @@ def make_speaker(config: EvaluationConfig, source: Path, world: World) -> tuple[
         return EndpointSpeaker(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
-    identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in source.iterdir())}
+    files = [source / "config.json", source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
+    identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
     return LlamaSpeaker(model, tokenizer, config.batch_size, config.max_new_tokens), identity
 
 
@@ -169,7 +168,10 @@ def multi_turn(
 
 
 def score_predictions(config: EvaluationConfig, suites: Sequence[Suite]) -> list[SingleTurnResult]:
-    """Results for files of predictions."""
+    """Results for files of predictions. Raises ValueError where they are not one for each single-turn suite."""
+    if len(config.predictions) != len(suites):
+        names = ", ".join(suite.name for suite in suites)
+        raise ValueError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
     tokens = name_splitter(TINY)
     results = []
     for suite, file in zip(suites, config.predictions, strict=True):
@@ -187,9 +189,9 @@ def ask_model(
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     speak, identity = make_speaker(config, source, world)
     tokens = name_splitter(TINY if config.endpoint else source)
-    settings = identity | {key: getattr(config, key) for key in ("data", "max_new_tokens", "seed")}
     results, journals = [], []
     for suite in suites:
+        settings = identity | {"max_new_tokens": config.max_new_tokens, "items": fingerprint(suite)}
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
         if isinstance(suite, Suite):
             results.append(SingleTurnResult.of(suite, single_turn(suite, speak, journals[-1], config, world), tokens))
@@ -202,7 +204,11 @@ def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | 
     report = {"config": asdict(config), "suites": {result.suite.name: result.to_json() for result in results}}
     path = Path(config.report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    whole = path.with_name(f"{path.name}.new")
+    # Half of a character, which a prediction may hold, has no bytes of its own, but an escape in JSON.
+    content = json.dumps(report, indent=1, ensure_ascii=False)
+    whole.write_text(f"{content}\n", encoding="utf-8", errors="backslashreplace")
+    whole.replace(path)
 
 
 def check_experiments(config: EvaluationConfig) -> None:

@@ -62,7 +62,7 @@ class SFTConfig(RunConfig):
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
     w_max: float = option(9.0, "largest weight of a key token")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import tl.batching
 from tl.batching import batches, collate, epoch_order, pack
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
@@ -127,6 +128,13 @@ def test_members_of_a_group_follow_each_other():
     epochs = [[groups[g] for g in epoch_order(4, 0, epoch)] for epoch in (0, 1)]
     expected = [i for epoch in epochs for group in epoch for i in group]
     assert [i for batch in batches(6, 4, 0, 0, 12, groups) for i in batch] == expected
+
+
+def test_the_order_of_an_epoch_is_drawn_once(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(tl.batching, "epoch_order", lambda n, seed, epoch: drawn.append(epoch) or list(range(n)))
+    assert sum(map(len, batches(10, 3, 0, 0, 35))) == 35
+    assert drawn == [0, 1, 2, 3]
 
 
 def test_batches_continue_from_any_sample():

@@ -68,6 +68,15 @@ def test_every_file_has_a_column(dataset, small_tokenizer, tmp_path, capsys):
     assert {name: column["calls"] for name, column in found.items()} == {"two.jsonl": 4, "one.jsonl": 1}
 
 
+def test_files_of_the_same_name_are_told_apart(dataset, small_tokenizer, tmp_path, capsys):
+    paths = [tmp_path / folder / "train.jsonl" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(dataset.read_text())
+    found = figures(capsys, *map(str, paths), "--tokenizer", str(small_tokenizer.path))
+    assert list(found) == ["a/train.jsonl", "b/train.jsonl"]
+
+
 def test_the_table_shows_counts_shares_and_spreads(dataset, small_tokenizer, capsys):
     assert stats.main([str(dataset), "--tokenizer", str(small_tokenizer.path)]) == 0
     rows = {line[:40].strip(): line[40:].strip() for line in capsys.readouterr().out.splitlines()}

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tl.dialogue import Dialogue
+from tl.dialogue import Dialogue, Turn
 from tl.endpoint import Endpoint, EndpointError, EndpointSpeaker, texts_of
 from tl.schema import BUILT_INS
 from tl.trajectory import Message
@@ -53,8 +53,8 @@ def in_turn(*answers):
 
 def test_a_chat_sends_model_messages_tools_and_key(serve):
     url, requests = serve(lambda body: {"content": "Hi"})
-    message = Endpoint(url, "m", key="secret").chat([{"role": "user", "content": "a"}], [{"x": 1}], temperature=0.0)
-    assert message == {"content": "Hi"}
+    reply = Endpoint(url, "m", key="secret").chat([{"role": "user", "content": "a"}], [{"x": 1}], temperature=0.0)
+    assert reply.message == {"content": "Hi"}
     expected = {"model": "m", "messages": [{"role": "user", "content": "a"}], "temperature": 0.0, "tools": [{"x": 1}]}
     assert requests == [("/v1/chat/completions", "Bearer secret", expected)]
     assert "secret" not in repr(Endpoint(url, "m", key="secret"))
@@ -63,7 +63,7 @@ def test_a_chat_sends_model_messages_tools_and_key(serve):
 @pytest.mark.parametrize("trouble", [(500, "down"), (429, "slow"), (200, "not json")])
 def test_what_may_pass_is_tried_again(serve, trouble):
     url, requests = serve(in_turn(trouble, trouble, {"content": "Hi"}))
-    assert Endpoint(url, "m", wait=0.001).chat([]) == {"content": "Hi"}
+    assert Endpoint(url, "m", wait=0.001).chat([]).message == {"content": "Hi"}
     assert len(requests) == 3
 
 
@@ -108,6 +108,20 @@ def test_a_speaker_gives_the_calls_of_each_dialogue(serve):
     assert (requests[0][2]["temperature"], requests[0][2]["max_tokens"]) == (0.0, 99)
 
 
+@pytest.mark.parametrize(
+    ("message", "texts"),
+    [
+        ({"content": "The answer is, since we first"}, ("The answer is, since we first",)),
+        ({"content": None, "tool_calls": [{"function": {"name": "f", "arguments": '{"x": '}}]}, ('f({"x": )',)),
+    ],
+)
+def test_a_turn_that_was_cut_is_no_answer(serve, message, texts):
+    answer = {"choices": [{"message": message, "finish_reason": "length"}]}
+    url, _ = serve(lambda body: (200, json.dumps(answer)))
+    [turn] = EndpointSpeaker(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
+    assert turn == Turn(texts, "did not stop within 99 tokens")
+
+
 def test_one_item_that_fails_does_not_stop_the_others(serve):
     url, _ = serve(in_turn((400, "too long"), {"content": "Hi"}))
     turns = EndpointSpeaker(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
@@ -127,6 +141,8 @@ def test_once_the_server_is_gone_nothing_more_is_asked():
         ({"content": 'Action: f\nAction Input: {"x": 1}'}, ["f(x=1)"]),
         ({"content": "It is six."}, ['finish(answer="It is six.")']),
         ({"content": ""}, [""]),
+        ({"content": "half \ud83d"}, ['finish(answer="half ?")']),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": '{"x": "\\ud83d"}'}}]}, ['f({"x": "\\ud83d"})']),
         ({"content": None}, [""]),
         ({"tool_calls": [{"function": {"name": "f", "arguments": "{x"}}]}, ["f({x)"]),
         ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}, ["f(x=1)"]),

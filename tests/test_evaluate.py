@@ -119,7 +119,7 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
     [
         (["--model", "m", "--predictions", "p"], "exclude each other"),
         (["--endpoint", "http://x"], "go together"),
-        (["--predictions", "p"], "1 files of --predictions for 0 names"),
+        (["--predictions", "p", "--suite", "robustness"], "1 files of --predictions for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
         (["--limit", "0"], "1 at least"),
     ],
@@ -169,8 +169,8 @@ def test_a_model_is_evaluated_on_the_default_sets(model, tmp_path, capsys):
 class Oracle:
     """A speaker that knows the answers; `fails(n)` tells whether the n-th item cannot be asked."""
 
-    def __init__(self, fails):
-        [suite] = read_suites(["held-out"], None, 0)
+    def __init__(self, fails, items_seed=0):
+        [suite] = read_suites(["held-out"], None, items_seed)
         self.answers = {q.messages: q.answers[0] for q in suite.questions}
         self.fails, self.asked = fails, 0
 
@@ -212,6 +212,58 @@ def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (second, {"model": "oracle"}))
     assert evaluate.main(flags) == 0
     assert second.asked == 6  # four at a time are written
+
+
+def test_a_report_in_the_models_folder_does_not_make_it_another_model(model, tmp_path, monkeypatch):
+    flags = [
+        "--model",
+        str(model),
+        "--suite",
+        "held-out",
+        "--batch_size",
+        "1",
+        "--max_new_tokens",
+        "2",
+        "--limit",
+        "12",
+    ]
+    report, asked, speak = model / "report.json", [], evaluate.LlamaSpeaker.__call__
+
+    def ask(speaker, dialogues):
+        asked.append(len(dialogues))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return speak(speaker, dialogues)
+
+    monkeypatch.setattr(evaluate.LlamaSpeaker, "__call__", ask)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main([*flags, "--report", str(report)])
+    asked.clear()
+    assert evaluate.main([*flags, "--report", str(report)]) == 0
+    assert sum(asked) == 4
+
+
+def test_results_are_of_the_items_that_were_asked(tmp_path, monkeypatch):
+    flags = ["--suite", "held-out", "--limit", "6", "--report", str(tmp_path / "report.json")]
+
+    def asked(items_seed):
+        oracle = Oracle(lambda n: n > 4, items_seed)
+        monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (oracle, {"model": "oracle"}))
+        monkeypatch.setattr(evaluate, "read_suites", lambda names, data, *_: read_suites(names, data, items_seed))
+        assert evaluate.main(flags) == 1
+        return oracle.asked
+
+    assert [asked(0), asked(1)] == [6, 6]
+
+
+def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
+    records = [*RECORDS[:3], {"id": "Turn 1: 3", "prediction": 'find(a="\ud83d")'}]
+    item = score(data, records)["items"][3]
+    assert item["prediction"] == 'find(a="\ud83d")'
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        score(data, RECORDS)
+    assert json.loads((data / "out" / "report.json").read_text())["suites"]["rotbench"]["items"][3] == item
 
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):

@@ -62,6 +62,10 @@ def test_our_own_form_by_name_is_one_literal_call_and_nothing_else():
         "[search(query='a'), fetch(id=1)]",
         '[{"name": "search", "arguments": {"query": "a"}}, {"name": "fetch", "parameters": {"id": 1}}]',
         '{"name": "search", "arguments": {"query": "a"}}; {"name": "fetch", "arguments": {"id": 1}}',
+        '<|python_tag|>{"type": "function", "name": "search", "parameters": {"query": "a"}}; '
+        '{"type": "function", "name": "fetch", "parameters": {"id": 1}}',
+        '<|python_tag|>{"tool_calls": [{"function": {"name": "search", "arguments": "{\\"query\\": \\"a\\"}"}}, '
+        '{"function": {"name": "fetch", "arguments": {"id": 1}}}]}',
         '<tool_call>{"name": "search", "arguments": {"query": "a"}}</tool_call>\n'
         '<tool_call>{"name": "fetch", "arguments": {"id": 1}}</tool_call>',
     ],
@@ -125,6 +129,10 @@ def test_constants_of_python_calls(text, value):
         "<tool_call>nothing</tool_call>",
         "Action: f\nAction Input: nothing",
         "Action: \nAction Input: {}",
+        "f(x=" + "-" * 600 + "1)",
+        "f(x=" + "1+" * 900 + "1)",
+        "f" + "()" * 400,
+        "a." * 900 + "f(1)",
         "[" * 100_000,
         "f(x=" + "(" * 5_000,
         '{"a":' * 50_000,

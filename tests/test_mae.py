@@ -61,6 +61,9 @@ ERRORS = [
     (FAILURE, "cannot access local variable 'day' where it is not associated with a value"),
     (FAILURE, "local variable 'day' referenced before assignment"),
     (INSTABILITY, "MemoryError"),
+    (TOOL_HALLUCINATION, '{"status": "failed", "message": "Unknown tool: find_trains"}'),
+    (OTHER, '{"status": "Failed"}'),
+    (OTHER, '{"isError": true, "content": [{"type": "text", "text": "a"}]}'),
     (INSTABILITY, "<urlopen error [Errno -3] Temporary failure in name resolution>"),
     # Words of tools.
     (TOOL_HALLUCINATION, "`find_trains` is not a valid action. The action must be one of ['find_train'].\n"),
@@ -182,6 +185,8 @@ NO_ERRORS = [
     "1. On tracebacks\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'\nSo add one.",
     '[{"log": "ERROR: disk full", "level": "error"}, {"log": "disk replaced", "level": "info"}]',
     '{"id": 3, "status": "failed", "history": ["queued", "failed"]}',
+    '{"id": 3, "status": "failed", "reason": "card declined"}',
+    '{"isError": false, "content": [{"type": "text", "text": "a"}]}',
     "Status Code: 200. Response: {\"response\": \"ok\", \"code\": 200}",
     'Status Code: 200. Response: {"reports": [{"comment": "500 failed logins, error 403"}]}',
     "<html><head><title>500 Days of Summer</title></head></html>",
@@ -246,6 +251,7 @@ def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
         lambda n: "ls: x: " + "no such " * (n // 8),
         lambda n: "Error " + "in x " * (n // 5),
         lambda n: "a." * (n // 2),
+        lambda n: '{"content": "' + " " * n + 'x"}',
     ],
     ids=lambda of_length: repr(of_length(8000)[:12]),
 )

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tl.calls import Call, format_call
+from tl.error_analysis import diagnose
 from tl.formats import read_prediction
 from tl.metrics import CallScore
 from tl.suites import rotbench, strict_score
@@ -143,6 +144,15 @@ def test_a_call_without_arguments_is_wrong_even_if_it_is_the_answer(suite):
 def test_an_argument_that_is_none_in_the_answer_is_free(suite):
     assert official(suite.questions[0], 'rate(base="EUR", to="JPY", date="today")') == ALL
     assert official(suite.questions[0], 'rate(base="EUR", to="JPY")') == TOOL
+
+
+def test_a_free_argument_counts_for_nothing_in_strict_scores_and_diagnoses_either(suite):
+    question = suite.questions[0]
+    right, wrong = (read_prediction([f'rate(base="EUR", to="{to}", date="today")']) for to in ("JPY", "USD"))
+    assert strict_score(question, right) == ALL and strict_score(question, wrong) == NAMES
+    assert diagnose(question, right, list).reason == "right"
+    assert diagnose(question, wrong, list).reason == 'content of to: rate(base="EUR", to="JPY", date="today") is due'
+    assert strict_score(question, read_prediction(['rate(base="EUR", to="JPY")'])) == TOOL
 
 
 def test_a_free_argument_is_gone_for_later_answers_of_the_same_keywords(suite):
@@ -302,4 +312,5 @@ def test_golden_answers_of_the_real_file_are_right_but_for_those_without_argumen
     suite = rotbench.read(shared / "data" / "rotbench")
     scores = [official(q, format_call(q.answers[0][0])) for q in suite.questions]
     assert (len(scores), scores.count(ALL), scores.count(NOTHING)) == (105, 97, 8)
+    assert sum(any(q.free) for q in suite.questions) >= 10
     assert sum(q.group == "TG" for q in suite.questions) == 15

@@ -144,7 +144,9 @@ def batches(
     member after the other.
     """
     groups = groups or [[i] for i in range(n)]
+    orders: dict[int, list[int]] = {}  # of the epochs that the batch is in
     for first in range(start, stop, batch_size):
         numbers = range(first, min(first + batch_size, stop))
-        orders = {epoch: grouped_order(groups, seed, epoch) for epoch in {i // n for i in numbers}}
+        epochs = sorted({i // n for i in numbers})
+        orders = {epoch: orders.get(epoch) or grouped_order(groups, seed, epoch) for epoch in epochs}
         yield [orders[i // n][i % n] for i in numbers]

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call
 from tl.dialogue import Dialogue, Turn
@@ -29,6 +29,13 @@ class EndpointError(RuntimeError):
     def __init__(self, message: str, unreachable: bool = False) -> None:
         super().__init__(message)
         self.unreachable = unreachable
+
+
+class Reply(NamedTuple):
+    """The model's next message (`content`, perhaps `tool_calls`), and why it ends there, "length" where it was cut."""
+
+    message: dict
+    finish_reason: str
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ class Endpoint:
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"an endpoint is an http:// or https:// address, not {self.url!r}")
 
-    def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> dict:
-        """The model's next message: `content`, perhaps `tool_calls`.
+    def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
+        """What the model says next.
 
         `tools` are OpenAI function schemas, `options` further fields of the request such as `temperature`.
         Raises EndpointError when the server refuses, keeps failing, or answers something else than a chat completion.
@@ -61,12 +68,13 @@ class Endpoint:
             request["tools"] = list(tools)
         answer = self._post(request)
         try:
-            message = answer["choices"][0]["message"]
+            choice = answer["choices"][0]
+            message = choice["message"]
         except (KeyError, IndexError, TypeError):
             message = None
         if not isinstance(message, dict):
             raise EndpointError(f"{self.url}: the answer is no chat completion: {json.dumps(answer):.200}")
-        return message
+        return Reply(message, str(choice.get("finish_reason")))
 
     def _post(self, body: dict) -> Any:
         for left in range(self.retries, -1, -1):
@@ -124,14 +132,23 @@ class EndpointSpeaker:
             return Turn(note=self.unreachable, failed=True)
         record = Trajectory("", dialogue.tools, dialogue.messages).to_openai()
         try:
-            message = self.endpoint.chat(
+            message, reason = self.endpoint.chat(
                 record["messages"], record["tools"], temperature=0.0, max_tokens=self.max_tokens
             )
         except EndpointError as error:
             if error.unreachable:
                 self.unreachable = str(error)
             return Turn(note=str(error), failed=True)
+        if reason == "length":
+            said = [_content(message)] if _content(message) else texts_of(message)
+            return Turn(tuple(said), f"did not stop within {self.max_tokens} tokens")
         return Turn(tuple(texts_of(message, self.form)))
+
+
+def _content(message: dict) -> str:
+    """What it says in words; without halves of characters, which JSON can hold and no file."""
+    content = message.get("content")
+    return content.encode(errors="replace").decode() if isinstance(content, str) else ""
 
 
 def texts_of(message: dict, form: str = "auto") -> list[str]:
@@ -143,9 +160,9 @@ def texts_of(message: dict, form: str = "auto") -> list[str]:
         arguments = function.get("arguments")
         raw = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
         texts.append(call_text(str(function.get("name") or "?"), raw))
-    content = message.get("content")
-    if texts or not isinstance(content, str):
-        return texts or [""]
+    content = _content(message)
+    if texts:
+        return texts
     try:
         return [format_call(call) for call in read_calls(content, form)]
     except (CallSyntaxError, ValueError):

@@ -48,7 +48,7 @@ def diagnose(question: Question, prediction: Prediction, tokens: Callable[[str],
     if prediction.problem:
         return Diagnosis(frozenset({Fault.FORMAT}), prediction.problem)
     calls = compared(prediction, question.uncompared)
-    answer = max(question.answers, key=lambda answer: match_calls(calls, answer))
+    answer = max(question.answers_to(calls), key=lambda answer: match_calls(calls, answer))
     if len(calls) != len(answer):
         return Diagnosis(frozenset({Fault.COUNT}), f"{len(calls)} calls where {len(answer)} are due")
     found = [_compare(call, golden, question, tokens) for call, golden in _pairs(calls, answer)]

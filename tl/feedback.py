@@ -70,7 +70,7 @@ _HTML_ERROR = re.compile(
 
 _ERROR_KEY = re.compile(
     # Not any word before it: there are keys such as "default", "terror", "standard_error" and "stderr".
-    r"(?:(?:last|api|server|client|request|response|http|validation|internal|tool|service|system|fatal|parse|execution|"
+    r"(?:(?:is|has|last|api|server|client|request|response|http|validation|internal|tool|service|system|fatal|parse|execution|"
     r"runtime|global)[_ -]?)?(?:errors?|err|exception|fault)"
     r"(?:[_ -]?(?:message|msg|text|details?|description|info|type|code|reason))?",
     re.I,
@@ -83,11 +83,10 @@ _STREAM_KEY = re.compile(r"std(?:out|err)|output", re.I)
 _MESSAGE_KEY = re.compile(r"messages?|msg|details?|description|info|information|note|notice|reason|title|type", re.I)
 _REASON_KEY = re.compile(r"messages?|msg|details?|info|information|reason", re.I)
 _NO_ERROR = re.compile(
-    r"\s*(?:|none|null|nil|false|no|0|ok|200|success|successful|no errors?\b.{0,40}|n/a|-)\s*\Z", re.I | re.S
+    r"(?:none|null|nil|false|no|0|ok|200|success|successful|no errors?\b.{0,40}|n/a|-)?\Z", re.I | re.S
 )
 _FAILED_WORD = re.compile(
-    r"\s*(?:error|err|fail|failure|exception|request[ _]denied|(?:invalid|bad)[ _]request|unauthorized|forbidden)\s*\Z",
-    re.I,
+    r"error|err|fail|failure|exception|request[ _]denied|(?:invalid|bad)[ _]request|unauthorized|forbidden", re.I
 )
 
 
@@ -205,7 +204,8 @@ def _unwrapped(value: object) -> object:
 def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
     """What the fields of one object say: an error that is not empty, a failing status, a success that is false."""
     status = next((code for key, value in answer.items() if (code := _status_field(key, value, answer))), None)
-    if status or any(_is_error_field(key, value, alone) for key, value in answer.items()):
+    fails = status or (alone and _says_failed(answer))
+    if fails or any(_is_error_field(key, value, alone) for key, value in answer.items()):
         yield Statement(Place.FIELD, _words(answer)[:MAX_STATEMENT], status)
 
 
@@ -218,11 +218,17 @@ def _status_field(key: str, value: object, answer: dict[str, object]) -> int | N
     return _failing(value) if told else None
 
 
+def _says_failed(answer: dict[str, object]) -> bool:
+    """Whether a status is "failed", and nothing but a message beside it; among other fields it is a thing's state."""
+    facts = [(key, v) for key, v in answer.items() if not _MESSAGE_KEY.fullmatch(key) and not _is_empty(v)]
+    return len(facts) == 1 and bool(_STATUS_KEY.fullmatch(facts[0][0])) and str(facts[0][1]).lower() == "failed"
+
+
 def _is_error_field(key: str, value: object, alone: bool) -> bool:
     if _SUCCESS_KEY.fullmatch(key):
         return alone and (value is False or value == "false")
     if _STATUS_KEY.fullmatch(key):
-        return alone and isinstance(value, str) and bool(_FAILED_WORD.match(value))
+        return alone and isinstance(value, str) and bool(_FAILED_WORD.fullmatch(value.strip()))
     if _ERROR_CODE_KEY.fullmatch(key):
         return not _is_empty(value) and value != 200
     # A number is a measured error ("error": 0.02) as often as a code.
@@ -232,7 +238,7 @@ def _is_error_field(key: str, value: object, alone: bool) -> bool:
 def _is_empty(value: object, numbers: bool = False) -> bool:
     """Nothing, or words for nothing such as "none" and "no errors"; with `numbers`, any number too."""
     if isinstance(value, str):
-        return bool(_NO_ERROR.match(value)) or (numbers and not any(map(str.isalpha, value)))
+        return bool(_NO_ERROR.match(value.strip())) or (numbers and not any(map(str.isalpha, value)))
     return not value or (numbers and isinstance(value, int | float) and value is not True)
 
 

@@ -69,7 +69,10 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
         return [parse_call(text)]
     bare = _END_MARKS.sub("", text).strip()
     fenced = _FENCE.match(bare)
-    calls = _READERS[form](fenced[1] if fenced else bare, tools)
+    try:
+        calls = _READERS[form](fenced[1] if fenced else bare, tools)
+    except RecursionError:
+        _fail("nested too deeply")
     return calls or _fail("no call in the text")
 
 
@@ -81,7 +84,7 @@ def detect(text: str) -> str:
     if "<tool_call>" in bare:
         return "tool_call"
     if bare.removeprefix(_PYTHON_TAG).lstrip().startswith(("{", "[{")):
-        return "openai" if '"tool_calls"' in bare or '"function"' in bare else "json"
+        return "openai" if re.search(r'"(?:tool_calls|function)"\s*:', bare) else "json"
     if _ACTION.search(bare) or (_FINAL_ANSWER.search(bare) and not bare.endswith(")")):
         return "action"
     if _NAME_JSON.match(bare):
@@ -109,7 +112,7 @@ def _tagged_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
 
 
 def _openai_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
-    value, _ = _leading_json(text)
+    value, _ = _leading_json(text.removeprefix(_PYTHON_TAG).strip())
     items = value.get("tool_calls", [value]) if isinstance(value, dict) else value
     return [_call_of(item) for item in items] if isinstance(items, list) else _fail("`tool_calls` is no list")
 

@@ -52,9 +52,9 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = self._read(self.path) if self.path.exists() else {}
         whole = self.path.with_suffix(".new")
-        whole.write_text("".join(map(_line, (self.key, *before.items()))), encoding="utf-8")
+        whole.write_text("".join(map(_line, (self.key, *before.items()))), encoding="utf-8", errors="backslashreplace")
         whole.replace(self.path)
-        return self.path.open("a", encoding="utf-8")
+        return self.path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def _read(self, path: Path) -> dict[int, Any]:
         """The results in a file of this evaluation; a last line that was being written is left out."""

@@ -17,7 +17,7 @@ class PPOConfig(RunConfig):
     model: str | None = option(None, "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
     data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "after listing all bad records: stop, or go on without")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
     require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")

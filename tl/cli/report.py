@@ -32,7 +32,7 @@ class ReportConfig:
 
     runs: list[str] = option([], "run directories", positional=True)
     out: str = option("report.html", "the page")
-    overwrite: bool = option(False, "replace an existing file that is no such page")
+    overwrite: bool = option(False, "replace an existing file")
     samples: int = option(20, "training samples of a data set that can be looked at, half of them with masked calls")
     items: int = option(100, "rollouts of a run, and answers of an evaluated suite, that can be looked at")
 

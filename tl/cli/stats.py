@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from os.path import commonprefix
-from pathlib import Path
 from typing import Any, Literal
 
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.mae import ErrorCategory, call_categories
 from tl.prompt import EncodingOptions, encode_trajectory
+from tl.report.runs import names
 from tl.statistics import ExampleStatistics
 from tl.synthesis import synthesize
 from tl.tokenizer import Tokenizer, TokenizerError
@@ -38,7 +38,7 @@ class StatsConfig:
     files: list[str] = option([], "trajectory files; none: the default training set", positional=True)
     tokenizer: str = option(str(TINY), "tokenizer.model, or a checkpoint folder that holds one")
     max_feedback_tokens: int = option(EncodingOptions().max_feedback_tokens, "longer feedback is cut in the middle")
-    on_bad_data: Literal["error", "skip"] = option("skip", "after listing all bad records: stop, or go on without")
+    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: stop, naming them, or go on without them")
     json: bool = option(False, "print JSON instead of a table")
 
 
@@ -183,13 +183,11 @@ def main(argv: Sequence[str]) -> int:
     columns = {}
     try:
         tokenizer = Tokenizer(config.tokenizer)
-        for name in config.files or [""]:
+        titles = names(config.files) or ["default training set"]
+        for title, name in zip(titles, config.files or [""], strict=True):
             trajectories, skipped = read(name, config.on_bad_data)
             data = dataset_statistics(trajectories, tokenizer, options)
-            columns[Path(name).name or "default training set"] = {
-                **summary(data, tokenizer),
-                "records skipped": skipped,
-            }
+            columns[title] = {**summary(data, tokenizer), "records skipped": skipped}
     except (DataError, TokenizerError) as error:
         print(error, file=sys.stderr)
         return 2

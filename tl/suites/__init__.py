@@ -6,7 +6,7 @@ A reader takes a folder and gives a `Suite`; it validates what it reads and rais
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tl.calls import Call, same_value
@@ -22,7 +22,8 @@ class Question:
 
     `messages` go up to where a call is due. Each accepted answer is a number of calls in any order, one but for
     parallel items. `group` is the scenario or category under which the item is counted too. `uncompared` are keywords
-    that are left out of the comparison, such as credentials; the answers hold none of them.
+    that are left out of the comparison, such as credentials; the answers hold none of them. `free` holds, for each
+    answer, the keywords that are due with any value.
     """
 
     id: str
@@ -31,11 +32,22 @@ class Question:
     answers: tuple[tuple[Call, ...], ...]
     group: str = ""
     uncompared: frozenset[str] = frozenset()
+    free: tuple[frozenset[str], ...] = ()
 
     @property
     def n_calls(self) -> int:
         """The calls that the accepted answers have, all the same number."""
         return len(self.answers[0])
+
+    def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
+        """The accepted answers; what is free in them is as in the call of the same tool among ``calls``."""
+        if not self.free:
+            return self.answers
+        given = {call.name: call.arguments for call in calls}
+        return [
+            [Call(c.name, c.arguments | {k: v for k, v in given.get(c.name, {}).items() if k in free}) for c in answer]
+            for answer, free in zip(self.answers, self.free, strict=True)
+        ]
 
 
 Scorer = Callable[[Question, Prediction], CallScore]
@@ -76,4 +88,4 @@ def _score(question: Question, prediction: Prediction, same: Callable[[dict, dic
     if prediction.problem:
         return WRONG
     calls = compared(prediction, question.uncompared)
-    return max(match_calls(calls, answer, same) for answer in question.answers)
+    return max(match_calls(calls, answer, same) for answer in question.answers_to(calls))

@@ -21,6 +21,8 @@ ENVIRONMENTS = ("clean", "slight", "medium", "heavy", "union")
 TURNS = {"first": "First_Turn", "third": "Third_Turn"}
 PAPER_COUNT = 105  # Table 2; it reports the first turn of the clean environment
 
+FREE = "None"  # in an answer: the keyword is due, its value free
+
 _TOOLS_START = "following tools:"
 _ACTION, _INPUT = "Action:", "Action Input:"
 
@@ -57,7 +59,8 @@ def _question(record: dict, where: str) -> Question:
     names = {tool.name for tool in tools}
     if len(tools) < 2 or not answers or any(call.name not in names for (call,) in answers):
         raise DataError(f"{where}: an item needs two tools at least, and answers that call them")
-    return Question(identifier, tools, messages, answers, scenario)
+    free = tuple(frozenset(k for k, v in call.arguments.items() if v == FREE) for (call,) in answers)
+    return Question(identifier, tools, messages, answers, scenario, free=free)
 
 
 def _tool_list(system: str) -> list[dict]:
@@ -107,7 +110,7 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
         ts, pi = True, pi or answer.arguments.keys() == arguments.keys()
         if answer.arguments.keys() != rest.keys():
             continue
-        golden = {key: value for key, value in answer.arguments.items() if value != "None"}
+        golden = {key: value for key, value in answer.arguments.items() if value != FREE}
         rest = {key: value for key, value in rest.items() if key in golden}
         if name in (last, ask, FINISH.name, ASK_TO_USER.name) or golden == rest:
             return CallScore(True, True, True)
