@@ -59,7 +59,7 @@ from tl.run import (
     save_progress,
     total_samples,
 )
-from tl.single_turn import Prepared, percentages, predict, score
+from tl.single_turn import Prepared, cache_size, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
@@ -332,19 +332,22 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
     return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
 
 
-def estimate_memory(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> PPOMemory:
-    """What the largest update and the largest rollout of this run take on each rank."""
+def estimate_memory(
+    config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], model: ModelConfig, world: World
+) -> PPOMemory:
+    """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
     longest = max(len(prompt.ids) for prompt in data.prompts) + config.max_new_tokens
     each = longest if config.rollout == "step" else model.max_position_embeddings
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
     cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
+    cached = max(cached, math.prod(cache_size(held_out[:: world.size], config.max_new_tokens)))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
 
-def describe(config: PPOConfig, data: PPOData, model: ModelConfig, world: World) -> str:
+def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], model: ModelConfig, world: World) -> str:
     """Configuration, data and memory as text."""
-    memory = estimate_memory(config, data, model, world)
+    memory = estimate_memory(config, data, held_out, model, world)
     sections = {
         "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
         "data": data.lines(),
@@ -359,7 +362,7 @@ def run(config: PPOConfig, world: World) -> int:
     source = Path(config.model)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
-        print(describe(config, data, read_config(source), world))
+        print(describe(config, data, held_out, read_config(source), world))
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)

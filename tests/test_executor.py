@@ -167,6 +167,26 @@ def test_when_zygotes_die_the_call_is_retried_and_the_state_comes_back(executor)
         assert session.run("count()").text == "2"
 
 
+def test_a_new_zygote_that_does_not_start_is_not_used_and_costs_nothing(executor, monkeypatch):
+    pool = executor._pool
+    slots = len(pool._slots)
+    place = 0
+    pool._zygotes[place].process.kill()
+    pool._zygotes[place].process.wait()
+
+    def fail(zygote):
+        raise PoolError("it says nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pool._zygotes[place]), "hello", fail)
+        for _ in pool._zygotes:  # one of them is the dead one's turn
+            with suppress(PoolError):
+                pool.release(pool.open())
+    assert pool._zygotes[place].process.poll() is not None and len(pool._slots) == slots
+    with executor.session(seed=0) as session:
+        assert session.run("count()").text == session.run("count()").text.replace("2", "1") == "1"
+
+
 def test_what_fails_twice_for_reasons_of_the_executor_is_infrastructure_and_has_no_category(executor, monkeypatch):
     tries = []
 

@@ -299,6 +299,25 @@ def test_an_outage_is_not_the_calls_doing(model, tokenizer, executor, tasks, scr
     assert [c.reward for c in experience.calls[1:]] == [0.0] * (len(solution(task)) - 1) + [1.0] and experience.right
 
 
+def test_the_golden_call_stays_due_until_its_tool_works(model, tokenizer, executor, tasks, script):
+    task = next(t for t in tasks if t.episode.task.retried)
+    call, again, *rest = solution(task)
+    assert call == again
+    experience = play(model, tokenizer, executor, task, script, [call, again, *rest])
+    assert [c.reward for c in experience.calls] == [0.0] + [1.0] * len(rest) + [2.0]
+    golden = task.episode.task.solution[0]
+    other = format_call(Call(golden.name, {key: "no such" for key in golden.arguments}))
+    experience = play(model, tokenizer, executor, task, script, [other, call, *rest])  # the outage hits the wrong call
+    assert classify_feedback(experience.calls[0].feedback) is ErrorCategory.TOOL_INSTABILITY
+    assert [c.reward for c in experience.calls[1:]] == [1.0] * len(rest) + [2.0] and experience.right
+
+
+def test_saying_nothing_is_no_refusal(model, tokenizer, executor, tasks, script):
+    task = of_kind(tasks, "refusal", 1)
+    experience = play(model, tokenizer, executor, task, script, ['finish(answer=" ")'])
+    assert not experience.right and [c.reward for c in experience.calls] == [1.0]
+
+
 def test_a_right_answer_counts_on_any_way(model, tokenizer, executor, tasks, script):
     task = of_kind(tasks, "plain")
     said = ['ask_to_user(question="Why?")', solution(task)[-1]]

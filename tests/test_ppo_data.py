@@ -91,7 +91,9 @@ def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_pat
     assert reasons[2] == reasons[3] == "a prompt must end in its golden call, without feedback behind it"
     assert "tokens, more than --max_length 500" in reasons[4]
     assert all(str(bad) in str(error.value) for bad in error.value.bad)
-    data = read_prompts([path], tokenizer, 500, on_bad="skip")
+    with pytest.warns(UserWarning, match="6 bad records are left out") as warned:
+        data = read_prompts([path], tokenizer, 500, on_bad="skip")
+    assert all(str(bad) in str(warned[0].message) for bad in data.bad)
     assert [prompt.id for prompt in data.prompts] == ["good"] and len(data.bad) == 6
     assert "6 bad records" in data.lines()[-1]
 
@@ -106,7 +108,8 @@ def test_an_empty_file_is_refused(content, tokenizer, tmp_path):
 
 def test_nothing_left_to_train_on_is_an_error_even_where_bad_records_are_skipped(tokenizer, tmp_path):
     path = write(tmp_path / "prompts.jsonl", [calling("nothing")])
-    with pytest.raises(DataError, match=r"no prompt is left to train on.*prompts.jsonl, line 1: the golden call"):
+    nothing_left = pytest.raises(DataError, match=r"no prompt is left to train on.*prompts.jsonl, line 1: the golden")
+    with nothing_left, pytest.warns(UserWarning, match="1 bad records are left out"):
         read_prompts([path], tokenizer, 500, on_bad="skip")
 
 

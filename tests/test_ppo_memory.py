@@ -1,6 +1,9 @@
 """The estimate of --dry_run beside what a step of PPO really allocates."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 from allocations import peak_allocated
 
 import train_ppo
@@ -44,9 +47,22 @@ def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, 
                 train_ppo.iterate(models, sample, None, prompts, progress, config, world)
 
         measured, _ = peak_allocated(work)
-        estimate = train_ppo.estimate_memory(config, PPOData(prompts), CONFIG, world)
+        estimate = train_ppo.estimate_memory(config, PPOData(prompts), [], CONFIG, world)
     assert getattr(estimate, phase) == max(estimate.update, estimate.sampling)
     assert estimate.total == pytest.approx(measured, rel=0.15), f"{estimate}, measured {measured / MIB:.0f} MiB"
+
+
+def test_an_evaluation_that_holds_more_than_a_rollout_counts():
+    prompts = [PPOPrompt("", (), [3] * 100, ())]
+    held_out = [SimpleNamespace(prompt_tokens=496)] * 40
+    world = distributed.World(0, 1, torch.device("cpu"))
+
+    def sampled(items):
+        return train_ppo.estimate_memory(SAMPLING, PPOData(prompts), items, CONFIG, world).sampling
+
+    assert sampled(held_out[:1]) == sampled([])
+    keys_and_values, reading = 2 * 2 * 2 * 64, 2 * 256 + 3 * 1024  # numbers a token
+    assert sampled(held_out) - sampled([]) == 4 * (16 * 500 - 16 * 104) * (keys_and_values + reading)
 
 
 @pytest.mark.parametrize(("ranks", "gigabytes"), [(8, 80), (2, 141)])

@@ -4,7 +4,10 @@ import json
 import os
 
 import pytest
+import torch
 
+from tl.checkpoint import load_state, newest_state, save_state
+from tl.distributed import process_group
 from tl.run import SETTINGS_FILE, STATES, newest_run
 from tl.weights import CONFIG_FILE
 
@@ -55,3 +58,22 @@ def test_damaged_settings_of_one_run_do_not_hide_another(run, tmp_path):
     sft = run("sft", 20, learning_rate=1e-3)
     (run("broken", 10) / SETTINGS_FILE).write_bytes(b'{"out": \xff')
     assert newest_run(tmp_path / "runs", setting="learning_rate") == sft
+
+
+def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_from_the_call(tmp_path):
+    def made(**settings):
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.AdamW(model.parameters(), **settings)
+        return model, optimizer
+
+    with process_group() as world:
+        model, optimizer = made(lr=0.01, betas=(0.9, 0.95), weight_decay=0.0)
+        model(torch.ones(2)).sum().backward()
+        optimizer.step()
+        save_state(tmp_path, 1, model, optimizer, {}, world, keep=1)
+        other, resumed = made(lr=1e-5, betas=(0.9, 0.999), weight_decay=0.1)
+        load_state(newest_state(tmp_path, world), other, resumed, world)
+    assert torch.equal(other.weight, model.weight)
+    assert torch.equal(resumed.state[other.weight]["exp_avg_sq"], optimizer.state[model.weight]["exp_avg_sq"])
+    [group] = resumed.param_groups
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-5, (0.9, 0.999), 0.1)

@@ -1,5 +1,7 @@
 """Held-out calls while training: asked and scored as evaluate.py does it, with memory that does not grow."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from tl.data import load_held_out
 from tl.dialogue import ask, prediction_of
 from tl.metrics import Item
 from tl.prompt import EncodingOptions
-from tl.single_turn import CACHED_TOKENS, MAX_NEW_TOKENS, MAX_ROWS, predict, prepare, rows_for, score
+from tl.single_turn import CACHED_TOKENS, MAX_NEW_TOKENS, MAX_ROWS, cache_size, predict, prepare, score
 from tl.speaker import LlamaSpeaker
 from tl.suites import strict_score
 from tl.synthesis import held_out
@@ -70,9 +72,15 @@ def test_a_golden_call_scores_full_and_a_call_without_end_nothing(tokenizer, ite
 
 @pytest.mark.parametrize("length", [1, 500, 2000, 8000, 100_000])
 def test_the_longer_the_prompts_the_fewer_at_a_time(length):
-    rows = rows_for(length, MAX_NEW_TOKENS)
-    assert 1 <= rows <= MAX_ROWS
-    assert rows == 1 or rows * (length + MAX_NEW_TOKENS) <= CACHED_TOKENS
+    items = [SimpleNamespace(prompt_tokens=n) for n in (*[1] * 20, length)]
+    rows, longest = cache_size(items, MAX_NEW_TOKENS)
+    assert 1 <= rows <= MAX_ROWS and longest == length + MAX_NEW_TOKENS
+    assert rows == 1 or rows * longest <= CACHED_TOKENS
+
+
+def test_no_more_rows_than_items():
+    assert cache_size([SimpleNamespace(prompt_tokens=7)], 3) == (1, 10)
+    assert cache_size([], 3)[0] == 0
 
 
 def test_held_out_requests_that_are_too_long_are_counted_and_own_data_brings_its_own(tokenizer):

@@ -96,12 +96,20 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer], world: World) -> None:
-    """Puts a state into model, optimizers and the random generators. Ranks that were not there keep their
-    generators."""
+    """Puts a state into model, optimizers and the random generators. Ranks that were not there keep their generators,
+    optimizers their settings such as the learning rate."""
+    listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+    settings = [
+        [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+        for optimizer in listed
+    ]
     weights, moments = get_state_dict(model, optimizers)
     tensors = {"model": weights, "optimizer": moments}
     dcp.load(tensors, checkpoint_id=saved.path)
     set_state_dict(model, optimizers, model_state_dict=tensors["model"], optim_state_dict=tensors["optimizer"])
+    for optimizer, of_groups in zip(listed, settings, strict=True):
+        for group, kept in zip(optimizer.param_groups, of_groups, strict=True):
+            group.update(kept)
     random_file = saved.path / _random_file(world)
     if random_file.exists():
         set_random_states(torch.load(random_file, weights_only=True))

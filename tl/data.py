@@ -14,7 +14,7 @@ from tl.single_turn import Prepared, items_of, prepare
 from tl.statistics import ExampleStatistics
 from tl.synthesis import held_out, synthesize
 from tl.tokenizer import Tokenizer
-from tl.trajectory import DataError, ReadReport, Trajectory, read_trajectories
+from tl.trajectory import DataError, ReadReport, read_trajectories
 
 
 @dataclass
@@ -52,7 +52,8 @@ def load_training_data(
     """
     data = TrainingData()
     if paths:
-        trajectories, data.report = _read(paths, on_bad)
+        trajectories, data.report = read_trajectories(paths, on_bad)
+        data.report.warn()
     else:
         trajectories = synthesize(seed=seed)
     for trajectory in tqdm(trajectories, "tokenise", unit=" trajectories", disable=not progress, leave=False):
@@ -76,7 +77,9 @@ def load_items(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error",
     ``on_bad="skip"`` bad records are left out, and a warning lists them."""
     if not paths:
         return held_out(seed=seed)
-    return [item for trajectory in _read(paths, on_bad)[0] for item in items_of(trajectory)]
+    trajectories, report = read_trajectories(paths, on_bad)
+    report.warn()
+    return [item for trajectory in trajectories for item in items_of(trajectory)]
 
 
 def load_held_out(
@@ -94,14 +97,6 @@ def load_held_out(
         left_out = len(items) - len(prepared)
         warnings.warn(f"{left_out} of {len(items)} held-out requests are too long", stacklevel=2)
     return prepared
-
-
-def _read(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> tuple[list[Trajectory], ReadReport]:
-    trajectories, report = read_trajectories(paths, on_bad)
-    if report.bad:
-        listed = "\n".join(f"  {bad}" for bad in report.bad)
-        warnings.warn(f"{len(report.bad):,} bad records are left out:\n{listed}", stacklevel=3)
-    return trajectories, report
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

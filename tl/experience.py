@@ -5,6 +5,7 @@ out: what was drawn is kept as ids and never tokenised again. A call's reward is
 from what the executor says of it, never from the context.
 """
 
+import itertools
 import random
 import time
 import warnings
@@ -230,7 +231,8 @@ class _Episode:
         self.request = request_of(task.episode, executor)
         self.session: Session = self.request.open()  # which starts no process before its first call
         self.experience = Experience(task.id, list(task.ids), right=False)
-        self.due = list(task.episode.task.solution)  # golden calls still to come, none once the policy left the way
+        # Golden calls still to come, none once the policy left the way. A solution repeats the call that met an outage.
+        self.due = [call for call, _ in itertools.groupby(task.episode.task.solution)]
         self.over = self.failed = False
         self._charged = 0.0  # what the calls have cost that failed since the last one that worked
         self._seed = seed
@@ -274,7 +276,9 @@ class _Episode:
 
     def _judge(self, feedback: Feedback, options: SamplingOptions) -> RewardCase | None:
         if self.due:
-            return _case(self.completion, self.text, self.due[:1], self.request.tools, options)
+            case = _case(self.completion, self.text, self.due[:1], self.request.tools, options)
+            fails = case is RewardCase.ALL_RIGHT and feedback.category is not ErrorCategory.ALL_RIGHT
+            return None if fails else case  # not the call's doing; it stays due
         if feedback.cause is Cause.FORMAT_ERROR:
             return RewardCase.FORMAT_ERROR
         return CASE_OF_FEEDBACK[feedback.category]
@@ -296,4 +300,5 @@ def _is_right(request: Request, text: str) -> bool:
     """Whether a call of `finish` answers a request, or refuses one that cannot be served."""
     trajectory = Trajectory(request.id, request.tools, request.messages)
     result = outcome(request, Rollout(trajectory, (), final_answer(text)))
-    return bool(result.right) if request.servable else result.finished and not result.valid
+    refused = result.finished and not result.valid and bool(final_answer(text).strip())
+    return bool(result.right) if request.servable else refused

@@ -63,7 +63,7 @@ class Pool:
         place = next(self._turn) % len(self._zygotes)
         try:
             connection, life = self._alive(place).spawn(slot)
-        except OSError as error:
+        except (OSError, PoolError) as error:
             self._slots.append(slot)
             raise PoolError(f"no session could be started: {error}") from error
         return Process(connection, life, slot)
@@ -85,10 +85,14 @@ class Pool:
                 raise PoolError("the executor is closed")
             if self._zygotes[place].process.poll() is not None:
                 self._zygotes[place].end()
-                self._zygotes[place] = zygote = _Zygote(self._settings)
-                if zygote.hello()["isolation"] != self.isolation:
+                zygote = _Zygote(self._settings)
+                try:
+                    if zygote.hello()["isolation"] != self.isolation:
+                        raise PoolError("a restarted process does not get the isolation that the first one had")
+                except BaseException:
                     zygote.end()
-                    raise PoolError("a restarted process does not get the isolation that the first one had")
+                    raise
+                self._zygotes[place] = zygote
             return self._zygotes[place]
 
 

@@ -94,8 +94,8 @@ def read_prompts(
     prompts`` writes them; makes 1,194 with the tool library where there are no paths.
 
     A prompt of more than ``max_length`` tokens, a record that does not end in a call, a golden call that does not parse
-    and one whose tool is not among the record's are bad. Raises DataError, which lists all bad records, or if nothing
-    is left.
+    and one whose tool is not among the record's are bad. Raises DataError, which lists bad records, or if nothing is
+    left; with ``on_bad="skip"`` they are left out, and a warning lists them.
     """
     data = PPOData()
     if paths:
@@ -103,6 +103,7 @@ def read_prompts(
         _, report = read_trajectories(
             paths, on_bad, lambda t: data.prompts.append(make_prompt(_item(t), tokenizer, max_length))
         )
+        report.warn()
         data.bad = report.bad
     else:
         for item in synthetic_prompts(seed=seed):

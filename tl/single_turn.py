@@ -75,14 +75,14 @@ def predict(
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
     """The model's greedy call for each item, as text; empty where it did not come to its end."""
-    rows = min(rows_for(max((p.prompt_tokens for p in prepared), default=0), max_new_tokens), len(prepared))
-    speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens)
+    speak = LlamaSpeaker(model, tokenizer, cache_size(prepared, max_new_tokens)[0], max_new_tokens, max_feedback_tokens)
     return ["" if turn.note else "".join(turn.texts) for turn in ask([p.question for p in prepared], speak)]
 
 
-def rows_for(prompt_tokens: int, max_new_tokens: int) -> int:
-    """How many prompts of up to this length to work on at a time, so that memory does not grow with the length."""
-    return min(MAX_ROWS, max(1, CACHED_TOKENS // (prompt_tokens + max_new_tokens)))
+def cache_size(prepared: Sequence[Prepared], max_new_tokens: int) -> tuple[int, int]:
+    """How many items are worked on at a time, fewer the longer they are; tokens of the longest, its call included."""
+    longest = max((p.prompt_tokens for p in prepared), default=0) + max_new_tokens
+    return min(len(prepared), MAX_ROWS, max(1, CACHED_TOKENS // longest)), longest
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import codecs
 import gzip
 import json
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -264,6 +265,12 @@ class ReadReport:
     read: int = 0
     bad: list[BadRecord] = field(default_factory=list)
     dropped_thoughts: int = 0
+
+    def warn(self) -> None:
+        """Lists the bad records in a warning, if there are any."""
+        if self.bad:
+            listed = "\n".join(f"  {bad}" for bad in self.bad)
+            warnings.warn(f"{len(self.bad):,} bad records are left out:\n{listed}", stacklevel=3)
 
 
 def read_trajectories(
