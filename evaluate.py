@@ -15,7 +15,9 @@ same settings, goes on where it stopped. The paper's own rows are printed beside
 """
 
 import json
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,13 +84,30 @@ def check(config: EvaluationConfig) -> None:
         raise ValueError("--endpoint and --endpoint_model go together")
     if config.suite and len(config.data) > 1:
         raise ValueError("with --suite, --data is one folder")
+    check_report(config)
     if min(config.batch_size, config.max_new_tokens, 1 if config.limit is None else config.limit) < 1:
         raise ValueError("--batch_size, --max_new_tokens and --limit are 1 at least")
 
 
+def check_report(config: EvaluationConfig) -> None:
+    """Raises ValueError where --report cannot be written, or would replace something that is no report."""
+    path = Path(config.report)
+    nearest = next(folder for folder in path.parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ValueError(f"--report {path}: {nearest} is no folder that can be written to")
+    if path.is_dir():
+        raise ValueError(f"--report {path} is a folder; name a file in it")
+    if path.exists() and b'"suites"' not in path.read_bytes():
+        raise ValueError(f"--report {path} exists and is no report: choose another file")
+
+
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
+    """Raises DataError or ValueError for files and names that do not do, and where nothing is left to ask."""
     if config.data and not config.suite:
-        return [read_trajectories(config.data, config.on_bad_data)]
+        suite = read_trajectories(config.data, config.on_bad_data)
+        if not suite.questions:
+            raise DataError(f"{', '.join(config.data)}: no right call to ask for")
+        return [suite]
     folder = Path(config.data[0]) if config.data else None
     return read_suites(config.suite or DEFAULT, folder, config.seed, config.require_isolation)
 
@@ -136,6 +155,12 @@ def resumable(
     return [merged.get(index) for index in range(len(items))]
 
 
+def tell(answer: Turn | Rollout) -> None:
+    """Warns that something could not be asked, once for each reason."""
+    if answer.failed:
+        warnings.warn(answer.note, stacklevel=2)
+
+
 def single_turn(
     suite: Suite, speak: Speaker, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Prediction | None]:
@@ -147,6 +172,7 @@ def single_turn(
         for start in range(0, len(todo), step):
             indices = todo[start : start + step]
             for index, turn in zip(indices, ask([questions[i] for i in indices], speak), strict=True):
+                tell(turn)
                 yield index, None if turn.failed else [turn.texts, turn.note]
 
     results = resumable(suite.name, questions, work, journal, world)
@@ -161,6 +187,7 @@ def multi_turn(
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
         for place, rollout in roll_out([requests[i] for i in todo], speak, config.batch_size):
+            tell(rollout)
             yield todo[place], None if rollout.failed else rollout.to_json()
 
     results = resumable(suite.name, requests, work, journal, world)
@@ -285,11 +312,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, ValueError) as error:
+    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except Stopped as error:
         sys.exit(f"{error}; the same command goes on from here")

@@ -192,7 +192,8 @@ def evaluate(
     mine = held_out[world.rank :: world.size]
     free_text = () if config.compare_text else FREE_TEXT
     with distributed.whole(model) as plain, distributed.together(world):
-        texts = predict(plain, tokenizer, mine, max_new_tokens=config.max_new_tokens) if mine else []
+        new_tokens = config.max_new_tokens
+        texts = predict(plain, tokenizer, mine, max_new_tokens=new_tokens, bar=world.is_main) if mine else []
         scores = score(mine, texts)
         rewards = [
             call_reward(text, p.item.answers, p.item.tools, free_text).value
@@ -358,7 +359,6 @@ def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], mod
 
 def run(config: PPOConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
-    check(config)
     source = Path(config.model)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
@@ -381,6 +381,7 @@ def run(config: PPOConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv)
+    check(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     with distributed.process_group() as world:
@@ -393,5 +394,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError) as error:
+    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

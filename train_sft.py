@@ -157,7 +157,7 @@ def evaluate(
         if mine_for_loss:
             loss = golden_loss(plain, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:
-            scores = score(mine, predict(plain, tokenizer, mine, config.max_feedback_tokens))
+            scores = score(mine, predict(plain, tokenizer, mine, config.max_feedback_tokens, bar=world.is_main))
     [loss] = distributed.all_sum([loss])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     return {"eval_loss": loss / len(for_loss), **percentages(everyone)}
@@ -192,6 +192,8 @@ def train(
             if world.is_main:
                 append_metrics(Path(config.out), {"step": progress.step} | scores)
                 bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(scores)}")
+                if not math.isfinite(scores["eval_loss"]):
+                    warnings.warn("the model has diverged: try a lower --learning_rate", stacklevel=2)
 
     with bar, StopSignals() as stop:
         if saved is not None:
@@ -288,7 +290,6 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
 
 def run(config: SFTConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
-    check(config)
     source = Path(config.model or TINY)
     if world.is_main:  # before the data, whose preparation takes longer than one waits for a first line
         settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]
@@ -315,6 +316,7 @@ def run(config: SFTConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv)
+    check(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     with distributed.process_group() as world:
@@ -327,5 +329,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, RunError) as error:
+    except (CheckpointError, TokenizerError, DataError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

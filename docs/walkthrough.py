@@ -16,7 +16,7 @@ from tl.irm import call_reward
 from tl.losses import policy_loss, policy_stats, token_nll, value_loss, weighted_cross_entropy
 from tl.mae import call_categories
 from tl.model import Llama
-from tl.ppo import gae, token_rewards
+from tl.ppo import gae, token_rewards, whiten
 from tl.prompt import NO_TARGET, Example, encode_prompt, encode_trajectory, render
 from tl.tokenizer import Tokenizer
 from tl.trajectory import Trajectory
@@ -160,17 +160,22 @@ def ppo(trajectory: Trajectory, golden: str, reference: Llama, tokenizer: Tokeni
         columns(repr(tokenizer.piece(action)), logp[i].item(), ref_logp[i].item(), by_hand[i], backwards[last - i])
     compare("advantage of the first token", backwards[last], advantages[0, 0].item())
 
-    heading("8. The update: the clipped objective once the policy has moved, and the value loss")
+    heading("8. The update: advantages whitened, the clipped objective once the policy has moved, the value loss")
+    mean = sum(backwards) / len(backwards)
+    std = math.sqrt(sum((a - mean) ** 2 for a in backwards) / len(backwards))
+    white = [(a - mean) / max(std, 0.1) for a in reversed(backwards)]
+    whitened = whiten(advantages, mask)
+    compare("whitened advantage of the first token", white[0], whitened[0, 0].item())
     with torch.no_grad():
         moved = action_logp(perturbed(policy, 0.2, seed=1), prompt, actions)
     gains, clipped = [], 0
-    for new, old, advantage in zip(moved.tolist(), logp.tolist(), reversed(backwards), strict=True):
+    for new, old, advantage in zip(moved.tolist(), logp.tolist(), white, strict=True):
         ratio = math.exp(new - old)
         bounded = min(max(ratio, 1 - CLIP), 1 + CLIP)
         gains.append(min(ratio * advantage, bounded * advantage))
         clipped += bounded * advantage < ratio * advantage
-    loss = policy_loss(moved[None], logp[None], advantages, mask, CLIP)
-    stats = policy_stats(moved[None], logp[None], advantages, mask, CLIP)
+    loss = policy_loss(moved[None], logp[None], whitened, mask, CLIP)
+    stats = policy_stats(moved[None], logp[None], whitened, mask, CLIP)
     compare("tokens whose gradient the clip stops", clipped, stats["clip_fraction"].item())
     compare("policy loss", -sum(gains) / len(gains), loss.item())
     errors = [0.5 * (0.1 - (advantage + 0.1)) ** 2 for advantage in backwards]

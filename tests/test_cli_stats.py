@@ -77,6 +77,11 @@ def test_files_of_the_same_name_are_told_apart(dataset, small_tokenizer, tmp_pat
     assert list(found) == ["a/train.jsonl", "b/train.jsonl"]
 
 
+def test_feedback_cannot_be_cut_to_nothing(dataset, capsys):
+    assert stats.main([str(dataset), "--max_feedback_tokens", "1"]) == 2
+    assert "must be at least 2" in capsys.readouterr().err
+
+
 def test_the_table_shows_counts_shares_and_spreads(dataset, small_tokenizer, capsys):
     assert stats.main([str(dataset), "--tokenizer", str(small_tokenizer.path)]) == 0
     rows = {line[:40].strip(): line[40:].strip() for line in capsys.readouterr().out.splitlines()}

@@ -58,6 +58,8 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--toolkits", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
         (["--teacher", "http://127.0.0.1:9"], "wants --teacher_model"),
+        (["--size", "0"], "must be at least 1"),
+        (["--kind", "unseen_toolkits", "--toolkits", "bank"], "takes no --toolkits"),
     ],
 )
 def test_flags_that_do_not_do_are_one_line(tmp_path, capsys, flags, complaint):
@@ -71,5 +73,5 @@ def test_flags_that_do_not_do_are_one_line(tmp_path, capsys, flags, complaint):
 def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
     (tmp_path / "out.jsonl").write_text("precious")
     assert main(["synthesis", "--size", "3", "--out", str(tmp_path / "out.jsonl")]) == 2
-    assert "File exists" in capsys.readouterr().err
+    assert "exists already: choose another --out" in capsys.readouterr().err
     assert (tmp_path / "out.jsonl").read_text() == "precious"

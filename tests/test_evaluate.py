@@ -189,7 +189,8 @@ def test_items_that_could_not_be_asked_are_named_and_asked_again(tmp_path, monke
     flags = ["--suite", "held-out", "--limit", "20", "--report", str(report)]
     first, second = Oracle(lambda n: n > 12), Oracle(lambda n: False)
     monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (first, {"model": "oracle"}))
-    assert evaluate.main(flags) == 1
+    with pytest.warns(UserWarning, match="out of reach"):
+        assert evaluate.main(flags) == 1
     suite = json.loads(report.read_text())["suites"]["held-out"]
     assert suite["strict"]["n"] == 12 and len(suite["missing"]) == 8
     assert "8 items are missing" in capsys.readouterr().err
@@ -250,7 +251,8 @@ def test_results_are_of_the_items_that_were_asked(tmp_path, monkeypatch):
         oracle = Oracle(lambda n: n > 4, items_seed)
         monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (oracle, {"model": "oracle"}))
         monkeypatch.setattr(evaluate, "read_suites", lambda names, data, *_: read_suites(names, data, items_seed))
-        assert evaluate.main(flags) == 1
+        with pytest.warns(UserWarning, match="out of reach"):
+            assert evaluate.main(flags) == 1
         return oracle.asked
 
     assert [asked(0), asked(1)] == [6, 6]
@@ -264,6 +266,26 @@ def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         score(data, RECORDS)
     assert json.loads((data / "out" / "report.json").read_text())["suites"]["rotbench"]["items"][3] == item
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("", "is a folder"), ("data.jsonl", "is no report"), ("data.jsonl/r.json", "no folder that can")],
+)
+def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refused_first(name, message, tmp_path):
+    (tmp_path / "data.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match=message):
+        evaluate.main(["--suite", "held-out", "--report", str(tmp_path / name)])
+    assert (tmp_path / "data.jsonl").read_text() == "{}\n"
+
+
+def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    report = ["--report", str(tmp_path / "report.json")]
+    with pytest.raises(ValueError, match="--suite held-out is made here and takes no --data"):
+        evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
+    with pytest.warns(UserWarning, match="1 bad records"), pytest.raises(DataError, match="no right call to ask for"):
+        evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])
 
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):

@@ -48,6 +48,12 @@ def test_a_prompt_ends_where_the_call_is_due_and_the_golden_call_is_the_last_of_
     assert tokenizer.decode(prompt.ids).endswith("\nUser: Find cats.\nAssistant:") and prompt.ids[0] == tokenizer.bos_id
 
 
+def test_whole_trajectories_are_not_taken_for_prompts_without_a_word(tokenizer, tmp_path):
+    path = write(tmp_path / "trajectories.jsonl", [calling('finish(answer="Done.")', "finish")])
+    with pytest.warns(UserWarning, match="every golden call is finish"):
+        assert len(read_prompts([path], tokenizer, 500).prompts) == 1
+
+
 def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
     data = read_prompts([], tokenizer, 1024)

@@ -2,13 +2,14 @@
 
 import json
 import os
+import signal
 
 import pytest
 import torch
 
 from tl.checkpoint import load_state, newest_state, save_state
 from tl.distributed import process_group
-from tl.run import SETTINGS_FILE, STATES, newest_run
+from tl.run import SETTINGS_FILE, STATES, StopSignals, newest_run
 from tl.weights import CONFIG_FILE
 
 
@@ -77,3 +78,14 @@ def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_fro
     assert torch.equal(resumed.state[other.weight]["exp_avg_sq"], optimizer.state[model.weight]["exp_avg_sq"])
     [group] = resumed.param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-5, (0.9, 0.999), 0.1)
+
+
+def test_a_signal_says_what_it_does_and_the_second_one_how_to_go_on(capfd, monkeypatch):
+    ends = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    monkeypatch.setattr("tl.run.SAME_REQUEST", -1.0)
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received is signal.SIGINT and "stopping behind this step" in capfd.readouterr().err
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ends == [128 + signal.SIGTERM] and "--resume" in capfd.readouterr().err

@@ -342,7 +342,7 @@ def test_a_set_can_be_made_from_every_toolkit():
 
 
 def test_toolkits_without_a_service_have_no_outages_to_offer():
-    with pytest.raises(RuntimeError, match="no new episode after"):
+    with pytest.raises(RuntimeError, match="conversations made, then none that is new"):
         episodes(20, mix=(0, 1, 0), toolkits=["calendar"])
 
 

@@ -194,6 +194,18 @@ def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
     assert len(read_trajectories(out)[0]) == 8
 
 
+@pytest.mark.parametrize(
+    "content", ['[{"id": "a"}]', "notes", '{"id": "other"}\n', "\x1f\x8b", '{"id": "other"}\n{"id": "a']
+)
+def test_a_file_that_this_command_did_not_write_stays_as_it_is(start, tmp_path, content, capsys):
+    server = start(solving(episodes(2, seed=5)))
+    out = tmp_path / "mine.json"
+    out.write_text(content)
+    assert command(server, out, size=2) == 2
+    assert out.read_text() == content and not server.requests
+    assert "choose another --out" in capsys.readouterr().err
+
+
 def test_a_bad_key_ends_the_command_with_one_line(start, tmp_path, capsys):
     server = start(lambda *_: (401, "invalid api key"))
     assert command(server, tmp_path / "taught.jsonl") == 2

@@ -71,6 +71,24 @@ def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "five years"
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--out", "FILE"], "no folder that can be written to"),
+        (["--out", "FILE/x"], "no folder that can be written to"),
+        (["--threads", "-1"], "--threads is -1"),
+        (["--threads", "1000000"], "--threads is 1000000"),
+        (["--resume", "--overwrite"], "choose one"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_data_is_read(toy, tmp_path, monkeypatch, flags, message):
+    (tmp_path / "FILE").write_text("")
+    monkeypatch.setattr(train_sft, "prepare_data", None)
+    flags = [flag.replace("FILE", str(tmp_path / "FILE")) for flag in flags]
+    with pytest.raises(RunError, match=message):
+        train_sft.main(arguments(toy, tmp_path / "run", *flags))
+
+
 def test_a_run_never_replaces_its_own_inputs(toy, tmp_path):
     train_sft.main(arguments(toy, tmp_path / "run"))
     again = arguments(toy, tmp_path / "run", "--overwrite", "--model", str(tmp_path / "run"))

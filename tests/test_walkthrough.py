@@ -19,7 +19,12 @@ def text():
 def test_every_number_that_is_computed_twice_comes_out_the_same(text):
     pairs = re.findall(r"^(.*?) +by hand (\S+) +by code (\S+)$", text, re.MULTILINE)
     names = ["loss", "sum of the rewards", "advantage of the first token"]
-    names += ["tokens whose gradient the clip stops", "policy loss", "value loss"]
+    names += [
+        "whitened advantage of the first token",
+        "tokens whose gradient the clip stops",
+        "policy loss",
+        "value loss",
+    ]
     assert [name for name, _, _ in pairs] == names
     for name, by_hand, by_code in pairs:
         assert float(by_hand) == pytest.approx(float(by_code), rel=1e-4, abs=2e-6), name

@@ -18,6 +18,9 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in VERBS:
         try:
             return importlib.import_module(f"tl.cli.{argv[0]}").main(argv[1:])
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             sys.stderr.close()
             return 0

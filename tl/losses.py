@@ -73,7 +73,7 @@ def weighted_cross_entropy(
     """The SFT loss with MAE and PKT in its weights (sections 3.1 and 3.2), a scalar.
 
     nll [N]; weights [N], 0 at masked tokens, whatever their nll is (NaN included); call_index [N], the number (0 … N−1)
-    of the call that each token belongs to, by default one call.
+    of the call, or other trained turn, that each token belongs to, by default one call.
 
     * ``norm="sum"``: Σ w·nll / total, total 1 by default: the paper's sum, where a token's gradient scales with its
       weight.

@@ -15,7 +15,8 @@ def token_rewards(
 ) -> Tensor:
     """r = −β (log π − log π_ref) at each action, plus R, clipped to ±clip, where a call ends (section 3.3). [B, T].
 
-    call_rewards [B, T] holds R at the last action of each call and 0 elsewhere; logp is the sampling policy's.
+    call_rewards [B, T] holds R at the last action of each call and 0 elsewhere; logp is the sampling policy's,
+    computed as in training rather than by the sampler.
     """
     rewards = call_rewards.clamp(-clip, clip) - kl_coef * kl(logp, ref_logp, "k1")
     return torch.where(mask, rewards, 0.0)

@@ -4,7 +4,12 @@ A rollout's numbers per action are rows of [B, A], padded at the end and of no a
 few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
 
 Rollouts whose prompts begin alike, several calls for one prompt or calls for the steps of one trajectory, form a tree:
-its first one is read whole, of the others only the last token of the prompt and what the policy made of it.
+its first one is read whole, of the others only the last token of the prompt and what the policy made of it::
+
+    prompt + actions     read         and attends, in the first one, to
+    p q r  + a b         p q r a
+    p q r  + c d         r c          p q
+    p q    + e f         q e          p                 (a last action is predicted, and never read)
 """
 
 import math

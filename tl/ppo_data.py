@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from tl.calls import JSON, Call, CallSyntaxError, format_call, parse_call
 from tl.episodes import Episode
 from tl.metrics import Item
 from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
-from tl.schema import ToolSpec
+from tl.schema import FINISH, ToolSpec
 from tl.synthesis import episodes
 from tl.synthesis import prompts as synthetic_prompts
 from tl.tokenizer import Tokenizer
@@ -111,6 +112,8 @@ def read_prompts(
                 data.prompts.append(make_prompt(item, tokenizer, max_length))
             except ValueError as error:
                 raise DataError(f"generated prompt {item.id}: {error}") from error
+    if data.prompts and all(answer.name == FINISH.name for prompt in data.prompts for answer in prompt.golden):
+        warnings.warn("every golden call is finish: are these prompts, or whole trajectories?", stacklevel=2)
     if not data.prompts:
         raise DataError(f"no prompt is left to train on. The first bad record: {data.bad[0]}", data.bad)
     return data

@@ -59,7 +59,7 @@ RANGES = {
     "micro_tokens": (1, math.inf),
     "eval_every": (0, math.inf),
     "eval_items": (1, math.inf),
-    "threads": (0, math.inf),
+    "threads": (0, os.cpu_count() or 1),
 }
 
 
@@ -92,7 +92,7 @@ class RunError(RuntimeError):
 
 
 class StopSignals:
-    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once."""
+    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once. Both say so."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -109,15 +109,22 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received, self._at = signal.Signals(number), time.monotonic()
+            self._say("stopping behind this step, or this evaluation; once more: at once")
         elif time.monotonic() - self._at > SAME_REQUEST:
+            self._say(f"ended at once; from the newest state, if there is one, goes on\n  {resume_command()}")
             os._exit(128 + number)
+
+    def _say(self, message: str) -> None:
+        if os.environ.get("RANK", "0") == "0":
+            os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
 
 
 def check_settings(
     config: RunConfig, ranges: dict[str, tuple[float, float]], positive: Sequence[str], inputs: Sequence[str]
 ) -> None:
     """Raises RunError for a number that is not finite, out of its range (lowest, highest; both allowed) or, if it is
-    to be ``positive``, not over 0; and for ``inputs``, paths that the run reads, inside the directory it writes to."""
+    to be ``positive``, not over 0; for ``inputs``, paths that the run reads, inside the directory it writes to; and
+    where that directory is not what the flags expect (``check_folder``), unless nothing is to be written."""
     for name, value in asdict(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise RunError(f"--{name} is {value}; it must be a finite number")
@@ -133,6 +140,28 @@ def check_settings(
     for path in inputs:
         if Path(path).resolve().is_relative_to(out):
             raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
+    if not config.dry_run:
+        check_folder(config)
+
+
+def check_folder(config: RunConfig) -> None:
+    """Raises RunError where the run cannot be written, or would write over something."""
+    out = Path(config.out)
+    if config.resume and config.overwrite:
+        raise RunError("--resume continues a run, --overwrite replaces it: choose one")
+    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise RunError(f"--out {out}: {nearest} is no folder that can be written to")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / SETTINGS_FILE).exists():
+        raise RunError(f"{out} holds something else than a run: choose another --out")
+    if config.resume and is_finished(out):
+        raise RunError(f"the run in {out} is finished: nothing to resume")
+    if not config.resume and not config.overwrite:
+        raise RunError(
+            f"{out} holds a run: continue it with --resume, replace it with --overwrite, or choose another --out"
+        )
 
 
 def is_due(every: int, step: int) -> bool:
@@ -176,10 +205,11 @@ def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     saved = newest_state(out / STATES, world) if config.resume else None
     with together(world):
         if world.is_main:
+            check_folder(config)
             if config.resume:
                 _check_resumable(out, config, data, saved)
-            else:
-                _make_room(out, config.overwrite)
+            elif config.overwrite and out.exists():
+                shutil.rmtree(out)
             out.mkdir(parents=True, exist_ok=True)
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
@@ -210,26 +240,9 @@ def close_run(config: RunConfig, model: nn.Module, tokenizer: Tokenizer, summary
             print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
 
 
-def _make_room(out: Path, overwrite: bool) -> None:
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if not (out / SETTINGS_FILE).exists():
-        raise RunError(f"{out} holds something else than a run: choose another --out")
-    if not overwrite:
-        raise RunError(
-            f"{out} holds a run: continue it with --resume, replace it with --overwrite, or choose another --out"
-        )
-    shutil.rmtree(out)
-
-
 def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState | None) -> None:
-    if config.overwrite:
-        raise RunError("--resume continues a run, --overwrite replaces it: choose one")
-    if is_finished(out):
-        raise RunError(f"the run in {out} is finished: nothing to resume")
+    """Raises RunError where a state is of other settings or data; warns where there is none."""
     if saved is None:
-        if out.exists() and any(out.iterdir()) and not (out / SETTINGS_FILE).exists():
-            raise RunError(f"{out} holds something else than a run: choose another --out")
         warnings.warn(f"{out} has no state to resume from: starting at the first step", stacklevel=2)
         return
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}

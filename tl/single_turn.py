@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from tl.batching import collate, pack
 from tl.calls import format_call, parse_call
@@ -73,10 +74,17 @@ def predict(
     prepared: Sequence[Prepared],
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    bar: bool = False,
 ) -> list[str]:
-    """The model's greedy call for each item, as text; empty where it did not come to its end."""
-    speak = LlamaSpeaker(model, tokenizer, cache_size(prepared, max_new_tokens)[0], max_new_tokens, max_feedback_tokens)
-    return ["" if turn.note else "".join(turn.texts) for turn in ask([p.question for p in prepared], speak)]
+    """The model's greedy call for each item, as text; empty where it did not come to its end. ``bar``: show it."""
+    rows, _ = cache_size(prepared, max_new_tokens)
+    speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens)
+    turns: list[Turn] = []
+    with tqdm(total=len(prepared), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
+        for start in range(0, len(prepared), 4 * rows):
+            turns += ask([p.question for p in prepared[start : start + 4 * rows]], speak)
+            shown.update(len(turns) - shown.n)
+    return ["" if turn.note else "".join(turn.texts) for turn in turns]
 
 
 def cache_size(prepared: Sequence[Prepared], max_new_tokens: int) -> tuple[int, int]:

@@ -130,7 +130,11 @@ def conversations(
                 seen |= keys
                 break
         else:
-            raise RuntimeError(f"no new episode after {MAX_TRIES} tries: {wished}, toolkits {', '.join(toolkits)}")
+            kinds = ", ".join(wish.kind for wish in wished)
+            raise RuntimeError(
+                f"{number} of {len(lengths)} conversations made, then none that is new in {MAX_TRIES} tries ({kinds}; "
+                f"toolkits {', '.join(toolkits)}): ask for fewer, or take more toolkits"
+            )
     return made
 
 

@@ -112,23 +112,35 @@ def main(argv: Sequence[str]) -> int:
     """Exit status 0, or 2 when something cannot be read, found or written."""
     config = parse_config(ShowConfig, argv, __doc__, prog="python -m tl show")
     try:
-        if config.html and Path(config.html).exists() and not config.overwrite:
-            raise LookupError(f"{config.html} exists already: choose another name, or add --overwrite")
+        check(config)
         samples = list(load(config))
         if not samples:
             raise LookupError("there is nothing to show: no turn of the assistant's fits into --max_length")
-    except (DataError, TokenizerError, CheckpointError, LookupError) as error:
+        if config.html:
+            title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
+            Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
+    except (DataError, TokenizerError, CheckpointError, LookupError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     if config.html:
-        Path(config.html).write_text(
-            page(samples, title=", ".join(Path(f).name for f in config.files) or DEFAULT_SET), encoding="utf-8"
-        )
         print(f"{counted(len(samples), 'sample')} in {config.html}")
     else:
         style = Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
         print("\n".join(terminal(sample, style) for sample in samples))
     return 0
+
+
+def check(config: ShowConfig) -> None:
+    """Raises LookupError for flags that do not go together, and for a page that would replace something."""
+    if config.id is not None and config.number is not None:
+        raise LookupError("--id and --number both choose a trajectory: give one of them")
+    if config.samples < 1:
+        raise LookupError(f"--samples is {config.samples}; it must be at least 1")
+    if config.html and Path(config.html).exists():
+        if not config.overwrite:
+            raise LookupError(f"{config.html} exists already: choose another name, or add --overwrite")
+        if any(Path(config.html).samefile(file) for file in config.files if Path(file).exists()):
+            raise LookupError(f"{config.html} is one of the files to show: choose another name for the page")
 
 
 def load(config: ShowConfig) -> Iterator[SampleView]:

@@ -182,6 +182,8 @@ def main(argv: Sequence[str]) -> int:
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
     try:
+        if config.max_feedback_tokens < 2:
+            raise DataError(f"--max_feedback_tokens is {config.max_feedback_tokens}; it must be at least 2")
         tokenizer = Tokenizer(config.tokenizer)
         titles = names(config.files) or ["default training set"]
         for title, name in zip(titles, config.files or [""], strict=True):

@@ -53,13 +53,15 @@ def read_suites(
 ) -> list[Suite | EpisodeSuite]:
     """The suites of these names, from the official files under `data` or from the tool library.
 
-    Raises ValueError for a name that does not exist or that needs `data` without it, DataError for bad files,
-    tl.executor.IsolationError where tools would run with less isolation than is required.
+    Raises ValueError for a name that does not exist, and for `data` that is missing or that none of them reads,
+    DataError for bad files, tl.executor.IsolationError where tools would run with less isolation than is required.
     """
     names = [single for name in names for single in _GROUPS.get(name, [name])]
     if unknown := [name for name in names if name not in NAMES]:
         raise ValueError(f"no suite {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if data is None and (needy := [name for name in names if name in _FROM_FILES]):
         raise ValueError(f"--suite {' '.join(needy)} needs --data DIR, the folder of the official files")
+    if data is not None and not any(name in _FROM_FILES for name in names):
+        raise ValueError(f"--suite {' '.join(names)} is made here and takes no --data; --data alone is scored as it is")
     own_suites = _OWN | {"episodes": partial(_OWN["episodes"], require_isolation=require_isolation)}
     return [own_suites[name](seed) if name in own_suites else _FROM_FILES[name](data) for name in dict.fromkeys(names)]
