@@ -7,7 +7,7 @@ made-up functions and a sentence that one of them serves; TS, PI and CF on held-
 it for (it never saw a call end with </s>, so its text is cut where the line ends).
 """
 
-import sys
+import argparse
 from random import Random
 
 import torch
@@ -70,4 +70,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else str(TINY))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=str(TINY), help="checkpoint folder; the embedded base without one")
+    main(parser.parse_args().model)

@@ -6,6 +6,7 @@ The tool is trivial (it counts), so that what is measured is the executor. Targe
 200 starts/s, and a 99th percentile under 10 ms with one session in ten hanging until its time-out.
 """
 
+import argparse
 import asyncio
 import os
 import statistics
@@ -82,6 +83,7 @@ def latencies(executor: Executor, sessions: int = 50, seconds: float = 4.0, paus
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     tools.__path__.append(str(TOOLKITS))
     warnings.simplefilter("ignore")
     for mode in ("auto", "none"):

@@ -187,14 +187,14 @@ def test_calls_come_with_their_feedback():
     [
         ([], "a record must be an object"),
         ("x", "a record must be an object"),
-        ({}, "the messages must be a list"),
+        ({"text": "x"}, "no `messages`, but text"),
         (record(), "at least one message"),
         (record() | {"messages": {"role": "user"}}, "the messages must be a list"),
         (record(user(), id=["a"]), "the id must be a string"),
         (record(user(), tools={"a": 1}), "the tools must be a list"),
         (record(user(), tools=[{"name": "f", "parameters": {"properties": {"a": {"type": "x"}}}}]), "unknown type 'x'"),
         (record("hello"), "message 1: must be an object"),
-        (record(user(), {"content": "x"}), "message 2: unknown role None"),
+        (record(user(), {"content": "x"}), "message 2: no `role` and `content`, but content"),
         (record(user(), {"role": "function", "content": "x"}), "message 2: unknown role 'function'"),
         (record({"role": "user", "content": None}), "message 1: the content must be a string, not None"),
         (
@@ -326,7 +326,7 @@ def test_plain_text_that_ends_a_released_conversation_becomes_finish(write):
         (conversations(("user", "x"), tools="[1]"), "a tool must be an object"),
         (conversations(("user", "x"), ("function", "1")), "message 3: feedback without a call"),
         (conversations(("human", "x")), "message 2: unknown role 'human'"),
-        ({"conversations": [{"from": "user", "value": "x"}]}, "message 1: unknown role None"),
+        ({"conversations": [{"from": "user", "value": "x"}]}, "message 1: no `role` and `content`, but from, value"),
     ],
 )
 def test_a_released_conversation_that_cannot_be_used_is_refused(write, given, reason):

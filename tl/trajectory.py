@@ -63,7 +63,9 @@ class Trajectory:
         """
         if not isinstance(record, dict):
             raise ValueError(f"a record must be an object, not {record!r:.80}")
-        messages = tuple(_read_messages(record.get("messages"), first=1))
+        if "messages" not in record:
+            raise ValueError(f"no `messages`, but {_keys(record)}")
+        messages = tuple(_read_messages(record["messages"], first=1))
         return cls(_identifier(record, default_id), _read_tools(record.get("tools") or []), messages)
 
     def to_openai(self) -> dict:
@@ -131,11 +133,17 @@ def _read_messages(items: object, first: int) -> Iterator[Message]:
             yield Message(role, content)
 
 
+def _keys(item: dict) -> str:
+    return f"{', '.join(map(str, item)) or 'nothing':.80}"
+
+
 def _role(item: object, number: int) -> str:
     if not isinstance(item, dict):
         raise ValueError(f"message {number}: must be an object, not {item!r:.80}")
-    if item.get("role") not in _ROLES:
-        raise ValueError(f"message {number}: unknown role {item.get('role')!r:.80}")
+    if "role" not in item:
+        raise ValueError(f"message {number}: no `role` and `content`, but {_keys(item)}")
+    if item["role"] not in _ROLES:
+        raise ValueError(f"message {number}: unknown role {item['role']!r:.80}")
     return item["role"]
 
 
