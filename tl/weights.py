@@ -83,8 +83,8 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(
-            f"{path}: {'a file, no' if path.exists() else 'no such'} folder. Nothing is downloaded: name a local folder "
-            f"with {CONFIG_FILE} and {WEIGHTS_FILE}"
+            f"{path}: {'a file, no' if path.exists() else 'no such'} folder. Nothing is downloaded: "
+            f"name a local folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
     file = path / CONFIG_FILE
     raw = _read_json(file)
