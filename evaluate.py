@@ -84,7 +84,6 @@ def check(config: EvaluationConfig) -> None:
         raise ValueError("--endpoint and --endpoint_model go together")
     if config.suite and len(config.data) > 1:
         raise ValueError("with --suite, --data is one folder")
-    check_report(config)
     if min(config.batch_size, config.max_new_tokens, 1 if config.limit is None else config.limit) < 1:
         raise ValueError("--batch_size, --max_new_tokens and --limit are 1 at least")
 
@@ -95,9 +94,9 @@ def check_report(config: EvaluationConfig) -> None:
     nearest = next(folder for folder in path.parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ValueError(f"--report {path}: {nearest} is no folder that can be written to")
-    if path.is_dir():
-        raise ValueError(f"--report {path} is a folder; name a file in it")
-    if path.exists() and b'"suites"' not in path.read_bytes():
+    if path.exists() and not path.is_file():
+        raise ValueError(f"--report {path} is no regular file: name one, which may be there or not")
+    if path.exists() and path.stat().st_size and b'"suites"' not in path.read_bytes():
         raise ValueError(f"--report {path} exists and is no report: choose another file")
 
 
@@ -282,6 +281,9 @@ def run_experiments(config: EvaluationConfig) -> int:
 
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
+    with distributed.together(world):
+        if world.is_main:
+            check_report(config)
     suites = load_suites(config)
     results, journals = (
         (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)

@@ -51,6 +51,7 @@ from tl.run import (
     RunError,
     StopSignals,
     append_metrics,
+    check_folder,
     close_run,
     is_due,
     newest_run,
@@ -341,7 +342,8 @@ def estimate_memory(
     each = longest if config.rollout == "step" else model.max_position_embeddings
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
     cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
-    cached = max(cached, math.prod(cache_size(held_out[:: world.size], config.max_new_tokens)))
+    asked = [cache_size(held_out[rank :: world.size], config.max_new_tokens) for rank in range(world.size)]
+    cached = max(cached, *map(math.prod, asked))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
@@ -359,6 +361,7 @@ def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], mod
 
 def run(config: PPOConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
+    check_folder(config, world)
     source = Path(config.model)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:

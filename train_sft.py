@@ -39,6 +39,7 @@ from tl.run import (
     RunError,
     StopSignals,
     append_metrics,
+    check_folder,
     check_settings,
     close_run,
     is_due,
@@ -290,6 +291,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
 
 def run(config: SFTConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
+    check_folder(config, world)
     source = Path(config.model or TINY)
     if world.is_main:  # before the data, whose preparation takes longer than one waits for a first line
         settings = [f"{name:<20}{value}" for name, value in asdict(config).items()]

@@ -270,13 +270,19 @@ def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "is a folder"), ("data.jsonl", "is no report"), ("data.jsonl/r.json", "no folder that can")],
+    [("", "is no regular file"), ("data.jsonl", "is no report"), ("data.jsonl/r.json", "no folder that can")],
 )
 def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refused_first(name, message, tmp_path):
     (tmp_path / "data.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match=message):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / name)])
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
+
+
+def test_an_empty_file_may_become_the_report(data):
+    (data / "out").mkdir()
+    (data / "out" / "report.json").write_text("")
+    assert score(data, RECORDS)["items"]
 
 
 def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):

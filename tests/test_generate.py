@@ -162,6 +162,12 @@ def test_waiting_prompts_take_the_rows_of_finished_ones(model: Llama) -> None:
     assert len(seen) <= drawn / 3 + 20  # and all rows were busy, but for the last texts and the shared prefixes
 
 
+def test_each_prompt_that_is_finished_is_told(model: Llama) -> None:
+    told: list[int] = []
+    Sampler(model, 2).complete([[1, 2], [3], [4, 5, 6]], 4, finished=lambda: told.append(1))
+    assert len(told) == 3
+
+
 def test_long_prompts_are_read_in_several_forwards(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tl.generate, "MAX_PREFILL", 60)
     with forwards(model) as seen:

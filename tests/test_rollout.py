@@ -15,7 +15,7 @@ from tl.rollout import MAX_TURNS, Request, Rollout, facts_of, final_answer, is_r
 from tl.schema import BUILT_INS
 from tl.suites import Question, own
 from tl.synthesis import episodes
-from tl.trajectory import Message
+from tl.trajectory import Message, Trajectory
 
 START = (Message("user", "Hello"),)
 RIGHT, FAILURE = ErrorCategory.ALL_RIGHT, ErrorCategory.TOOL_CALL_FAILURE
@@ -105,7 +105,7 @@ def test_shares_are_over_all_turns_and_answers_over_what_can_be_answered():
         EpisodeOutcome((hallucinated, RIGHT, RIGHT), servable=True, finished=True, valid=True, right=True),
         EpisodeOutcome((FAILURE, None), servable=True, finished=False, valid=False, right=False),
         EpisodeOutcome((RIGHT,), servable=True, finished=True, valid=True),  # no truth is known
-        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=False),  # a refusal
+        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=False, refused=True),
         EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=True),  # an answer made up
     ]
     scores = score_episodes(outcomes)
@@ -114,6 +114,14 @@ def test_shares_are_over_all_turns_and_answers_over_what_can_be_answered():
     assert (scores.answer_accuracy, scores.n_answerable) == (50, 2)
     assert (scores.refusal_accuracy, scores.n_refusals) == (50, 2)
     assert scores.finished == 80
+
+
+def test_an_answer_without_a_word_is_no_refusal():
+    request = Request("r", (), START, nullcontext, servable=False)
+    for answer, refused in (("", False), (" ", False), ("I cannot handle the task.", True), ("It is 7.", False)):
+        made = outcome(request, Rollout(Trajectory("r", (), request.messages), (RIGHT,), answer))
+        assert made.refused is refused
+        assert score_episodes([made]).refusal_accuracy == 100 * refused
 
 
 def test_nothing_to_count_is_no_number():

@@ -86,6 +86,16 @@ def test_a_signal_says_what_it_does_and_the_second_one_how_to_go_on(capfd, monke
     monkeypatch.setattr("tl.run.SAME_REQUEST", -1.0)
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.received is signal.SIGINT and "stopping behind this step" in capfd.readouterr().err
+        assert stop.received is signal.SIGINT and "stopping as soon as a step is done" in capfd.readouterr().err
         os.kill(os.getpid(), signal.SIGTERM)
     assert ends == [128 + signal.SIGTERM] and "--resume" in capfd.readouterr().err
+
+
+def test_a_signal_is_heard_where_nobody_reads_what_is_said(monkeypatch):
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "write", gone)
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received is signal.SIGTERM

@@ -159,9 +159,10 @@ def sample_episodes(
 
     A golden call is known for as long as the policy is on the way of the task's solution: a call that fails leaves the
     same one due, another one that works leaves the way. Where it is known a call is scored against it as in
-    ``sample_steps``, elsewhere by its feedback (CASE_OF_FEEDBACK). Calls that fail one after the other cost as much as
-    the worst of them: each is charged for what it does worse than those before it. A right final answer, or the refusal
-    of a request that cannot be served, adds OUTCOME_REWARD. The episode ends with ``finish``, with a call that was cut,
+    ``sample_steps``, but that it earns 0 where its tool fails; elsewhere by its feedback (CASE_OF_FEEDBACK). Calls that
+    cost something one after the other cost as much as the worst of them: each is charged for what it does worse than
+    those before it. A right final answer, or the refusal in words of a request that cannot be served, adds
+    OUTCOME_REWARD. The episode ends with ``finish``, with a call that was cut,
     with the ninth, or where the next would have no room. None stands for one in which the executor itself failed.
 
     Half of the episodes speak while the calls of the other half are run, all at once. Who is in which half depends on
@@ -300,5 +301,4 @@ def _is_right(request: Request, text: str) -> bool:
     """Whether a call of `finish` answers a request, or refuses one that cannot be served."""
     trajectory = Trajectory(request.id, request.tools, request.messages)
     result = outcome(request, Rollout(trajectory, (), final_answer(text)))
-    refused = result.finished and not result.valid and bool(final_answer(text).strip())
-    return bool(result.right) if request.servable else refused
+    return bool(result.right) if request.servable else result.refused

@@ -219,8 +219,12 @@ def _status_field(key: str, value: object, answer: dict[str, object]) -> int | N
 
 
 def _says_failed(answer: dict[str, object]) -> bool:
-    """Whether a status is "failed", and nothing but a message beside it; among other fields it is a thing's state."""
-    facts = [(key, v) for key, v in answer.items() if not _MESSAGE_KEY.fullmatch(key) and not _is_empty(v)]
+    """Whether a status is "failed", and nothing but a reason beside it; among other fields it is a thing's state."""
+    facts = [
+        (key, value)
+        for key, value in answer.items()
+        if not (_REASON_KEY.fullmatch(key) and isinstance(value, str)) and not _is_empty(value)
+    ]
     return len(facts) == 1 and bool(_STATUS_KEY.fullmatch(facts[0][0])) and str(facts[0][1]).lower() == "failed"
 
 

@@ -5,7 +5,7 @@ of an episode it holds what was read, so that only the new part of a history is 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,6 +100,7 @@ class Sampler:
         *,
         seeds: Sequence[int] | None = None,
         logprobs: bool = False,
+        finished: Callable[[], object] = lambda: None,
     ) -> list[Completion]:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
 
@@ -107,6 +108,7 @@ class Sampler:
         ``seeds``: one per prompt (default: from torch's generator); what a prompt draws depends on its own alone, but
         for the rounding of other batch shapes.
         ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
+        ``finished`` is called once for each prompt that has come to its end.
         Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
         """
         if temperature < 0 or not 0 < top_p <= 1:
@@ -122,7 +124,8 @@ class Sampler:
                 with used(self.products):
                     logits = self._forward()
                 self._draw(logits, temperature, top_p, logprobs)
-                self._retire()
+                for _ in range(self._retire()):
+                    finished()
         except BaseException:  # interrupted between the rows and their records: trust neither
             self.running.clear()
             self.held = [held[:0] for held in self.held]
@@ -218,8 +221,10 @@ class Sampler:
             sequence.completion.stopped = drawn == self.eos_id
             sequence.unread = [drawn]
 
-    def _retire(self) -> None:
-        """Moves finished sequences behind the running rows. What was drawn last has not been read, and is not held."""
+    def _retire(self) -> int:
+        """Moves finished sequences behind the running rows; how many. What was drawn last has not been read, and is not
+        held."""
+        running = len(self.running)
         for row in reversed(range(len(self.running))):
             sequence = self.running[row]
             if sequence.done:
@@ -228,6 +233,7 @@ class Sampler:
                 self.running[row] = self.running[last]
                 self._swap(row, last)
                 self.running.pop()
+        return running - len(self.running)
 
     def _swap(self, a: int, b: int) -> None:
         self.cache.swap(a, b)

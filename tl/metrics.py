@@ -89,8 +89,8 @@ class EpisodeOutcome:
     """What counts of one episode of up to nine turns.
 
     `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
-    failed, which is no error of the model. `valid`: it ended in `finish` with a real answer. `right`: that answer is
-    the true one, None where there is no truth to compare with.
+    failed, which is no error of the model. `valid`: it ended in `finish` with a real answer; `refused`: with words that
+    are none. `right`: the answer is the true one, None where there is no truth to compare with.
     """
 
     categories: tuple[ErrorCategory | None, ...]
@@ -98,6 +98,7 @@ class EpisodeOutcome:
     finished: bool
     valid: bool
     right: bool | None = None
+    refused: bool = False
 
 
 class EpisodeScores(NamedTuple):
@@ -129,7 +130,7 @@ def score_episodes(outcomes: Sequence[EpisodeOutcome]) -> EpisodeScores:
         va=percent(sum(o.valid for o in servable), len(servable)),
         finished=percent(sum(o.finished for o in outcomes), len(outcomes)),
         answer_accuracy=percent(sum(bool(o.right) for o in answerable), len(answerable)),
-        refusal_accuracy=percent(sum(o.finished and not o.valid for o in refusals), len(refusals)),
+        refusal_accuracy=percent(sum(o.refused for o in refusals), len(refusals)),
         n_calls=len(categories),
         n_servable=len(servable),
         n_answerable=len(answerable),

@@ -182,7 +182,8 @@ def outcome(request: Request, rollout: Rollout) -> EpisodeOutcome:
     """What counts of an episode."""
     valid = rollout.answer is not None and is_real(rollout.answer)
     right = None if request.truth is None else valid and is_right(rollout.answer, request.truth, request.facts)
-    return EpisodeOutcome(rollout.categories, request.servable, rollout.answer is not None, valid, right)
+    refused = bool(rollout.answer and rollout.answer.strip()) and not valid
+    return EpisodeOutcome(rollout.categories, request.servable, rollout.answer is not None, valid, right, refused)
 
 
 def is_real(answer: str) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -59,7 +60,7 @@ RANGES = {
     "micro_tokens": (1, math.inf),
     "eval_every": (0, math.inf),
     "eval_items": (1, math.inf),
-    "threads": (0, os.cpu_count() or 1),
+    "threads": (0, 1024),
 }
 
 
@@ -109,22 +110,22 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received, self._at = signal.Signals(number), time.monotonic()
-            self._say("stopping behind this step, or this evaluation; once more: at once")
+            self._say("stopping as soon as a step is done, and an evaluation that has begun; once more: at once")
         elif time.monotonic() - self._at > SAME_REQUEST:
             self._say(f"ended at once; from the newest state, if there is one, goes on\n  {resume_command()}")
             os._exit(128 + number)
 
     def _say(self, message: str) -> None:
         if os.environ.get("RANK", "0") == "0":
-            os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
+            with suppress(OSError):  # of a terminal that is gone
+                os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
 
 
 def check_settings(
     config: RunConfig, ranges: dict[str, tuple[float, float]], positive: Sequence[str], inputs: Sequence[str]
 ) -> None:
     """Raises RunError for a number that is not finite, out of its range (lowest, highest; both allowed) or, if it is
-    to be ``positive``, not over 0; for ``inputs``, paths that the run reads, inside the directory it writes to; and
-    where that directory is not what the flags expect (``check_folder``), unless nothing is to be written."""
+    to be ``positive``, not over 0; and for ``inputs``, paths that the run reads, inside the directory it writes to."""
     for name, value in asdict(config).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise RunError(f"--{name} is {value}; it must be a finite number")
@@ -140,12 +141,16 @@ def check_settings(
     for path in inputs:
         if Path(path).resolve().is_relative_to(out):
             raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
-    if not config.dry_run:
-        check_folder(config)
 
 
-def check_folder(config: RunConfig) -> None:
-    """Raises RunError where the run cannot be written, or would write over something."""
+def check_folder(config: RunConfig, world: World) -> None:
+    """Raises RunError where the run cannot be written, or would write over something. The first rank looks, for all."""
+    with together(world):
+        if world.is_main and not config.dry_run:
+            _check_folder(config)
+
+
+def _check_folder(config: RunConfig) -> None:
     out = Path(config.out)
     if config.resume and config.overwrite:
         raise RunError("--resume continues a run, --overwrite replaces it: choose one")
@@ -205,7 +210,7 @@ def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     saved = newest_state(out / STATES, world) if config.resume else None
     with together(world):
         if world.is_main:
-            check_folder(config)
+            _check_folder(config)
             if config.resume:
                 _check_resumable(out, config, data, saved)
             elif config.overwrite and out.exists():

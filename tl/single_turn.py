@@ -78,12 +78,9 @@ def predict(
 ) -> list[str]:
     """The model's greedy call for each item, as text; empty where it did not come to its end. ``bar``: show it."""
     rows, _ = cache_size(prepared, max_new_tokens)
-    speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens)
-    turns: list[Turn] = []
     with tqdm(total=len(prepared), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
-        for start in range(0, len(prepared), 4 * rows):
-            turns += ask([p.question for p in prepared[start : start + 4 * rows]], speak)
-            shown.update(len(turns) - shown.n)
+        speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens, answered=shown.update)
+        turns = ask([p.question for p in prepared], speak)
     return ["" if turn.note else "".join(turn.texts) for turn in turns]
 
 

@@ -1,6 +1,6 @@
 """Our own model as a `tl.dialogue.Speaker`: greedy, with what it has read kept over the turns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tl.dialogue import Dialogue, Turn
 from tl.generate import Sampler
@@ -12,7 +12,8 @@ from tl.tokenizer import Tokenizer
 class LlamaSpeaker:
     """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time.
 
-    Feedback of more than `max_feedback_tokens` is cut as in training (`tl.prompt.cut_feedback`).
+    Feedback of more than `max_feedback_tokens` is cut as in training (`tl.prompt.cut_feedback`). `answered` is
+    called once for each answer, as they come.
     """
 
     def __init__(
@@ -22,7 +23,9 @@ class LlamaSpeaker:
         batch_size: int,
         max_new_tokens: int,
         max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
+        answered: Callable[[], object] = lambda: None,
     ) -> None:
+        self.answered = answered
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
         self.max_feedback_tokens = max_feedback_tokens
@@ -33,9 +36,8 @@ class LlamaSpeaker:
         prompts = [self._encode(dialogue) for dialogue in dialogues]
         turns = [Turn(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
-        for i, completion in zip(
-            fit, self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens), strict=True
-        ):
+        made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
+        for i, completion in zip(fit, made, strict=True):
             text = self.tokenizer.decode(completion.ids)
             turns[i] = Turn((text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens")
         return turns

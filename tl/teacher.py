@@ -50,8 +50,8 @@ def fault_of(request: Request, rollout: Rollout) -> str:
         return "the executor failed"
     if not result.finished:
         return "no finish"
-    if not request.servable:
-        return "an answer where none can be had" if result.valid else ""
-    if not result.valid:
+    if not request.servable and result.valid:
+        return "an answer where none can be had"
+    if not (result.valid if request.servable else result.refused):
         return "no real answer"
     return "a wrong answer" if result.right is False else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ def read_runs(paths: list[str]) -> list[Run]:
 
 def names(paths: list[str]) -> list[str]:
     """The shortest ends of the paths that tell them apart; a path given twice gets a number."""
-    parts = [Path(path).resolve().parts for path in paths]
+    parts = [Path(os.path.abspath(path)).parts for path in paths]  # as they are called: links are not followed
     ends = [
         next(
             ("/".join(p[-n:]) for n in range(1, len(p)) if sum(other[-n:] == p[-n:] for other in parts) == 1),
