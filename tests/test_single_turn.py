@@ -45,7 +45,7 @@ def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model,
     """Long feedback is cut alike for the loss on the golden call, and for the prompt that is continued."""
     read = []
 
-    def complete(sampler, prompts, *_):
+    def complete(sampler, prompts, *_, **__):
         read.extend(prompts)
         return original(sampler, prompts, 1)
 
