@@ -15,7 +15,6 @@ same settings, goes on where it stopped. The paper's own rows are printed beside
 """
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
 from tl.executor import IsolationError
 from tl.experiment_results import results_json, text, write
 from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out, fingerprint
+from tl.files import unwritable, write_whole
 from tl.formats import FORMS, Prediction
 from tl.journal import Journal
 from tl.parts import Stopped
@@ -49,7 +49,7 @@ from tl.suites.catalogue import DEFAULT, NAMES, read_suites
 from tl.suites.own import read_trajectories
 from tl.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, load_model
+from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
@@ -91,8 +91,7 @@ def check(config: EvaluationConfig) -> None:
 def check_report(config: EvaluationConfig) -> None:
     """Raises ValueError where --report cannot be written, or would replace something that is no report."""
     path = Path(config.report)
-    nearest = next(folder for folder in path.parents if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    if nearest := unwritable(path.parent):
         raise ValueError(f"--report {path}: {nearest} is no folder that can be written to")
     if path.exists() and not path.is_file():
         raise ValueError(f"--report {path} is no regular file: name one, which may be there or not")
@@ -119,7 +118,7 @@ def make_speaker(config: EvaluationConfig, source: Path, world: World) -> tuple[
         return EndpointSpeaker(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
-    files = [source / "config.json", source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
+    files = [source / CONFIG_FILE, source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
     identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
     return LlamaSpeaker(model, tokenizer, config.batch_size, config.max_new_tokens), identity
 
@@ -230,11 +229,7 @@ def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | 
     report = {"config": asdict(config), "suites": {result.suite.name: result.to_json() for result in results}}
     path = Path(config.report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f"{path.name}.new")
-    # Half of a character, which a prediction may hold, has no bytes of its own, but an escape in JSON.
-    content = json.dumps(report, indent=1, ensure_ascii=False)
-    whole.write_text(f"{content}\n", encoding="utf-8", errors="backslashreplace")
-    whole.replace(path)
+    write_whole(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_experiments(config: EvaluationConfig) -> None:
@@ -281,9 +276,7 @@ def run_experiments(config: EvaluationConfig) -> int:
 
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
-    with distributed.together(world):
-        if world.is_main:
-            check_report(config)
+    distributed.on_main(lambda: check_report(config), world)
     suites = load_suites(config)
     results, journals = (
         (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
+from tl.files import write_whole
+
 
 class Journal:
     """JSON lines `[index, result]` of one suite, beside the report that they are for; a file for each rank.
@@ -51,9 +53,7 @@ class Journal:
         """The file, cut behind its last whole line, to be written on."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = self._read(self.path) if self.path.exists() else {}
-        whole = self.path.with_suffix(".new")
-        whole.write_text("".join(map(_line, (self.key, *before.items()))), encoding="utf-8", errors="backslashreplace")
-        whole.replace(self.path)
+        write_whole(self.path, "".join(map(_line, (self.key, *before.items()))))
         return self.path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def _read(self, path: Path) -> dict[int, Any]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl.files import write_whole
+
 RECORD = "part.json"
 SHORT = 12  # hexadecimal digits of a digest
 
@@ -76,9 +78,7 @@ class Store:
             record["finished"] = True
         finally:
             record["seconds"] += time.perf_counter() - started
-            new = folder / f"{RECORD}.new"
-            new.write_text(json.dumps(record | {"settings": part.settings}, indent=1) + "\n", encoding="utf-8")
-            new.replace(folder / RECORD)
+            write_whole(folder / RECORD, json.dumps(record | {"settings": part.settings}, indent=1) + "\n")
 
     def _record(self, part: Part) -> dict:
         path = self.folder(part) / RECORD

@@ -21,7 +21,8 @@ from torch.optim import Optimizer
 
 from tl.checkpoint import SavedState, newest_state, save_state
 from tl.config import option
-from tl.distributed import RankError, World, gather, together
+from tl.distributed import RankError, World, gather, on_main, together
+from tl.files import unwritable
 from tl.memory import Checkpointing
 from tl.prompt import Example
 from tl.tokenizer import Tokenizer
@@ -145,17 +146,14 @@ def check_settings(
 
 def check_folder(config: RunConfig, world: World) -> None:
     """Raises RunError where the run cannot be written, or would write over something. The first rank looks, for all."""
-    with together(world):
-        if world.is_main and not config.dry_run:
-            _check_folder(config)
+    on_main(lambda: None if config.dry_run else _check_folder(config), world)
 
 
 def _check_folder(config: RunConfig) -> None:
     out = Path(config.out)
     if config.resume and config.overwrite:
         raise RunError("--resume continues a run, --overwrite replaces it: choose one")
-    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    if nearest := unwritable(out):
         raise RunError(f"--out {out}: {nearest} is no folder that can be written to")
     if not out.exists() or not any(out.iterdir()):
         return
