@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_episode
 from tl.irm import call_reward
 from tl.memory import count_parameters
 from tl.model import Llama, ModelConfig
+from tl.pool import PoolError
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.ppo_batch import PPOBatch, minibatches
 from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
@@ -64,11 +65,14 @@ from tl.single_turn import Prepared, cache_size, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, read_config
+from tl.weights import CheckpointError, check_vocabulary, check_weights, read_config
+from tools import ToolkitError
 
 Prompt = PPOPrompt | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 
+# What is told in one line.
+ERRORS = (CheckpointError, TokenizerError, DataError, IsolationError, PoolError, ToolkitError, RunError, OSError)
 MAX_SKIPPED = 3  # steps in a row without rollouts or with an update that is not finite
 SHOWN = 4  # rollouts written out as text
 
@@ -117,7 +121,7 @@ def iterate(
         sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
     except FloatingPointError as error:
         raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
-    seconds_sampling = time.perf_counter() - started
+    rollout_seconds = time.perf_counter() - started
     experiences = [experience for experience in sampled if experience is not None]
     batch = PPOBatch.of(experiences)
     metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
@@ -128,7 +132,9 @@ def iterate(
     progress.samples += len(sampled) - len(experiences)
     if world.is_main and is_due(config.show_every, progress.step):
         log_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
-    return metrics | {"seconds": seconds, "sampling_share": seconds_sampling / seconds}
+    generation_seconds = metrics.get("generation_seconds", 0.0) / world.size  # of a rank
+    shares = {"rollout_share": rollout_seconds / seconds, "generation_share": generation_seconds / seconds}
+    return metrics | {"seconds": seconds} | shares
 
 
 def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, world: World) -> dict[str, float]:
@@ -158,14 +164,17 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, wo
 
 
 @contextmanager
-def sampling(config: PPOConfig, tokenizer: Tokenizer) -> Iterator[Sample]:
-    """What makes rollouts: of one call each, or of whole tasks, with an executor that lives as long as this is
-    entered."""
+def sampling(config: PPOConfig, tokenizer: Tokenizer, world: World) -> Iterator[Sample]:
+    """What makes rollouts: of one call each, or of whole tasks, with an executor on each rank that lives as long as
+    this is entered. All ranks must enter it; where the executor of one does not start, every rank raises."""
     options = SamplingOptions(config.max_new_tokens, compare_text=config.compare_text)
     if config.rollout == "step":
         yield partial(sample_steps, tokenizer=tokenizer, options=options)
         return
-    with Executor(LIBRARY, config.seed, require_isolation=config.require_isolation) as executor:
+    with ExitStack() as stack:
+        with distributed.together(world):
+            executor = Executor(LIBRARY, config.seed, require_isolation=config.require_isolation)
+            stack.enter_context(executor)
         yield partial(sample_episodes, tokenizer=tokenizer, executor=executor, options=options)
 
 
@@ -325,6 +334,8 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
     """Reads, checks and tokenises the prompts and the held-out requests."""
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
+    if not config.dry_run:  # which needs none
+        check_weights(source)
     check_lengths(config, model)
     if config.rollout == "step":
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
@@ -366,12 +377,12 @@ def run(config: PPOConfig, world: World) -> int:
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     if world.is_main:
         print(describe(config, data, held_out, read_config(source), world))
-    if config.dry_run:
-        return 0
-    saved = open_run(config, data.fingerprint, world)
     tokenizer = Tokenizer(source)
-    models = Models.load(source, config, world)
-    with sampling(config, tokenizer) as sample:
+    with sampling(config, tokenizer, world) as sample:  # before anything is overwritten: the executor may not start
+        if config.dry_run:
+            return 0
+        saved = open_run(config, data.fingerprint, world)
+        models = Models.load(source, config, world)
         progress, stopped = train(models, sample, tokenizer, data, held_out, config, world, saved)
     if stopped:
         if world.is_main:
@@ -397,7 +408,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, OSError) as error:
+    except ERRORS as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -48,11 +48,13 @@ from tl.run import (
     save_progress,
     total_samples,
 )
+from tl.scaling import Work, estimate
 from tl.scoring import target_nll
 from tl.single_turn import Prepared, golden_loss, percentages, predict, score
+from tl.statistics import ExampleStatistics
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, read_config
+from tl.weights import CheckpointError, check_vocabulary, check_weights, read_config
 
 
 @dataclass
@@ -275,6 +277,11 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
         "data": data.lines(),
         f"memory of each rank, {count_parameters(model):,} parameters over {world.size}": memory.lines(),
     }
+    if config.dry_run and config.model:
+        share = sum(int((example.weights > 0).sum()) for example in data.examples) / sum(lengths)
+        work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing)
+        step = estimate(model, world.size, work)
+        sections[f"a step on paper, {world.size} H200s (python -m tl scaling)"] = step.lines()
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
 
@@ -282,11 +289,22 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
+    if not config.dry_run:  # which needs none
+        check_weights(source)
     if config.max_length > model.max_position_embeddings:
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
     return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
+
+
+def summary(config: SFTConfig, data: TrainingData, progress: Progress) -> list[str]:
+    """What the run has trained on, in lines; what it has seen more than once counts once."""
+    seen, statistics = min(progress.samples, len(data.examples)), ExampleStatistics()
+    for indices in batches(len(data.examples), config.batch_size, config.seed, 0, seen):
+        for i in indices:
+            statistics.add(data.examples[i])
+    return ["-- trained on", *statistics.lines(), data.dropped(), progress.line()]
 
 
 def run(config: SFTConfig, world: World) -> int:
@@ -312,7 +330,7 @@ def run(config: SFTConfig, world: World) -> int:
         if world.is_main:
             print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
-    close_run(config, model, tokenizer, ["-- trained on", *data.lines(), progress.line()], world)
+    close_run(config, model, tokenizer, summary(config, data, progress), world)
     return 0
 
 

@@ -103,7 +103,7 @@ def main() -> None:
     with (
         distributed.process_group() as world,
         tempfile.TemporaryDirectory() as folder,
-        sampling(config, tokenizer) as sample,
+        sampling(config, tokenizer, world) as sample,
     ):
         trainer = their_trainer(distinct, tokenizer, config, options.rounds, folder)
         models, progress = Models.load(Path(TINY), config, world), Progress()

@@ -4,8 +4,10 @@
     python -m benchmarks.ppo_learning --model runs/sft --variants        and one seed each without KL, without critic
 
 Every model is asked for calls to 600 held-out requests, once drawn at temperature 1 as in training, once greedy, and
-works greedily through 100 held-out episodes. Differences are paired request by request, with 95 % intervals (normal for
-the requests of a seed, Student's t over the seeds). What was measured is written to OUT/results.json; a model that is
+works greedily through 100 held-out episodes. Differences are paired request by request, with 95 % intervals: normal for
+the requests of a seed; over all seeds by a bootstrap that draws seeds and requests, or, for the rates of episodes, by
+Student's t over the seeds, which leaves out that other episodes would have given other rates. KL is a run's highest.
+What was measured is written to OUT/results.json; a model that is
 there already is not trained or measured again.
 """
 
@@ -16,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tl.comparison import t_interval
@@ -61,13 +64,14 @@ def measure(folder: Path) -> dict:
 
 
 def train(model: Path, out: Path, flags: list[str]) -> dict:
-    """A run of train_ppo.py, and what its log says at the end."""
+    """A run of train_ppo.py, and what its log says."""
     if not is_finished(out):
         command = [sys.executable, "train_ppo.py", "--model", str(model.resolve()), "--out", str(out.resolve())]
         subprocess.run([*command, "--resume", *flags], cwd=REPO, check=True)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "kl" in line]
-    return {"KL": steps[-1]["kl"], "seconds": sum(line["seconds"] for line in steps), "steps": len(steps)}
+    kl, seconds = max(line["kl"] for line in steps), sum(line["seconds"] for line in steps)
+    return {"KL": kl, "seconds": seconds, "steps": len(steps)}
 
 
 def paired(before: list[float], after: list[float]) -> str:
@@ -89,16 +93,28 @@ def row(name: str, found: dict, before: dict) -> str:
 def over_seeds(before: dict, runs: list[dict]) -> list[str]:
     """The mean difference of each figure over the seeds, and its interval where there are two or more."""
     lines = []
-    for key in (*REWARDS, "CF", "DE+CE", "VA"):
-        differences = [_mean(run[key]) - _mean(before[key]) for run in runs]
-        interval = t_interval(differences)
+    for key in (*REWARDS, "CF"):
+        differences = np.array([run[key] for run in runs]) - np.array(before[key])  # [seeds, requests]
+        low, high = bootstrap(differences)
+        text = f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+        lines.append(f"{key}: {text} over {len(runs)} seeds and the requests")
+    for key in ("DE+CE", "VA"):
+        rates = [run[key] - before[key] for run in runs]
+        interval = t_interval(rates)
         text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else ""
-        lines.append(f"{key}: {statistics.fmean(differences):+.3f}{text} over {len(runs)} seeds")
+        lines.append(f"{key}: {statistics.fmean(rates):+.3f}{text} over {len(runs)} seeds")
     return lines
 
 
-def _mean(figure: float | list[float]) -> float:
-    return statistics.fmean(figure) if isinstance(figure, list) else figure
+def bootstrap(differences: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
+    """95 % interval of the mean of [seeds, requests], had both been others."""
+    rng, (seeds, requests) = np.random.default_rng(0), differences.shape
+    means = []
+    for _ in range(draws):
+        drawn = differences[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means.append(drawn[rng.integers(requests, size=requests)].mean())
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def main() -> None:

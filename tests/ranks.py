@@ -79,6 +79,12 @@ def _outcome(function: Callable[..., Any], world: World, arguments: tuple[Any, .
         return error
 
 
+def on_one_rank(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function(world, *arguments)`` returns in a group of this process alone."""
+    with process_group() as world:
+        return function(world, *arguments)
+
+
 def exit_code(function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> int | None:
     """How a process of its own that calls the function ends; killed (-9) after ``seconds``, if any are given."""
     process = CONTEXT.Process(target=function, args=arguments)

@@ -1,4 +1,4 @@
-"""Toy runs of train_sft.py, and what they leave."""
+"""Toy runs of train_sft.py, what runs leave, and how they die."""
 
 import hashlib
 import json
@@ -50,18 +50,19 @@ def arguments(toy: Path, out: Path, *more: str) -> list[str]:
     return [*fixed.split(), "--epochs", "2", "--max_steps", "4", *more]
 
 
-def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def crash_at(step: int, monkeypatch: pytest.MonkeyPatch, program=train_sft) -> None:
     """Lets the process "die" when it begins training step ``step``."""
-    before_step(step, monkeypatch, crash)
+    before_step(step, monkeypatch, crash, program)
 
 
 def crash() -> None:
     raise Crash
 
 
-def before_step(step: int, monkeypatch: pytest.MonkeyPatch, action) -> None:
-    """Calls ``action()`` before the ``step``-th training step from now on."""
-    original, calls = train_sft.train_step, []
+def before_step(step: int, monkeypatch: pytest.MonkeyPatch, action, program=train_sft) -> None:
+    """Calls ``action()`` before the ``step``-th training step of the program from now on; that of train_ppo.py begins
+    behind the rollouts."""
+    original, calls = program.train_step, []
 
     def train_step(*args):
         calls.append(None)
@@ -69,7 +70,7 @@ def before_step(step: int, monkeypatch: pytest.MonkeyPatch, action) -> None:
             action()
         return original(*args)
 
-    monkeypatch.setattr(train_sft, "train_step", train_step)
+    monkeypatch.setattr(program, "train_step", train_step)
 
 
 def metrics(out: Path) -> list[dict]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -116,6 +117,21 @@ def test_many_calls_come_back_in_order(executor):
         assert feedback.text == str(before[id(session)])
     for session in sessions:
         session.close()
+
+
+def test_threads_run_calls_of_their_own_sessions(executor):
+    slots = len(executor._pool._slots)
+
+    def count(seed: int) -> list[str]:
+        sessions = [executor.session(seed=seed) for _ in range(10)]
+        feedback = executor.run_many([(session, "count()") for session in sessions for _ in range(2)])
+        for session in sessions:
+            session.close()
+        return [f.text for f in feedback]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(count, range(4))) == [[str(seed + 1), str(seed + 2)] * 10 for seed in range(4)]
+    assert len(executor._pool._slots) == len(set(executor._pool._slots)) == slots
 
 
 def test_a_slow_tool_does_not_hold_up_the_others(executor):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from allocations import peak_allocated
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tl import losses
@@ -83,6 +84,17 @@ def test_token_nll_never_holds_all_logits(monkeypatch):
     assert largest[640] == max(16 * 100, 640 * 4)  # a chunk of logits, or the gradient of hidden: never 640 * 100
 
 
+def test_the_peak_of_token_nll_grows_by_the_gradient_of_hidden_and_a_number_a_row_only(monkeypatch):
+    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", 16 * 1000)
+    lm_head = torch.randn(1000, 4, requires_grad=True)
+    rest = {}
+    for n in (64, 640):
+        hidden, targets = torch.randn(n, 4, requires_grad=True), torch.zeros(n, dtype=torch.long)
+        peak, _ = peak_allocated(lambda h=hidden, t=targets: gradients(token_nll(h, lm_head, t).sum(), h, lm_head))
+        rest[n] = peak - 4 * n * (4 + 1)  # bytes
+    assert rest[640] == pytest.approx(rest[64], rel=0.1)
+
+
 def test_token_nll_is_float32_for_bfloat16_inputs():
     hidden, lm_head = torch.randn(3, 8).bfloat16(), torch.randn(5, 8).bfloat16()
     nll = token_nll(hidden, lm_head, torch.tensor([0, 1, 4]))
@@ -158,6 +170,22 @@ def test_nan_at_a_masked_position_stays_out(norm):
     loss.backward()
     assert loss == (2 if norm == "call" else 4)
     assert nll.grad[1] == nll.grad[2] == 0 and nll.grad.isfinite().all()
+
+
+def test_nan_in_a_masked_hidden_state_stays_out_of_all_gradients():
+    torch.manual_seed(0)
+    hidden, lm_head = torch.randn(4, 8), torch.randn(5, 8, requires_grad=True)
+    targets, weights = torch.tensor([0, 1, 2, 3]), torch.tensor([1.0, 0.0, 1.0, 2.0])
+    broken = hidden.clone()
+    broken[1] = math.nan
+    gradients = []
+    for states in (hidden, broken):
+        states.requires_grad_()
+        weighted_cross_entropy(token_nll(states, lm_head, targets), weights).backward()
+        gradients += [(states.grad, lm_head.grad)]
+        lm_head.grad = None
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert gradients[1][0][1].eq(0).all()
 
 
 @pytest.mark.parametrize("norm", ["call", "sum"])

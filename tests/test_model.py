@@ -248,7 +248,7 @@ def test_llama3_scaling_by_hand():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "mistral"}, "another architecture"),
+        ({"model_type": "mistral"}, "take a checkpoint of a Llama"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"vocab_size": None}, "vocab_size: missing"),

@@ -13,7 +13,7 @@ from tl.generate import Sampler
 from tl.model import Llama, ModelConfig
 from tl.ppo_config import PPOConfig
 from tl.ppo_data import PPOData, PPOPrompt
-from tl.ppo_memory import ppo_memory
+from tl.ppo_memory import PPOMemory, ppo_memory
 from tl.run import Progress
 from tl.weights import save_model
 
@@ -63,6 +63,23 @@ def test_an_evaluation_that_holds_more_than_a_rollout_counts():
     assert sampled(held_out[:1]) == sampled([])
     keys_and_values, reading = 2 * 2 * 2 * 64, 2 * 256 + 3 * 1024  # numbers a token
     assert sampled(held_out) - sampled([]) == 4 * (16 * 500 - 16 * 104) * (keys_and_values + reading)
+
+
+def test_every_part_is_shown_and_what_is_there_at_the_peak_of_each_phase():
+    sizes = {
+        "parameters": 1,
+        "optimizer": 2,
+        "reference": 3,
+        "gradients": 10,
+        "activations": 20,
+        "gathered": 30,
+        "kv_cache": 100,
+        "copies": 200,
+    }
+    memory = PPOMemory(**{name: size * 2**30 for name, size in sizes.items()})
+    peaks = {"peak in updates": 1 + 2 + 3 + 60, "peak in sampling": 1 + 2 + 3 + 300, "peak": 1 + 2 + 3 + 300}
+    shown = {name.replace("_", " "): f"{size}.00 GiB" for name, size in (sizes | peaks).items()}
+    assert {line[:20].strip(): line[20:].strip() for line in memory.lines()} == shown
 
 
 @pytest.mark.parametrize(("ranks", "gigabytes"), [(8, 80), (2, 141)])

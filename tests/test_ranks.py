@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from ranks import on_one_rank
 from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weights
 from torch.distributed.tensor import DTensor
 
 import train_sft
 from tl import distributed
+from tl.batching import collate
 from tl.data import load_training_data
 from tl.distributed import RankError, World
 from tl.prompt import EncodingOptions, Example
 from tl.run import RunError
+from tl.scoring import target_nll
 from tl.tokenizer import Tokenizer
 from tl.weights import load_model
 
@@ -44,11 +48,6 @@ def train_naively(world: World, *arguments):
         return train(world, *arguments)
     finally:
         distributed.all_sum = correct
-
-
-def on_one_rank(function, *arguments):
-    with distributed.process_group() as world:
-        return function(world, *arguments)
 
 
 def assert_equal(one, other, tolerance: float) -> None:
@@ -188,6 +187,33 @@ def test_bfloat16_is_computed_in_where_a_gpu_has_it_in_hardware(monkeypatch, dev
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
     assert World(0, 1, torch.device(device)).compute_dtype == dtype
+
+
+def forward_and_backward(world: World, toy: Path, compute_dtype: torch.dtype):
+    """(loss, types that matrix products return, types of the parameters, this rank's gradient as one vector)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(World, "compute_dtype", compute_dtype)
+        model = distributed.load(toy / "model", world)
+    returned = set()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda module, inputs, output: returned.add(output.dtype))
+    loss = target_nll(model, collate(examples(toy)[world.rank :: world.size])).mean()
+    loss.backward()
+    parameters = list(model.parameters())
+    gradient = torch.cat([parameter.grad.to_local().flatten() for parameter in parameters])
+    return loss.item(), returned, {parameter.dtype for parameter in parameters}, gradient
+
+
+def test_bfloat16_is_for_computing_weights_and_the_sum_of_gradients_are_float32(toy_sft, two_ranks):
+    exact = two_ranks.run(forward_and_backward, toy_sft, torch.float32)
+    mixed = two_ranks.run(forward_and_backward, toy_sft, torch.bfloat16)
+    for (exact_loss, _, _, exact_gradient), (loss, returned, parameters, gradient) in zip(exact, mixed, strict=True):
+        assert returned == {torch.bfloat16}
+        assert parameters == {gradient.dtype} == {torch.float32}
+        assert not torch.equal(gradient, gradient.bfloat16()), "rounded to bfloat16"
+        assert loss != exact_loss and loss == pytest.approx(exact_loss, rel=0.01)
+        assert F.cosine_similarity(gradient, exact_gradient, dim=0) > 0.99
 
 
 def logits_of_the_whole(world: World, toy: Path) -> tuple[list[str], torch.Tensor, bool]:

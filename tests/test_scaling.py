@@ -6,6 +6,7 @@ from checkpoints import CONFIG, make_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from tl.cli import scaling as verb
+from tl.losses import LOGITS_PER_CHUNK
 from tl.memory import count_parameters
 from tl.scaling import (
     CODE_LLAMA,
@@ -53,8 +54,15 @@ def test_products_are_those_that_torch_counts():
 def test_backward_is_twice_forward_and_checkpointing_adds_what_is_computed_again():
     blocks, head = forward_flops(TINY, 8, 4, 0.5)
     assert model_flops(TINY, 8, 4, 0.5) == 3 * (blocks + head)
-    assert executed_flops(TINY, Work(8, 4, 0.5, "selective")) == 3 * blocks + 4 * head
-    assert executed_flops(TINY, Work(8, 4, 0.5, "full")) == 4 * (blocks + head)
+    assert executed_flops(TINY, Work(8, 4, 0.5, "selective")) == 3 * (blocks + head)
+    assert executed_flops(TINY, Work(8, 4, 0.5, "full")) == 4 * blocks + 3 * head
+
+
+def test_the_head_is_computed_again_where_its_logits_are_more_than_a_chunk():
+    most = 2 * LOGITS_PER_CHUNK // TINY.vocab_size  # half of the tokens are targets
+    for tokens, times in ((most, 3), (most + 2, 4)):
+        blocks, head = forward_flops(TINY, tokens, 4, 0.5)
+        assert executed_flops(TINY, Work(tokens, 4, 0.5, "none")) == 3 * blocks + times * head
 
 
 def test_ranks_send_all_but_their_own_part():
@@ -79,7 +87,8 @@ def test_a_step_takes_the_longer_of_products_and_transfers():
 
 def test_utilisation_counts_nothing_twice():
     free = Cluster(flops=1000, utilisation=0.5, memory=1, link_inside=1e30, link_outside=1e30, hop=0)
-    assert estimate(TINY, 2, Work(8, 4, 1.0, "full"), free).utilisation == pytest.approx(0.5 * 3 / 4)
+    assert estimate(TINY, 2, Work(8, 4, 1.0, "selective"), free).utilisation == pytest.approx(0.5)
+    assert estimate(TINY, 2, Work(8, 4, 0.0, "full"), free).utilisation == pytest.approx(0.5 * 3 / 4)
 
 
 def test_from_the_least_tokens_on_products_take_longer():

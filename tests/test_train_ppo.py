@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from runs import Crash, before_step, crash_at
 
 import train_ppo
 from tl import distributed
@@ -125,7 +127,8 @@ def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
     assert [before["step"], *(line["step"] for line in lines), after["step"]] == [0, 1, 2, 3, 4, 4]
     assert before.keys() == after.keys() == {"step", "eval_reward", "ts", "pi", "cf"}
     expected = "reward kl clip_fraction ratio approx_kl explained_variance entropy value_loss response_length "
-    expected += "sampling_share sampler_mismatch tool_seconds failed_rollouts policy_grad_norm value_grad_norm seconds"
+    expected += "rollout_share generation_share sampler_mismatch tool_seconds failed_rollouts seconds "
+    expected += "policy_grad_norm value_grad_norm"
     assert set(expected.split()) <= lines[0].keys()
     assert sum(value for name, value in lines[0].items() if name.startswith("share of")) == pytest.approx(1)
     assert lines[0]["kl"] == 0 and lines[-1]["kl"] != 0 and lines[0]["sampler_mismatch"] < 1e-4
@@ -135,6 +138,18 @@ def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
     text = (run / "rollouts" / "step-00000002.txt").read_text()
     assert "System: Function:" in text and "---- reward -2.00, format error" in text and "---- golden " in text
     assert f"evaluate.py --model {run}" in capsys.readouterr().out
+
+
+def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatch):
+    def sample_with_a_pause(*args, sample=train_ppo.sample_steps, **others):
+        time.sleep(0.2)
+        return sample(*args, **others)
+
+    monkeypatch.setattr(train_ppo, "sample_steps", sample_with_a_pause)
+    train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1"))
+    [line] = metrics(tmp_path / "run")
+    assert line["generation_share"] * line["seconds"] == pytest.approx(line["generation_seconds"])
+    assert (line["rollout_share"] - line["generation_share"]) * line["seconds"] > 0.2
 
 
 @pytest.mark.parametrize("flags", [["--no-critic"], ["--compare_text"], ["--kl_coef", "0"]])
@@ -333,31 +348,10 @@ def test_a_checkpoint_with_the_vocabulary_of_another_is_refused_before_training(
 # ---- how it resumes
 
 
-class Crash(Exception):
-    pass
-
-
-def on_step(step: int, act, monkeypatch) -> None:
-    """Lets ``act()`` happen between the rollouts and the updates of a step."""
-    original, calls = train_ppo.train_step, []
-
-    def train_step(*args):
-        calls.append(None)
-        if len(calls) == step:
-            act()
-        return original(*args)
-
-    monkeypatch.setattr(train_ppo, "train_step", train_step)
-
-
-def crash() -> None:
-    raise Crash
-
-
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        on_step(step, crash, patch)
+        crash_at(step, patch, train_ppo)
         train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
     assert train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
     assert_same_run(whole, tmp_path / "died")
@@ -365,7 +359,7 @@ def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy
 
 def test_a_stop_signal_ends_the_run_behind_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        on_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM), patch)
+        before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
         assert train_ppo.main(arguments(toy, tmp_path / "stopped")) == train_ppo.STOPPED
     assert column(tmp_path / "stopped", "step") == [1, 2]
     assert train_ppo.main(arguments(toy, tmp_path / "stopped", "--resume")) == 0
@@ -377,7 +371,7 @@ def test_a_stop_signal_ends_the_run_behind_the_step_with_a_state(toy, whole, tmp
 
 @pytest.mark.long
 def test_two_ranks_equal_one(toy, whole, tmp_path):
-    """The same global batches of three rollouts, so that the ranks never have the same number."""
+    """The whole program, in minibatches of two rollouts; ``test_ppo_ranks.py`` has those that ranks share unequally."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train_ppo.py"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(

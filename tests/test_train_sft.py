@@ -1,6 +1,7 @@
 """train_sft.py at toy size: what it writes and refuses, how it resumes (test_faults.py and test_ranks.py: more)."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tl import distributed
 from tl.checkpoint import MANIFEST
 from tl.run import Progress, RunError, total_samples
 from tl.trajectory import DataError
+from tl.weights import CheckpointError
 
 
 @pytest.fixture
@@ -55,6 +57,30 @@ def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     out = capsys.readouterr().out
     assert "calls trained" in out and "optimizer" in out and "w_max" in out
+    assert "1 H200s (python -m tl scaling)" in out and "tokens/s" in out
+
+
+def test_the_summary_counts_what_the_run_has_seen(toy, tmp_path, capsys):
+    """Four steps of four trajectories: all twelve once, whatever came again; or a single one in a single step."""
+    train_sft.main(arguments(toy, tmp_path / "all"))
+    start, end = capsys.readouterr().out.split("-- trained on")
+    assert "trajectories        12 " in start and "trajectories        12 " in end
+    train_sft.main(arguments(toy, tmp_path / "one", "--max_steps", "1", "--batch_size", "1"))
+    start, end = capsys.readouterr().out.split("-- trained on")
+    assert "trajectories        12 " in start and "trajectories        1 " in end
+    assert "seen                1 trajectories" in end
+
+
+def test_weights_that_do_not_fit_are_found_before_an_old_run_is_deleted(toy, tmp_path):
+    run, model = tmp_path / "run", tmp_path / "model"
+    train_sft.main(arguments(toy, run, "--max_steps", "1"))
+    shutil.copytree(toy / "model", model)
+    (model / "model.safetensors").unlink()
+    before = sorted(run.rglob("*"))
+    with pytest.raises(CheckpointError, match="safetensors"):
+        train_sft.main(arguments(toy, run, "--overwrite", "--model", str(model)))
+    assert sorted(run.rglob("*")) == before
+    assert train_sft.main(arguments(toy, run, "--overwrite", "--model", str(model), "--dry_run")) == 0  # needs none
 
 
 def test_an_existing_run_is_refused_unless_told_otherwise(toy, tmp_path):

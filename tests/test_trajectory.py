@@ -11,7 +11,7 @@ import random
 import pytest
 
 from tl.schema import ASK_TO_USER, BUILT_INS, ToolSpec
-from tl.trajectory import MAX_LISTED, DataError, Message, Trajectory, read_trajectories
+from tl.trajectory import DataError, Message, Trajectory, read_trajectories
 
 SEARCH = {
     "type": "function",
@@ -385,7 +385,8 @@ def test_a_bad_record_is_reported_with_file_place_and_reason(write, line):
     path = write(b"\n".join([good, line, good]))
     with pytest.raises(DataError) as caught:
         read_trajectories(path)
-    assert f"1 of 3 records are bad:\n  {path}, {BAD_LINES[line]}" in str(caught.value)
+    assert f"bad records:\n  {path}, {BAD_LINES[line]}" in str(caught.value)
+    assert str(caught.value).endswith("\n1 of 3 records are bad")
     assert len(caught.value.bad) == 1
     trajectories, report = read_trajectories(path, on_bad="skip")
     assert [len(trajectories), report.read] == [2, 2]
@@ -398,14 +399,17 @@ def test_an_escaped_surrogate_pair_is_a_character(write):
     assert read_trajectories(path)[0][0].messages[0].content == "😀"
 
 
-def test_all_bad_records_are_counted_and_a_sensible_number_is_listed(write):
+def test_all_bad_records_are_listed_and_counted(write):
     first, second = write([3] * 30 + [record(user())], "a.jsonl"), write(b"[1, 2]", "b.json")
     with pytest.raises(DataError) as caught:
         read_trajectories([first, second])
     lines = str(caught.value).splitlines()
-    assert lines[0] == "32 of 33 records are bad:"
-    assert len(lines) == MAX_LISTED + 2
-    assert lines[-1] == f"  and {32 - MAX_LISTED} more"
+    assert lines[0] == "bad records:"
+    assert [line.split(":")[0].strip() for line in lines[1:-1]] == [
+        *(f"{first}, line {number}" for number in range(1, 31)),
+        *(f"{second}, record {number}" for number in (1, 2)),
+    ]
+    assert lines[-1] == "32 of 33 records are bad"
     assert [bad.place for bad in caught.value.bad[-2:]] == ["record 1", "record 2"]
 
 

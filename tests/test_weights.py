@@ -1,6 +1,9 @@
 """Checkpoints: what is written can be read again, here and elsewhere, whatever interrupts the writing."""
 
+import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +12,47 @@ from checkpoints import SHARDED, assert_same_weights, edit_weights, make_model
 from safetensors.torch import load_file, save_file
 
 import tl.weights
+from tl.model import Llama, ModelConfig
 from tl.tokenizer import Tokenizer
 from tl.weights import CheckpointError, load_model, read_config, read_slices, save_model, stored_tensors
+
+CODELLAMA_7B = {  # its config.json as published
+    "architectures": ["LlamaForCausalLM"],
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "initializer_range": 0.02,
+    "intermediate_size": 11008,
+    "max_position_embeddings": 16384,
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 32,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": None,
+    "rope_theta": 1000000,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.33.0.dev0",
+    "use_cache": True,
+    "vocab_size": 32016,
+}
+CODELLAMA_7B_SHAPES = {  # with one layer
+    "model.embed_tokens.weight": (32016, 4096),
+    "model.layers.0.self_attn.q_proj.weight": (4096, 4096),
+    "model.layers.0.self_attn.k_proj.weight": (4096, 4096),
+    "model.layers.0.self_attn.v_proj.weight": (4096, 4096),
+    "model.layers.0.self_attn.o_proj.weight": (4096, 4096),
+    "model.layers.0.mlp.gate_proj.weight": (11008, 4096),
+    "model.layers.0.mlp.up_proj.weight": (11008, 4096),
+    "model.layers.0.mlp.down_proj.weight": (4096, 11008),
+    "model.layers.0.input_layernorm.weight": (4096,),
+    "model.layers.0.post_attention_layernorm.weight": (4096,),
+    "model.norm.weight": (4096,),
+    "lm_head.weight": (32016, 4096),
+}
 
 
 @pytest.fixture
@@ -61,6 +103,59 @@ def test_the_layouts_of_codellama_load(tmp_path, vocab_size, heads, kv_heads):
     weights = load_file(tmp_path / "model.safetensors")
     assert weights["model.embed_tokens.weight"].shape == weights["lm_head.weight"].shape == (vocab_size, 32)
     assert_same_weights(load_model(tmp_path), model.bfloat16())
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A folder that is deleted at once."""
+    yield tmp_path / "large"
+    shutil.rmtree(tmp_path / "large", ignore_errors=True)
+
+
+def random_model(config: ModelConfig) -> Llama:
+    """In bfloat16, made without a float32 copy."""
+    with torch.device("meta"):
+        model = Llama(config).bfloat16()
+    model.to_empty(device="cpu").init_weights()
+    return model
+
+
+def digests(path: Path) -> dict[str, str]:
+    """Of the weights and their index."""
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.glob("model*.safetensors*"))
+    }
+
+
+@pytest.mark.long
+def test_codellama_7b_at_one_layer_goes_there_and_back_in_bfloat16(large):
+    """As large as it is but for the depth, in two shards, beside the published config.json."""
+    published = CODELLAMA_7B | {"num_hidden_layers": 1}
+    model, shard_bytes = random_model(ModelConfig.from_hf(published)), 600_000_000
+    save_model(model, large, shard_bytes=shard_bytes)
+    (large / "config.json").write_text(json.dumps(published))
+    before = digests(large)
+    assert before.keys() == {
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+    }
+    stored = stored_tensors(large)
+    assert {name: tensor.shape for name, tensor in stored.items()} == CODELLAMA_7B_SHAPES
+    assert {tensor.dtype for tensor in stored.values()} == {"BF16"}
+
+    loaded = load_model(large, dtype=torch.bfloat16)
+    assert loaded.config == ModelConfig(32016, 4096, 11008, 1, 32, 32, 128, 16384, rms_norm_eps=1e-5, rope_theta=1e6)
+    assert_same_weights(loaded, model)
+    shutil.rmtree(large)
+    save_model(loaded, large, shard_bytes=shard_bytes)
+    assert digests(large) == before
+
+
+def test_codellama_7b_has_the_published_number_of_parameters():
+    with torch.device("meta"):
+        model = Llama(ModelConfig.from_hf(CODELLAMA_7B))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 6_738_546_688
 
 
 def test_names_in_the_file_are_the_published_ones(tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class MicroBatch:
     def to(self, device: torch.device) -> "MicroBatch":
         """A copy on ``device``; to a GPU from pinned memory, so that nothing waits for it."""
 
-        def move(value):
+        def move(value: Any) -> Any:
             if not isinstance(value, Tensor) or device.type == "cpu":
                 return value
             return value.pin_memory().to(device, non_blocking=True)

@@ -30,11 +30,14 @@ class TrainingData:
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
-        return [
-            *self.statistics.lines(),
+        return [*self.statistics.lines(), self.dropped()]
+
+    def dropped(self) -> str:
+        """What was left out, as a line."""
+        return (
             f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
-            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call",
-        ]
+            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call"
+        )
 
 
 def load_training_data(

@@ -138,7 +138,7 @@ class Executor:
     def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
         """Run calls of many sessions at once; feedback in the order of `calls`. No session waits for another.
 
-        Several calls of one session run one after the other.
+        Several calls of one session run one after the other. Threads may each run calls of sessions of their own.
         """
         places: dict[int, list[int]] = {}
         for place, (session, _) in enumerate(calls):

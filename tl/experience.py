@@ -166,7 +166,8 @@ def sample_episodes(
     with the ninth, or where the next would have no room. None stands for one in which the executor itself failed.
 
     Half of the episodes speak while the calls of the other half are run, all at once. Who is in which half depends on
-    the episodes and not on how long anything took, so the same seeds give the same episodes.
+    the episodes and not on how long anything took, so the same seeds give the same episodes. Neither half's calls wait
+    for those of the other.
     """
     limit = model.config.max_position_embeddings
     rows = options.rows(len(prompts), limit)
@@ -175,7 +176,7 @@ def sample_episodes(
     episodes = [_Episode(task, seed, executor, room) for task, seed in zip(prompts, seeds, strict=True)]
     waiting = deque(episodes)
     halves = [_Half(rows - rows // 2), _Half(rows // 2)]
-    with ExitStack() as sessions, ThreadPoolExecutor(1) as background:
+    with ExitStack() as sessions, ThreadPoolExecutor(len(halves)) as background:
         for episode in episodes:
             sessions.callback(episode.session.close)
         while waiting or any(half.episodes for half in halves):

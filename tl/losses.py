@@ -43,7 +43,9 @@ class _ChunkedNLL(torch.autograd.Function):
             logits = _logits(h, lm_head) if only is None else only.clone()
             grad_logits = logits.sub_(normaliser[:, None]).exp_()
             grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
-            grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
+            unused = (grad == 0)[:, None]  # whatever is there, NaN included, stays out
+            grad_logits = grad_logits.mul_(grad[:, None]).masked_fill_(unused, 0).to(h.dtype)
+            h = h.masked_fill(unused, 0)
             grad_hidden.append(grad_logits @ lm_head)
             if h.dtype == grad_lm_head.dtype:
                 grad_lm_head.addmm_(grad_logits.T, h)  # without a second [V, C]

@@ -1,5 +1,6 @@
 """How much memory training takes, from the shapes alone; and activation checkpointing, which makes it less."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -56,8 +57,12 @@ class TrainingMemory:
 
     def lines(self) -> list[str]:
         """The parts and their sum as text, a line each."""
-        parts = [*vars(self).items(), ("total", self.total)]
-        return [f"{name.replace('_', ' '):<20}{size / 2**30:8.2f} GiB" for name, size in parts]
+        return size_lines(vars(self) | {"total": self.total})
+
+
+def size_lines(sizes: Mapping[str, int]) -> list[str]:
+    """Bytes by name as text, a line each."""
+    return [f"{name.replace('_', ' '):<20}{size / 2**30:8.2f} GiB" for name, size in sizes.items()]
 
 
 def count_parameters(config: ModelConfig) -> int:

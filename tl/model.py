@@ -46,10 +46,10 @@ class ModelConfig:
         Raises ValueError that names the key when the file describes something else than a plain Llama.
         """
         if raw.get("model_type") != "llama":
-            raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'llama': another architecture")
+            raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'llama': take a checkpoint of a Llama")
         for key, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
             if raw.get(key, only) != only:
-                raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}")
+                raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}: take a checkpoint without")
         required = (
             "vocab_size",
             "hidden_size",
@@ -62,11 +62,12 @@ class ModelConfig:
             raise ValueError(f"{', '.join(missing)}: missing or zero")
         heads = raw["num_attention_heads"]
         theta, scaling = _read_rope(raw)
-        optional = ("rms_norm_eps", "tie_word_embeddings", "bos_token_id", "eos_token_id")
+        optional = ("tie_word_embeddings", "bos_token_id", "eos_token_id")
         return cls(
             **{key: raw[key] for key in required},
             num_key_value_heads=raw.get("num_key_value_heads") or heads,
             head_dim=raw.get("head_dim") or raw["hidden_size"] // heads,
+            rms_norm_eps=raw.get("rms_norm_eps") or 1e-6,  # what a file that leaves it out means
             rope_theta=theta,
             rope_scaling=scaling,
             **{key: raw[key] for key in optional if raw.get(key) is not None},

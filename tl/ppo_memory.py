@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tl.generate import MAX_PREFILL
-from tl.memory import Checkpointing, count_parameters, needs_fsdp, training_memory
+from tl.memory import Checkpointing, count_parameters, needs_fsdp, size_lines, training_memory
 from tl.model import ModelConfig
 
 
@@ -14,17 +14,35 @@ class PPOMemory:
     parameters: int  # of actor and critic, in float32
     optimizer: int  # of both
     reference: int  # in the compute dtype
-    update: int  # gradients and activations of one model, and what FSDP gathers of it
-    sampling: int  # copies of the actor in the compute dtype, the KV cache, and the reading of prompts
+    gradients: int  # in an update: of one model
+    activations: int  # in an update: of one model
+    gathered: int  # in an update: what FSDP gathers of one model, and what is there for a moment only
+    kv_cache: int  # in sampling
+    copies: int  # in sampling: of the actor in the compute dtype, and the reading of prompts
+
+    @property
+    def held(self) -> int:
+        """What is there all the time."""
+        return self.parameters + self.optimizer + self.reference
+
+    @property
+    def update(self) -> int:
+        """What is there in an update only."""
+        return self.gradients + self.activations + self.gathered
+
+    @property
+    def sampling(self) -> int:
+        """What is there in sampling only."""
+        return self.kv_cache + self.copies
 
     @property
     def total(self) -> int:
-        return self.parameters + self.optimizer + self.reference + max(self.update, self.sampling)
+        return self.held + max(self.update, self.sampling)
 
     def lines(self) -> list[str]:
-        """The parts and the peak as text, a line each."""
-        parts = [*vars(self).items(), ("peak", self.total)]
-        return [f"{name:<20}{size / 2**30:8.2f} GiB" for name, size in parts]
+        """The parts and the peaks as text, a line each."""
+        peaks = {"peak in updates": self.held + self.update, "peak in sampling": self.held + self.sampling}
+        return size_lines(vars(self) | peaks | {"peak": self.total})
 
 
 def ppo_memory(
@@ -53,6 +71,9 @@ def ppo_memory(
         parameters=trained * model.parameters,
         optimizer=trained * model.optimizer,
         reference=weights // ranks,
-        update=model.gradients + model.activations + model.whole_layers + model.temporary,
-        sampling=copies * weights + compute_bytes * (keys_and_values * cached + reading),
+        gradients=model.gradients,
+        activations=model.activations,
+        gathered=model.whole_layers + model.temporary,
+        kv_cache=compute_bytes * keys_and_values * cached,
+        copies=copies * weights + compute_bytes * reading,
     )

@@ -7,6 +7,7 @@ cannot overlap (the first gathering, the last reduction, the optimizer) is left 
 
 from dataclasses import dataclass
 
+from tl.losses import LOGITS_PER_CHUNK
 from tl.memory import Checkpointing, TrainingMemory, block_parameters, root_parameters, training_memory
 from tl.model import ModelConfig
 
@@ -79,10 +80,11 @@ def model_flops(config: ModelConfig, tokens: int, length: int, target_share: flo
 
 
 def executed_flops(config: ModelConfig, work: Work) -> float:
-    """Operations that are really done: with what is computed again. The chunked head makes its logits again always,
-    "full" checkpointing the blocks, too; "selective" none of the products."""
+    """Operations that are really done: with what is computed again. The head makes its logits again where they are more
+    than one chunk (``tl.losses``), "full" checkpointing the blocks, too; "selective" none of the products."""
     blocks, head = forward_flops(config, work.tokens, work.length, work.target_share)
-    return (4 if work.checkpointing == "full" else 3) * blocks + 4 * head
+    chunks = work.tokens * work.target_share * config.vocab_size > LOGITS_PER_CHUNK
+    return (4 if work.checkpointing == "full" else 3) * blocks + (4 if chunks else 3) * head
 
 
 def sent_bytes(config: ModelConfig, ranks: int) -> float:
@@ -115,6 +117,14 @@ class Step:
     @property
     def seconds(self) -> float:
         return max(self.compute_seconds, self.transfer_seconds)
+
+    def lines(self) -> list[str]:
+        """The times as text, a line each."""
+        return [
+            f"products            {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
+            f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent by each, meanwhile",
+            f"speed               {self.tokens_per_second:,.0f} tokens/s",
+        ]
 
 
 def estimate(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> Step:

@@ -22,8 +22,6 @@ from typing import Literal
 from tl.calls import Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.schema import BUILT_INS, FINISH, ToolSpec
 
-MAX_LISTED = 20  # bad records that an error message names
-
 _ROLES = ("system", "user", "assistant", "tool")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -322,11 +320,8 @@ def _thoughts(record: dict) -> int:
 
 
 def _listing(report: ReadReport) -> str:
-    lines = [f"{len(report.bad):,} of {report.read + len(report.bad):,} records are bad:"]
-    lines += [f"  {bad}" for bad in report.bad[:MAX_LISTED]]
-    if len(report.bad) > MAX_LISTED:
-        lines.append(f"  and {len(report.bad) - MAX_LISTED:,} more")
-    return "\n".join(lines)
+    count = f"{len(report.bad):,} of {report.read + len(report.bad):,} records are bad"
+    return "\n".join(["bad records:", *(f"  {bad}" for bad in report.bad), count])
 
 
 def _records(path: Path) -> Iterator[tuple[str, object]]:

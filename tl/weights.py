@@ -99,6 +99,13 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
         raise CheckpointError(f"{file}: {error}") from error
 
 
+def check_weights(path: str | os.PathLike) -> None:
+    """Raises CheckpointError where a folder does not hold the weights of its config.json; reads headers alone."""
+    with torch.device("meta"):
+        model = Llama(read_config(path))
+    check_fit(Path(path), stored_tensors(path), model)
+
+
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
     """CheckpointError if the tokenizer can produce ids that the model has no row for, or ends texts otherwise."""
     if tokenizer.vocab_size > config.vocab_size:
