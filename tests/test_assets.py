@@ -159,8 +159,8 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
 
 def test_documents_come_whole_short_ones_and_echoes_first(tokenizer):
     made = list(make_tiny.batches(tokenizer, Recipe(tokens=60_000)))
-    batches = [batch for batch, _, _ in made]
-    assert made[-1][-1] == sum(len(ids) for batch in batches for ids in batch) >= 60_000
+    batches = [batch for batch, _ in made]
+    assert made[-1][1] == sum(len(ids) for batch in batches for ids in batch) >= 60_000
     assert max(len(ids) for ids in batches[0]) <= 1.1 * make_tiny.SHORT
     assert all(text_repeats(tokenizer.decode(ids[1:])) for ids in batches[0])
     assert max(len(ids) for batch in batches for ids in batch) <= make_tiny.LONG
@@ -169,54 +169,14 @@ def test_documents_come_whole_short_ones_and_echoes_first(tokenizer):
     assert sum(tokenizer.decode(ids[1:]) in texts for ids in batches[-1]) >= len(batches[-1]) / 2
 
 
-def test_lines_with_a_call_weigh_more_than_what_is_drawn_at_random(tokenizer):
-    text = (
-        'def fix(a: string):\n    """Repair a harp."""\nMend it.\n>>> fix(a="x (y)")\n{"a": "x"}\nNow all.\n>>> fix()\n'
-    )
-    ids = tokenizer.encode(text)
-    newline = tokenizer.encode("\n")[0]
-    weights = make_tiny.token_weights(text, ids, newline, other=0.25)
-    heavy = tokenizer.decode([id for id, weight in zip(ids, weights, strict=True) if weight == 1])
-    assert heavy == '>>> fix(a="x (y)")\n>>> fix()\n'
-    assert set(weights) == {0.25, 1.0}
-    plain = "no call\nhere (at all)"
-    assert set(make_tiny.token_weights(plain, tokenizer.encode(plain), newline, other=0.25)) == {1.0}
-
-
-def test_the_loss_is_the_weighted_mean_over_all_targets(tokenizer):
-    torch.manual_seed(0)
-    model = Llama(make_tiny.CONFIG)
-    batch, weights = [[1, 5, 9, 12], [1, 7, 5]], [[0.0, 1.0, 0.5, 0.25], [0.0, 0.0, 1.0]]
-    total = 0.0
-    for ids, row in zip(batch, weights, strict=True):
-        nll = -model(torch.tensor([ids[:-1]]))[0].log_softmax(-1)
-        total += sum(row[t] * nll[t - 1, ids[t]].item() for t in range(1, len(ids)))
-    assert make_tiny.loss_of(model, batch, weights).item() == pytest.approx(total / 2.75, rel=1e-5)
-
-
-def test_the_sibling_of_a_function_looks_by_another_parameter():
-    rng = Random(2)
-    pairs = 0
-    for seed in range(200):
-        family = {function.name: function for function in make_family(Random(seed), 4)}
-        for name, function in family.items():
-            if "_by_" in name:
-                assert name.split("_by_")[1] == function.required[0].name
-                assert function.description.endswith(f" by {function.required[0].name.replace('_', ' ')}.")
-                same = [other for other in family if other.split("_by_")[0] == name.split("_by_")[0]]
-                pairs += len(same) > 1
-        assert all(request_phrase(f, choose_arguments(f, rng), rng) for f in family.values())
-    assert pairs > 20
-
-
 def test_training_lowers_the_loss_and_leaves_a_checkpoint(tmp_path, monkeypatch, tokenizer):
     monkeypatch.setattr(make_tiny, "BATCH", 400)
     torch.manual_seed(0)
     model = Llama(make_tiny.CONFIG)
-    batch, weights, _ = next(make_tiny.batches(tokenizer, Recipe(seed=1)))
-    before = make_tiny.loss_of(model, batch, weights).item()
+    batch = next(make_tiny.batches(tokenizer, Recipe(seed=1)))[0]
+    before = make_tiny.loss_of(model, batch).item()
     make_tiny.train(model, tokenizer, Recipe(out=str(tmp_path), tokens=8000))
-    assert make_tiny.loss_of(model, batch, weights).item() < before - 0.3
+    assert make_tiny.loss_of(model, batch).item() < before - 0.3
     assert Llama.from_pretrained(tmp_path).config == make_tiny.CONFIG
     assert Tokenizer(tmp_path).vocab_size == make_tiny.CONFIG.vocab_size
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from random import Random
 from typing import Any
 
@@ -28,11 +29,10 @@ from tl.assets.functions import (
     request_phrase,
     sentence_case,
 )
-from tl.assets.words import ADJECTIVES, ASPECTS, COLORS, COMMON, HEADWORDS, LITTLE, NOUNS, VERBS
+from tl.assets.words import ASPECTS, NOUNS, VERBS
 
-TIMES = 30  # that a common word stands in the text that the vocabulary is trained on
-PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
-PYTHON_TYPES |= {"array": "list", "object": "dict"}
+COPIES = 8  # of a document's words without spaces, in the text that the vocabulary is trained on
+PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list"}
 
 
 @dataclass(frozen=True)
@@ -425,16 +425,11 @@ def document(seed: int) -> str:
 
 
 def vocabulary_texts(count: int) -> Iterator[str]:
-    """What the vocabulary is trained on: documents for the punctuation, and words, most of which become one piece.
+    """What the vocabulary is trained on: documents, and their words once more without the spaces before them.
 
-    Spaces stay before little words only. All others then have the same pieces after a space, inside quotes and in the
-    name of a function, and copying from one to the other is easy.
+    A word then has mostly the same pieces after a space and inside quotes, and copying from one to the other is easy.
     """
     for seed in range(count):
-        yield re.sub(rf" (?!(?:{'|'.join(LITTLE)})\b)(?=[A-Za-z])", "_", document(seed))
-    actions = [word for row in VERBS + ASPECTS for cell in row for way in cell for word in re.findall("[a-z]+", way)]
-    words = (COMMON + HEADWORDS) * TIMES + (NOUNS + ADJECTIVES + COLORS) * (TIMES * 2 // 3)
-    words += actions * 2 + [word.capitalize() for word in COMMON] * 4
-    Random(0).shuffle(words)
-    for start in range(0, len(words), 50):
-        yield "_".join(words[start : start + 50])
+        text = document(seed)
+        yield text
+        yield from repeat("_".join(re.findall("[A-Za-z]+", text)), COPIES)

@@ -1,17 +1,15 @@
 """Made-up functions for `tl.assets.corpus`: families of alike names, requests in words, calls and what they return."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from tl.assets import values
 from tl.assets.values import Parameter
-from tl.assets.words import ADJECTIVES, ASPECTS, COMMON, NOUNS, VERBS
+from tl.assets.words import ADJECTIVES, ASPECTS, NOUNS, VERBS
 
 _LOOKING = {"get", "list", "search", "check", "track", "describe"}  # verbs that go with an aspect: get_harp_history
-
-_LOOKING_ROWS = [row for row in VERBS if row[0][0].split()[0] in _LOOKING]
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,9 @@ class Thing:
 def make_thing(rng: Random) -> Thing:
     """Always of two words or of a made-up one, so that no function can get the name of a real tool by chance."""
     shape = rng.random()
-    if shape < 0.12:
+    if shape < 0.3:
         word = values.made_up_word(rng)
-    elif shape < 0.56:
+    elif shape < 0.65:
         word = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
     else:
         word = f"{rng.choice(NOUNS)} {rng.choice(NOUNS)}"
@@ -63,22 +61,9 @@ def _key_parameter(thing: Thing, rng: Random) -> Parameter:
     return Parameter(name, "string", said, mentions, values.code)
 
 
-def random_aspect(rng: Random) -> tuple[list[str], list[str], list[str]]:
-    """A row as in ASPECTS about any word, so that requests are matched with documentation by the words they share.
-
-    At times the function's name has another word: then only its documentation tells what it gives.
-    """
-    word = rng.choice([*NOUNS, *COMMON])
-    name = word if rng.random() < 0.65 else rng.choice([*NOUNS, *COMMON])
-    asked = [f"the {word} of {{o}}", f"which {word} {{o}} has", f"what {{o}} has for {word}", f"any {word} of {{o}}"]
-    asked += [f"about {{o}} and its {word}", f"the {word} that goes with {{o}}", f"{word}, for {{o}}"]
-    stated = [f"the {word} of {{o}}", f"what {word} {{o}} has", f"any {word} that {{o}} has", f"{word} for {{o}}"]
-    return [name], asked, [rng.choice(stated)]
-
-
 def make_function(thing: Thing, rng: Random) -> Function:
     """A function about the thing: VERB_THING, VERB_THING_ASPECT or VERB_THINGS_by_PARAMETER."""
-    [names], asked, stated = rng.choice(VERBS if rng.random() < 0.6 else _LOOKING_ROWS)
+    [names], asked, stated = rng.choice(VERBS)
     codes = names.split()
     verb, state = rng.choice(codes), rng.choice(stated)
     wanted = values.pick_parameters(rng, rng.choice([0, 1, 1, 2, 2, 3, 4]))
@@ -87,7 +72,7 @@ def make_function(thing: Thing, rng: Random) -> Function:
     key = None
     gives_list = codes[0] in ("list", "search") or rng.random() < 0.1
     if codes[0] in _LOOKING and rng.random() < 0.55:
-        [aspect], asked, [about] = rng.choice(ASPECTS) if rng.random() < 0.5 else random_aspect(rng)
+        [aspect], asked, [about] = rng.choice(ASPECTS)
         orders = ["give me", "show", "get", "find", "tell me"]
         requests = tuple(asked) + tuple(f"{rng.choice(orders)} {way}" for way in asked)
         name, description = f"{verb}_{thing.code()}_{aspect}", f"{state} {about.replace('{o}', 'a ' + thing.singular)}"
@@ -110,19 +95,6 @@ def make_function(thing: Thing, rng: Random) -> Function:
     return Function(name, thing, description, requests, tuple(required), tuple(optional), key, gives_list)
 
 
-def by_another(function: Function, rng: Random) -> Function:
-    """The sibling of a VERB_THINGS_by_PARAMETER that looks by another parameter: the names part at their end."""
-    taken = {p.name for p in function.parameters}
-    first = next(p for p in values.pick_parameters(rng, len(taken) + 1) if p.name not in taken)
-    name, description = function.name.split("_by_")[0], function.description.split(" by ")[0]
-    return replace(
-        function,
-        name=f"{name}_by_{first.name}",
-        description=f"{description} by {first.name.replace('_', ' ')}.",
-        required=(first, *function.required[1:]),
-    )
-
-
 def make_family(rng: Random, count: int) -> list[Function]:
     """`count` functions of different names about two or three things, in random order."""
     things = [make_thing(rng) for _ in range(rng.randint(1, max(1, count // 2)))]
@@ -130,9 +102,6 @@ def make_family(rng: Random, count: int) -> list[Function]:
     while len(functions) < count:
         function = make_function(rng.choice(things), rng)
         functions.setdefault(function.name, function)
-        if "_by_" in function.name and len(functions) < count:
-            sibling = by_another(function, rng)
-            functions.setdefault(sibling.name, sibling)
     family = list(functions.values())
     rng.shuffle(family)
     return family
@@ -160,7 +129,6 @@ def request_phrase(function: Function, arguments: dict[str, Any], rng: Random, t
     return phrase
 
 
-_ASIDES = ["Hello.", "Hi there!", "One more thing.", "No hurry.", "That would be great.", "It cannot wait.", "Cheers!"]
 _OPENINGS = ["", "", "", "", "please ", "now ", "next, ", "then ", "we have to ", "I want to ", "it is time to "]
 _OPENINGS += ["let us ", "would you ", "can somebody ", "the plan is to ", "try to ", "remember to ", "first "]
 
@@ -169,11 +137,7 @@ def sentence_case(phrase: str, rng: Random) -> str:
     """A request phrase as a sentence of its own."""
     opening = rng.choice(_OPENINGS)
     text = opening + phrase
-    text = text[0].upper() + text[1:] + rng.choice([".", ".", ".", "", "?" if opening[:3] in ("wou", "can") else "."])
-    if rng.random() < 0.12 and not text[-1].isalnum():
-        aside = rng.choice(_ASIDES)
-        return rng.choice([f"{text} {aside}", f"{aside} {text}"])
-    return text
+    return text[0].upper() + text[1:] + rng.choice([".", ".", ".", "", "?" if opening[:3] in ("wou", "can") else "."])
 
 
 def literal(value: Any, python: bool = False) -> str:

@@ -1,15 +1,14 @@
 """Makes the embedded base model from nothing but a seed: vocabulary, text and weights.
 
-    python -m tl.assets.make_tiny --out DIR --tokens 15000000
+    python -m tl.assets.make_tiny --out DIR --tokens 8000000
 
-A Llama of 3.4 million parameters learns to continue the documents of `tl.assets.corpus`, each a sequence of its own
+A Llama of 3.2 million parameters learns to continue the documents of `tl.assets.corpus`, each a sequence of its own
 that begins with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned
 late from long ones. Matrices are trained with Muon, which was ahead of AdamW in a short trial, embeddings and norms
 with AdamW; the learning rate warms up, stays, and falls to zero. What is saved, on the way and at the end, is a
 running average of the weights. `--base` goes on from a checkpoint, with the optimisers fresh.
 """
 
-import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from tl.model import Llama, ModelConfig
 from tl.tokenizer import TOKENIZER_FILE, Tokenizer, train_vocabulary
 
 CONFIG = ModelConfig(
-    vocab_size=4000,
+    vocab_size=3000,
     hidden_size=224,
     intermediate_size=448,
     num_hidden_layers=5,
@@ -39,10 +38,9 @@ CONFIG = ModelConfig(
     max_position_embeddings=2048,
     tie_word_embeddings=True,
 )
-VOCABULARY_DOCUMENTS = 200
+VOCABULARY_DOCUMENTS = 3000
 SHORT, LONG = 256, 1024  # longest document in tokens, at the start of a run and from Recipe.growth on
 BATCH = 3072  # tokens a step, about
-CALL = re.compile(r"\w\((\w+=.*)?\)$")  # the end of a line with a call on it; a signature has a colon behind a name
 FEWEST_ECHOES = 0.08  # their share of the documents once Recipe.echoes is over
 WARM_UP = 0.02  # share of the run
 AVERAGE = 0.98  # of the running average of the weights, per step
@@ -54,14 +52,13 @@ class Recipe:
     """How long and on what the model is trained. Shares are of the whole run."""
 
     out: str = option("tiny", "folder to write the checkpoint to")
-    tokens: int = option(15_000_000, "length of the training")
+    tokens: int = option(8_000_000, "length of the training")
     base: str | None = option(None, "checkpoint to go on from; none: random weights and a new vocabulary")
     seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
-    echoes: float = option(0.1, "share over which the echoes give way to the other documents")
-    growth: float = option(0.2, "share over which longer and longer documents come in")
+    echoes: float = option(0.15, "share over which the echoes give way to the other documents")
+    growth: float = option(0.3, "share over which longer and longer documents come in")
     rate: float = option(4e-3, "peak learning rate")
-    decay: float = option(0.35, "share over which the learning rate falls to zero")
-    other: float = option(0.3, "weight, while the rate falls, of a line without a call in a document with calls")
+    decay: float = option(0.25, "share over which the learning rate falls to zero")
     save_every: int = option(500_000, "tokens between checkpoints on the way")
 
 
@@ -116,50 +113,30 @@ def text_and_limit(seed: int, done: float, recipe: Recipe) -> tuple[str, float]:
     return text, SHORT + (LONG - SHORT) * grown
 
 
-def token_weights(text: str, ids: list[int], newline: int, other: float) -> list[float]:
-    """For each of the text's ids: 1 on lines that end in a call, `other` elsewhere; all 1 in a text without calls.
-
-    Most of a page is drawn at random and can only be guessed; what its calls say can be known. Early in training the
-    rest teaches as much (with 0.2 from the start, the loss on calls was no lower after 0.9 M tokens: 2.80 against 2.77).
-    """
-    lines = [bool(CALL.search(line)) for line in text.split("\n")]
-    weights, line = [], 0
-    for id in ids:
-        weights.append(1.0 if lines[line] or not any(lines) else other)
-        line += id == newline
-    return weights
-
-
-def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[list[list[int]], list[list[float]], int]]:
-    """(whole documents as ids, their weights, tokens so far including these) until there were `recipe.tokens`."""
+def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[list[list[int]], int]]:
+    """(whole documents as ids, tokens so far including these) until there were `recipe.tokens`."""
     batch: list[list[int]] = []
-    weights: list[list[float]] = []
-    seen, newline = 0, tokenizer.encode("\n")[0]
+    seen = 0
     for seed in count(recipe.seed * 10_000_000):
         text, limit = text_and_limit(seed, seen / recipe.tokens, recipe)
-        ids = tokenizer.encode(text)
-        if len(ids) >= limit:
+        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
+        if len(ids) > limit:
             continue
-        batch.append([tokenizer.bos_id, *ids])
-        other = recipe.other if seen > (1 - recipe.decay) * recipe.tokens else 1.0
-        weights.append([0.0, *token_weights(text, ids, newline, other)])
-        seen += len(ids) + 1
+        batch.append(ids)
+        seen += len(ids)
         if sum(map(len, batch)) >= BATCH:
-            yield batch, weights, seen
-            batch, weights = [], []
+            yield batch, seen
+            batch = []
             if seen >= recipe.tokens:
                 return
 
 
-def loss_of(model: torch.nn.Module, batch: list[list[int]], weights: list[list[float]] | None = None) -> Tensor:
-    """Mean cross-entropy of the next token, each document on its own; weighted by its target's weight if there are."""
+def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
+    """Mean cross-entropy of the next token, each document on its own."""
     inputs = torch.tensor([i for ids in batch for i in ids[:-1]])
     targets = torch.tensor([i for ids in batch for i in ids[1:]])
-    logits = model(inputs[None], lengths=[len(ids) - 1 for ids in batch])[0]
-    if weights is None:
-        return F.cross_entropy(logits, targets)
-    weight = torch.tensor([w for row in weights for w in row[1:]])
-    return (F.cross_entropy(logits, targets, reduction="none") * weight).sum() / weight.sum()
+    logits = model(inputs[None], lengths=[len(ids) - 1 for ids in batch])
+    return F.cross_entropy(logits[0], targets)
 
 
 def train(model: Llama, tokenizer: Tokenizer, recipe: Recipe) -> None:
@@ -168,10 +145,10 @@ def train(model: Llama, tokenizer: Tokenizer, recipe: Recipe) -> None:
     parts = optimizers(model, recipe.rate)
     saved, smooth = 0, 0.0
     bar = tqdm(total=recipe.tokens, unit="tok", unit_scale=True)
-    for batch, weights, seen in batches(tokenizer, recipe):
+    for batch, seen in batches(tokenizer, recipe):
         for group in (group for part in parts for group in part.param_groups):
             group["lr"] = learning_rate(bar.n / recipe.tokens, recipe)
-        loss = loss_of(model, batch, weights)
+        loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for part in parts:

@@ -30,7 +30,7 @@ def town(rng: Random) -> str:
 
 def title(rng: Random) -> str:
     words = [rng.choice(rng.choice([NOUNS, ADJECTIVES, COMMON])) for _ in range(rng.randint(1, 4))]
-    words = [made_up_word(rng) if rng.random() < 0.1 else word for word in words]
+    words = [made_up_word(rng) if rng.random() < 0.15 else word for word in words]
     case = rng.random()
     return " ".join(words).title() if case < 0.4 else " ".join(words).capitalize() if case < 0.7 else " ".join(words)
 
@@ -103,16 +103,11 @@ def numbers(rng: Random) -> list[int]:
     return [whole(rng) for _ in range(rng.randint(2, 5))]
 
 
-def fields(rng: Random) -> dict[str, Any]:
-    kinds = (title, person, town, color, code, whole, year)
-    return {rng.choice(NOUNS): rng.choice(kinds)(rng) for _ in range(rng.randint(1, 3))}
-
-
 def spoken(value: Any, rng: Random) -> str:
-    """How a sentence gives the value: text as it is, lists and objects enumerated, small numbers sometimes as words."""
-    if isinstance(value, list | dict):
-        parts = [str(item) for item in value] if isinstance(value, list) else [f"{k} {v}" for k, v in value.items()]
-        return ", ".join(parts[:-1]) + (rng.choice([" and ", " and ", ", "]) if parts[1:] else "") + parts[-1]
+    """How a sentence gives the value: text as it is, lists as an enumeration, small numbers sometimes as words."""
+    if isinstance(value, list):
+        parts = [str(item) for item in value]
+        return ", ".join(parts[:-1]) + rng.choice([" and ", " and ", ", "]) + parts[-1]
     if isinstance(value, int) and value < len(SMALL_NUMBERS) and rng.random() < 0.3:
         return SMALL_NUMBERS[value]
     return str(value)
@@ -179,7 +174,6 @@ distance | number | decimal | Distance in kilometers. | within {v} km/{v} kilome
 ratio | number | decimal | Factor to apply. | by a factor of {v}/times {v}/with ratio {v}
 colors | array | words | List of them, in order. | with {v}/using {v}/made of {v}/for {v}
 values | array | numbers | The numbers. | for the numbers {v}/with the values {v}/over {v}/of {v}
-entry | object | fields | Names and values. | with {v}/that has {v}/where {v}/and set {v}
 urgent | boolean | - | Whether it is urgent. | right now/urgently/and hurry/as fast as possible
 verbose | boolean | - | Whether to say more. | in full detail/verbosely/with all the extras
 exact | boolean | - | Whether only exact matches count. | exactly/with exact matches only/to the letter
@@ -194,7 +188,6 @@ priority | string | low,normal,high | How important it is. | with {v} priority/o
 
 
 _SAMPLERS = (color, person, town, date, clock, title, sentence, address, path, whole, year, decimal, words, numbers)
-_SAMPLERS += (fields,)
 _KINDS: dict[str, Callable[[Random], Any]] = {sample.__name__: sample for sample in _SAMPLERS} | {"-": lambda rng: True}
 
 

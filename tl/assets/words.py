@@ -55,163 +55,56 @@ violet turquoise beige scarlet lilac
 
 # What ordinary sentences, titles and notes are made of.
 COMMON = words_of("""
-ability able about above abroad absence accept access accident accord account accuracy achieve across act action active
-adapt add addition address adult advance advantage adventure advert advice affect afford afraid after again age agenda
-agent agree agreement aid aim air airline alarm album alert alike all allow almost alone along already also alter
-although altogether always ambulance among amount analysis and anger angle animal announce annual another answer
-anxious any anybody anyone anything apart apartment apologize appeal appear appearance appetite apple applicant
-application apply appoint approach appropriate approve april architect area argue argument arm around arrange arrival
-arrive art article artist aside ask assist assume assure atmosphere attach attempt attend attention attitude attract
-audience aunt author automatic autumn available average avoid await awake aware away awful baby back background backup
-bad bag baggage bake balance ball bandwidth bank bare barely bargain base basic bath battery battle beach bean bear
-beat beautiful because become bed beer before begin behave behind believe belong below bend beneath benefit beside best
-bet better between beyond bicycle big bill bind bird birth birthday bite bitter black blame blank blind blood blow
-board body boil bold bone book boost border bore boring born borrow boss both bother bottle bottom bound bowl box boy
-brain branch brand brave bread break breakfast breath breathe brick brief bright broad broadcast brother brush bubble
-budget build building bunch burn burst bus business busy but butter buy buyer cable cake calculate call camera campaign
-can cancel candidate capable capacity capital captain capture car card care career careful carpet carrot carry case
-cash cast casual cat catch category cause ceiling celebrate cell center central century ceremony certain chain chair
-champion chance change channel chapter character charge charity chart chase chat cheap cheat check cheek cheer chef
-chemical chest chicken chief child chip choice choose church circle circumstance citizen city claim class classic
-client climate climb clinic clock close closed closest cloth cloud cloudy club clue coast coat code coffee coin
-collapse colleague collect college color column combination combine come comedy comfort command comment commercial
-committee common communicate community company compare compete complain complete completed complex computer concentrate
-concept concern concert conclude concrete condition conduct conference confidence confirm confuse connect connection
-consequence conservation consider considerable consist constant construct consumer contact contain contemporary content
-contest context continue contract contrast contribute control convenient conversation convert convince cook cool copy
-copyright core corn corner corporate correct correspond cost cotton cough could council count counter country couple
-courage course court cousin cover crash crazy cream create creation creative creature credit crew crime criminal crisis
-criterion critic crop cross crowd crucial cruel cry culture cup cupboard cure curious currency current currently curve
-custom customer cut cycle daily damage dance danger data database date daughter day dead deadline deaf deal dear debate
-debt decade december decide declare decline decorate decrease deep defeat defend define definite degree delay delete
-deliver delivered delivery demand dense dentist deny department departure depend deposit depress depth derive describe
-desert deserve design desire desktop despite destination destroy detail determine develop development device devote
-diagram dialogue diary dictionary diet difference different difficult dig digit digital dinner diploma direct direction
-dirty disagree disappear disappoint disaster discipline discount discover discuss disease dish disk dismiss display
-distance distinct distribute district disturb divide divorce doctor document dog dollar domain domestic donate door
-dose double doubt down download dozen draft drag drama draw dream dress drink drive drop drought drum due dull during
-dust duty each eager ear earn earth ease east eastern easy eat economy edge edit edition editor education effect
-effective efficient effort egg eight either elect electric element else elsewhere email embarrass emerge emergency
-emotion emphasis employ employee employer empty enable encounter encourage end enemy energy engage engineer enjoy
-enough ensure enter entertain enthusiasm entire entrance entry envelope environment equal equip equipment equivalent
-era error escape especially essay essential establish estate estimate euro evaluate even evening event eventually ever
-every everybody everyone everything everywhere evidence evident evolve exact examine example excellent except excess
-exchange excite excuse execute exercise exhibition exist exit expand expect expedition expensive experience experiment
-expert explain explode explore export expose express extend extension extent external extra extraordinary extreme eye
-fabric face facility fact factor factory faculty fail failed failure faint fair faith fall false familiar family fancy
-far fare farm fashion father fault favor favorite fear feature february fee feed feedback feel fellow fence festival
-fetch fever few fiber fiction field fifteen fifty fight figure file fill film filter final finance find finger finish
-fire firm first fish fit fitness five fix flag flame flat flavor flesh flexible flight float flood floor flour flow
-flower fly focus fog fold folder folk follow following food foot football for force foreign forest forget form former
-formula fortune forty forum forward found foundation four frame free frequency frequent frequently fresh friday friend
-friendly frighten from front frost fruit frustrate fuel full fully fun function fund fundamental funny furniture
-further future gallery game gap garage garden gas gather gear gender general generate generation generous genre gentle
-genuine geography gesture get giant gift girl give glad global glory go goal good goods govern government grab grade
-gradual graduate grain grand grant graph grass grateful gray greet grid grocery gross ground group grow growth
-guarantee guard guess guest guidance guide guideline guilty guitar gym habit hair half hall hand handle happen harbor
-hardly hardware harm harvest hat hate have head heading headline heal health hear heart heat height hello help helpful
-here hero hesitate hidden highlight hint hip hire historic history hit hobby hold hole holiday home honest honor hope
-horse hospital host hot hotel hour house household how however huge human humor hundred hungry hunt hurry hurt husband
-ice idea identical identify identity if ignore ill illegal illness illustrate image imagine immediate immigrant impact
-imply import important impose impress improve in incident include income incorporate incorrect increase indeed
-independent index indicate individual industry infant influence inform information initial initiative injure inner
-innocent innovate input inquire insect insert inside insist inspect inspire install instance instant instead institute
-instruct instrument insurance integer intelligent intend intense interact interest interior internal international
-internet interpret interrupt interval interview into introduce invent invest investigate invitation invite invoice
-involve iron island isolate issue it item itself jacket jail jam january jazz jealous jeans jet jewelry job join joint
-joke journal journey judge juice july jump june junior just justice justify keep key keyboard keyword kid kilogram
-kilometer kind king kit kitchen knife knock know label labor lack lake lamp land landscape lane language laptop last
-latest latter laugh launch law lawn lawyer layer layout lead leader leaf league lean learn least leather leave lecture
-left leg legal legend lemon length lesson let letter level liberal library license lie life lifetime lift lighter like
-limit limited line link list listen literature litter loan local locate location lock log logic logo lonely look loose
-lorry lose lot lottery loud love lovely lower loyal luck luggage lunch luxury machine magazine magic mail main maintain
-major majority make man manage management manager manner manufacture many map march margin marine mark market marry
-massive master match material matrix matter mature maximum may maybe mayor meal mean meanwhile measure measurement meat
-mechanic media medical medicine medium meet meeting melt member memory mental mention menu merchant merge merit mess
-message metal method microphone middle midnight mild military milk million mind mineral minimum minister minor minority
-minute mirror miss missing mission mistake mix mixture mobile mode model moderate modern modest modify module moisture
-moment monday money monitor month monthly mood moon moral more moreover morning mortgage most mostly mother motion
-motivate motor mount mountain mouse mouth move movie much multiple murder muscle museum music musician must mutual
-myself mystery name narrow nasty nation national native natural naturally nature near nearby nearly neat necessary neck
-need needle negative neglect negotiate neighbor neither nerve nervous network never newest news newspaper next nice
-night nine no nobody noise none noon normal normally north northern nose not notable note notebook noted nothing notice
-notion novel november now nowadays nowhere nuclear number numerous nurse nut obey object objective oblige obtain
-obvious occasion occupy occur ocean october odd of off offend offense offer office officer official offline often oil
-oldest on once one ongoing online only onto open operate operation opinion oppose opposite option optional or orange
-orchestra order ordinary organ organize origin original other otherwise ought our ourselves out outcome outdoor outline
-outlook output outside oven over overall overcome overdue overlook overseas owe own owner ownership pack package packet
-page paid pain painful pair palace pale panel panic paper paragraph parallel parameter parcel pardon parent park part
-participate particle particular partner party pass passage passenger passion passive passport password past paste path
-patient pattern pause pay payment peace peak peel pen penalty pension people pepper percent percentage perfect perform
-performance perhaps period permanent permission permit person personal personality persuade pet phase phenomenon
-philosophy phone photo photograph phrase physical piano pick picture piece pile pilot pipe pitch place plain plan plane
-planet plant plastic plate platform play player pleasant please pleased pleasure plenty plot plug plus pocket poem poet
-poetry point poison police policy polite political pollution pool poor popular population port portion portrait pose
-position positive possess possibility possible post potato potential pound pour poverty powder power powerful practice
-pray precise predict prefer preference pregnant prepare present preserve president press pretty prevent previous price
-pride priest primary prime principal principle print prior priority prison private prize probably problem procedure
-proceed process processing processor produce product production professional professor profile profit program progress
-prohibit project prominent promise promote prompt proof proper properly property proportion proposal propose prospect
-protect protest proud provide provided province pub public publication publish pull punish pupil purchase pure purpose
-pursue push put qualify quality quantity quarter queen query question quickly quiet quit quite quote race radio rain
-raise random range rank rapid rare rarely rate rather rating ratio raw reach react reaction read reader ready real
-realistic reality realize rear reason reasonable recall receipt receive receiver recent recently recipe recipient
-reckon recognize recommend record recover recruit recycle reduce reduction refer reference reflect reform refrigerator
-refugee refund refuse regard region register registered regret regular regulate reject relate relation relationship
-relative relax release relevant reliable relief religion reluctant rely remain remark remarkable remedy remember remind
-remote remove removed rent rental repair repeat replace reply report represent reputation request require required
-requirement rescue research reservation reserve reset resident resist resolution resolve resort resource respect
-respond response responsible rest restaurant restore restrict result retail retain retire retrieve return returned
-returns reveal revenue reverse review revise revolution reward rhythm rice rid ride right ring rise risk rival river
-road robot rock rocket role romantic room root rough roughly round route routine row royal rub rubbish ruin rule ruler
-rumor run rural rush sad safe safety sail salad salary sale salt same sample sand sandwich satellite satisfy saturday
-sauce save say scale scan scared scatter scene schedule scheme scholar school science scope score scratch scream screen
-script sculpture sea seal search season seat secret secretary section secure security see seed seek seem seldom select
-selection self sell seminar senate send senior sense sensible sensitive sentence separate september sequence series
-serious serve service session set settle seven several severe sew shade shadow shake shallow shame shape share she
-sheet shelf shelter shift shine ship shirt shock shoe shoot shop shore shortage shortly shot should shoulder shout show
-shower shut shy sick side sight sign signal significant silence silly silver similar simple simply since sincere sing
-single sink sister sit site situation six size skate sketch ski skill skin sky slave sleep sleeve slice slide slight
-slip slope slow smart smell smile smoke smooth snack snow social software soil soldier sole solid solution solve some
-somebody somehow someone something sometimes somewhat somewhere son song soon sophisticated sort soul sound soup source
-south southern space spare spatial speak special specialist species specific specify spectrum speech speed spell spend
-spin spirit spite split spoil sponsor sport spot spray spread spring square stable stadium staff stage stairs stake
-stamp stand standard star stare start state statement station statistic statue status stay steady steal steam steel
-steep stem step stick sticky stiff stir stock stomach stone stop store storm story straight strange stranger strategy
-stream street strength stress stretch strict strike string strip stroke strong structure struggle student studio study
-stuff stupid style subject submit substance substantial substitute suburb subway succeed success such sudden suffer
-sufficient sugar suggest suit suitable sum summary summer sun sunday super superior supermarket supply support suppose
-sure surface surgery surname surprise surrender surround survey survive suspect suspend swear sweep sweet swim swing
-switch symbol sympathy symptom syntax system table tail take talent talk tank tap tape target task taste tax teach team
-tear technical technique technology teenager telephone television temperature temple temporary tempt ten tend tension
-tent term terminal terrible test text textbook thank that the theater theme then theory therapy there therefore they
-thick thin thing think third thirty this thorough though thought thousand thread threat three thriller throat through
-throughout throw thursday ticket tidy tie tight till time tiny tip tire tired tissue title to today together token
-tomorrow tone tongue tonight too tool tooth top topic total touch tour tournament toward town toy trace track trade
-traditional traffic tragedy train transaction transfer transform translate transmit transport travel treat treatment
-tree tremendous trend trial tribe trick trip troop tropical trouble truck true truly trunk trust truth try tube tuesday
-tune tunnel turn twelve twenty twice twin two type typical ugly ultimate umbrella unable uncertain uncle uncomfortable
-under underground understand unemployed unfortunate uniform union unique unit unite universal universe university
-unknown unless unlike unlikely unread until unusual up update updated upload upon upper upset upstairs upward urban
-urge urgent user username usual usually utility vacant vacation valid valley valuable value van variable variation
-variety various vary vast vegetable vehicle venture venue verify version versus very veteran via victim victory video
-view viewer village violent virtual virtue virus visible vision visit visitor visual vital vocabulary voice volume
-volunteer vote voyage vulnerable wage wait waiter wake walk wall wallet wander want war warehouse warn warning wash
-waste watch water wave way we weak wealth weapon wear weather website wednesday week weekend weekly weigh weight
-welcome welfare west western what whatever wheel when whenever where whereas wherever whether which while whisper who
-whoever why wide widely wife wild will willing win wind window wine wing winner winter wipe wire wisdom wise wish with
-withdraw within without witness woman wonder wonderful wood wooden wool word work workshop world worldwide worry worth
-wound wrap write wrong yard year yearly yell yes yesterday yet yield you young youth zero zone
+able about above accept account across act action active add address advice afraid after again age agree air album
+alert all almost alone along already also although always among amount and anger animal another answer any apple april
+area arm around arrive art article ask aunt author autumn available average away baby back bad bag balance ball bank
+base basic bath beach beautiful because bed before begin behind believe below best better between big bill bird
+birthday black blood board body book border boring born boss both bottom box boy brain bread break breakfast breath
+brother budget build building bus business busy but buy cake call camera can car card care carry case cash cat catch
+category cause cell center central chair chance change channel chapter charge chart check chicken child choice choose
+church circle city class clock close cloth cloud club coat code coffee collect college color come common company
+complete computer condition connect consider contact contain content continue contract control cook cool copy corner
+correct cost could count country couple course cover create credit cross crowd cry cup current cut daily damage dance
+danger data date daughter day dead deal dear december decide delay deliver demand department describe design detail
+develop device diet difference different difficult dinner direct direction discover discuss disk distance doctor
+document dog dollar door down draft draw dream dress drink drive drop due during duty each ear earth east easy eat
+edge education effect effort egg eight either electric else email employee end energy enjoy enough enter equal error
+escape euro even evening event ever every exact example excellent except exchange exercise expect expensive experience
+explain extra eye face fact fail fall false family far farm fashion father favorite fear feature february feel few
+field fifteen fifty fight file fill film find finish fire first fish fit five fix floor flower fly folder follow food
+foot football for force foreign forest forget form forty forward four free friday friend from front fruit full fun
+function future game garden gas general get gift girl give glad go goal good grade grass ground group grow guess guest
+guide hair half hall hand happen hat have head health hear heart heat hello help here history hit hobby hold hole
+holiday home hope horse hospital hot hotel hour house how human hundred hungry husband idea if image important improve
+in include increase index industry information inside interest internet into invite invoice it item january job join
+journey july jump june just keep key kind king kitchen know lake land language laptop last laugh law lead learn least
+leave left leg lesson let letter level library lie life lift like limit line link list listen lock look lose lot love
+luck lunch machine mail make man manager many map march mark market match material matter may maybe meal mean measure
+meat medicine meet meeting member memory mention menu message metal method middle midnight milk million mind minute
+miss mistake mix model moment monday money month moon more morning most mother mountain mouth move movie much museum
+music must name nation nature near necessary neck need network never news newspaper next nice night nine no noise none
+noon north not note nothing notice november now number object ocean october of off offer office often oil on once one
+only open opinion or order other our out output over own owner package page pain pair paper parent park part partner
+party pass past path pay peace pen people percent perhaps period person pet phone photo pick picture piece place plan
+plane plant plate play please point police poor popular population position possible post pound power practice prefer
+prepare present president press pretty price print private problem process product profile program project promise
+proof provide public pull purpose push put quality quarter queen question quite race radio rain raise range rate
+rather reach read ready real reason receive recent record recipe reduce region relax release remain remember remind
+rent repeat reply report request rest restaurant result return review rice ride right ring river road rock role room
+root row rule run sad sale salt same sand saturday save say school science score screen sea search season seat section
+see sell send sentence september serve service set seven several shape share she ship shirt shoe shop should shoulder
+show shower side sign signal since sing sister sit six size skill skin sky sleep snow social soil some son song soon
+sound soup source south space speak speed spend sport spring staff stand standard star start state station status stay
+steel step stock stop store storm story street student study style subject success such sugar suggest summer sun
+sunday supply support sure surface surprise system table take talk task taste tax teach team telephone television ten
+term test text thank that the theater then there they thing think third thirty this thousand three through thursday
+ticket time tired title to today together tomorrow tonight too tool tooth top topic total touch tour toward town track
+trade traffic train travel tree trip trouble true trust try tuesday turn twelve twenty two type uncle under understand
+unit until up update urgent usual vacation value vegetable version very video view village visit voice wait walk wall
+want war wash watch water wave way we weather website wednesday week weekend weight welcome west what when where which
+while who why wife will win wind window winter wish with within without woman wonder wood word work world worry worth
+write wrong year yes yesterday yet you
 """)
-
-# The little words of English, which no value is made of.
-LITTLE = words_of("""
-a an and are as at be by for from how i in is it me my not of on or please that the this to was we were what which with
-you your
-""")
-
-# What code and conversations write with a capital.
-HEADWORDS = words_of("Args Assistant Error False Function None Output Please Returns System True User")
 
 FIRST_NAMES = words_of("""
 Ada Agnes Aldo Alma Amir Anton Arlo Astrid Beatrix Benno Bruno Carla Cedric Chiara Clara Conrad Dalia Dario Desmond
