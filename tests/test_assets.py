@@ -91,7 +91,7 @@ def phrases_of_requests(text: str) -> set[str]:
 
 
 def test_no_request_of_the_task_is_in_the_corpus(corpus):
-    of_anything = {"tell me the size of the", "tell me the average of the"}
+    of_anything = {"tell me the status of it"}
     assert phrases_of_requests(corpus) <= of_anything
 
 
