@@ -281,7 +281,7 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
         share = sum(int((example.weights > 0).sum()) for example in data.examples) / sum(lengths)
         work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing)
         step = estimate(model, world.size, work)
-        sections[f"a step on paper, {world.size} H200s (python -m tl scaling)"] = step.lines()
+        sections[f"a step on paper, {world.size} x H200 (python -m tl scaling)"] = step.lines()
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
 

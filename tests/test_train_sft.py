@@ -57,7 +57,7 @@ def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     out = capsys.readouterr().out
     assert "calls trained" in out and "optimizer" in out and "w_max" in out
-    assert "1 H200s (python -m tl scaling)" in out and "tokens/s" in out
+    assert "1 x H200 (python -m tl scaling)" in out and "tokens/s" in out
 
 
 def test_the_summary_counts_what_the_run_has_seen(toy, tmp_path, capsys):
