@@ -65,7 +65,7 @@ from tl.single_turn import Prepared, cache_size, percentages, predict, score
 from tl.synthesis import LIBRARY
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, check_weights, read_config
+from tl.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 from tools import ToolkitError
 
 Prompt = PPOPrompt | PPOTask
@@ -335,7 +335,7 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
     if not config.dry_run:  # which needs none
-        check_weights(source)
+        fitting_tensors(source)
     check_lengths(config, model)
     if config.rollout == "step":
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)

@@ -54,7 +54,7 @@ from tl.single_turn import Prepared, golden_loss, percentages, predict, score
 from tl.statistics import ExampleStatistics
 from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, check_weights, read_config
+from tl.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 
 
 @dataclass
@@ -290,7 +290,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Pr
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
     if not config.dry_run:  # which needs none
-        check_weights(source)
+        fitting_tensors(source)
     if config.max_length > model.max_position_embeddings:
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)

@@ -7,8 +7,7 @@ Every model is asked for calls to 600 held-out requests, once drawn at temperatu
 works greedily through 100 held-out episodes. Differences are paired request by request, with 95 % intervals: normal for
 the requests of a seed; over all seeds by a bootstrap that draws seeds and requests, or, for the rates of episodes, by
 Student's t over the seeds, which leaves out that other episodes would have given other rates. KL is a run's highest.
-What was measured is written to OUT/results.json; a model that is
-there already is not trained or measured again.
+What was measured is written to OUT/results.json; a model that is there already is not trained or measured again.
 """
 
 import argparse

@@ -172,7 +172,9 @@ def test_nan_at_a_masked_position_stays_out(norm):
     assert nll.grad[1] == nll.grad[2] == 0 and nll.grad.isfinite().all()
 
 
-def test_nan_in_a_masked_hidden_state_stays_out_of_all_gradients():
+@pytest.mark.parametrize("rows", [2, 4], ids=["chunks", "one chunk"])
+def test_nan_in_a_masked_hidden_state_stays_out_of_all_gradients(rows, monkeypatch):
+    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", rows * 5)
     torch.manual_seed(0)
     hidden, lm_head = torch.randn(4, 8), torch.randn(5, 8, requires_grad=True)
     targets, weights = torch.tensor([0, 1, 2, 3]), torch.tensor([1.0, 0.0, 1.0, 2.0])

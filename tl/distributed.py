@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from tl.memory import Checkpointing, checkpoint_activations, needs_fsdp
 from tl.model import Llama, ModelConfig
-from tl.weights import check_fit, own_name, read_config, read_slices, stored_tensors, tie
+from tl.weights import fitting_tensors, own_name, read_config, read_slices, tie
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Llama)
@@ -95,10 +95,9 @@ def load(
     Raises tl.weights.CheckpointError as ``tl.weights.load_model`` does.
     """
     path = Path(path)
-    config, stored = read_config(path), stored_tensors(path)
+    config, stored = read_config(path), fitting_tensors(path)
     with torch.device("meta"):
         model = kind(config)
-        check_fit(path, stored, Llama(config))
     shard(model, world, checkpointing)
     rows: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):

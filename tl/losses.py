@@ -40,12 +40,12 @@ class _ChunkedNLL(torch.autograd.Function):
         grad_hidden = []
         grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
         for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
-            logits = _logits(h, lm_head) if only is None else only.clone()
+            unused = grad == 0  # whatever is there, NaN included, stays out
+            h, normaliser = h.masked_fill(unused[:, None], 0), normaliser.masked_fill(unused, 0)
+            logits = _logits(h, lm_head) if only is None else only.masked_fill(unused[:, None], 0)
             grad_logits = logits.sub_(normaliser[:, None]).exp_()
             grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
-            unused = (grad == 0)[:, None]  # whatever is there, NaN included, stays out
-            grad_logits = grad_logits.mul_(grad[:, None]).masked_fill_(unused, 0).to(h.dtype)
-            h = h.masked_fill(unused, 0)
+            grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
             grad_hidden.append(grad_logits @ lm_head)
             if h.dtype == grad_lm_head.dtype:
                 grad_lm_head.addmm_(grad_logits.T, h)  # without a second [V, C]

@@ -63,10 +63,9 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
     config = read_config(path)
     if (path / TOKENIZER_FILE).is_file():
         check_vocabulary(Tokenizer(path), config)
+    stored = fitting_tensors(path)
     with torch.device("meta"):
         model = Llama(config)
-    stored = stored_tensors(path)
-    check_fit(path, stored, model)
     dtype = dtype or functools.reduce(torch.promote_types, {_DTYPES[tensor.dtype] for tensor in stored.values()})
     weights: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
@@ -99,11 +98,15 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
         raise CheckpointError(f"{file}: {error}") from error
 
 
-def check_weights(path: str | os.PathLike) -> None:
-    """Raises CheckpointError where a folder does not hold the weights of its config.json; reads headers alone."""
+def fitting_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
+    """``stored_tensors`` of a folder that holds the weights of its config.json; reads headers alone.
+
+    Raises CheckpointError where it does not.
+    """
+    stored = stored_tensors(path)
     with torch.device("meta"):
-        model = Llama(read_config(path))
-    check_fit(Path(path), stored_tensors(path), model)
+        check_fit(Path(path), stored, Llama(read_config(path)))
+    return stored
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
