@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ranks import exit_code
 from runs import Crash, before_step, crash_at
 
 import train_ppo
@@ -355,6 +356,21 @@ def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy
         train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
     assert train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
     assert_same_run(whole, tmp_path / "died")
+
+
+def run_until(step: int, flags: list[str]) -> None:
+    """Trains, and dies between the rollouts and the update of a step."""
+    before_step(step, pytest.MonkeyPatch(), lambda: os.kill(os.getpid(), signal.SIGKILL), train_ppo)
+    train_ppo.main(flags)
+
+
+@pytest.mark.long
+def test_a_run_killed_between_rollout_and_update_resumes_to_the_same_weights(toy, whole, tmp_path):
+    flags = arguments(toy, tmp_path / "killed", "--save_every", "1")
+    assert exit_code(run_until, 3, flags) == -signal.SIGKILL
+    assert column(tmp_path / "killed", "step") == [1, 2]
+    assert train_ppo.main([*flags, "--resume"]) == 0
+    assert_same_run(whole, tmp_path / "killed")
 
 
 def test_a_stop_signal_ends_the_run_behind_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ class Call:
 class CallSyntaxError(ValueError):
     """Text that is not exactly one literal call; `position` is the index of the character at which reading stopped."""
 
-    def __init__(self, message: str, position: int):
+    def __init__(self, message: str, position: int) -> None:
         super().__init__(message, position)
         self.message = message
         self.position = position
@@ -145,7 +145,7 @@ def _check_literal(value: object, depth: int) -> None:
 class _Scanner:
     """Recursive descent over one text; recursion is bounded by MAX_DEPTH. `at` is the index of the next character."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         if len(text) > MAX_LENGTH:

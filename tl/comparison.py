@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 # 97.5 % quantiles of Student's t with 1 to 30 degrees of freedom.
@@ -150,5 +150,5 @@ def markdown_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
     return lines
 
 
-def _bar(cells) -> str:
+def _bar(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -58,7 +58,7 @@ def drive_many(many: Sequence[Steps[T]]) -> list[T]:
 class _Crowd:
     """The state of `drive_many`: a selector for what comes, a heap for what does not come in time."""
 
-    def __init__(self, many: Sequence[Steps], selector: selectors.BaseSelector):
+    def __init__(self, many: Sequence[Steps], selector: selectors.BaseSelector) -> None:
         self._many = many
         self._selector = selector
         self._results: list = [None] * len(many)

@@ -193,7 +193,7 @@ class Library:
     `needs_isolation = True` counts as one that cannot be used unless `isolated`, and is named in `refused`.
     """
 
-    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False):
+    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
         self.specs: dict[str, ToolSpec] = {}
         self.toolkit_of: dict[str, str] = {}
         self.broken: dict[str, str] = {}
@@ -240,7 +240,7 @@ class Library:
 class _FreshTools(Mapping[str, Callable]):
     """Tools of one episode by name. A toolkit is made when the first of its tools is asked for: most never are."""
 
-    def __init__(self, classes: dict[str, type], seed: int):
+    def __init__(self, classes: dict[str, type], seed: int) -> None:
         self._classes = classes
         self._seed = seed
         self._instances: dict[type, object] = {}
@@ -267,7 +267,7 @@ class InProcessExecutor:
     The surface of `tl.executor.Executor`, which is what runs the calls of a model.
     """
 
-    def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0):
+    def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0) -> None:
         self.seed = seed
         self._library = Library(toolkits)
         self.specs = self._library.specs
@@ -299,7 +299,7 @@ def no_answer(question: str) -> str:
 class Episode:
     """One episode in this process: its tools and the built-in ones, and whether it has finished."""
 
-    def __init__(self, tools: Mapping[str, Callable], answer: Callable[[str], str]):
+    def __init__(self, tools: Mapping[str, Callable], answer: Callable[[str], str]) -> None:
         self.finished = False
 
         def ask_to_user(question: str) -> str:

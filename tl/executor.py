@@ -77,7 +77,7 @@ class Executor:
         workers: int | None = None,
         require_isolation: bool = False,
         mode: Literal["auto", "user", "no namespaces", "none"] = "auto",
-    ):
+    ) -> None:
         self.seed = seed
         self.timeout = timeout
         names = None if toolkits is None else list(toolkits)
@@ -157,7 +157,7 @@ class Executor:
 class Session:
     """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
 
-    def __init__(self, pool: Pool, timeout: float, seed: int, tools: list[str], answer: Callable[[str], str]):
+    def __init__(self, pool: Pool, timeout: float, seed: int, tools: list[str], answer: Callable[[str], str]) -> None:
         self.finished = False
         self._pool = pool
         self._timeout = timeout

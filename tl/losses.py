@@ -1,6 +1,7 @@
 """Every loss term, as pure functions on tensors. N counts token positions, C channels, V vocabulary entries."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class _ChunkedNLL(torch.autograd.Function):
     """nll = logsumexp(z) − z[target] with z = hidden @ lm_headᵀ;  d nll / d z = softmax(z) − onehot(target)."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
         nlls, normalisers = [], []
         for h, target in _chunks(lm_head, hidden, targets):
             logits = _logits(h, lm_head)
@@ -35,7 +36,7 @@ class _ChunkedNLL(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_nll: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, Tensor, None]:
         hidden, lm_head, targets, normalisers, only = ctx.saved_tensors
         grad_hidden = []
         grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
@@ -59,7 +60,7 @@ def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _chunks(lm_head: Tensor, *tensors: Tensor):
+def _chunks(lm_head: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The tensors [N, …] cut along N into pieces that make at most LOGITS_PER_CHUNK logits."""
     rows = max(1, LOGITS_PER_CHUNK // lm_head.shape[0])
     return zip(*(t.split(rows) for t in tensors), strict=True)

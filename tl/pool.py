@@ -41,7 +41,7 @@ class Process:
 class Pool:
     """`size` zygotes started with `settings` (toolkits, mode, memory). `PoolError` when one does not start."""
 
-    def __init__(self, size: int, settings: dict):
+    def __init__(self, size: int, settings: dict) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._turn = itertools.count()
@@ -99,7 +99,7 @@ class Pool:
 class _Zygote:
     """A zygote as the executor sees it."""
 
-    def __init__(self, settings: dict):
+    def __init__(self, settings: dict) -> None:
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(

@@ -31,7 +31,7 @@ class Tokenizer:
         TokenizerError: no such file, not a sentencepiece model, or not one that works as Llama's does.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = _find(Path(path))
         self._sp = _read(self.path)
         self.vocab_size: int = self._sp.vocab_size()

@@ -259,7 +259,7 @@ class BadRecord:
 class DataError(ValueError):
     """Files that cannot be read, or hold bad records; those are listed in `bad`."""
 
-    def __init__(self, message: str, bad: Sequence[BadRecord] = ()):
+    def __init__(self, message: str, bad: Sequence[BadRecord] = ()) -> None:
         super().__init__(message)
         self.bad = list(bad)
 

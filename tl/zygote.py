@@ -78,7 +78,7 @@ class _Running:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox, memory: int):
+    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox, memory: int) -> None:
         self._control = control
         self._library = library
         self._sandbox = sandbox

@@ -17,7 +17,7 @@ class Service:
 
     host = "localhost"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self.random = random.Random(f"{self.host} {seed}")
         self._fails_next = has_outage(seed)
 

@@ -20,7 +20,7 @@ class Toolkit(Service):
 
     host = "api.bank.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self.accounts = {f"a{number}": self._new_account() for number in self.random.sample(range(1000, 9999), 8)}
         self._rates = {currency: self.random.randint(50, 200) / 100 for currency in CURRENCIES}

@@ -12,6 +12,7 @@ import random
 import selectors
 import signal
 import subprocess
+from typing import IO
 
 from tools._vocabulary import words
 
@@ -34,7 +35,7 @@ class Toolkit:
     needs_isolation = True
     example = ("bash", {"command": "ls | wc -l"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         rng = random.Random(f"bash {seed}")
         self.files = {
             f"{name}.txt": "".join(f"{rng.randint(1, 99)} {word}\n" for word in rng.sample(_NAMES, 5))
@@ -113,7 +114,7 @@ def _outputs(process: subprocess.Popen) -> list[str]:
     return [output.text() for output in streams.values()]
 
 
-def _read(stream, output: _Output) -> bool:
+def _read(stream: IO[bytes], output: _Output) -> bool:
     """Take what a pipe holds now, and no more, since `yes &` would never come to an end; False at its end."""
     try:
         data = os.read(stream.fileno(), 1 << 20)

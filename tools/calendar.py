@@ -28,7 +28,7 @@ class Toolkit:
 
     example = ("create_event", {"title": "lunch with Ada", "date": "2026-05-01", "start": "12:30"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"calendar {seed}")
         numbers = self._random.sample(range(100, 900), 9)
         dates = self._random.sample(DATES, 8)

@@ -20,7 +20,7 @@ class Toolkit:
 
     example = ("add_contact", {"name": "Ada Baker", "details": {"city": "Oslo"}})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"contacts {seed}")
         numbers = self._random.sample(range(200, 800), 8)
         self.people = {f"c{number}": self._new_person() for number in numbers}

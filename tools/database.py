@@ -19,7 +19,7 @@ class Toolkit:
 
     example = ("run_query", {"sql": "SELECT name, salary FROM staff WHERE salary > 60000"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"database {seed}")
         cities = self._random.sample(CITIES, 4)
         names = self._random.sample(FIRST_NAMES, 10)

@@ -25,7 +25,7 @@ class Toolkit:
 
     example = ("list_files_by_ending", {"ending": "md"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"files {seed}")
         self.files = {self._new_path(): " ".join(self._random.sample(LINES, 3)) for _ in range(10)}
 

@@ -22,7 +22,7 @@ class Toolkit(Service):
 
     host = "api.flights.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         cities = self.random.sample(CITIES, 4)
         numbers = self.random.sample(range(100, 999), 14)

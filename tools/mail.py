@@ -23,7 +23,7 @@ class Toolkit:
 
     example = ("list_mails", {"folder": "inbox"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"mail {seed}")
         numbers = self._random.sample(range(100, 900), 10)
         self.mails = {f"m{number}": self._new_mail() for number in numbers}

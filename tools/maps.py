@@ -21,7 +21,7 @@ class Toolkit(Service):
 
     host = "api.maps.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self.seed = seed
         self.places = {f"x{number}": self._new_place() for number in self.random.sample(range(100, 999), 10)}

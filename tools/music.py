@@ -18,7 +18,7 @@ class Toolkit(Service):
 
     host = "api.music.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         numbers = self.random.sample(range(1000, 9999), 15)
         bands = [f"The {name}s" for name in self.random.sample(LAST_NAMES, 4)]

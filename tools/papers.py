@@ -50,7 +50,7 @@ class Toolkit(Service):
 
     host = "api.papers.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         ids = self.random.sample(range(1000, 9999), 16)
         authors = [f"{self.random.choice(FIRST_NAMES)} {self.random.choice(LAST_NAMES)}" for _ in range(6)]

@@ -21,7 +21,7 @@ class Toolkit:
 
     example = ("lookup_recipes_by_foods", {"foods": ["rice", "eggs"]})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"recipes {seed}")
         self.recipes = {f"y{number}": self._new_recipe() for number in self._random.sample(range(100, 999), 8)}
         self.favourites: list[str] = []

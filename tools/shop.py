@@ -61,7 +61,7 @@ class Toolkit(Service):
 
     host = "api.shop.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         ids = self.random.sample(range(100, 999), 15)
         self.products = {f"K{number}": self._new_product(f"K{number}") for number in ids[:12]}

@@ -12,7 +12,7 @@ class Toolkit:
 
     example = ("compute_percentile", {"values": [3, 1, 4, 1, 5], "percent": 50})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
     def compute_mean(self, values: list[float]) -> float:

@@ -20,7 +20,7 @@ class Toolkit:
 
     example = ("add_task", {"title": "water the plants", "priority": "high"})
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"tasks {seed}")
         numbers = self._random.sample(range(10, 99), 8)
         self.tasks = {f"w{number}": self._new_task() for number in numbers}

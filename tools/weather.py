@@ -21,7 +21,7 @@ class Toolkit(Service):
 
     host = "api.weather.example"
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self.seed = seed
 

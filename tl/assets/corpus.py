@@ -126,7 +126,7 @@ def make_style(rng: Random) -> Style:
 class Example:
     """One sentence and the calls that do what it says, written line by line."""
 
-    def __init__(self, style: Style, sentence: str):
+    def __init__(self, style: Style, sentence: str) -> None:
         self.style, self.sentence, self.text = style, sentence, ""
 
     def call(self, name: str, arguments: dict[str, Any], result: Any) -> None:

@@ -9,7 +9,7 @@ with AdamW; the learning rate warms up, stays, and falls to zero. What is saved,
 running average of the weights. `--base` goes on from a checkpoint, with the optimisers fresh.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import count
@@ -68,7 +68,9 @@ class Muon(torch.optim.Optimizer):
     PyTorch's own does this in bfloat16, which is slow on a CPU. Updates are scaled to AdamW's size, 0.2 a weight.
     """
 
-    def __init__(self, parameters, lr: float, momentum: float = 0.95, weight_decay: float = 0.05):
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()

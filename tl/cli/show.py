@@ -65,7 +65,7 @@ class Style:
         "lost": "4;31",
     }
 
-    def __init__(self, colour: bool):
+    def __init__(self, colour: bool) -> None:
         self.colour = colour
 
     def __call__(self, name: str, text: str) -> str:

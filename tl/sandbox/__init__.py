@@ -118,7 +118,7 @@ class Sandbox:
         layers: names of those to put on.
     """
 
-    def __init__(self, way: str, memory: int, layers: Iterable[str]):
+    def __init__(self, way: str, memory: int, layers: Iterable[str]) -> None:
         self.layers = set(layers)
         self._way = way
         self._memory = memory
