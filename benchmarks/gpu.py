@@ -3,6 +3,7 @@
     python -m benchmarks.gpu                          # CodeLLaMA-7B's shape, random weights, bfloat16; about 140 GB
     python -m benchmarks.gpu train --checkpointing selective --tokens 8192
     python -m benchmarks.gpu decode --batch 64 --context 1024
+    python -m benchmarks.gpu ppo                      # 1.3 billion parameters each: actor, critic, reference
 
 Without a GPU the same code runs on a toy model, which shows that it works and says nothing about speed.
 """
@@ -11,22 +12,32 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.models import SMALL, random_texts
+from benchmarks.models import MEDIUM, SMALL, random_checkpoint, random_texts
+from benchmarks.ppo import NEVER, our_step
 from tl import distributed
+from tl.assets import TINY
 from tl.generate import generate
 from tl.mae import ErrorCategory
 from tl.memory import count_parameters, training_memory
 from tl.model import Llama, ModelConfig
+from tl.ppo_config import PPOConfig
+from tl.ppo_data import read_prompts
 from tl.prompt import Example, Turn
 from tl.scaling import CODE_LLAMA, model_flops
+from tl.tokenizer import Tokenizer
 from train_sft import SFTConfig, make_optimizer, train_step
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
-NEVER = -1  # an end-of-text id that no token has
+BILLION = replace(  # 1.3 billion parameters
+    MEDIUM, hidden_size=2048, intermediate_size=5504, num_hidden_layers=24, num_attention_heads=16,
+    num_key_value_heads=16, head_dim=128,
+)  # fmt: skip
 
 
 def seconds(work: Callable[[], object], rounds: int = 5) -> float:
@@ -102,24 +113,48 @@ def decode(config: ModelConfig, options: argparse.Namespace, bandwidth: float) -
     return f"{options.batch / each:,.1f} tokens/s, {read / each / bandwidth:.0%} of the copies' speed"
 
 
+def ppo(shape: ModelConfig, options: argparse.Namespace) -> str:
+    """A step of the product's own, whose rollouts all have the same length; and what the time went into."""
+    config = PPOConfig(batch_size=options.rollouts, max_new_tokens=options.new_tokens, show_every=0)
+    tokenizer = Tokenizer(TINY)
+    tokenizer.eos_id = NEVER
+    prompts = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts]
+    logged: list[dict[str, float]] = []
+    with random_checkpoint(shape) as folder, our_step(folder, tokenizer, prompts, config) as step:
+        taken = seconds(lambda: logged.append(step()), rounds=3)
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if GPU else [])]
+        with profile(activities=activities) as profiler:
+            step()
+    shares = ", ".join(
+        f"{name.replace('_', ' ')} {statistics.median(line[name] for line in logged[1:]):.0%}"
+        for name in ("rollout_share", "generation_share")
+    )
+    order = "self_cuda_time_total" if GPU else "self_cpu_time_total"
+    table = profiler.key_averages().table(sort_by=order, row_limit=12, max_name_column_width=60)
+    return f"{taken:.1f} s a step of {len(prompts)} rollouts, {options.new_tokens} tokens each: {shares}\n{table}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="?", choices=["train", "decode"], help="only this")
+    parser.add_argument("work", nargs="?", choices=["train", "decode", "ppo"], help="only this")
     parser.add_argument("--tokens", type=int, default=4096 if GPU else 128, help="of a training step")
     parser.add_argument("--length", type=int, default=4096 if GPU else 64, help="of a text in training")
     parser.add_argument("--checkpointing", choices=["none", "selective", "full"], default="full")
     parser.add_argument("--batch", type=int, default=1, help="texts that are decoded at a time")
     parser.add_argument("--context", type=int, default=1024 if GPU else 16, help="tokens of a prompt")
     parser.add_argument("--new_tokens", type=int, default=128 if GPU else 8)
+    parser.add_argument("--rollouts", type=int, default=64 if GPU else 8, help="of a PPO step")
     options = parser.parse_args()
     config = CODE_LLAMA["7B"] if GPU else SMALL
     products, copies = product_speed(8192 if GPU else 256), copy_speed(2**32 if GPU else 2**22)
     name = torch.cuda.get_device_name() if GPU else "no GPU: a toy model, whose figures mean nothing"
     print(f"{name}: products {products / 1e12:,.1f} TFLOP/s, copies {copies / 1e9:,.0f} GB/s", flush=True)
-    if options.work != "decode":
+    if options.work in (None, "train"):
         print(f"  train   {train(config, options, products)}", flush=True)
-    if options.work != "train":
-        print(f"  decode  {decode(config, options, copies)}")
+    if options.work in (None, "decode"):
+        print(f"  decode  {decode(config, options, copies)}", flush=True)
+    if options.work in (None, "ppo"):
+        print(f"  ppo     {ppo(BILLION if GPU else SMALL, options)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ does not have, and reads what the prompts have in common once.
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOCon
     )
 
 
+@contextmanager
+def our_step(
+    model: str | Path, tokenizer: Tokenizer, prompts: list[PPOPrompt], config: PPOConfig
+) -> Iterator[Callable[[], dict[str, float]]]:
+    """A function that does the next step of a run with these prompts, and returns its metrics."""
+    with distributed.process_group() as world, sampling(config, tokenizer, world) as sample:
+        models, progress = Models.load(Path(model), config, world), Progress()
+        yield partial(iterate, models, sample, tokenizer, prompts, progress, config, world)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=32)
@@ -100,15 +111,8 @@ def main() -> None:
         f"{len(distinct)} prompts of {length:.0f} ({torch.get_num_threads()} threads)",
         flush=True,
     )
-    with (
-        distributed.process_group() as world,
-        tempfile.TemporaryDirectory() as folder,
-        sampling(config, tokenizer, world) as sample,
-    ):
-        trainer = their_trainer(distinct, tokenizer, config, options.rounds, folder)
-        models, progress = Models.load(Path(TINY), config, world), Progress()
-        step = partial(iterate, models, sample, tokenizer, prompts, progress, config, world)
-        print(f"  {interleaved(trainer, step)}")
+    with our_step(TINY, tokenizer, prompts, config) as step, tempfile.TemporaryDirectory() as folder:
+        print(f"  {interleaved(their_trainer(distinct, tokenizer, config, options.rounds, folder), step)}")
 
 
 if __name__ == "__main__":
