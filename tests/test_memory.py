@@ -21,9 +21,9 @@ TOKENS = 1024
 
 
 def example() -> Example:
+    """All of its tokens are targets; fewer of them make fewer logits, of which the estimate knows nothing."""
     ids = torch.arange(TOKENS) % CONFIG.vocab_size
-    weights = torch.zeros(TOKENS)
-    weights[::4] = 1.0
+    weights = torch.ones(TOKENS)
     turn = Turn(1, TOKENS, True, ErrorCategory.ALL_RIGHT, (), True)
     return Example("a", ids, ids, weights, torch.zeros_like(ids), (turn,), 0)
 
@@ -46,9 +46,9 @@ def peak_of_two_steps(mode: Checkpointing) -> int:
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["none", "full"])
-def test_the_estimate_is_within_15_percent_of_the_measured_peak(mode):
+def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode):
     measured, estimate = peak_of_two_steps(mode), training_memory(CONFIG, TOKENS, checkpointing=mode).total
-    assert estimate == pytest.approx(measured, rel=0.15), f"{estimate / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB"
+    assert estimate == pytest.approx(measured, rel=0.10), f"{estimate / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB"
 
 
 def peak_of_loading(world: World, folder: Path) -> int:
