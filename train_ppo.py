@@ -226,7 +226,7 @@ def train(
 ) -> tuple[Progress, bool]:
     """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
     and an evaluation, the first before any training, and a state every ``save_every``. Returns how far it came, and
-    whether a stop signal ended it: behind a step, with a state.
+    whether a stop signal ended it: after a step, with a state.
 
     A run that died between rollout and update draws the same rollouts again. Raises RunError after ``MAX_SKIPPED``
     steps in a row whose rollouts all failed or with an update that is not finite.
@@ -386,7 +386,7 @@ def run(config: PPOConfig, world: World) -> int:
         progress, stopped = train(models, sample, tokenizer, data, held_out, config, world, saved)
     if stopped:
         if world.is_main:
-            print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+            print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
     summary = f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s"
     close_run(config, models.actor.model, tokenizer, [summary], world)

@@ -78,7 +78,7 @@ class SFTConfig(RunConfig):
     epochs: float = option(1.0, "passes over the data")
     max_steps: int | None = option(None, "stop (and schedule) after this many steps")
     batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches")
-    max_length: int = option(8192, "tokens of a trajectory; what lies behind is cut at a turn")
+    max_length: int = option(8192, "tokens of a trajectory; what exceeds them is cut at a turn")
     max_feedback_tokens: int = option(2048, "tokens of one tool feedback; longer ones are cut in the middle")
     seed: int = option(0, "order of the data, and the generated data")
 
@@ -177,7 +177,7 @@ def train(
 ) -> tuple[Progress, bool]:
     """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
     and an evaluation, and a state every ``save_every``. Returns how far it came, and whether a stop signal ended it:
-    behind a step, with a state and without the evaluation that may be due, which is made when the run is resumed.
+    after a step, with a state and without the evaluation that may be due, which is made when the run is resumed.
 
     Raises RunError after ``MAX_SKIPPED`` steps in a row without a finite gradient.
     """
@@ -328,7 +328,7 @@ def run(config: SFTConfig, world: World) -> int:
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         if world.is_main:
-            print(f"stopped behind step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+            print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
     close_run(config, model, tokenizer, summary(config, data, progress), world)
     return 0

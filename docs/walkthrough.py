@@ -109,7 +109,7 @@ def show_rewards(trajectory: Trajectory, golden: str) -> None:
 
 
 def action_logp(model: Llama, prompt: list[int], actions: list[int]) -> Tensor:
-    """log π of a call's tokens behind the prompt, [A]: the hidden state at a token predicts the next one."""
+    """log π of a call's tokens after the prompt, [A]: the hidden state at a token predicts the next one."""
     ids = torch.tensor([[*prompt, *actions[:-1]]])  # </s>, the last action, is never read
     hidden = model(ids, return_hidden=True)[0, len(prompt) - 1 :]  # [A, C]
     return -token_nll(hidden, model.lm_head.weight, torch.tensor(actions))

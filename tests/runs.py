@@ -61,7 +61,7 @@ def crash() -> None:
 
 def before_step(step: int, monkeypatch: pytest.MonkeyPatch, action, program=train_sft) -> None:
     """Calls ``action()`` before the ``step``-th training step of the program from now on; that of train_ppo.py begins
-    behind the rollouts."""
+    after the rollouts."""
     original, calls = program.train_step, []
 
     def train_step(*args):

@@ -208,7 +208,7 @@ def test_a_stopped_training_is_gone_on_with(stub, tmp_path):
     assert len(stub.asked) == 16 - 4 and all("--resume" not in flags for _, flags in stub.asked[1:])
 
 
-def test_a_training_that_was_killed_behind_its_last_step_is_not_asked_again(stub, tmp_path):
+def test_a_training_that_was_killed_after_its_last_step_is_not_asked_again(stub, tmp_path):
     run(stub, tmp_path / "out")
     for record in (tmp_path / "out").glob("parts/sft-*/part.json"):
         record.unlink()

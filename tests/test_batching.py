@@ -62,7 +62,7 @@ def test_collate_keeps_only_weighted_targets():
     assert torch.equal(micro.targets, flat[micro.positions])
 
 
-def test_an_example_is_read_from_behind_its_prefix_on():
+def test_an_example_is_read_from_after_its_prefix_on():
     micro = collate(EXAMPLES[:2], [0, 2])
     assert micro.lengths == [12, 5] and micro.prefixes == [0, 2]
     assert torch.equal(micro.input_ids[0, 12:], EXAMPLES[1].input_ids[2:])

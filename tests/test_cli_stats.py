@@ -55,7 +55,7 @@ def test_the_figures_of_a_dataset_counted_by_hand(dataset, small_tokenizer, caps
     errors = {category: n for category, n in found["errors by category"].items() if n}
     assert errors == {"tool hallucination": 1, "parameter missing": 1}
     assert (found["calls trained"], found["calls masked"]) == (2, 2)
-    assert found["key tokens in a trained call"] == {"2": 2}  # its first token and the one behind "search_"
+    assert found["key tokens in a trained call"] == {"2": 2}  # its first token and the one after "search_"
     assert found["trajectories with a family of tool names"] == {"count": 2, "share": 1.0}
     assert found["families of tool names"] == {"search_": 2}
     assert found["tokens"] > 0 and found["records skipped"] == 0

@@ -111,7 +111,7 @@ def test_logits_equal_slow_loops(kv_heads, tied):
     torch.testing.assert_close(model(torch.tensor([ids]))[0], expected, rtol=0, atol=1e-9)
 
 
-def test_a_token_sees_nothing_behind_it():
+def test_a_token_sees_nothing_after_it():
     model = small_model()
     ids = torch.tensor([[3, 1, 4, 1, 5]])
     changed = ids.clone()

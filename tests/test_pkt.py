@@ -29,7 +29,7 @@ def test_every_sibling_adds_the_position_where_it_parts():
     assert positions(["get", "a", "b", "c"], ["get", "x"], ["get", "a", "b", "z"], ["put"]) == [0, 1, 3]
 
 
-def test_position_behind_the_name_is_key_when_the_other_name_continues_it():
+def test_position_after_the_name_is_key_when_the_other_name_continues_it():
     assert positions(["get", "paper"], ["get", "paper", "s"]) == [0, 2]
 
 

@@ -61,8 +61,8 @@ def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokeni
     chains = sorted(data.chains(), key=min)
     assert [[ids[i] for i in chain] for chain in chains] == [list(g) for _, g in itertools.groupby(ids)]
     for chain in chains:
-        for before, behind in itertools.pairwise(data.prompts[i].ids for i in chain):
-            assert behind[: len(before)] == before
+        for before, after in itertools.pairwise(data.prompts[i].ids for i in chain):
+            assert after[: len(before)] == before
     assert sorted(data.chains(2), key=min) == [[i for i in chain for _ in range(2)] for chain in chains]
 
 
@@ -94,7 +94,7 @@ def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_pat
     reasons = [bad.reason for bad in error.value.bad]
     assert "'search(query=cats)' is no call" in reasons[0]
     assert reasons[1] == "the tools do not have that of the golden call, find"
-    assert reasons[2] == reasons[3] == "a prompt must end in its golden call, without feedback behind it"
+    assert reasons[2] == reasons[3] == "a prompt must end in its golden call, without feedback after it"
     assert "tokens, more than --max_length 500" in reasons[4]
     assert all(str(bad) in str(error.value) for bad in error.value.bad)
     with pytest.warns(UserWarning, match="6 bad records are left out") as warned:

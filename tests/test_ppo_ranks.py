@@ -32,7 +32,7 @@ def model(tmp_path_factory):
 
 
 def rollout(n: int) -> Experience:
-    """n actions behind a prompt that begins as no other does."""
+    """n actions after a prompt that begins as no other does."""
     experience = Experience(str(n), [n, 30, 31])
     actions = random.Random(n).choices(range(40), k=n)
     experience.add(Completion(actions, [-3.0] * n), ScoredCall("", REWARDS[n], None))
@@ -44,7 +44,7 @@ def share(batch: PPOBatch, rows: list[int], world: World) -> list[int]:
 
 
 def train(world: World, folder) -> tuple[list[int], list]:
-    """The number of the rank's rollouts in each step; metrics, and parameters of actor and critic behind the last one.
+    """The number of the rank's rollouts in each step; metrics, and parameters of actor and critic after the last one.
     In float64 and without Adam, so that gradients count for what they are and rounding for nothing."""
 
     def learner(kind: type[Llama]) -> Learner:

@@ -159,7 +159,7 @@ def test_key_tokens_of_a_name_that_stands_in_quotes(tokenizer):
     )
     turn = example.turns[0]
     text = [tokenizer.decode(example.input_ids[turn.start : turn.start + k].tolist()) for k in turn.key_positions]
-    assert text[0] == "" and text[-1] == '"page['  # the names part behind the bracket
+    assert text[0] == "" and text[-1] == '"page['  # the names part after the bracket
 
 
 @pytest.mark.parametrize("lead", ["", " ", "   ", "\n", "\n  ", '"', ' "'])
@@ -205,7 +205,7 @@ def test_text_turn_in_mid_conversation_is_a_unit_of_weight_one(tokenizer):
     assert target_text(example, text, tokenizer) == "Which one?"
 
 
-def test_too_long_is_cut_behind_a_turn(tokenizer):
+def test_too_long_is_cut_after_a_turn(tokenizer):
     whole = encode_trajectory(FOUR_TURNS, tokenizer)
     for kept in (1, 2, 3):
         for limit in (whole.turns[kept - 1].end, whole.turns[kept].end - 1):

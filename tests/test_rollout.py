@@ -177,7 +177,7 @@ def question(n):
     return Question("q", BUILT_INS, START, (tuple(Call("f", {"x": i}) for i in range(n)),))
 
 
-def test_parallel_items_go_on_behind_empty_outputs_up_to_the_golden_count():
+def test_parallel_items_go_on_after_empty_outputs_up_to_the_golden_count():
     seen = []
 
     def speak(dialogues):

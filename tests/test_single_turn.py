@@ -35,9 +35,9 @@ def model():
 @pytest.fixture(scope="module")
 def items():
     long = Message("tool", '{"note": "' + "all is well " * 400 + '"}')
-    behind_feedback = next(item for item in held_out(20) if len(item.messages) > 1)
-    messages = [long if message.role == "tool" else message for message in behind_feedback.messages]
-    cut = Item("long feedback", behind_feedback.tools, tuple(messages), behind_feedback.answers)
+    after_feedback = next(item for item in held_out(20) if len(item.messages) > 1)
+    messages = [long if message.role == "tool" else message for message in after_feedback.messages]
+    cut = Item("long feedback", after_feedback.tools, tuple(messages), after_feedback.answers)
     return [*held_out(3), cut]
 
 

@@ -252,7 +252,7 @@ def test_an_update_that_went_too_far_is_the_last_one_of_its_step(toy, tmp_path, 
 
 
 def fail_rollouts(failing: list[int], monkeypatch) -> None:
-    """Lets the first so many rollouts of each step fail; of the steps behind those none."""
+    """Lets the first so many rollouts of each step fail; of the steps after those none."""
     sample, remaining = train_ppo.sample_steps, iter(failing)
 
     def fail(*args, prompts, **others):
@@ -373,7 +373,7 @@ def test_a_run_killed_between_rollout_and_update_resumes_to_the_same_weights(toy
     assert_same_run(whole, tmp_path / "killed")
 
 
-def test_a_stop_signal_ends_the_run_behind_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):
+def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
         assert train_ppo.main(arguments(toy, tmp_path / "stopped")) == train_ppo.STOPPED

@@ -134,7 +134,7 @@ def test_a_truncated_tensor_is_named(saved, cut, tensor):
         load_model(saved)
 
 
-def test_bytes_behind_the_last_tensor_are_refused(saved):
+def test_bytes_after_the_last_tensor_are_refused(saved):
     with (saved / "model.safetensors").open("ab") as file:
         file.write(b"more")
     with pytest.raises(CheckpointError, match="model.safetensors: damaged: expected .* bytes, found"):

@@ -20,7 +20,7 @@ from tl.rollout import EpisodeSuite
 from tl.suites import Question, Suite
 from tl.suites.own import read_episodes, read_held_out, read_unseen_tools
 
-SHARED = "shared prefix"  # group of the requests whose tool's name parts from another one behind its first token
+SHARED = "shared prefix"  # group of the requests whose tool's name parts from another one after its first token
 APART = "other names"
 
 NONE, MAE, PKT = Recipe("none"), Recipe("MAE", mae=True), Recipe("PKT", pkt=True)

@@ -69,10 +69,10 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
 
 @dataclass(frozen=True)
 class Tree:
-    """A document and those that continue it, which lie behind it."""
+    """A document and those that continue it, which lie after it."""
 
     trunk: int  # tokens of the document
-    mask: Tensor  # [n, trunk + n] 0 where a token behind the trunk attends to one of the tree, else -inf
+    mask: Tensor  # [n, trunk + n] 0 where a token after the trunk attends to one of the tree, else -inf
 
     @property
     def length(self) -> int:
@@ -83,7 +83,7 @@ class Tree:
         """``lengths`` of its documents, and how many tokens of the first one they continue. x: device and dtype."""
         trunk, *branches = lengths
         counts = torch.tensor(branches, dtype=torch.long)
-        branch = torch.arange(len(branches)).repeat_interleave(counts).to(x.device)  # of each token behind the trunk
+        branch = torch.arange(len(branches)).repeat_interleave(counts).to(x.device)  # of each token after the trunk
         prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts).to(x.device)
         place = torch.arange(sum(branches), device=x.device)
         of_trunk = torch.arange(trunk, device=x.device) < prefix[:, None]

@@ -45,12 +45,12 @@ def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) 
     that is no target, which adds nothing to loss and gradients.
 
     An example of prefix n > 0 begins with n tokens of the last example before it of prefix 0. They have no targets, and
-    it is read from behind them on.
+    only what follows them is read.
     """
     if not examples:
         return _nothing()
     if prefixes is not None:
-        examples = [e.behind(n) if n else e for e, n in zip(examples, prefixes, strict=True)]
+        examples = [e.after(n) if n else e for e, n in zip(examples, prefixes, strict=True)]
     weights = torch.cat([e.weights for e in examples])
     positions = weights.nonzero().squeeze(-1)
     offsets = torch.tensor([0, *(len(e.turns) for e in examples)]).cumsum(0)

@@ -32,7 +32,7 @@ class KVCache:
         device: torch.device | str = "cpu",
     ) -> None:
         shape = (config.num_hidden_layers, rows, config.num_key_value_heads, capacity, config.head_dim)
-        # Zeros, not empty: a short row attends to what lies behind its end with weight 0, and 0 * NaN is NaN.
+        # Zeros, not empty: a short row attends to what lies after its end with weight 0, and 0 * NaN is NaN.
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.lengths = [0] * rows
@@ -64,7 +64,7 @@ class KVCache:
 
     def attention(self, lengths: Sequence[int], x: Tensor) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
         """A function of a layer and its q [B, T, H, D] and k, v [B, T, K, D], for all layers of one forward pass over x
-        [B, T, C]: stores new keys and values behind what each row holds and attends to both, giving [B, T, H, D].
+        [B, T, C]: stores new keys and values after what each row holds and attends to both, giving [B, T, H, D].
 
         ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none). ``advance`` moves the rows' ends once all
         layers have run.

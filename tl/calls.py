@@ -68,7 +68,7 @@ def parse_call(text: str) -> Call:
 
 
 def parse_literal(text: str) -> JSON:
-    """Read exactly one JSON or Python literal, as it may stand behind `key=`. Raises CallSyntaxError."""
+    """Read exactly one JSON or Python literal, as it may stand after `key=`. Raises CallSyntaxError."""
     scanner = _Scanner(text)
     scanner.space()
     value = scanner.value(depth=0)
@@ -298,7 +298,7 @@ class _Scanner:
             pieces.append(self.escape(self.at - 1))
 
     def escape(self, start: int) -> str:
-        """What stands behind a backslash, which was at `start`."""
+        """What stands after a backslash, which was at `start`."""
         if octal := self.match(_OCTAL):
             return chr(int(octal, 8))
         letter = self.peek()

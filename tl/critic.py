@@ -24,7 +24,7 @@ class Critic(Llama):
     def forward(
         self, input_ids: Tensor, lengths: Sequence[int] | None = None, prefixes: Sequence[int] | None = None
     ) -> Tensor:
-        """input_ids [B, T] → values [B, T] in float32: of what the policy earns from behind token t on.
+        """input_ids [B, T] → values [B, T] in float32: of what the policy earns after token t.
 
         ``lengths`` and ``prefixes`` as in ``Llama.forward``.
         """

@@ -133,7 +133,7 @@ def _enact(repertoire: Repertoire, wish: Wish, task: Task, number: int, rng: ran
 
 
 def join(episodes: Sequence[Episode]) -> Trajectory:
-    """One trajectory of episodes with the same tools: behind each answer stands the next request.
+    """One trajectory of episodes with the same tools: after each answer stands the next request.
 
     Every request has a session of its own, as in evaluation, where a session ends with its answer.
     """

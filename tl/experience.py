@@ -238,7 +238,7 @@ class _Episode:
         self.over = self.failed = False
         self._charged = 0.0  # what the calls have cost that failed since the last one that worked
         self._seed = seed
-        self._room = room  # tokens behind which another call does not fit
+        self._room = room  # tokens after which another call does not fit
 
     @property
     def seed(self) -> int:

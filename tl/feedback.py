@@ -25,7 +25,7 @@ class Place(enum.Enum):
 
     TEXT = "the start of a plain text, or the only message of an answer"
     LAST_LINE = "the last line of a plain text"
-    PREFIX = "behind the word Error at the start of a plain text, or at the end of a traceback"
+    PREFIX = "after the word Error at the start of a plain text, or at the end of a traceback"
     FIELD = "an error field of an answer"
     STATUS = "a failing status code"
     COMMAND = "what a command wrote that ended with a failing exit code"

@@ -55,7 +55,7 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
     Args:
         text: what the model said.
         form: "call" is exactly one call of Table 13. "python": calls as Python writes them, several on lines, between
-            semicolons or in a list, also behind NexusRaven's "Call:" (Table 7). "action": Action and Action Input, or a
+            semicolons or in a list, also after NexusRaven's "Call:" (Table 7). "action": Action and Action Input, or a
             Final Answer, which is a call of `finish` (Tables 6 and 9). "json": objects with a name and parameters or
             arguments (Table 10). "tool_call": the same in tags (Table 11). "openai": a message with `tool_calls`
             (Table 12). "name_json": the name, then its arguments as JSON (Table 8). "auto": whichever it looks like.
@@ -96,7 +96,7 @@ def detect(text: str) -> str:
 
 
 def _json_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
-    """One or more objects, in a list or behind each other, separated by white space, commas or semicolons."""
+    """One or more objects, in a list or one after the other, separated by white space, commas or semicolons."""
     rest = text.removeprefix(_PYTHON_TAG).strip()
     calls = []
     while rest:
@@ -123,7 +123,7 @@ def _name_json_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
 
 
 def _action_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
-    """The first action; what a model imagines behind it, such as an observation, is not part of its call."""
+    """The first action; what a model imagines after it, such as an observation, is not part of its call."""
     found = _ACTION.search(text)
     if found:
         return [_call(found[1].strip(), _leading_json(text[found.end() :].strip())[0])]

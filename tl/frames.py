@@ -1,4 +1,4 @@
-"""Messages between the executor and its processes: JSON behind four bytes of length, capped both ways, no pickle."""
+"""Messages between the executor and its processes: JSON after four bytes of length, capped both ways, no pickle."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class Sampler:
             sequence.unread = [drawn]
 
     def _retire(self) -> int:
-        """Moves finished sequences behind the running rows; how many. What was drawn last has not been read, and is not
+        """Moves finished sequences after the running rows; how many. What was drawn last has not been read, and is not
         held."""
         running = len(self.running)
         for row in reversed(range(len(self.running))):

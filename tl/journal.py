@@ -50,7 +50,7 @@ class Journal:
         return sorted(self.folder.glob(f"{glob.escape(self.stem)}.*.partial"))
 
     def _open(self) -> TextIO:
-        """The file, cut behind its last whole line, to be written on."""
+        """The file, cut after its last whole line, to be written on."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = self._read(self.path) if self.path.exists() else {}
         write_whole(self.path, "".join(map(_line, (self.key, *before.items()))))

@@ -23,7 +23,7 @@ def key_positions(name_ids: Sequence[int], other_names: Sequence[Sequence[int]])
     """Positions, counted from the start of the call, whose token decides which tool is called. Sorted; 0 is always in.
 
     Position n is key when another tool's name shares exactly the first n >= 1 tokens: there the two names part. When
-    the shared prefix is the whole called name, that is the token behind the name, which ends it. Tools of the same
+    the shared prefix is the whole called name, that is the token after the name, which ends it. Tools of the same
     name cannot be told apart by any token and add nothing.
     """
     name = list(name_ids)

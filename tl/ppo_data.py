@@ -136,7 +136,7 @@ def _item(trajectory: Trajectory) -> Item:
     """Raises ValueError for a trajectory that does not end in a right call."""
     last = trajectory.messages[-1]
     if not last.is_call:
-        raise ValueError("a prompt must end in its golden call, without feedback behind it")
+        raise ValueError("a prompt must end in its golden call, without feedback after it")
     try:
         golden = parse_call(last.content)
     except CallSyntaxError as error:

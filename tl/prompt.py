@@ -74,7 +74,7 @@ class Example:
     def trained_turns(self) -> int:
         return sum(turn.trained for turn in self.turns)
 
-    def behind(self, n: int) -> "Example":
+    def after(self, n: int) -> "Example":
         """What follows the first ``n`` tokens."""
         tensors = ("input_ids", "targets", "weights", "turn_index")
         return replace(self, **{name: getattr(self, name)[n:] for name in tensors})
@@ -131,7 +131,7 @@ def encode_trajectory(
     """The training example of a trajectory, or None when not even its first turn fits into ``max_length``.
 
     Erroneous calls weigh 0 (MAE) unless ``options.mae`` is off; a call whose text does not parse weighs 0 in any case.
-    Key tokens weigh more (PKT) unless ``options.pkt`` is off. What exceeds ``max_length`` is cut behind a turn.
+    Key tokens weigh more (PKT) unless ``options.pkt`` is off. What exceeds ``max_length`` is cut after a turn.
     """
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
@@ -175,13 +175,13 @@ def _turn(
 def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], tokenizer: Tokenizer) -> list[int]:
     """The key positions in the ``ids`` of a call's ``text``, which may have white space or a quote before the name.
 
-    Other names are tokenised behind the same lead. What the lead takes up is never key: it says nothing of the tool.
+    Other names are tokenised after the same lead. What the lead takes up is never key: it says nothing of the tool.
     """
     lead = text[: len(text) - len(text.lstrip())]
     if text[len(lead)] in "'\"" and format_name(name) == name:
         lead += text[len(lead)]
     first = next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead)) if lead else 0
-    # Taken from the call, since a final "_" of the name makes one token with the "(" behind it.
+    # Taken from the call, since a final "_" of the name makes one token with the "(" after it.
     name_ids = ids[: len(tokenizer.encode(lead + format_name(name)))]
     others = [tokenizer.encode(lead + format_name(other)) for other in tools if other != name]
     return sorted({max(first, position) for position in key_positions(name_ids, others)})
@@ -190,7 +190,7 @@ def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], t
 def _example(
     id: str, ids: list[int], turns: list[Turn], n_turns: int, eos_id: int, options: EncodingOptions
 ) -> Example:
-    """Lays the turns' targets and weights over the tokens; ends behind the last turn, which needs no further input."""
+    """Lays the turns' targets and weights over the tokens; ends after the last turn, which needs no further input."""
     input_ids = torch.tensor(ids[: turns[-1].end])
     targets = torch.full_like(input_ids, NO_TARGET)
     weights = torch.zeros(len(input_ids))

@@ -256,7 +256,7 @@ def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState 
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Removes what was logged after the state of ``step`` was saved and will be logged again: all behind the first
+    """Removes what was logged after the state of ``step`` was saved and will be logged again: all after the first
     line of that step, which is the step's own. Whatever else it has are evaluations."""
     kept = []
     for line in path.read_text().splitlines(keepends=True):

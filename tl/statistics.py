@@ -46,5 +46,5 @@ class ExampleStatistics:
             f"key tokens          {self.key_tokens:,} ({self.key_tokens / max(self.calls_trained, 1):.2f} a call)",
             f"tokens saved        one pass a trajectory reads {self.tokens:,} tokens where one sample a turn reads "
             f"{self.expanded_tokens:,}: {self.expanded_tokens / max(self.tokens, 1):.2f} x",
-            f"turns cut           {self.turns_cut:,} (behind max_length)",
+            f"turns cut           {self.turns_cut:,} (to max_length)",
         ]

@@ -63,7 +63,7 @@ def held_out(
 ) -> list[Item]:
     """Single turns, one per episode, of requests whose phrasings and values, or one of both, training never uses.
 
-    At least half of the items are the first call of their episode, the others lie behind real feedback. With
+    At least half of the items are the first call of their episode, the others lie after real feedback. With
     `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")

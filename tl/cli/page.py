@@ -76,7 +76,7 @@ def turn(view: TurnView) -> str:
     if not view.trained:
         kind, badge = "masked", f"<b class=badge>✗ masked: {text(view.category)}</b>"
     first, *others, stop = view.tokens
-    first = replace(first, text=first.text.removeprefix(" "))  # so that the space behind the colon has no colour
+    first = replace(first, text=first.text.removeprefix(" "))  # so that the space after the colon has no colour
     tokens = "".join(map(token, [first, *others])) + token(stop, "stop")
     return f'<div class="turn {kind}"><span class=role>Assistant: </span>{tokens}{badge}</div>\n'
 
