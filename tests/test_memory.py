@@ -17,7 +17,7 @@ from tl.weights import save_model
 
 MIB = 2**20
 CONFIG = ModelConfig(32016, 512, 1376, 8, 8, 4, 64, 2048)
-TOKENS = 1024
+TOKENS = 512
 
 
 def example() -> Example:
