@@ -12,12 +12,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.models import MEDIUM, SMALL, random_checkpoint, random_texts
+from benchmarks.models import LARGE, SMALL, random_checkpoint, random_texts
 from benchmarks.ppo import NEVER, our_step
 from tl import distributed
 from tl.assets import TINY
@@ -34,10 +33,6 @@ from train_sft import SFTConfig, make_optimizer, train_step
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
-BILLION = replace(  # 1.3 billion parameters
-    MEDIUM, hidden_size=2048, intermediate_size=5504, num_hidden_layers=24, num_attention_heads=16,
-    num_key_value_heads=16, head_dim=128,
-)  # fmt: skip
 
 
 def seconds(work: Callable[[], object], rounds: int = 5) -> float:
@@ -154,7 +149,7 @@ def main() -> None:
     if options.work in (None, "decode"):
         print(f"  decode  {decode(config, options, copies)}", flush=True)
     if options.work in (None, "ppo"):
-        print(f"  ppo     {ppo(BILLION if GPU else SMALL, options)}")
+        print(f"  ppo     {ppo(LARGE if GPU else SMALL, options)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks work on: texts, and models of two sizes with random weights, on which time does not depend."""
+"""What the benchmarks work on: texts, and models of three sizes with random weights, on which time does not depend."""
 
 import random
 import tempfile
@@ -27,6 +27,16 @@ MEDIUM = ModelConfig(  # 56 M parameters, over half of them in the two 32,016-ro
     num_attention_heads=8,
     num_key_value_heads=4,
     head_dim=64,
+    max_position_embeddings=4096,
+)
+LARGE = ModelConfig(  # 1.3 billion parameters
+    vocab_size=32016,
+    hidden_size=2048,
+    intermediate_size=5504,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    head_dim=128,
     max_position_embeddings=4096,
 )
 
