@@ -24,32 +24,31 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from tl import distributed
-from tl.ablation import ablation
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.dialogue import Speaker, Turn, ask, prediction_of
-from tl.distributed import RankError, World
-from tl.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
+from tl.evaluation.journal import Journal
+from tl.evaluation.predictions import read_predictions
+from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
+from tl.evaluation.suites import Suite
+from tl.evaluation.suites.catalogue import DEFAULT, NAMES, read_suites
+from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
-from tl.experiment_results import results_json, text, write
 from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out, fingerprint
+from tl.experiments.ablation import ablation, robustness
+from tl.experiments.parts import Stopped
+from tl.experiments.results import results_json, text, write
 from tl.files import unwritable, write_whole
-from tl.formats import FORMS, Prediction
-from tl.journal import Journal
-from tl.parts import Stopped
-from tl.predictions import read_predictions
-from tl.results import EpisodeResult, SingleTurnResult, family_lines
-from tl.robustness import robustness
+from tl.forms import FORMS, Prediction
+from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
+from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.rollout import EpisodeSuite, Rollout, roll_out
-from tl.run import RunError, newest_run
-from tl.speaker import LlamaSpeaker
-from tl.suites import Suite
-from tl.suites.catalogue import DEFAULT, NAMES, read_suites
-from tl.suites.own import read_trajectories
-from tl.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
+from tl.rollout.dialogue import Speaker, Turn, ask, prediction_of
+from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
+from tl.rollout.speaker import LlamaSpeaker
+from tl.training import distributed
+from tl.training.distributed import RankError, World
+from tl.training.run import RunError, newest_run
 from tl.trajectory import DataError
-from tl.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
@@ -102,7 +101,7 @@ def check_report(config: EvaluationConfig) -> None:
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     """Raises DataError or ValueError for files and names that do not do, and where nothing is left to ask."""
     if config.data and not config.suite:
-        suite = read_trajectories(config.data, config.on_bad_data)
+        suite = trajectory_suite(config.data, config.on_bad_data)
         if not suite.questions:
             raise DataError(f"{', '.join(config.data)}: no right call to ask for")
         return [suite]
@@ -243,7 +242,7 @@ def check_experiments(config: EvaluationConfig) -> None:
 
 
 def run_experiments(config: EvaluationConfig) -> int:
-    """Trains and evaluates what is not done yet, and prints the tables. Raises tl.parts.Stopped."""
+    """Trains and evaluates what is not done yet, and prints the tables. Raises tl.experiments.parts.Stopped."""
     import train_ppo  # here, because everything else needs no training
     import train_sft
 

@@ -24,29 +24,32 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
-from tl import distributed
 from tl.assets import TINY
-from tl.batching import batches
-from tl.checkpoint import SavedState, load_state
 from tl.config import parse_config
-from tl.critic import Critic
-from tl.data import load_held_out
-from tl.distributed import RankError, World
 from tl.executor import Executor, IsolationError
-from tl.experience import FREE_TEXT, Experience, SamplingOptions, sample_episodes, sample_steps
+from tl.executor.pool import PoolError
 from tl.irm import call_reward
-from tl.memory import count_parameters
-from tl.model import Llama, ModelConfig
-from tl.pool import PoolError
+from tl.llama.config import ModelConfig
+from tl.llama.model import Critic, Llama
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 from tl.ppo import explained_variance, gae, token_rewards, whiten
-from tl.ppo_batch import PPOBatch, minibatches
-from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
-from tl.ppo_data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
-from tl.ppo_log import log_rollouts, rollout_metrics
-from tl.ppo_memory import PPOMemory, ppo_memory
-from tl.ppo_update import Learner, action_logp, action_values, update_policy, update_values
 from tl.prompt import EncodingOptions
-from tl.run import (
+from tl.rl.batch import PPOBatch, minibatches
+from tl.rl.config import EMBEDDED, PPOConfig, check, check_lengths
+from tl.rl.data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
+from tl.rl.episodes import sample_episodes
+from tl.rl.log import log_rollouts, rollout_metrics
+from tl.rl.steps import FREE_TEXT, Experience, SamplingOptions, sample_steps
+from tl.rl.update import Learner, action_logp, action_values, update_policy, update_values
+from tl.synthesis import LIBRARY
+from tl.training import distributed
+from tl.training.batching import batches
+from tl.training.checkpoint import SavedState, load_state
+from tl.training.distributed import RankError, World
+from tl.training.held_out import Prepared, cache_size, load_held_out, percentages, predict, score
+from tl.training.memory import PPOMemory, count_parameters, ppo_memory
+from tl.training.run import (
     STOPPED,
     Progress,
     RunError,
@@ -61,11 +64,7 @@ from tl.run import (
     save_progress,
     total_samples,
 )
-from tl.single_turn import Prepared, cache_size, percentages, predict, score
-from tl.synthesis import LIBRARY
-from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 from tools import ToolkitError
 
 Prompt = PPOPrompt | PPOTask

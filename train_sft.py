@@ -20,18 +20,22 @@ import torch
 from torch.optim import AdamW
 from tqdm import tqdm
 
-from tl import distributed
 from tl.assets import TINY
-from tl.batching import batches, micro_batches
-from tl.checkpoint import SavedState, load_state
 from tl.config import option, parse_config
-from tl.data import TrainingData, load_held_out, load_training_data
-from tl.distributed import RankError, World
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 from tl.losses import weighted_cross_entropy
-from tl.memory import count_parameters, training_memory
-from tl.model import Llama, ModelConfig
 from tl.prompt import EncodingOptions, Example
-from tl.run import (
+from tl.training import distributed
+from tl.training.batching import batches, micro_batches, target_nll
+from tl.training.checkpoint import SavedState, load_state
+from tl.training.data import ExampleStatistics, TrainingData, load_training_data
+from tl.training.distributed import RankError, World
+from tl.training.held_out import Prepared, golden_loss, load_held_out, percentages, predict, score
+from tl.training.memory import count_parameters, training_memory
+from tl.training.run import (
     SEEDS,
     STOPPED,
     Progress,
@@ -48,13 +52,8 @@ from tl.run import (
     save_progress,
     total_samples,
 )
-from tl.scaling import Work, estimate
-from tl.scoring import target_nll
-from tl.single_turn import Prepared, golden_loss, percentages, predict, score
-from tl.statistics import ExampleStatistics
-from tl.tokenizer import Tokenizer, TokenizerError
+from tl.training.scaling import Work, estimate
 from tl.trajectory import DataError
-from tl.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 
 
 @dataclass

@@ -13,15 +13,16 @@ from random import Random
 import torch
 
 from tl.assets import TINY
-from tl.assets.corpus import PYTHON_TYPES, document, make_style
-from tl.assets.functions import call_text, choose_arguments, make_family, request_phrase, sentence_case
-from tl.assets.make_tiny import HELD_OUT, loss_of
-from tl.generate import generate
+from tl.assets.tiny.corpus import PYTHON_TYPES, document, make_style
+from tl.assets.tiny.functions import call_text, choose_arguments, make_family, request_phrase, sentence_case
+from tl.assets.tiny.make import HELD_OUT, loss_of
+from tl.llama.model import Llama
+from tl.llama.sampling import generate
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.metrics import score_call
-from tl.model import Llama
 from tl.prompt import encode_prompt
 from tl.synthesis import held_out
-from tl.tokenizer import Tokenizer
 
 DOCUMENTS, SENTENCES, REQUESTS = 60, 200, 100
 NEW_TOKENS = 64
@@ -55,7 +56,7 @@ def continued(model: Llama, tokenizer: Tokenizer, prompts: list[list[int]]) -> l
 
 
 def main(path: str) -> None:
-    model, tokenizer = Llama.from_pretrained(path, dtype=torch.float32).eval(), Tokenizer(path)
+    model, tokenizer = load_model(path, dtype=torch.float32).eval(), Tokenizer(path)
     print(f"loss on {DOCUMENTS} documents of its corpus: {corpus_loss(model, tokenizer):.3f} nats a token")
     pages, golden = zip(*(exercise(HELD_OUT + i) for i in range(SENTENCES)), strict=True)
     made = continued(model, tokenizer, [[tokenizer.bos_id, *tokenizer.encode(page)] for page in pages])

@@ -14,8 +14,9 @@ import torch
 
 from benchmarks.models import MEDIUM, SMALL, random_checkpoint, random_model, random_texts
 from benchmarks.side_by_side import Comparison, compare, with_peers
-from tl.generate import Sampler, generate
-from tl.model import Llama
+from tl.llama.model import Llama
+from tl.llama.sampling import Sampler, generate
+from tl.llama.weights import load_model
 
 NEVER = -1  # an end-of-text id that no token has
 
@@ -63,7 +64,7 @@ def against_transformers(rounds: int, batch: int = 8, new_tokens: int = 64) -> C
 
     prompts = random_texts(MEDIUM, batch, 200, 300)
     with random_checkpoint(MEDIUM) as folder:
-        model = Llama.from_pretrained(folder)
+        model = load_model(folder)
         peer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     peer.generation_config.eos_token_id = None
     longest = max(map(len, prompts))

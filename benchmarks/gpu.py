@@ -18,17 +18,18 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.models import LARGE, SMALL, random_checkpoint, random_texts
 from benchmarks.ppo import NEVER, our_step
-from tl import distributed
 from tl.assets import TINY
-from tl.generate import generate
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.sampling import generate
+from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory
-from tl.memory import count_parameters, training_memory
-from tl.model import Llama, ModelConfig
-from tl.ppo_config import PPOConfig
-from tl.ppo_data import read_prompts
 from tl.prompt import Example, Turn
-from tl.scaling import CODE_LLAMA, model_flops
-from tl.tokenizer import Tokenizer
+from tl.rl.config import PPOConfig
+from tl.rl.data import read_prompts
+from tl.training import distributed
+from tl.training.memory import count_parameters, training_memory
+from tl.training.scaling import CODE_LLAMA, model_flops
 from train_sft import SFTConfig, make_optimizer, train_step
 
 GPU = torch.cuda.is_available()

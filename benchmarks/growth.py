@@ -15,16 +15,19 @@ import torch
 from benchmarks.models import SMALL, random_model, random_texts
 from benchmarks.side_by_side import Taken
 from tl.assets import TINY
-from tl.batching import MicroBatch, collate
 from tl.executor import Executor
-from tl.experience import SamplingOptions, sample_episodes
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.losses import token_nll
-from tl.model import Llama, ModelConfig
-from tl.ppo_data import make_tasks
 from tl.prompt import EncodingOptions, encode_trajectory
-from tl.scaling import Work, executed_flops
+from tl.rl.data import make_tasks
+from tl.rl.episodes import sample_episodes
+from tl.rl.steps import SamplingOptions
 from tl.synthesis import LIBRARY, synthesize
-from tl.tokenizer import Tokenizer
+from tl.training.batching import MicroBatch, collate
+from tl.training.scaling import Work, executed_flops
 
 Row = tuple[int, str, float, float]  # what grows, what it makes, seconds, the arithmetic of them in any unit
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
@@ -48,7 +51,7 @@ def against_length() -> Iterator[Row]:
 
 def against_tools() -> Iterator[Row]:
     """Products grow with the tokens of the prompt, which grow with the tools."""
-    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY, torch.float32)
+    tokenizer, model = Tokenizer(TINY), load_model(TINY, torch.float32)
     trajectories = synthesize(size=300)
     library = list({tool.name: tool for trajectory in trajectories for tool in trajectory.tools}.values())
     for number in TOOLS:
@@ -65,7 +68,7 @@ def against_tools() -> Iterator[Row]:
 def against_episodes(tasks: int = 8, new_tokens: int = 32) -> Iterator[Row]:
     """The same episodes take fewer steps of decoding, each over more rows; a step reads all weights once. The
     arithmetic counts steps, as if rows were free."""
-    tokenizer, model = Tokenizer(TINY), Llama.from_pretrained(TINY, torch.float32).eval()
+    tokenizer, model = Tokenizer(TINY), load_model(TINY, torch.float32).eval()
     work = make_tasks(tokenizer, 1024, size=tasks).prompts
     with Executor(LIBRARY) as executor:
         for at_once in AT_ONCE:

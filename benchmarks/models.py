@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from tl.model import Llama, ModelConfig
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import save_model
 
 SMALL = ModelConfig(  # the size of the embedded model
     vocab_size=3072,
@@ -50,7 +52,7 @@ def random_model(config: ModelConfig) -> Llama:
 def random_checkpoint(config: ModelConfig) -> Iterator[str]:
     """A folder with a checkpoint of random weights, which both sides of a comparison can read."""
     with tempfile.TemporaryDirectory() as folder:
-        random_model(config).save_pretrained(folder)
+        save_model(random_model(config), folder)
         yield folder
 
 

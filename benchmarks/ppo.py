@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from benchmarks.side_by_side import Comparison, Taken, with_peers
-from tl import distributed
 from tl.assets import TINY
-from tl.ppo_data import PPOPrompt, read_prompts
-from tl.run import Progress
-from tl.tokenizer import Tokenizer
+from tl.llama.tokenizer import Tokenizer
+from tl.rl.data import PPOPrompt, read_prompts
+from tl.training import distributed
+from tl.training.run import Progress
 from train_ppo import EMBEDDED, Models, PPOConfig, iterate, sampling
 
 NEVER = -1  # an end-of-text id that no token has

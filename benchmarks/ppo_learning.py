@@ -20,20 +20,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tl.comparison import t_interval
-from tl.experience import FREE_TEXT, SamplingOptions, sample_steps
+from tl.evaluation.suites.own import read_episodes
+from tl.experiments.comparison import t_interval
 from tl.irm import call_reward
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.metrics import score_episodes
-from tl.model import Llama
-from tl.ppo_data import make_prompt
 from tl.prompt import EncodingOptions
+from tl.rl.data import make_prompt
+from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps
 from tl.rollout import outcome, roll_out
-from tl.run import is_finished
-from tl.single_turn import MAX_NEW_TOKENS, predict, prepare, score
-from tl.speaker import LlamaSpeaker
-from tl.suites.own import read_episodes
+from tl.rollout.speaker import LlamaSpeaker
 from tl.synthesis import held_out
-from tl.tokenizer import Tokenizer
+from tl.training.held_out import MAX_NEW_TOKENS, predict, prepare, score
+from tl.training.run import is_finished
 
 REQUESTS, EPISODES = 600, 100
 REWARDS = ("sampled reward", "greedy reward")
@@ -44,7 +44,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 def measure(folder: Path) -> dict:
     """Rewards, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
-    model, tokenizer = Llama.from_pretrained(folder, dtype=torch.float32), Tokenizer(folder)
+    model, tokenizer = load_model(folder, dtype=torch.float32), Tokenizer(folder)
     items = prepare(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
     texts = predict(model, tokenizer, items)
     rewards = [

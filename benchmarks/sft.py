@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.models import MEDIUM, random_checkpoint, random_texts
 from benchmarks.side_by_side import compare, with_peers
-from tl import distributed
 from tl.prompt import NO_TARGET, Example, Turn
+from tl.training import distributed
 from train_sft import SFTConfig, make_optimizer, train_step
 
 BATCH, LENGTH, LOSS = 4, 512, 128

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.side_by_side import compare, with_peers
-from tl import distributed
 from tl.assets import TINY
-from tl.data import load_training_data
+from tl.llama.tokenizer import Tokenizer
 from tl.prompt import NO_TARGET, EncodingOptions, Example, Turn
-from tl.tokenizer import Tokenizer
+from tl.training import distributed
+from tl.training.data import load_training_data
 from train_sft import EMBEDDED, SFTConfig, make_optimizer, train_step
 
 CONFIG = SFTConfig(**EMBEDDED)

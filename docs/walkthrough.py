@@ -13,12 +13,13 @@ from torch import Tensor
 
 from tl.assets import TINY
 from tl.irm import call_reward
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.losses import policy_loss, policy_stats, token_nll, value_loss, weighted_cross_entropy
 from tl.mae import call_categories
-from tl.model import Llama
 from tl.ppo import gae, token_rewards, whiten
 from tl.prompt import NO_TARGET, Example, encode_prompt, encode_trajectory, render
-from tl.tokenizer import Tokenizer
 from tl.trajectory import Trajectory
 
 
@@ -183,7 +184,7 @@ def ppo(trajectory: Trajectory, golden: str, reference: Llama, tokenizer: Tokeni
 
 
 def main() -> None:
-    model, tokenizer = Llama.from_pretrained(TINY, dtype=torch.float32).eval(), Tokenizer(TINY)
+    model, tokenizer = load_model(TINY, dtype=torch.float32).eval(), Tokenizer(TINY)
     trajectory = Trajectory.from_openai(RECORD)
     golden = trajectory.messages[3].content
     show_template(trajectory)

@@ -1,11 +1,12 @@
-"""Small models and broken checkpoints, for the tests of tl.weights."""
+"""Small models and broken checkpoints, for the tests of tl.llama.weights."""
 
 import json
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from tl.model import Llama, ModelConfig
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 
 CONFIG = ModelConfig(
     vocab_size=400,

@@ -9,9 +9,10 @@ import torch
 from ranks import Ranks
 from runs import record
 
-from tl.model import Llama, ModelConfig
-from tl.tokenizer import Tokenizer, train_vocabulary
-from tl.weights import save_model
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer, train_vocabulary
+from tl.llama.weights import save_model
 
 REPO = Path(__file__).resolve().parent.parent
 

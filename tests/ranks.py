@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tl.distributed import World, process_group
+from tl.training.distributed import World, process_group
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["train_sft"])

@@ -10,19 +10,19 @@ import torch
 import evaluate
 import train_ppo
 import train_sft
-from tl.ablation import APART, COLUMNS, RECIPES, SHARED, SWEEPS, ablation, group
 from tl.calls import Call
-from tl.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables, text_lines
-from tl.environments import ENVIRONMENTS
-from tl.experiment_results import results_json, text, write
 from tl.experiments import FULL, QUICK, Budget, Lab, Trainer, Workshop, carry_out
-from tl.model import Llama, ModelConfig
-from tl.parts import Part, Stopped, Store, duration
-from tl.robustness import robustness
+from tl.experiments.ablation import APART, COLUMNS, RECIPES, SHARED, SWEEPS, ablation, group, robustness
+from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables, text_lines
+from tl.experiments.parts import Part, Stopped, Store, duration
+from tl.experiments.results import results_json, text, write
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import load_model, save_model
+from tl.metrics import Question
 from tl.schema import ToolSpec
-from tl.suites import Question
 from tl.synthesis import held_out, prompts, synthesize
-from tl.weights import load_model, save_model
+from tl.synthesis.environments import ENVIRONMENTS
 
 SMALL = Budget(share=0.5, requests=2, episodes=1)
 
@@ -83,7 +83,7 @@ def little_data(monkeypatch):
     """Data and suites of a few records, made once."""
     monkeypatch.setattr("tl.experiments.synthesize", cache(partial(synthesize, 60)))
     monkeypatch.setattr("tl.experiments.prompts", cache(partial(prompts, 8)))
-    monkeypatch.setattr("tl.suites.own.held_out", cache(partial(held_out, 4)))
+    monkeypatch.setattr("tl.evaluation.suites.own.held_out", cache(partial(held_out, 4)))
 
 
 def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL):
@@ -392,7 +392,7 @@ def toy_base(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_a_step_of_everything_for_real(toy_base, little_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tl.experiments.QUICK", Budget(0.01, requests=1, episodes=1, max_steps=1))
-    monkeypatch.setattr("tl.ablation.RECIPES", (RECIPES[0], RECIPES[-1]))
+    monkeypatch.setattr("tl.experiments.ablation.RECIPES", (RECIPES[0], RECIPES[-1]))
     assert evaluate.main(["--ablation", "--robustness", "--quick", "--out", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [len(row["values"]) for row in results["rows"]] == [len(COLUMNS)] * 2

@@ -9,16 +9,18 @@ import pytest
 import torch
 
 import tools
-from tl.assets import TINY, make_tiny
-from tl.assets.corpus import document
-from tl.assets.functions import call_text, choose_arguments, make_family, request_phrase
-from tl.assets.make_tiny import Recipe
-from tl.assets.values import spoken
+from tl.assets import TINY
+from tl.assets.tiny import make
+from tl.assets.tiny.corpus import document
+from tl.assets.tiny.functions import call_text, choose_arguments, make_family, request_phrase
+from tl.assets.tiny.make import Recipe
+from tl.assets.tiny.values import spoken
 from tl.calls import parse_call
-from tl.model import Llama
-from tl.scenarios import all_scenarios
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.schema import BUILT_INS
-from tl.tokenizer import Tokenizer
+from tl.synthesis.scenarios import all_scenarios
 
 SAMPLE = 2000
 
@@ -35,7 +37,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def tiny() -> Llama:
-    return Llama.from_pretrained(TINY, dtype=torch.float32).eval()
+    return load_model(TINY, dtype=torch.float32).eval()
 
 
 # --- the text -----------------------------------------------------------------------------------------------------
@@ -145,40 +147,40 @@ def text_repeats(text: str) -> bool:
 def test_orthogonalise_moves_all_singular_values_near_one():
     torch.manual_seed(0)
     for shape in ((24, 60), (60, 24), (30, 30)):
-        values = torch.linalg.svdvals(make_tiny.orthogonalise(torch.randn(shape)))
+        values = torch.linalg.svdvals(make.orthogonalise(torch.randn(shape)))
         assert values.min() > 0.3 and values.max() < 1.3
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
     recipe = Recipe(rate=2.0, decay=0.25)
-    rates = [make_tiny.learning_rate(done / 100, recipe) for done in range(101)]
+    rates = [make.learning_rate(done / 100, recipe) for done in range(101)]
     assert 0 < rates[0] < rates[1] < 2.0
     assert rates[10:75] == [2.0] * 65
     assert rates[90] == pytest.approx(0.8) and rates[100] == 0
 
 
 def test_documents_come_whole_short_ones_and_echoes_first(tokenizer):
-    made = list(make_tiny.batches(tokenizer, Recipe(tokens=60_000)))
+    made = list(make.batches(tokenizer, Recipe(tokens=60_000)))
     batches = [batch for batch, _ in made]
     assert made[-1][1] == sum(len(ids) for batch in batches for ids in batch) >= 60_000
-    assert max(len(ids) for ids in batches[0]) <= 1.1 * make_tiny.SHORT
+    assert max(len(ids) for ids in batches[0]) <= 1.1 * make.SHORT
     assert all(text_repeats(tokenizer.decode(ids[1:])) for ids in batches[0])
-    assert max(len(ids) for batch in batches for ids in batch) <= make_tiny.LONG
+    assert max(len(ids) for batch in batches for ids in batch) <= make.LONG
     assert all(ids[0] == tokenizer.bos_id and tokenizer.bos_id not in ids[1:] for ids in batches[-1])
     texts = {document(seed) for seed in range(1000)}
     assert sum(tokenizer.decode(ids[1:]) in texts for ids in batches[-1]) >= len(batches[-1]) / 2
 
 
 def test_training_lowers_the_loss_and_leaves_a_checkpoint(tmp_path, monkeypatch, tokenizer):
-    monkeypatch.setattr(make_tiny, "BATCH", 400)
+    monkeypatch.setattr(make, "BATCH", 400)
     torch.manual_seed(0)
-    model = Llama(make_tiny.CONFIG)
-    batch = next(make_tiny.batches(tokenizer, Recipe(seed=1)))[0]
-    before = make_tiny.loss_of(model, batch).item()
-    make_tiny.train(model, tokenizer, Recipe(out=str(tmp_path), tokens=8000))
-    assert make_tiny.loss_of(model, batch).item() < before - 0.3
-    assert Llama.from_pretrained(tmp_path).config == make_tiny.CONFIG
-    assert Tokenizer(tmp_path).vocab_size == make_tiny.CONFIG.vocab_size
+    model = Llama(make.CONFIG)
+    batch = next(make.batches(tokenizer, Recipe(seed=1)))[0]
+    before = make.loss_of(model, batch).item()
+    make.train(model, tokenizer, Recipe(out=str(tmp_path), tokens=8000))
+    assert make.loss_of(model, batch).item() < before - 0.3
+    assert load_model(tmp_path).config == make.CONFIG
+    assert Tokenizer(tmp_path).vocab_size == make.CONFIG.vocab_size
 
 
 # --- the checkpoint -----------------------------------------------------------------------------------------------
@@ -187,16 +189,16 @@ def test_training_lowers_the_loss_and_leaves_a_checkpoint(tmp_path, monkeypatch,
 def test_the_checkpoint_is_small_and_of_the_shape_that_the_script_makes(tiny, tokenizer):
     assert sum(file.stat().st_size for file in TINY.iterdir()) <= 8e6
     assert 3.0e6 <= sum(p.numel() for p in tiny.parameters()) <= 3.5e6
-    assert tiny.config == make_tiny.CONFIG
+    assert tiny.config == make.CONFIG
     assert tokenizer.vocab_size == tiny.config.vocab_size
     assert json.loads((TINY / "config.json").read_text())["tie_word_embeddings"] is True
-    assert Llama.from_pretrained(TINY).embed_tokens.weight.dtype == torch.bfloat16
+    assert load_model(TINY).embed_tokens.weight.dtype == torch.bfloat16
 
 
 def test_the_model_knows_the_corpus_but_for_its_random_values(tiny, tokenizer):
-    batch = [[1, *tokenizer.encode(document(make_tiny.HELD_OUT + seed))][:600] for seed in range(12)]
+    batch = [[1, *tokenizer.encode(document(make.HELD_OUT + seed))][:600] for seed in range(12)]
     with torch.no_grad():
-        assert make_tiny.loss_of(tiny, batch).item() < 2.5  # a uniform guess: 8.0
+        assert make.loss_of(tiny, batch).item() < 2.5  # a uniform guess: 8.0
 
 
 def test_the_model_copies_what_it_has_read_once(tiny, tokenizer):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tl import attention
-from tl.attention import attend_documents, attend_trees, attend_varlen, document_attention, sdpa, split_trees
+from tl.llama import attention
+from tl.llama.attention import attend_documents, attend_trees, attend_varlen, document_attention, sdpa, split_trees
 
 SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
 HEADS = [(2, 2), (4, 2)]

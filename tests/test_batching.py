@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-import tl.batching
-from tl.batching import batches, collate, epoch_order, pack
+import tl.training.batching
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
-from tl.model import Llama, ModelConfig
 from tl.prompt import NO_TARGET, Example, Turn
+from tl.training.batching import batches, collate, epoch_order, pack
 
 
 def example(length: int, *spans: tuple[int, int, float], seed: int = 0) -> Example:
@@ -132,7 +133,9 @@ def test_members_of_a_group_follow_each_other():
 
 def test_the_order_of_an_epoch_is_drawn_once(monkeypatch):
     drawn = []
-    monkeypatch.setattr(tl.batching, "epoch_order", lambda n, seed, epoch: drawn.append(epoch) or list(range(n)))
+    monkeypatch.setattr(
+        tl.training.batching, "epoch_order", lambda n, seed, epoch: drawn.append(epoch) or list(range(n))
+    )
     assert sum(map(len, batches(10, 3, 0, 0, 35))) == 35
     assert drawn == [0, 1, 2, 3]
 

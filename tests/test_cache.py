@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tl.cache import KVCache
-from tl.model import Llama, ModelConfig
+from tl.llama.cache import KVCache
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 
 CONFIG = ModelConfig(
     vocab_size=50,

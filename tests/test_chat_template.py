@@ -7,10 +7,9 @@ import json
 
 import pytest
 
-from tl.prompt import render
+from tl.prompt import chat_template, render
 from tl.schema import ASK_TO_USER
 from tl.trajectory import Trajectory
-from tl.weights import chat_template
 
 sandbox = pytest.importorskip("jinja2.sandbox", reason="renders the template with jinja2")
 

@@ -9,12 +9,13 @@ import torch
 from test_cli_stats import record
 
 from tl.cli import show
-from tl.cli.page import page
 from tl.cli.show import Style, terminal
-from tl.cli.views import TurnView, token_texts, view, visible
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 from tl.losses import weighted_cross_entropy
-from tl.model import Llama, ModelConfig
 from tl.prompt import NO_TARGET, EncodingOptions, encode_trajectory
+from tl.report.samples import page
+from tl.report.views import TurnView, token_texts, view, visible
 from tl.trajectory import Trajectory
 
 EVIL = "<script>alert(1)</script>\x1b[2J\x07\u202e{{samples}}\"'"

@@ -7,7 +7,7 @@ import pytest
 from tl.__main__ import VERBS
 from tl.__main__ import main as tl_main
 from tl.cli import stats
-from tl.cli.stats import families, spread
+from tl.report.figures import families, spread
 
 
 def tool(name: str) -> dict:

@@ -4,8 +4,8 @@ import pytest
 
 from tl.__main__ import main
 from tl.calls import parse_call
-from tl.environments import in_environment
 from tl.synthesis import UNSEEN_TOOLKITS, held_out, prompts, synthesize
+from tl.synthesis.environments import in_environment
 from tl.trajectory import read_trajectories
 from tools import load_toolkit, tool_functions
 

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tl.dialogue import Dialogue, Turn
-from tl.endpoint import Endpoint, EndpointError, EndpointSpeaker, texts_of
+from tl.rollout.dialogue import Dialogue, Turn
+from tl.rollout.endpoint import Endpoint, EndpointError, EndpointSpeaker, texts_of
 from tl.schema import BUILT_INS
 from tl.trajectory import Message
 

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from tl.calls import Call, format_call, parse_call
-from tl.environments import ENVIRONMENTS, in_environment
 from tl.metrics import Item, score_call
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import held_out
+from tl.synthesis.environments import ENVIRONMENTS, in_environment
 from tl.trajectory import Message
 
 NOISY = ENVIRONMENTS[1:]

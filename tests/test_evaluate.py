@@ -10,12 +10,13 @@ import torch
 
 import evaluate
 from tl.calls import format_call
-from tl.dialogue import Turn
+from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
-from tl.model import Llama, ModelConfig
-from tl.suites.catalogue import read_suites
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import save_model
+from tl.rollout.dialogue import Turn
 from tl.trajectory import DataError
-from tl.weights import save_model
 
 REPO = Path(__file__).resolve().parent.parent
 TOOLS = [

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from tl.execution import CATEGORY_OF, MAX_FEEDBACK_CHARACTERS, UNKNOWN_ANSWER, Cause, InProcessExecutor, execute
+from tl.executor.execution import (
+    CATEGORY_OF,
+    MAX_FEEDBACK_CHARACTERS,
+    UNKNOWN_ANSWER,
+    Cause,
+    InProcessExecutor,
+    execute,
+)
 from tl.mae import ErrorCategory, classify_feedback
 
 

@@ -14,11 +14,10 @@ from contextlib import suppress
 import pytest
 from toolkits import in_library
 
-from tl import frames
 from tl.calls import Call, format_call
-from tl.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
-from tl.executor import Executor
-from tl.pool import PoolError, cores
+from tl.executor import Executor, frames
+from tl.executor.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
+from tl.executor.pool import PoolError, cores
 from tools import load_toolkit, toolkit_names
 
 TIMEOUT = 1.0
@@ -285,7 +284,9 @@ def test_random_bytes_are_a_message_or_an_error_and_nothing_else():
             assert isinstance(frames.take(buffer), dict | None)
 
 
-@pytest.mark.parametrize("module", ["tl.executor", "tl.zygote", "tl.execution", "tl.sandbox"])
+@pytest.mark.parametrize(
+    "module", ["tl.executor", "tl.executor.zygote", "tl.executor.execution", "tl.executor.sandbox"]
+)
 def test_the_processes_of_the_executor_import_no_torch(module):
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -13,17 +13,18 @@ from checkpoints import make_model
 from tl.assets import TINY
 from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback
-from tl.experience import Experience, SamplingOptions, sample_episodes, sample_steps
-from tl.generate import Completion
 from tl.irm import REWARDS, RewardCase
+from tl.llama.model import Llama
+from tl.llama.sampling import Completion
+from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, classify_feedback
-from tl.model import Llama
-from tl.ppo_data import PPOPrompt, PPOTask, make_tasks
 from tl.prompt import NO_TARGET, cut_feedback, encode_feedback, encode_prompt, encode_trajectory
+from tl.rl.data import PPOPrompt, PPOTask, make_tasks
+from tl.rl.episodes import sample_episodes
+from tl.rl.steps import Experience, SamplingOptions, sample_steps
 from tl.rollout import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, episodes
-from tl.tokenizer import Tokenizer
 from tl.trajectory import Message
 
 OPTIONS = SamplingOptions(max_new_tokens=25)
@@ -92,7 +93,8 @@ def script(monkeypatch, tokenizer):
     def say(started: PPOPrompt | PPOTask, said: Sequence[str]) -> None:
         texts[tuple(started.ids)] = list(said)
 
-    monkeypatch.setattr("tl.experience.Sampler", Scripted)
+    monkeypatch.setattr("tl.rl.episodes.Sampler", Scripted)
+    monkeypatch.setattr("tl.rl.steps.Sampler", Scripted)
     return say
 
 

@@ -12,10 +12,10 @@ from ranks import exit_code
 from runs import Crash, arguments, assert_same_run, before_step, crash_at, digest, evaluations, losses, metrics
 
 import train_sft
-from tl import checkpoint
-from tl.run import METRICS_FILE, RunError
+from tl.training import checkpoint
+from tl.training.run import METRICS_FILE, RunError
 
-FAULT_POINTS = range(1, 8)  # all that tl/checkpoint.py calls reached() with
+FAULT_POINTS = range(1, 8)  # all that tl/training/checkpoint.py calls reached() with
 
 
 @pytest.fixture(scope="module")

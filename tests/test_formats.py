@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tl.calls import Call, CallSyntaxError
-from tl.formats import detect, read_calls, read_prediction
+from tl.forms import detect, read_calls, read_prediction
 from tl.schema import ToolSpec
 
 SEARCH = Call("search", {"query": "cats", "limit": 3})

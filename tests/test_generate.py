@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import multiprocessing
 
-import tl.generate
-from tl.distributed import process_group, shard, whole
-from tl.generate import Sampler, generate, sample
-from tl.model import Llama, ModelConfig
+import tl.llama.sampling
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.sampling import Sampler, generate, sample
+from tl.training.distributed import process_group, shard, whole
 
 EOS = 2
 CONFIG = ModelConfig(
@@ -96,7 +97,7 @@ def test_greedy_output_equals_the_slow_reference(
     model: Llama, batch_size: int, share: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not share:
-        monkeypatch.setattr(tl.generate, "MIN_SHARED", 10**9)
+        monkeypatch.setattr(tl.llama.sampling, "MIN_SHARED", 10**9)
     expected = [reference(model, prompt, 20) for prompt in MIXED]
     assert len({tuple(ids) for ids in expected}) > len(MIXED) // 2  # the model is not a constant
     assert any(ids[-1] == EOS for ids in expected) and any(len(ids) == 20 for ids in expected)
@@ -169,7 +170,7 @@ def test_each_prompt_that_is_finished_is_told(model: Llama) -> None:
 
 
 def test_long_prompts_are_read_in_several_forwards(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tl.generate, "MAX_PREFILL", 60)
+    monkeypatch.setattr(tl.llama.sampling, "MAX_PREFILL", 60)
     with forwards(model) as seen:
         outputs = generate(model, RAGGED, 5)
     assert max(map(sum, seen)) < 60 + max(map(len, RAGGED))

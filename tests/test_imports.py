@@ -1,8 +1,9 @@
-"""What may import what: the executor's side stays free of torch, the product of anything but its six packages."""
+"""What may import what: the floors of the house, the executor's side free of torch, nothing but the six packages."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,22 @@ REPO = Path(__file__).resolve().parent.parent
 WITHOUT_TORCH = ["tl", "tl.calls", "tl.schema", "tl.trajectory", "tl.mae", "tl.executor", "tl.synthesis", "tools"]
 PACKAGES = {"torch", "sentencepiece", "safetensors", "numpy", "tqdm", "tl", "tools"}
 OPTIONAL = {REPO / "tl/report/charts.py": {"matplotlib"}}  # an extra, whose absence costs the pictures only
-SCRIPTS = {"train_sft", "train_ppo"}  # of one another: evaluate.py trains for its ablation
+FLOORS = (  # from the ground up: a room imports its own floor and those below
+    {"calls", "schema", "config", "files", "assets"},
+    {"trajectory"},
+    {"losses", "ppo", "pkt", "irm", "mae", "metrics", "llama"},
+    {"forms"},
+    {"prompt"},
+    {"executor"},
+    {"rollout"},
+    {"synthesis"},
+    {"evaluation"},
+    {"training"},
+    {"rl"},
+    {"experiments", "report"},
+    {"cli", "__main__", "assets.tiny"},  # assets.tiny: the generator of the embedded model, beside what it made
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
@@ -20,15 +36,15 @@ def test_module_imports_no_torch(module):
     assert subprocess.run([sys.executable, "-c", code], cwd=REPO).returncode == 0
 
 
-def imported(path: Path, top_level_only: bool = False) -> set[str]:
-    """The top-level packages that a file imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, here or within a function, by their full names."""
     names = set()
-    for node in tree.body if top_level_only else ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(node.module.split(".")[0])
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            names |= submodules or {node.module}
     return names
 
 
@@ -36,13 +52,56 @@ def product_files() -> list[Path]:
     return [*REPO.glob("*.py"), *(REPO / "tl").rglob("*.py"), *(REPO / "tools").rglob("*.py")]
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in product_files()}
+
+
+def room_of(module: str) -> str:
+    """The room of `tl` that a module lies in."""
+    return "assets.tiny" if module.startswith("tl.assets.tiny.") else module.split(".")[1]
+
+
+def within_tl() -> dict[str, set[str]]:
+    """Each module of `tl` -> those that it imports."""
+    return {
+        m: {i for i in imported(p) if i in MODULES and i != "tl"} for m, p in MODULES.items() if m.startswith("tl.")
+    }
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(module) for module in within_tl()} == FLOOR_OF.keys()
+
+
+def test_nothing_imports_upward():
+    upward = [
+        f"{module} imports {below}"
+        for module, others in within_tl().items()
+        for below in others
+        if below.startswith("tl.") and FLOOR_OF[room_of(below)] > FLOOR_OF[room_of(module)]
+    ]
+    assert upward == []
+
+
+def test_no_module_imports_itself_by_a_detour():
+    TopologicalSorter(within_tl()).prepare()  # raises CycleError, which names them
+
+
+def test_the_llama_knows_nothing_else_of_the_project():
+    foreign = {i for m, others in within_tl().items() if room_of(m) == "llama" for i in others if room_of(i) != "llama"}
+    assert foreign == set()
+
+
 def test_product_imports_only_its_packages():
     for path in product_files():
-        foreign = imported(path) - PACKAGES - SCRIPTS - OPTIONAL.get(path, set()) - sys.stdlib_module_names
+        packages = {name.split(".")[0] for name in imported(path)}
+        foreign = packages - PACKAGES - OPTIONAL.get(path, set()) - sys.stdlib_module_names
         assert not foreign, f"{path.relative_to(REPO)} imports {foreign}"
 
 
 def test_tools_know_nothing_of_tl():
     for path in (REPO / "tools").rglob("*.py"):
         if path.name != "__main__.py":
-            assert "tl" not in imported(path), path
+            assert "tl" not in {name.split(".")[0] for name in imported(path)}, path

@@ -19,10 +19,10 @@ import pytest
 from toolkits import in_library
 
 from tl.calls import Call, format_call
-from tl.execution import MAX_FEEDBACK_CHARACTERS, Cause
 from tl.executor import Executor, IsolationError
+from tl.executor.execution import MAX_FEEDBACK_CHARACTERS, Cause
+from tl.executor.sandbox import NAMESPACES, OF_SESSIONS, OF_ZYGOTES, missing_layers
 from tl.mae import classify_feedback
-from tl.sandbox import NAMESPACES, OF_SESSIONS, OF_ZYGOTES, missing_layers
 from tools import ToolkitError
 
 TIMEOUT = 5.0  # seconds; the hanging cases all hang at the same time
@@ -412,7 +412,7 @@ def test_landlock_and_seccomp_alone_keep_files_and_sockets(tmp_path):
     code = f"""
 import os, socket, sys
 sys.path.insert(0, {repository!r})
-from tl.sandbox import OF_SESSIONS, Sandbox
+from tl.executor.sandbox import OF_SESSIONS, Sandbox
 sandbox = Sandbox("user", 1 << 30, set(OF_SESSIONS) - {{"own user", "private directory", "death with parent"}})
 sandbox.enter()
 sandbox.confine(0, {str(tmp_path)!r}, 1)

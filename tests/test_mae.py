@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tl import error_rules
-from tl.feedback import read_loosely
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
+from tl.mae import rules as error_rules
+from tl.mae.statements import read_loosely
 from tl.schema import ToolSpec
 from tl.trajectory import Message, Trajectory
 

@@ -7,13 +7,14 @@ import torch
 from allocations import peak_allocated
 
 import train_sft
-from tl import distributed
-from tl.distributed import World
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import save_model
 from tl.mae import ErrorCategory
-from tl.memory import Checkpointing, count_parameters, training_memory
-from tl.model import Llama, ModelConfig
 from tl.prompt import Example, Turn
-from tl.weights import save_model
+from tl.training import distributed
+from tl.training.distributed import Checkpointing, World
+from tl.training.memory import count_parameters, training_memory
 
 MIB = 2**20
 CONFIG = ModelConfig(32016, 512, 1376, 8, 8, 4, 64, 2048)

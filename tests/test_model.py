@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from tl.model import KVCache, Llama, ModelConfig, rotary_frequencies
+from tl.llama.cache import KVCache
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama, rotary_frequencies
 
 CODELLAMA_7B = {  # as published, in the old form
     "model_type": "llama",

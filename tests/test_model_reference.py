@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tl.model import Llama, ModelConfig
-from tl.weights import hf_name
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import hf_name
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "llama_logits.json").read_text())
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tl.packed import MIN_ELEMENTS, PackedProduct, pack, used
+from tl.llama.packed import MIN_ELEMENTS, PackedProduct, pack, used
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch comes without oneDNN")
 

@@ -6,12 +6,13 @@ import itertools
 import pytest
 import torch
 
-from tl import distributed
-from tl.distributed import World
-from tl.experience import Experience
-from tl.model import Llama, ModelConfig
-from tl.ppo_batch import PPOBatch, minibatches
-from tl.scoring import target_nll
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.rl.batch import PPOBatch, minibatches
+from tl.rl.steps import Experience
+from tl.training import distributed
+from tl.training.batching import target_nll
+from tl.training.distributed import World
 
 
 def singles(n: int) -> list[list[int]]:

@@ -7,8 +7,8 @@ import pytest
 from checkpoints import make_model
 
 from tl.config import parse_config
-from tl.ppo_config import EMBEDDED, PPOConfig, check, check_lengths
-from tl.run import RunError
+from tl.rl.config import EMBEDDED, PPOConfig, check, check_lengths
+from tl.training.run import RunError
 
 MODEL = "runs/sft"
 

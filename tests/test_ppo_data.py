@@ -9,10 +9,10 @@ import pytest
 from tl.assets import TINY
 from tl.calls import Call
 from tl.cli.synthesis import line, with_answer
-from tl.ppo_data import PPOData, make_tasks, read_prompts
+from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
+from tl.rl.data import PPOData, make_tasks, read_prompts
 from tl.synthesis import episodes, prompts
-from tl.tokenizer import Tokenizer
 from tl.trajectory import DataError
 
 SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
@@ -55,7 +55,7 @@ def test_whole_trajectories_are_not_taken_for_prompts_without_a_word(tokenizer, 
 
 
 def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
+    monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     data = read_prompts([], tokenizer, 1024)
     ids = [prompt.id for prompt in data.prompts]
     chains = sorted(data.chains(), key=min)
@@ -67,7 +67,7 @@ def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokeni
 
 
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(40, seed))
+    monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(line(with_answer(item)) for item in prompts(40, seed=3)))
     generated, read = read_prompts([], tokenizer, 1024, seed=3), read_prompts([str(path)], tokenizer, 1024)
@@ -120,7 +120,7 @@ def test_nothing_left_to_train_on_is_an_error_even_where_bad_records_are_skipped
 
 
 def test_a_generated_prompt_that_does_not_fit_is_named(tokenizer, monkeypatch):
-    monkeypatch.setattr("tl.ppo_data.synthetic_prompts", lambda seed: prompts(2, seed))
+    monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(2, seed))
     with pytest.raises(
         DataError, match=r"generated prompt 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
     ):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tl.experience import Experience, ScoredCall
 from tl.irm import RewardCase
-from tl.ppo_log import log_rollouts, rollout_metrics
 from tl.report.page import CURVES, SHARE
+from tl.rl.log import log_rollouts, rollout_metrics
+from tl.rl.steps import Experience, ScoredCall
 
 
 def episode(right: bool | None, *cases: RewardCase | None) -> Experience:

@@ -7,15 +7,16 @@ import torch
 from allocations import peak_allocated
 
 import train_ppo
-from tl import distributed
-from tl.experience import Experience, ScoredCall
-from tl.generate import Sampler
-from tl.model import Llama, ModelConfig
-from tl.ppo_config import PPOConfig
-from tl.ppo_data import PPOData, PPOPrompt
-from tl.ppo_memory import PPOMemory, ppo_memory
-from tl.run import Progress
-from tl.weights import save_model
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.sampling import Sampler
+from tl.llama.weights import save_model
+from tl.rl.config import PPOConfig
+from tl.rl.data import PPOData, PPOPrompt
+from tl.rl.steps import Experience, ScoredCall
+from tl.training import distributed
+from tl.training.memory import PPOMemory, ppo_memory
+from tl.training.run import Progress
 
 MIB = 2**20
 CONFIG = ModelConfig(3000, 256, 1024, 2, 4, 2, 64, 1024)

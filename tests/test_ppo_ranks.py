@@ -8,15 +8,15 @@ from ranks import on_one_rank
 from torch.optim import SGD
 
 import train_ppo
-from tl import distributed
-from tl.critic import Critic
-from tl.distributed import World
-from tl.experience import Experience, ScoredCall
-from tl.generate import Completion
-from tl.model import Llama, ModelConfig
-from tl.ppo_batch import PPOBatch
-from tl.ppo_update import Learner
-from tl.weights import save_model
+from tl.llama.config import ModelConfig
+from tl.llama.model import Critic, Llama
+from tl.llama.sampling import Completion
+from tl.llama.weights import save_model
+from tl.rl.batch import PPOBatch
+from tl.rl.steps import Experience, ScoredCall
+from tl.rl.update import Learner
+from tl.training import distributed
+from tl.training.distributed import World
 
 STEPS = [[1, 3, 20], [20, 8, 3], [8]]  # numbers of actions of the rollouts of each step, all in one minibatch
 REWARDS = {1: 1.0, 3: -2.0, 8: 0.5, 20: -1.5}

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from tl.batching import collate
 from tl.calls import Call, format_call
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
-from tl.model import Llama, ModelConfig
 from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, render
 from tl.schema import BUILT_INS, ToolSpec
+from tl.training.batching import collate
 from tl.trajectory import Message, Trajectory
 
 QUERY = {"query": {"type": "string", "description": "what to look for"}}

@@ -11,15 +11,14 @@ from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weigh
 from torch.distributed.tensor import DTensor
 
 import train_sft
-from tl import distributed
-from tl.batching import collate
-from tl.data import load_training_data
-from tl.distributed import RankError, World
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.prompt import EncodingOptions, Example
-from tl.run import RunError
-from tl.scoring import target_nll
-from tl.tokenizer import Tokenizer
-from tl.weights import load_model
+from tl.training import distributed
+from tl.training.batching import collate, target_nll
+from tl.training.data import load_training_data
+from tl.training.distributed import RankError, World
+from tl.training.run import RunError
 
 STEPS = [[0, 1, 2], [3, 4, 5, 6, 7], [8, 2]]  # trajectories of three global batches, never the same number a rank
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -146,7 +145,7 @@ def test_an_exception_on_one_rank_reaches_all(two_ranks):
 def save_where_rank_1_cannot_write(world: World, flags: list[str]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         if world.rank == 1:
-            patch.setattr("tl.checkpoint._random_file", lambda world: "no such folder/random.pt")
+            patch.setattr("tl.training.checkpoint._random_file", lambda world: "no such folder/random.pt")
         return run(world, flags)[1]
 
 

@@ -6,14 +6,15 @@ from contextlib import nullcontext
 import pytest
 
 from tl.calls import Call
-from tl.dialogue import Turn, ask, prediction_of
+from tl.evaluation.journal import Journal
+from tl.evaluation.suites import own
 from tl.executor import Cause, Feedback
-from tl.journal import Journal
 from tl.mae import ErrorCategory
-from tl.metrics import EpisodeOutcome, score_episodes
-from tl.rollout import MAX_TURNS, Request, Rollout, facts_of, final_answer, is_real, is_right, outcome, roll_out
+from tl.metrics import EpisodeOutcome, Question, score_episodes
+from tl.rollout import MAX_TURNS, Request, Rollout, final_answer, outcome, roll_out
+from tl.rollout.answers import facts_of, is_real, is_right
+from tl.rollout.dialogue import Turn, ask, prediction_of
 from tl.schema import BUILT_INS
-from tl.suites import Question, own
 from tl.synthesis import episodes
 from tl.trajectory import Message, Trajectory
 

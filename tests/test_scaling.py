@@ -6,9 +6,10 @@ from checkpoints import CONFIG, make_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from tl.cli import scaling as verb
+from tl.llama.weights import save_model
 from tl.losses import LOGITS_PER_CHUNK
-from tl.memory import count_parameters
-from tl.scaling import (
+from tl.training.memory import count_parameters
+from tl.training.scaling import (
     CODE_LLAMA,
     Cluster,
     Work,
@@ -118,7 +119,7 @@ def test_verb_prints_a_row_for_each_model_and_number_of_gpus(capsys):
 
 
 def test_verb_takes_the_shape_of_a_checkpoint(tmp_path, capsys):
-    make_model().save_pretrained(tmp_path)
+    save_model(make_model(), tmp_path)
     assert verb.main(["--model", str(tmp_path), "--gpus", "2"]) == 0
     assert f"given {count_parameters(CONFIG):,}" in capsys.readouterr().out
 

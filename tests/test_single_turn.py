@@ -7,17 +7,25 @@ import torch
 
 from tl.assets import TINY
 from tl.calls import format_call
-from tl.data import load_held_out
-from tl.dialogue import ask, prediction_of
+from tl.evaluation.suites import strict_score
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.metrics import Item
 from tl.prompt import EncodingOptions
-from tl.single_turn import CACHED_TOKENS, MAX_NEW_TOKENS, MAX_ROWS, cache_size, predict, prepare, score
-from tl.speaker import LlamaSpeaker
-from tl.suites import strict_score
+from tl.rollout.dialogue import ask, prediction_of
+from tl.rollout.speaker import LlamaSpeaker
 from tl.synthesis import held_out
-from tl.tokenizer import Tokenizer
+from tl.training.held_out import (
+    CACHED_TOKENS,
+    MAX_NEW_TOKENS,
+    MAX_ROWS,
+    cache_size,
+    load_held_out,
+    predict,
+    prepare,
+    score,
+)
 from tl.trajectory import Message
-from tl.weights import load_model
 
 CUT = 64  # tokens of feedback
 
@@ -50,7 +58,7 @@ def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model,
         return original(sampler, prompts, 1)
 
     original = type(LlamaSpeaker(model, tokenizer, 1, 1).sampler).complete
-    monkeypatch.setattr("tl.generate.Sampler.complete", complete)
+    monkeypatch.setattr("tl.llama.sampling.Sampler.complete", complete)
     prepared = prepare(items, tokenizer, EncodingOptions(max_feedback_tokens=CUT))
     predict(model, tokenizer, prepared, CUT)
     assert read == [p.example.input_ids[: p.prompt_tokens].tolist() for p in prepared]

@@ -8,10 +8,10 @@ import random
 import pytest
 
 from tl.calls import Call, format_call
-from tl.error_analysis import diagnose
-from tl.formats import read_prediction
+from tl.evaluation.error_analysis import diagnose
+from tl.evaluation.suites import rotbench, strict_score
+from tl.forms import read_prediction
 from tl.metrics import CallScore
-from tl.suites import rotbench, strict_score
 from tl.trajectory import DataError
 
 NOTHING, TOOL = CallScore(False, False, False), CallScore(True, False, False)

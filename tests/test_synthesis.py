@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from tl.calls import format_call, parse_call
-from tl.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report, session_seed
-from tl.execution import Cause, InProcessExecutor
+from tl.executor import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
-from tl.mistakes import ERROR_SHARES
-from tl.scenarios import Draw, all_scenarios, is_held_out
-from tl.scenarios import _wording as wording
 from tl.schema import BUILT_INS
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, episodes, held_out, prompts, synthesize
+from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report, session_seed
+from tl.synthesis.mistakes import ERROR_SHARES
+from tl.synthesis.scenarios import Draw, all_scenarios, is_held_out
+from tl.synthesis.scenarios import _wording as wording
 from tl.trajectory import Trajectory
 
 SIZE = 400

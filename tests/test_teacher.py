@@ -9,14 +9,14 @@ import pytest
 
 from tl.__main__ import main
 from tl.calls import format_call, parse_call
-from tl.endpoint import Endpoint, EndpointError
-from tl.episodes import REFUSAL
-from tl.execution import InProcessExecutor
+from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
 from tl.rollout import MAX_TURNS
-from tl.suites.own import request_of
+from tl.rollout.endpoint import Endpoint, EndpointError
 from tl.synthesis import LIBRARY, episodes
-from tl.teacher import INSTRUCTIONS, teach
+from tl.synthesis.episodes import REFUSAL
+from tl.synthesis.requests import request_of
+from tl.synthesis.teacher import INSTRUCTIONS, teach
 from tl.trajectory import read_trajectories
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tl.tokenizer import Tokenizer
-from tl.tokenizer_json import merges_of, tokenizer_json
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.tokenizer_json import merges_of, tokenizer_json
 
 TEXTS = [
     'System: Function:\ndef search(query: string):\n    """\n    Find it.\n\n    Args:\n    query (string): what',

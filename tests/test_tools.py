@@ -11,7 +11,7 @@ import pytest
 
 import tools
 from tl.calls import Call, parse_call
-from tl.execution import InProcessExecutor
+from tl.executor import InProcessExecutor
 from tl.schema import ToolSpec
 from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
 from tools.__main__ import main
@@ -91,7 +91,7 @@ def broken_toolkit(monkeypatch):
     monkeypatch.setitem(sys.modules, "tools.broken", module)
     names = [*toolkit_names(), "broken"]
     monkeypatch.setattr(tools, "toolkit_names", lambda: names)
-    monkeypatch.setattr("tl.execution.toolkit_names", lambda: names)
+    monkeypatch.setattr("tl.executor.execution.toolkit_names", lambda: names)
 
 
 def test_a_broken_toolkit_is_reported_by_name_and_the_others_work(broken_toolkit):

@@ -16,19 +16,19 @@ from ranks import exit_code
 from runs import Crash, before_step, crash_at
 
 import train_ppo
-from tl import distributed
 from tl.assets import TINY
-from tl.critic import Critic
-from tl.experience import Experience, ScoredCall
-from tl.generate import Sampler
 from tl.irm import call_reward
-from tl.model import Llama, ModelConfig
-from tl.ppo_batch import PPOBatch
-from tl.ppo_update import action_logp, action_values
-from tl.run import Progress, RunError
+from tl.llama.config import ModelConfig
+from tl.llama.model import Critic, Llama
+from tl.llama.sampling import Sampler
+from tl.llama.weights import CheckpointError, load_model, save_model
+from tl.rl.batch import PPOBatch
+from tl.rl.steps import Experience, ScoredCall
+from tl.rl.update import action_logp, action_values
 from tl.schema import BUILT_INS, ToolSpec
+from tl.training import distributed
+from tl.training.run import Progress, RunError
 from tl.trajectory import DataError, Message, Trajectory
-from tl.weights import CheckpointError, load_model, save_model
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -285,7 +285,7 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
 
 
 def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr("tl.ppo_update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
+    monkeypatch.setattr("tl.rl.update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
     with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd step in a row"):
         train_ppo.main(arguments(toy, tmp_path / "run"))
     assert column(tmp_path / "run", "policy_steps") == [0, 0, 0]

@@ -13,13 +13,13 @@ import torch
 from runs import Crash, crash_at, digest, metrics
 
 import train_ppo
-from tl.distributed import RankError, World
-from tl.generate import Completion
-from tl.model import Llama
-from tl.pool import PoolError
-from tl.ppo_batch import PPOBatch
-from tl.ppo_data import make_tasks
+from tl.executor.pool import PoolError
+from tl.llama.model import Llama
+from tl.llama.sampling import Completion
 from tl.prompt import NO_TARGET
+from tl.rl.batch import PPOBatch
+from tl.rl.data import make_tasks
+from tl.training.distributed import RankError, World
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def flags(toy_sft, tmp_path, monkeypatch) -> list[str]:
     """A run of two steps of two episodes each. The random model never ends a call: each episode is one format error."""
     few = partial(make_tasks, size=4)
     monkeypatch.setattr(train_ppo, "make_tasks", few)
-    monkeypatch.setattr("tl.ppo_data.make_tasks", few)
+    monkeypatch.setattr("tl.rl.data.make_tasks", few)
     fixed = f"--rollout episode --model {toy_sft / 'model'} --out {tmp_path / 'run'} --max_length 4000"
     held_out = f"--eval_data {toy_sft / 'data.jsonl'} --eval_every 0"
     sizes = "--batch_size 2 --minibatch_size 2 --max_steps 2 --max_new_tokens 4 --show_every 1 --actor_lr 1e-2"
@@ -55,7 +55,7 @@ def two_calls(small_tokenizer, monkeypatch) -> None:
             logp = self.model(torch.tensor([prompt + ids[:-1]]))[0, len(prompt) - 1 :].log_softmax(-1)
             return Completion(ids, logp[range(len(ids)), ids].tolist(), True)
 
-    monkeypatch.setattr("tl.experience.Sampler", Scripted)
+    monkeypatch.setattr("tl.rl.episodes.Sampler", Scripted)
 
 
 def steps(run: Path) -> list[dict]:

@@ -9,11 +9,11 @@ import torch
 from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, weights
 
 import train_sft
-from tl import distributed
-from tl.checkpoint import MANIFEST
-from tl.run import Progress, RunError, total_samples
+from tl.llama.weights import CheckpointError
+from tl.training import distributed
+from tl.training.checkpoint import MANIFEST
+from tl.training.run import Progress, RunError, total_samples
 from tl.trajectory import DataError
-from tl.weights import CheckpointError
 
 
 @pytest.fixture

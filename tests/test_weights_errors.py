@@ -7,8 +7,8 @@ import torch
 from checkpoints import SHARDED, edit_config, edit_weights, make_model
 from safetensors.torch import load_file, save_file
 
-from tl.tokenizer import TokenizerError
-from tl.weights import CheckpointError, load_model, save_model
+from tl.llama.tokenizer import TokenizerError
+from tl.llama.weights import CheckpointError, load_model, save_model
 
 
 @pytest.fixture

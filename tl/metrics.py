@@ -151,3 +151,37 @@ def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, flo
     centre = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item of a single-turn benchmark.
+
+    `messages` go up to where a call is due. Each accepted answer is a number of calls in any order, one but for
+    parallel items. `group` is the scenario or category under which the item is counted too. `uncompared` are keywords
+    that are left out of the comparison, such as credentials; the answers hold none of them. `free` holds, for each
+    answer, the keywords that are due with any value.
+    """
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    answers: tuple[tuple[Call, ...], ...]
+    group: str = ""
+    uncompared: frozenset[str] = frozenset()
+    free: tuple[frozenset[str], ...] = ()
+
+    @property
+    def n_calls(self) -> int:
+        """The calls that the accepted answers have, all the same number."""
+        return len(self.answers[0])
+
+    def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
+        """The accepted answers; what is free in them is as in the call of the same tool among ``calls``."""
+        if not self.free:
+            return self.answers
+        given = {call.name: call.arguments for call in calls}
+        return [
+            [Call(c.name, c.arguments | {k: v for k, v in given.get(c.name, {}).items() if k in free}) for c in answer]
+            for answer, free in zip(self.answers, self.free, strict=True)
+        ]

@@ -14,18 +14,20 @@ call gets the same conditional probabilities as in a sample of its own, the end 
 holds a ``</s>``.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tl.calls import CallSyntaxError, format_name, parse_call
+from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, call_categories
 from tl.pkt import call_weights, key_positions
-from tl.schema import ToolSpec
-from tl.tokenizer import Tokenizer
+from tl.schema import BUILT_INS, ToolSpec
 from tl.trajectory import Message, Trajectory
 
 NO_TARGET = -100
@@ -214,3 +216,9 @@ def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Mes
     half = max_tokens // 2
     head, tail = (tokenizer.decode(part).strip("\ufffd") for part in (ids[:half], ids[-half:]))
     return Message("tool", f"{head} … [{len(ids) - 2 * half} tokens cut] … {tail}")
+
+
+def chat_template() -> str:
+    """The prompt of `tl.prompt` as a jinja template for other tools' chat functions, built-in tools included."""
+    template = (Path(__file__).parent / "assets" / "chat_template.jinja").read_text(encoding="utf-8")
+    return template.replace("BUILT_INS", json.dumps([tool.to_openai() for tool in BUILT_INS]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tl.calls import format_name
-from tl.signatures import describe_function
 
 MAX_DEPTH = 32  # of a parameter's schema
 
@@ -172,3 +175,132 @@ FINISH = ToolSpec(
     required=("answer",),
 )
 BUILT_INS = (ASK_TO_USER, FINISH)
+
+
+_SIMPLE = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+_SECTION = re.compile(r"(Args|Arguments|Returns|Yields|Raises|Examples?|Notes?):\s*$")
+_ENTRY = re.compile(r"(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
+
+
+def describe_function(function: Callable, name: str | None = None) -> dict:
+    """The OpenAI schema of a function or bound method.
+
+    A parameter with a default is optional; the default is part of its schema unless it is None. `T | None` with the
+    default None is a `T` that may be left out. Raises ValueError, naming function and parameter, for a parameter
+    without a hint, with one that has no JSON type or with a default that is no JSON value, for `*args`, `**kwargs` and
+    positional-only parameters, and for a docstring that describes a parameter the function does not have.
+    """
+    name = name or getattr(function, "__name__", None)
+    if name is None:
+        raise ValueError(f"{function!r} has no name; give one")
+    try:
+        signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    except (NameError, TypeError, ValueError) as error:
+        raise ValueError(f"function {name}: its signature cannot be read: {error}") from error
+    description, texts = _read_docstring(inspect.getdoc(function) or "", name)
+    properties, required = {}, []
+    for key, parameter in signature.parameters.items():
+        where = f"function {name}, parameter {key}"
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ValueError(f"{where}: a tool takes only named parameters, not {parameter.kind.description} ones")
+        if key not in hints:
+            raise ValueError(f"{where}: no type hint")
+        properties[key] = _parameter_schema(hints[key], parameter.default, where)
+        if key in texts:
+            properties[key]["description"] = texts.pop(key)
+        if parameter.default is parameter.empty:
+            required.append(key)
+    if texts:
+        raise ValueError(f"function {name}: the docstring describes {', '.join(texts)}, which it does not take")
+    parameters = {"type": "object", "properties": properties, "required": required}
+    return {"name": name, "description": description, "parameters": parameters}
+
+
+def _parameter_schema(hint: object, default: object, where: str) -> dict:
+    if default is inspect.Parameter.empty:
+        return _schema(hint, where)
+    if default is None:
+        return _schema(_without_none(hint), where)
+    try:
+        return _schema(hint, where) | {"default": json.loads(json.dumps(default, allow_nan=False))}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: the default {default!r} is no JSON value") from error
+
+
+def _is_union(hint: object) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _without_none(hint: object) -> object:
+    others = tuple(option for option in typing.get_args(hint) if option is not type(None))
+    return typing.Union[others] if _is_union(hint) and others else hint  # noqa: UP007 - from a tuple of types
+
+
+def _schema(hint: object, where: str) -> dict:
+    """The JSON schema of a type hint."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is typing.Any:
+        return {}
+    if typing.is_typeddict(hint):
+        return _typeddict_schema(hint, where)
+    if hint in _SIMPLE:
+        return {"type": _SIMPLE[hint]}
+    if origin is typing.Literal:
+        names = list(dict.fromkeys(_schema(type(value), where)["type"] for value in args))
+        return {"type": names[0] if len(names) == 1 else names, "enum": list(args)}
+    if origin is list:
+        return {"type": "array", "items": _schema(args[0], where)}
+    if origin is dict and args[0] is str:
+        return {"type": "object", "additionalProperties": _schema(args[1], where)}
+    if _is_union(hint):
+        options = [_schema(option, where) for option in args]
+        if all(option.keys() == {"type"} for option in options):
+            return {"type": [option["type"] for option in options]}
+        return {"anyOf": options}
+    raise ValueError(f"{where}: no JSON type for {hint!r}")
+
+
+def _typeddict_schema(hint: type, where: str) -> dict:
+    properties, required = {}, []
+    for key, value in typing.get_type_hints(hint, include_extras=True).items():
+        marker = typing.get_origin(value)
+        marked = marker in (typing.Required, typing.NotRequired)
+        properties[key] = _schema(typing.get_args(value)[0] if marked else value, where)
+        if marker is typing.Required or (not marked and key in hint.__required_keys__):
+            required.append(key)
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _read_docstring(text: str, name: str) -> tuple[str, dict[str, str]]:
+    """The description (all before the first section) and the text of each parameter under `Args:`."""
+    sections: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in text.splitlines():
+        if header := _SECTION.match(line):
+            current = header[1]
+        sections.setdefault(current, []).append(line)
+    entries = [line for line in sections.get("Args", sections.get("Arguments", []))[1:] if line.strip()]
+    texts: dict[str, str] = {}
+    for line in entries:
+        indented = _indent(line) > _indent(entries[0])
+        entry = _ENTRY.match(line.strip())
+        if indented:
+            key = list(texts)[-1]
+            texts[key] = f"{texts[key]} {line.strip()}".strip()
+        elif entry is None or entry[1] in texts:
+            raise ValueError(f"function {name}: cannot read the line {line.strip()!r} under Args")
+        else:
+            texts[entry[1]] = entry[2]
+    return "\n".join(sections[""]).strip(), texts
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

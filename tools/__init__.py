@@ -4,7 +4,7 @@ A toolkit is a module of this package without a leading underscore. Its docstrin
 `Toolkit(seed: int = 0)` holds the state of one episode; the public methods of that class are the tools, described by
 their type hints and docstrings and by nothing else, and its `example` is a call to show: a name and arguments.
 One whose class says `needs_isolation = True` runs only where the executor can isolate it. Dropping such a file in
-makes its tools callable; requests for them are scenarios (`tl/scenarios/`).
+makes its tools callable; requests for them are scenarios (`tl/synthesis/scenarios/`).
 """
 
 from __future__ import annotations

@@ -106,10 +106,10 @@ def _break_builtins(_: str) -> str:
 def _break_modules(_: str) -> str:
     import json
 
-    import tl.execution
-    import tl.frames
+    import tl.executor.execution
+    import tl.executor.frames
 
-    json.dumps = tl.frames.encode = tl.execution.parse_call = tl.execution.CATEGORY_OF = None
+    json.dumps = tl.executor.frames.encode = tl.executor.execution.parse_call = tl.executor.execution.CATEGORY_OF = None
     return "broken"
 
 

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl.assets import TINY
-from tl.cli.stats import WHOLE, dataset_statistics, read, summary
-from tl.cli.views import view
+from tl.cli.stats import read
 from tl.config import option, parse_config
+from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
+from tl.report.figures import WHOLE, dataset_statistics, summary
 from tl.report.page import NO_PICTURES, DataColumn, has_charts, report
 from tl.report.runs import NoRunError, Run, is_number, read_runs
+from tl.report.views import view
 from tl.synthesis import synthesize
-from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError, Trajectory
 
 

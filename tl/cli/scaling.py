@@ -5,7 +5,7 @@
     python -m tl scaling --model /ckpt/model --gpus 8 16            of this shape instead
 
 A step is one micro-batch of --tokens on each GPU. The GPUs are H200s, 8 in a machine; what is assumed of them stands in
-tl/scaling.py.
+tl/training/scaling.py.
 """
 
 import sys
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl.config import option, parse_config
-from tl.memory import Checkpointing, count_parameters
-from tl.model import ModelConfig
-from tl.scaling import CODE_LLAMA, H200, Step, Work, estimate, least_tokens, model_flops
-from tl.weights import CheckpointError, read_config
+from tl.llama.config import ModelConfig
+from tl.llama.weights import CheckpointError, read_config
+from tl.training.distributed import Checkpointing
+from tl.training.memory import count_parameters
+from tl.training.scaling import CODE_LLAMA, H200, Step, Work, estimate, least_tokens, model_flops
 
 HEADER = (
     f"{'model':>6} {'GPUs':>5} {'GiB a GPU':>10} {'GFLOP/token':>12} {'GB sent':>8} {'products':>9} {'transfers':>10} "

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Literal
 
 from tl.assets import TINY
-from tl.cli.page import page
-from tl.cli.views import SampleView, TokenView, TurnView, counted, view, visible
 from tl.config import option, parse_config
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.weights import CheckpointError, check_vocabulary, load_model
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
+from tl.report.samples import page
+from tl.report.views import SampleView, TokenView, TurnView, counted, view, visible
 from tl.synthesis import synthesize
-from tl.tokenizer import Tokenizer, TokenizerError
 from tl.trajectory import DataError, Trajectory, read_trajectories
-from tl.weights import CheckpointError, check_vocabulary, load_model
 
 DEFAULT_SET = "default training set"
 UNSURE = 0.7  # nats: the model gives the token less than an even chance

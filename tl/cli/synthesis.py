@@ -23,14 +23,14 @@ from tqdm import tqdm
 
 from tl.calls import format_call
 from tl.config import option, parse_config
-from tl.endpoint import Endpoint
-from tl.environments import Environment, in_environment
 from tl.executor import Executor
 from tl.mae import ErrorCategory, call_categories
 from tl.metrics import Item
-from tl.suites.own import request_of
+from tl.rollout.endpoint import Endpoint
 from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
-from tl.teacher import teach
+from tl.synthesis.environments import Environment, in_environment
+from tl.synthesis.requests import request_of
+from tl.synthesis.teacher import teach
 from tl.trajectory import Message, Trajectory, read_trajectories
 from tools import ToolkitError
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tl.cli.page import article, context, options, text
-from tl.cli.views import SampleView, called_name
 from tl.report.runs import Run, as_list, is_number
+from tl.report.samples import article, context, options, text
+from tl.report.views import SampleView, called_name
 
 Lists = Mapping[str, set[str]]  # what an article can be filtered by -> its entries
 Article = tuple[Lists, str]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tl.cli.page import fill, resource, text
-from tl.cli.views import SampleView
 from tl.irm import RewardCase
 from tl.report import browser, tables
 from tl.report.runs import Run, as_list, is_number
+from tl.report.samples import fill, resource, text
+from tl.report.views import SampleView
 
 NO_PICTURES = "Charts need matplotlib: pip install matplotlib, then write the report again. All tables are here."
 CURVES = {
@@ -59,7 +59,7 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
     }
     parts = {
         "title": text(title),
-        "style": resource("page.css") + resource("report.css", "tl.report"),
+        "style": resource("page.css") + resource("report.css"),
         "script": resource("page.js"),
         "nav": "".join(f'<a href="#{name}">{name}</a>' for name, html in sections.items() if html),
         "sections": "".join(
@@ -69,7 +69,7 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
         "articles": "\n".join(html for _, html in articles),
         **{name: browser.choices(articles, name) for name in ("runs", "kinds", "categories", "tools")},
     }
-    return fill(resource("report.html", "tl.report"), parts)
+    return fill(resource("report.html"), parts)
 
 
 def has_charts() -> bool:
@@ -220,6 +220,6 @@ NESTED = ("errors by category", "families of tool names", "key tokens in a train
 
 
 def _figure(value: Any) -> str:
-    from tl.cli.stats import cell
+    from tl.report.figures import cell
 
     return "–" if value is None else cell(value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tl import paper
-from tl.cli.page import text
+from tl.evaluation import paper
 from tl.metrics import wilson_interval
 from tl.report.runs import Run, as_list, is_number
+from tl.report.samples import text
 
 # Name of a suite in evaluate.py's report -> its name in the paper's Table 3.
 PAPER_SUITES = {"toolalpaca": "ToolAlpaca", "rotbench": "RoTBench", "bfcl": "BFCL-v3"}

@@ -1,0 +1,86 @@
+"""Files of predictions that were made elsewhere: JSONL, one record an item of a benchmark."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from tl.calls import Call
+from tl.evaluation.suites.files import read_lines
+from tl.forms import Prediction, read_prediction
+from tl.metrics import Question
+from tl.trajectory import DataError
+
+MAX_LISTED = 5  # items that an error message names
+
+
+def read_predictions(path: Path, questions: tuple[Question, ...], form: str, limit: int | None) -> list[Prediction]:
+    """A prediction for each of the first `limit` questions, in their order.
+
+    A record is `{"id": …, "prediction": text}`, with a list of texts for several turns or an OpenAI message instead of
+    the text, or has the calls themselves: `{"id": …, "call": {"name": …, "arguments": {…}}}`, or a list as "calls".
+    Records are matched by their ids, or by the order of lines where ids are absent or repeat.
+    Raises DataError for records of another layout or of other items, and for items without a record.
+    """
+    records = read_lines(path)
+    wanted = questions[:limit]
+    ids = [str(record["id"]) if "id" in record else None for record in records]
+    unique = len({question.id for question in questions}) == len(questions)
+    if unique and None not in ids and len(set(ids)) == len(ids):
+        _check_ids(path, ids, questions)
+        by_id = dict(zip(ids, records, strict=True))
+        missing = [question.id for question in wanted if question.id not in by_id]
+        if missing:
+            raise DataError(f"{path}: {len(missing)} of {len(wanted)} items have no prediction: {_some(missing)}")
+        matched = [by_id[question.id] for question in wanted]
+    else:
+        matched = _by_line(path, ids, records, wanted, len(questions))
+    return [_prediction(r, q, form, f"{path}, item {q.id}") for r, q in zip(matched, wanted, strict=True)]
+
+
+def _check_ids(path: Path, ids: list[str], questions: tuple[Question, ...]) -> None:
+    known = {question.id for question in questions}
+    if foreign := [identifier for identifier in ids if identifier not in known]:
+        raise DataError(f"{path}: {len(foreign)} predictions are for items that are not in this set: {_some(foreign)}")
+
+
+def _by_line(path: Path, ids: list, records: list[dict], wanted: tuple[Question, ...], total: int) -> list[dict]:
+    if len(records) not in (len(wanted), total):
+        raise DataError(
+            f"{path}: {len(records)} predictions for {len(wanted)} items; "
+            "without an id of its own for each, there has to be one line an item"
+        )
+    for number, (identifier, question) in enumerate(zip(ids, wanted, strict=False), 1):
+        if identifier not in (None, question.id):
+            repeated = Counter(ids)[identifier]
+            why = f"it stands in {repeated} lines" if repeated > 1 else "ids are not unique in this set"
+            raise DataError(
+                f"{path}, record {number}: has the id {identifier!r}, but item {number} is {question.id!r}; "
+                f"matched by line, because {why}"
+            )
+    return records[: len(wanted)]
+
+
+def _prediction(record: dict, question: Question, form: str, where: str) -> Prediction:
+    if "call" in record or "calls" in record:
+        calls = record["calls"] if "calls" in record else [record["call"]]
+        if not isinstance(calls, list) or not all(_is_call(call) for call in calls):
+            raise DataError(f'{where}: a call has to be {{"name": text, "arguments": object}}')
+        return Prediction((), tuple(Call(call["name"], call["arguments"]) for call in calls))
+    said = record.get("prediction")
+    if isinstance(said, dict):
+        said = json.dumps(said)
+    texts = said if isinstance(said, list) else [said]
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError(f'{where}: needs a "prediction" (text) or a "call"')
+    return read_prediction(texts, form, question.tools)
+
+
+def _is_call(call: object) -> bool:
+    return isinstance(call, dict) and isinstance(call.get("name"), str) and isinstance(call.get("arguments"), dict)
+
+
+def _some(identifiers: list[str]) -> str:
+    listed = ", ".join(f"{identifier:.60}" for identifier in identifiers[:MAX_LISTED])
+    return listed + (f" and {len(identifiers) - MAX_LISTED} more" if len(identifiers) > MAX_LISTED else "")

@@ -1,0 +1,242 @@
+"""The result of one suite: its scores, its part of report.json, and the tables that are printed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tl.calls import format_call
+from tl.evaluation import paper
+from tl.evaluation.error_analysis import ASPECTS, Diagnosis, analyse, diagnose
+from tl.evaluation.suites import Suite, strict_score
+from tl.forms import Prediction
+from tl.metrics import CallScore, EpisodeScores, Question, percent, score_episodes, wilson_interval
+from tl.rollout import EpisodeSuite, Rollout, outcome
+from tl.rollout.answers import NOT_REAL
+
+WIDTH = 34  # of the first column of a table
+LINE = 118  # to which notes are wrapped
+HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", "PI", "CF")).rstrip()
+
+
+@dataclass
+class SingleTurnResult:
+    """Predictions for a suite and what they score. Items without a prediction, None, are `missing` and not counted."""
+
+    suite: Suite
+    questions: list[Question]
+    predictions: list[Prediction]
+    missing: list[str]
+    scores: dict[str, list[CallScore]] = field(default_factory=dict)  # scoring -> one per prediction
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, suite: Suite, predictions: Sequence[Prediction | None], tokens: Callable[[str], Sequence]
+    ) -> SingleTurnResult:
+        """Score the predictions for the first questions of a suite. `tokens` splits the name of a tool."""
+        asked = list(zip(suite.questions, predictions, strict=False))
+        pairs = [(question, prediction) for question, prediction in asked if prediction is not None]
+        result = cls(suite, [q for q, _ in pairs], [p for _, p in pairs], [q.id for q, p in asked if p is None])
+        scorings = {"official": suite.official, "strict": strict_score}
+        result.scores = {name: [score(q, p) for q, p in pairs] for name, score in scorings.items() if score}
+        result.diagnoses = [diagnose(question, prediction, tokens) for question, prediction in pairs]
+        return result
+
+    def to_json(self) -> dict:
+        """Its part of report.json, under ["suites"][name]."""
+        groups = sorted({question.group for question in self.questions})
+        return {
+            **{scoring: summary(scores) for scoring, scores in self.scores.items()},
+            "title": self.suite.title,
+            "notes": list(self.suite.notes),
+            "missing": self.missing,
+            "groups": {group: self._group(group) for group in groups if group},
+            "errors": analyse(self.diagnoses),
+            "items": [self._item(i) for i in range(len(self.questions))],
+        }
+
+    def _group(self, group: str) -> dict:
+        inside = [i for i, question in enumerate(self.questions) if question.group == group]
+        return {scoring: summary([scores[i] for i in inside]) for scoring, scores in self.scores.items()}
+
+    def _item(self, i: int) -> dict:
+        question, prediction = self.questions[i], self.predictions[i]
+        return {
+            "id": question.id,
+            "group": question.group,
+            "prediction": list(prediction.texts) if len(prediction.texts) != 1 else prediction.texts[0],
+            "calls": [{"name": call.name, "arguments": call.arguments} for call in prediction.calls],
+            "answers": [[format_call(call) for call in answer] for answer in question.answers],
+            **{scoring: scores[i]._asdict() for scoring, scores in self.scores.items()},
+            "reason": self.diagnoses[i].reason,
+        }
+
+    def lines(self) -> list[str]:
+        """The table of scores beside the paper's rows, per group, and where the errors are."""
+        lines = [self.suite.title, *_wrapped(self.suite.notes)]
+        if self.missing:
+            lines.append(f"  {len(self.missing)} items could not be asked and are not counted: {_some(self.missing)}")
+        if len(self.questions) + len(self.missing) < len(self.suite.questions):
+            lines.append(f"  only the first {len(self.questions) + len(self.missing)} items")
+        lines.append(HEADER)
+        lines += [_score_line(scoring, scores) for scoring, scores in self.scores.items()]
+        if self.suite.paper:
+            for model, row in paper.single_turn_rows(self.suite.paper).items():
+                lines.append(_row(f"paper: {model}", "", [f"{value:6.2f}" for value in row]))
+        lines += self._group_lines()
+        return [*lines, *self._error_lines()]
+
+    def _group_lines(self) -> list[str]:
+        groups = Counter(question.group for question in self.questions)
+        if len(groups) < 2:
+            return []
+        scoring, scores = next(iter(self.scores.items()))
+        return [
+            _score_line(
+                f"{group} ({scoring})",
+                [score for question, score in zip(self.questions, scores, strict=True) if question.group == group],
+            )
+            for group in groups
+        ]
+
+    def _error_lines(self) -> list[str]:
+        """Table 1, with the paper's two models where the items are its items."""
+        errors = analyse(self.diagnoses)
+        if not any(diagnosis.faults for diagnosis in self.diagnoses):
+            return []
+        lines = [f"  errors (strict)     no call or another number of calls: {errors['Format']['n']} items"]
+        compare = self.suite.paper == "RoTBench"
+        if compare:
+            lines[0] += "     paper, Table 1: ToolLLaMA-2 7B v2, NexusRaven-2 13B"
+        for aspect, faults in ASPECTS.items():
+            for fault in faults if errors[aspect]["n"] or compare else ():
+                share = errors[aspect][fault.value]
+                ours = f"{share:7.2f} %" if share is not None else "      - "
+                line = f"    {aspect:<11}{fault.value:<15}{ours} of {errors[aspect]['n']}"
+                theirs = paper.TABLE_1.get((aspect, fault.value)) if compare else None
+                lines.append(line + (f"{theirs[0]:16.2f} %{theirs[1]:8.2f} %" if theirs else ""))
+        return lines
+
+
+@dataclass
+class EpisodeResult:
+    """Episodes of a suite and what they score. Those that were broken off are `missing` and not counted."""
+
+    suite: EpisodeSuite
+    rollouts: list[Rollout | None]  # of the first requests
+
+    @property
+    def missing(self) -> list[str]:
+        return [r.id for r, rollout in zip(self.suite.requests, self.rollouts, strict=False) if rollout is None]
+
+    @property
+    def scores(self) -> EpisodeScores:
+        pairs = zip(self.suite.requests, self.rollouts, strict=False)
+        return score_episodes([outcome(request, rollout) for request, rollout in pairs if rollout is not None])
+
+    def to_json(self) -> dict:
+        """Its part of report.json; what means nothing without a backend is null."""
+        items = []
+        for request, rollout in zip(self.suite.requests, self.rollouts, strict=False):
+            if rollout is not None:
+                counted = outcome(request, rollout)
+                judged = {"servable": request.servable, "valid": counted.valid, "right": counted.right}
+                items.append({"id": request.id, **judged, "truth": request.truth, **rollout.to_json()})
+        scores = self.scores._asdict()
+        if not self.suite.has_backend:
+            scores |= {"ce": None, "va": None}
+        return {
+            "n": len(items),
+            **scores,
+            "title": self.suite.title,
+            "notes": list(self.suite.notes),
+            "missing": self.missing,
+            "categories": self._categories(),
+            "not_real": list(NOT_REAL),
+            "items": items,
+        }
+
+    def _categories(self) -> dict[str, float]:
+        """The shares of the error categories in the erroneous calls (Figure 1), in percent."""
+        found = Counter(c for rollout in self.rollouts if rollout for c in rollout.categories)
+        names = {category: n for category, n in found.items() if category and category.value != "all right"}
+        total = sum(names.values())
+        return {category.value: percent(n, total) for category, n in sorted(names.items(), key=lambda item: -item[1])}
+
+    def lines(self) -> list[str]:
+        scores = self.scores
+        lines = [self.suite.title, *_wrapped(self.suite.notes)]
+        if self.missing:
+            lines.append(
+                f"  {len(self.missing)} requests could not be asked and are not counted: {_some(self.missing)}"
+            )
+        if len(self.rollouts) < len(self.suite.requests):
+            lines.append(f"  only the first {len(self.rollouts)} requests")
+        n = sum(rollout is not None for rollout in self.rollouts)
+        shares = [("DE", scores.de, scores.n_calls, "calls with a documentation error")]
+        if self.suite.has_backend:
+            shares += [
+                ("CE", scores.ce, scores.n_calls, "calls with another error"),
+                ("VA", scores.va, scores.n_servable, "servable requests with a real answer"),
+                ("answers", scores.answer_accuracy, scores.n_answerable, "servable requests with the true answer"),
+                ("refusals", scores.refusal_accuracy, scores.n_refusals, "other requests that were refused"),
+            ]
+        shares.append(("finish", scores.finished, n, "episodes that ended in finish"))
+        lines += [f"  {name:<10}{_with_interval(share, of)}  of {of} {what}" for name, share, of, what in shares]
+        if self.suite.paper:
+            lines.append(f"  {'':{WIDTH}}{'DE':>10}{'CE':>10}{'VA':>10}")
+            for model, row in paper.TABLE_4.items():
+                lines.append(f"  {'paper: ' + model:<{WIDTH}}" + "".join(f"{value:10.2f}" for value in row))
+        if categories := self._categories():
+            lines.append(
+                "  erroneous calls: " + ", ".join(f"{name} {share:.1f} %" for name, share in categories.items())
+            )
+        if self.suite.has_backend:
+            lines += _wrapped([f"an answer is not real if it is empty or says: {', '.join(NOT_REAL)}"])
+        return lines
+
+
+def summary(scores: Sequence[CallScore]) -> dict[str, float | int]:
+    """{"n", "ts", "pi", "cf"}, in percent; 0 for no items."""
+    n = len(scores)
+    return {"n": n} | {name: percent(sum(getattr(s, name) for s in scores), n) or 0.0 for name in CallScore._fields}
+
+
+def family_lines(results: Sequence[SingleTurnResult]) -> list[str]:
+    """A table for each family of which more than one suite was evaluated, such as the environments of section 6.1."""
+    lines = []
+    for family in dict.fromkeys(result.suite.family for result in results if result.suite.family):
+        members = [result for result in results if result.suite.family == family]
+        for scoring in members[0].scores if len(members) > 1 else ():
+            lines += [f"{family}, {scoring}", HEADER]
+            lines += [_score_line(member.suite.variant, member.scores[scoring]) for member in members]
+    return lines
+
+
+def _wrapped(notes: Sequence[str]) -> list[str]:
+    return [line for note in notes for line in textwrap.wrap(note, LINE, initial_indent="  ", subsequent_indent="    ")]
+
+
+def _score_line(name: str, scores: Sequence[CallScore]) -> str:
+    shares = summary(scores)
+    return _row(name, str(len(scores)), [_with_interval(shares[key], len(scores)) for key in CallScore._fields])
+
+
+def _row(name: str, n: str, cells: Sequence[str]) -> str:
+    return f"  {name:<{WIDTH}}{n:>5}" + "".join(f"  {cell:<22}" for cell in cells).rstrip()
+
+
+def _with_interval(share: float | None, n: int) -> str:
+    """A percentage with its Wilson 95 % interval."""
+    if share is None:
+        return f"{'-':>6}" + " " * 17
+    low, high = wilson_interval(round(share * n / 100), n)
+    return f"{share:6.2f} [{100 * low:6.2f}, {100 * high:6.2f}]"
+
+
+def _some(identifiers: Sequence[str], most: int = 5) -> str:
+    listed = ", ".join(f"{identifier:.60}" for identifier in identifiers[:most])
+    return listed + (f" and {len(identifiers) - most} more" if len(identifiers) > most else "")

@@ -1,0 +1,84 @@
+"""ToolAlpaca (Tang et al., 2023), eval_real: requests to eleven public APIs, with golden steps."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tl.calls import Call
+from tl.evaluation.suites import Suite, python_score
+from tl.evaluation.suites.files import find, read_list
+from tl.metrics import Question
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import DataError, Message
+
+CREDENTIALS = frozenset({"access_key", "appid", "api_key"})
+PAPER_COUNT = 114  # Table 2
+
+_NOT_A_TOOL = "components"
+_PARAMETERS = re.compile(r"^Parameters: (\{.*\})\s*$", re.MULTILINE)
+_PARAMETER = re.compile(r"(Required\.\s*)?(?:(\w+)\.\s*)?(.*)", re.DOTALL)
+_KEY_TWICE = re.compile(r'("[^"]*":\s*)\1')
+
+
+def read(data: Path) -> Suite:
+    """One item for each request; of its golden steps the first is the answer."""
+    path = find(data, ["toolalpaca"], ["eval_real.json"])
+    questions: list[Question] = []
+    several = 0
+    for api in read_list(path):
+        name = str(api.get("Name"))
+        try:
+            tools = (*_tools(api["Function_Description"]), *BUILT_INS)
+            for number, (request, steps) in enumerate(zip(api["Instructions"], api["Golden_Answers"], strict=True)):
+                answer = _step(steps[0])
+                questions.append(_question(f"{name}/{number}", tools, request, answer))
+                several += len(steps) > 1
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, API {name}: {type(error).__name__}: {error}") from error
+    unknown = sum(all(tool.name != q.answers[0][0].name for tool in q.tools) for q in questions)
+    notes = (
+        f"eval_real: all {len(questions)} requests (the paper counts {PAPER_COUNT}). {several} have more golden steps; "
+        "later ones depend on what the API returns, so the one call that is made is scored against the first",
+        f"credentials ({', '.join(sorted(CREDENTIALS))}) are left out of the comparison; "
+        f"{unknown} golden answers call a tool that the documentation lacks: no model can know it",
+        "official: the released judge is GPT-4, which no rules reproduce; names and values are compared as Python does",
+    )
+    return Suite("toolalpaca", "ToolAlpaca, eval_real", tuple(questions), notes, python_score, "ToolAlpaca")
+
+
+def _question(identifier: str, tools: tuple[ToolSpec, ...], request: str, answer: Call) -> Question:
+    called = next((tool for tool in tools if tool.name == answer.name), None)
+    uncompared = CREDENTIALS & (called.parameters.keys() if called else answer.arguments.keys())
+    arguments = {key: value for key, value in answer.arguments.items() if key not in uncompared}
+    golden = Call(answer.name, arguments)
+    return Question(
+        identifier, tools, (Message("user", request),), ((golden,),), identifier.rpartition("/")[0], uncompared
+    )
+
+
+def _tools(descriptions: dict[str, str]) -> list[ToolSpec]:
+    return [_tool(name, text) for name, text in descriptions.items() if name != _NOT_A_TOOL]
+
+
+def _tool(name: str, text: str) -> ToolSpec:
+    """From text: the description, a line of parameters as JSON, and the form of the output, which is left out."""
+    found = _PARAMETERS.search(text)
+    if not found:
+        raise ValueError(f"tool {name}: no line of parameters")
+    parameters, required = {}, []
+    for key, description in json.loads(found[1]).items():
+        is_required, kind, words = _PARAMETER.fullmatch(description).groups()
+        parameters[key] = {"type": kind or "string", "description": words}
+        required += [key] if is_required else []
+    schema = {"type": "object", "properties": parameters, "required": required}
+    return ToolSpec.from_openai({"name": name, "description": text[: found.start()].strip(), "parameters": schema})
+
+
+def _step(step: dict) -> Call:
+    """A golden step. Its arguments are JSON text, in which four answers of the official file have a key twice."""
+    arguments = json.loads(_KEY_TWICE.sub(r"\1", step["Action_Input"]))
+    if not isinstance(arguments, dict):
+        raise ValueError(f"the arguments of a golden step are no object: {arguments!r:.80}")
+    return Call(step["Action"], arguments)

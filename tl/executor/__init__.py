@@ -1,0 +1,303 @@
+"""The executor: runs the calls of a model in other processes, under limits, and gives feedback whatever happens.
+
+An episode is a `Session`: a process of its own, forked from a small zygote that has the tools imported (zygote.py),
+behind as many layers of isolation as the machine permits (sandbox/). A call that takes its session down gets its
+feedback, and the session is made again by replaying the earlier calls, since tools are deterministic. What the text of
+a call means, and which feedback it gets, is decided in the session (execution.py).
+
+    with Executor() as executor, executor.session(seed=1) as session:
+        feedback = session.run('get_weather(city="Oslo")')
+
+docs/executor.md says what the isolation stops and what it cannot stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from signal import Signals
+from typing import Literal
+
+from tl.calls import MAX_LENGTH
+from tl.executor import frames
+from tl.executor.driving import Steps, Wait, drive, drive_async, drive_many
+from tl.executor.execution import CATEGORY_OF, Cause, Feedback, InProcessExecutor, Library, execute, no_answer
+from tl.executor.pool import START_SECONDS, Pool, PoolError, Process, cores
+from tl.executor.sandbox import confines_commands, missing_layers
+from tl.executor.zygote import END
+from tools import ToolkitError
+from tools import __path__ as tool_folders
+
+__all__ = ["CATEGORY_OF", "Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
+
+_LOG = logging.getLogger(__name__)
+_CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
+
+
+class IsolationError(RuntimeError):
+    """Isolation was required, and this machine does not permit all of it."""
+
+
+class _TimedOut(Exception):
+    """No reply before the deadline."""
+
+
+class _Died(Exception):
+    """The session's process ended, or said something that is no reply."""
+
+
+class Executor:
+    """The tools of some toolkits (default: all), as specs and as isolated sessions that run calls.
+
+    Args:
+        toolkits: names; a toolkit that cannot be used is left out and named in `broken`, but one that is asked for
+            here raises `ToolkitError`. One that needs isolation which is not there is named in `refused`, or raises.
+        seed: of the tools' state, where a session is given none.
+        timeout: seconds that a call may take, from when it is sent to its running session.
+        memory: bytes that each process of a session may have over what an idle one has, and all together in use.
+        workers: number of zygotes; default one per core, shared out among the ranks of one machine.
+        require_isolation: raise `IsolationError` unless every layer is there.
+        mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
+            asks, "no namespaces" for what is left to one where namespaces are forbidden, "none" for plain processes:
+            the last two for trusted tools, and refused to those that need isolation.
+
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits; `isolation` says which layers are on.
+    """
+
+    def __init__(
+        self,
+        toolkits: Sequence[str] | None = None,
+        seed: int = 0,
+        *,
+        timeout: float = 10.0,
+        memory: int = 512 << 20,
+        workers: int | None = None,
+        require_isolation: bool = False,
+        mode: Literal["auto", "user", "no namespaces", "none"] = "auto",
+    ) -> None:
+        self.seed = seed
+        self.timeout = timeout
+        names = None if toolkits is None else list(toolkits)
+        settings = {"folders": list(tool_folders), "toolkits": names, "mode": mode, "memory": memory}
+        self._pool = Pool(workers or cores(), settings)
+        self.isolation = self._pool.isolation
+        _LOG.info("isolation of tools: %s", self.isolation)
+        try:
+            self._check_isolation(require_isolation)
+            self._library = Library(names, isolated=confines_commands(self.isolation))
+            if foreign := self._library.specs.keys() - set(self._pool.tools):
+                raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
+        except (IsolationError, ToolkitError):
+            self.close()
+            raise
+        self.specs = self._library.specs
+        self.toolkit_of = self._library.toolkit_of
+        self.broken = self._library.broken
+        self.refused = self._library.refused
+
+    def _check_isolation(self, required: bool) -> None:
+        missing = ", ".join(missing_layers(self.isolation))
+        if missing and required:
+            raise IsolationError(
+                f"isolation of the tools is required, but this machine does not permit: {missing}. docs/executor.md "
+                "says what each layer takes; where isolation is not required, tools run with the layers that are left"
+            )
+        if missing:
+            warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=3)
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all sessions and processes. It happens by itself when the executor is no longer referred to."""
+        self._pool.close()
+
+    def session(
+        self,
+        seed: int | None = None,
+        tools: Collection[str] | None = None,
+        answer: Callable[[str], str] | None = None,
+    ) -> Session:
+        """The state of one episode, to be used as a context manager.
+
+        Args:
+            seed: of the tools' state; default the executor's.
+            tools: names that the episode may call (default: all); any other is "not defined", but `ToolkitError` is
+                raised for one that is refused here: failing calls of it would not be the model's fault.
+            answer: question to `ask_to_user` -> answer; default a fixed sentence. It runs in this process.
+        """
+        names = self._library.chosen(tools)
+        return Session(self._pool, self.timeout, self.seed if seed is None else seed, names, answer or no_answer)
+
+    def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
+        """Run calls of many sessions at once; feedback in the order of `calls`. No session waits for another.
+
+        Several calls of one session run one after the other. Threads may each run calls of sessions of their own.
+        """
+        places: dict[int, list[int]] = {}
+        for place, (session, _) in enumerate(calls):
+            places.setdefault(id(session), []).append(place)
+        results: list[Feedback | None] = [None] * len(calls)
+
+        def in_turn(own: list[int]) -> Steps[None]:
+            for place in own:
+                session, text = calls[place]
+                results[place] = yield from session.steps(text)
+
+        drive_many([in_turn(own) for own in places.values()])
+        return results
+
+
+class Session:
+    """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
+
+    def __init__(self, pool: Pool, timeout: float, seed: int, tools: list[str], answer: Callable[[str], str]) -> None:
+        self.finished = False
+        self._pool = pool
+        self._timeout = timeout
+        self._opening = {"seed": seed, "tools": tools}
+        self._answer = answer
+        self._process: Process | None = None
+        self._buffer = bytearray()
+        self._number = 0
+        self._history: list[str] = []
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the episode, with every process that it has started."""
+        self.finished = True
+        self._discard()
+
+    def run(self, text: str) -> Feedback:
+        """Run one call; `RuntimeError` once the episode has finished."""
+        return drive(self.steps(text))
+
+    async def run_async(self, text: str) -> Feedback:
+        """`run` on an event loop; other tasks go on while the tool does."""
+        return await drive_async(self.steps(text))
+
+    def steps(self, text: str) -> Steps[Feedback]:
+        """`run` as steps for `tl.executor.driving`."""
+        if self.finished:
+            raise RuntimeError("the episode has finished: open a new session")
+        if len(text) > MAX_LENGTH:
+            return execute({}, text)  # no call is that long: what is wrong with it is said without reading it
+        for _ in range(2):
+            try:
+                return (yield from self._run(text))
+            except PoolError as error:
+                self._discard()
+                failure = str(error)
+            except BaseException:  # a reply may still come, which must not be taken for that of a later call
+                self._discard()
+                raise
+        return Feedback(f"The executor failed: {failure}", Cause.INFRASTRUCTURE)
+
+    def _run(self, text: str) -> Steps[Feedback]:
+        if self._process is None:
+            yield from self._open()
+        start = time.monotonic()
+        try:
+            feedback = yield from self._call(text)
+        except _TimedOut:
+            self._discard()
+            message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
+            feedback = Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
+        except _Died as death:
+            message, cause = yield from self._how_it_ended(str(death))
+            self._discard()
+            feedback = Feedback(message, cause, time.monotonic() - start)
+        else:
+            if feedback.cause not in _CHANGE_NOTHING:
+                self._history.append(text)
+        return feedback
+
+    def _open(self) -> Steps[None]:
+        """Start a process and bring it to where the episode is."""
+        self._process = self._pool.open()
+        try:
+            ready = yield from self._exchange(self._opening, START_SECONDS)
+            if "ready" not in ready:
+                raise PoolError(f"a session did not start: {ready.get('failed')}")
+            for text in self._history:
+                yield from self._call(text, replayed=True)
+        except (_TimedOut, _Died) as error:
+            raise PoolError(f"a session could not be made again: {error}") from error
+
+    def _call(self, text: str, replayed: bool = False) -> Steps[Feedback]:
+        self._number += 1
+        reply = yield from self._exchange({"number": self._number, "text": text}, self._timeout)
+        try:
+            if reply["number"] != self._number:
+                raise ValueError("a reply to another call")
+            feedback = Feedback(str(reply["text"]), Cause(reply["cause"]), float(reply["seconds"]))
+            question, finished = reply["question"], bool(reply["finished"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _Died(f"gave no proper reply: {error}") from None
+        self.finished = finished
+        if question is not None and not replayed:
+            feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
+        return feedback
+
+    def _exchange(self, message: dict, seconds: float) -> Steps[dict]:
+        """Send a message and wait for the next one."""
+        connection, deadline = self._process.connection, time.monotonic() + seconds
+        data = memoryview(frames.encode(message))
+        try:
+            while data:
+                try:
+                    data = data[connection.send(data) :]
+                except BlockingIOError:
+                    if not (yield Wait(connection, deadline, to_write=True)):
+                        raise _TimedOut from None
+            while (reply := frames.take(self._buffer)) is None:
+                if not (yield Wait(connection, deadline)):
+                    raise _TimedOut
+                received = connection.recv(1 << 16)
+                if not received:
+                    raise _Died("closed its connection")
+                self._buffer += received
+        except (OSError, frames.FrameError) as error:
+            raise _Died(f"gave no proper reply: {error}") from error
+        return reply
+
+    def _how_it_ended(self, seen: str) -> Steps[tuple[str, Cause]]:
+        """What to say of a process that is no use any more; `PoolError` where its zygote has ended, too.
+
+        Args:
+            seen: what is said while the process itself has not ended.
+        """
+        life = self._process.life
+        if (yield Wait(life, time.monotonic() + 0.5)):
+            try:
+                code, for_memory = END.unpack(life.recv(END.size))
+            except (OSError, struct.error):
+                raise PoolError("a process of the pool ended") from None
+            if for_memory:
+                return "MemoryError: the processes of the call used too much memory", Cause.MEMORY
+            seen = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return f"ConnectionResetError: the tool's process {seen}", Cause.WORKER_DIED
+
+    def _discard(self) -> None:
+        if self._process is not None:
+            self._pool.release(self._process)
+            self._process = None
+            self._buffer.clear()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

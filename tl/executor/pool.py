@@ -1,0 +1,160 @@
+"""A pool of zygotes, one per core, and the session processes that they fork on request."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import subprocess
+import threading
+import weakref
+from collections import deque
+from dataclasses import dataclass
+
+from tl.executor import frames
+from tl.executor.sandbox import DIRECTORY, MAX_SLOTS
+from tl.executor.zygote import SLOT, command
+
+START_SECONDS = 30.0
+
+_ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": DIRECTORY,
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",  # sets have one order in all processes, so that replayed calls give what they gave
+}
+
+
+class PoolError(RuntimeError):
+    """The pool itself failed, which says nothing about any call."""
+
+
+@dataclass
+class Process:
+    """A session's process: the socket for its calls, and the life line whose end is its end."""
+
+    connection: socket.socket
+    life: socket.socket
+    slot: int
+
+
+class Pool:
+    """`size` zygotes started with `settings` (toolkits, mode, memory). `PoolError` when one does not start."""
+
+    def __init__(self, size: int, settings: dict) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._turn = itertools.count()
+        self._slots = deque(range(MAX_SLOTS))  # first in, first out: a slot rests for as long as it can
+        self._zygotes = [_Zygote(settings) for _ in range(size)]
+        self._finalizer = weakref.finalize(self, _end_all, self._zygotes)
+        hellos = [zygote.hello() for zygote in self._zygotes]
+        self.isolation: dict[str, bool] = hellos[0]["isolation"]
+        self.tools: list[str] = hellos[0]["tools"]
+        if any(hello != hellos[0] for hello in hellos):
+            raise PoolError(f"the processes of the pool differ: {hellos}")
+
+    def open(self) -> Process:
+        """Ask the next zygote for a session; it starts while the caller goes on."""
+        try:
+            slot = self._slots.popleft()
+        except IndexError:
+            raise PoolError(f"{MAX_SLOTS} sessions are open, which is the most there can be") from None
+        place = next(self._turn) % len(self._zygotes)
+        try:
+            connection, life = self._alive(place).spawn(slot)
+        except (OSError, PoolError) as error:
+            self._slots.append(slot)
+            raise PoolError(f"no session could be started: {error}") from error
+        return Process(connection, life, slot)
+
+    def release(self, process: Process) -> None:
+        """End a session and all that it has started."""
+        process.connection.close()
+        process.life.close()
+        self._slots.append(process.slot)
+
+    def close(self) -> None:
+        """End all sessions and zygotes."""
+        self._finalizer()
+
+    def _alive(self, place: int) -> _Zygote:
+        """The zygote of a place; a new one with the same isolation where it has died."""
+        with self._lock:
+            if not self._finalizer.alive:
+                raise PoolError("the executor is closed")
+            if self._zygotes[place].process.poll() is not None:
+                self._zygotes[place].end()
+                zygote = _Zygote(self._settings)
+                try:
+                    if zygote.hello()["isolation"] != self.isolation:
+                        raise PoolError("a restarted process does not get the isolation that the first one had")
+                except BaseException:
+                    zygote.end()
+                    raise
+                self._zygotes[place] = zygote
+            return self._zygotes[place]
+
+
+class _Zygote:
+    """A zygote as the executor sees it."""
+
+    def __init__(self, settings: dict) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                command(theirs.fileno()),
+                env=_ENVIRONMENT,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._control.settimeout(START_SECONDS)
+        self._control.sendall(frames.encode(settings))
+
+    def hello(self) -> dict:
+        """What a new zygote says of its isolation and its tools."""
+        try:
+            hello = frames.receive(self._control, bytearray())
+        except OSError as error:
+            raise PoolError(f"a process of the pool did not start: {error}") from error
+        if hello is None or "failed" in hello:
+            raise PoolError(f"a process of the pool did not start: {hello and hello['failed']}")
+        return hello
+
+    def spawn(self, slot: int) -> tuple[socket.socket, socket.socket]:
+        connection, their_connection = socket.socketpair()
+        life, their_life = socket.socketpair()
+        with their_connection, their_life:
+            try:
+                descriptors = [their_connection.fileno(), their_life.fileno()]
+                socket.send_fds(self._control, [SLOT.pack(slot)], descriptors)
+            except OSError:
+                connection.close()
+                life.close()
+                raise
+        connection.setblocking(False)
+        life.setblocking(False)
+        return connection, life
+
+    def end(self) -> None:
+        """Close the control socket, which ends the zygote with all its sessions; kill it if it does not listen."""
+        self._control.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _end_all(zygotes: list[_Zygote]) -> None:
+    for zygote in zygotes:
+        zygote.end()
+
+
+def cores() -> int:
+    """How many cores this process may use: its share where torchrun has started several on one machine."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

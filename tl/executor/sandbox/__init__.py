@@ -1,0 +1,381 @@
+"""Isolation of tool processes in layers: what each is, which of them a machine permits, and putting them on.
+
+A zygote enters the layers that all its sessions share and forks the sessions, which put on the rest themselves. A layer
+is first tried in a throw-away process; what worked there must work later too, or the session does not start. There are
+two ways: root changes the namespaces directly and gives every session a user id of its own; anyone else does it inside
+a user namespace. docs/executor.md says what the layers stop and what not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tl.executor.sandbox import kernel, landlock, seccomp
+
+OF_ZYGOTES = (
+    "user namespace",
+    "network namespace",
+    "ipc namespace",
+    "pid namespace",
+    "memory watch",
+    "mount namespace",
+)
+OF_SESSIONS = (
+    "own user",
+    "private directory",
+    "resource limits",
+    "no new privileges",
+    "death with parent",
+    "landlock",
+    "seccomp",
+)
+NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # what takes a namespace
+CLEAR_ENVIRONMENT = "clear environment"  # holds everywhere: a zygote is started with an environment of its own
+
+DIRECTORY = "/tmp"  # a session's own, in its own root
+DIRECTORY_SIZE = 64 << 20
+DIRECTORY_FILES = 4096
+CPU_SECONDS = 60
+FILE_SIZE = 64 << 20
+OPEN_FILES = 256
+PROCESSES = 32
+MAX_SLOTS = 1024
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_ORDINARY_USER = 60001  # whom root becomes to see what a normal user would get
+
+
+def missing_layers(isolation: dict[str, bool]) -> list[str]:
+    """The layers, of those that full isolation takes, that are not there."""
+    required = ("pid namespace", "network namespace", *OF_SESSIONS)
+    either = {"landlock": "mount namespace"}  # one view of the file system will do
+    return [name for name in required if not (isolation[name] or isolation.get(either.get(name, name)))]
+
+
+def confines_commands(isolation: dict[str, bool]) -> bool:
+    """Whether commands of a model may run: no network, no files but their own, no processes but their own."""
+    network = isolation["network namespace"] or isolation["seccomp"]
+    files = isolation["mount namespace"] or isolation["landlock"]
+    return network and files and isolation["pid namespace"] and isolation["no new privileges"]
+
+
+def choose(mode: str, memory: int) -> Sandbox:
+    """The strongest sandbox that this machine permits; call it in the zygote. `memory`: see `Sandbox`.
+
+    mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what is left to one
+    where a container or a policy forbids them) or "none".
+    """
+    if mode in ("user", "no namespaces") and os.geteuid() == 0:
+        _become_ordinary()
+    if mode == "none" or not kernel.supported():
+        return Sandbox("user", memory, ())
+    ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
+    wanted = {*OF_ZYGOTES, *OF_SESSIONS} - (NAMESPACES if mode == "no namespaces" else set())
+    tried = [Sandbox(way, memory, _try(way, memory, wanted)) for way in ways]
+    return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
+
+
+def _become_ordinary() -> None:
+    os.setgroups([])
+    os.setresgid(_ORDINARY_USER, _ORDINARY_USER, _ORDINARY_USER)
+    os.setresuid(_ORDINARY_USER, _ORDINARY_USER, _ORDINARY_USER)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change took away our own entries in /proc
+
+
+def _try(way: str, memory: int, wanted: Collection[str]) -> list[str]:
+    """The layers that work of those `wanted`, found out in a process that ends right after."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            Sandbox(way, memory, wanted).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as report:
+        worked = json.loads(report.read() or "[]")
+    os.waitpid(pid, 0)
+    halves = {"mount namespace", "private directory"}  # the latter is mounted in the root of the former
+    return worked if halves <= set(worked) else [name for name in worked if name not in halves]
+
+
+class Sandbox:
+    """The layers of one zygote and its sessions.
+
+    Args:
+        way: "root" or "user".
+        memory: bytes of address space that each process of a session may have over what an idle one has.
+        layers: names of those to put on.
+    """
+
+    def __init__(self, way: str, memory: int, layers: Iterable[str]) -> None:
+        self.layers = set(layers)
+        self._way = way
+        self._memory = memory
+        self._proc = self._processes = self._pid_namespace = -1
+        self._first_uid = self._zygote = 0
+        self._zygote_layers: dict[str, Callable[[], None]] = {
+            **({"user namespace": self._enter_user_namespace} if way == "user" else {}),
+            "network namespace": lambda: kernel.unshare(kernel.CLONE_NEWNET),
+            "ipc namespace": lambda: kernel.unshare(kernel.CLONE_NEWIPC),
+            "pid namespace": self._enter_pid_namespace,
+            "memory watch": self._open_processes,
+            "mount namespace": self._enter_private_root,
+        }
+        mount_first = ("private directory", self._mount_directory), ("own user", self._become_slot)
+        user_first = ("own user", self._enter_user_namespace), ("private directory", self._mount_directory)
+        self._session_layers: dict[str, Callable[[], None]] = {
+            **dict(mount_first if way == "root" else user_first),
+            "resource limits": self._limit,
+            "no new privileges": self._drop_privileges,
+            "death with parent": self._die_with_parent,
+            "landlock": self._restrict_files,
+            "seccomp": seccomp.install,
+        }
+
+    def report(self) -> dict[str, bool]:
+        """Every layer, and whether it is on."""
+        return {name: name in self.layers for name in (*OF_ZYGOTES, *OF_SESSIONS)} | {CLEAR_ENVIRONMENT: True}
+
+    def try_all(self, report: Callable[[list[str]], object]) -> None:
+        """Put on whatever works of the layers, in this process and a child, which tells `report` the names."""
+        self._prepare()
+        wanted = self.layers
+        self.layers = set(_working(self._zygote_layers, wanted))
+        if "pid namespace" not in self.layers:
+            self.layers.discard("memory watch")  # what it would read are the processes of the machine
+        self._zygote = os.getpid()
+        pid = self.fork()
+        if pid == 0:
+            self._slot, self._directory = 0, DIRECTORY
+            report([*self.layers, *_working(self._session_layers, wanted)])
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    def enter(self) -> None:
+        """Put on the layers of a zygote. With a PID namespace, it is a child of the caller that returns."""
+        self._prepare()
+        for name, put_on in self._zygote_layers.items():
+            if name in self.layers:
+                put_on()
+        if "pid namespace" not in self.layers and kernel.supported():
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that orphans of a session are found
+        self._zygote = os.getpid()
+
+    def _prepare(self) -> None:
+        """Take down what cannot be seen from inside the layers."""
+        with suppress(OSError):
+            self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+            self._first_uid = _first_slot_uid(Path("/proc/self/uid_map").read_text(encoding="utf-8"))
+            pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+            self._memory += pages * resource.getpagesize()
+
+    # ---- sessions
+
+    def new_directory(self, slot: int) -> str:
+        """Where a session of this slot is to work; the caller removes it unless it is `DIRECTORY`."""
+        if "private directory" in self.layers:
+            return DIRECTORY
+        path = tempfile.mkdtemp(prefix="session-")
+        if "own user" in self.layers and self._way == "root":
+            os.chown(path, self._first_uid + slot, self._first_uid + slot)
+        return path
+
+    def fork(self) -> int:
+        """Like `os.fork`; the child is the first process of a PID namespace of its own where there is that layer."""
+        if "pid namespace" not in self.layers:
+            return os.fork()
+        kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid:
+            kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
+        return pid
+
+    def confine(self, slot: int, directory: str, keep: int) -> None:
+        """Put on the layers of a session, in the forked process. All descriptors above 2 but `keep` are closed.
+
+        Raises `OSError` where a layer cannot be put on: the session must not go on then.
+        """
+        self._slot, self._directory = slot, directory
+        _close_all_but((keep, self._proc))
+        for name, put_on in self._session_layers.items():
+            if name in self.layers:
+                put_on()
+        _close_all_but((keep,))
+        os.chdir(directory)
+
+    def memory_in_use(self, sessions: Collection[int]) -> dict[int, int]:
+        """Resident bytes of each session with all that it has started; empty while none has started anything.
+
+        Address space is limited by process and not by session: this is what bounds many processes together.
+        """
+        pids = [int(name) for name in os.listdir(self._processes) if name.isdigit()]
+        if len(pids) <= len(sessions) + 1:
+            return {}
+        parents, resident = {}, {}
+        for pid in pids:
+            with suppress(OSError):
+                descriptor = os.open(f"{pid}/stat", os.O_RDONLY, dir_fd=self._processes)
+                with open(descriptor, encoding="utf-8", errors="replace") as file:
+                    fields = file.read().rpartition(")")[2].split()
+                parents[pid], resident[pid] = int(fields[1]), int(fields[21]) * resource.getpagesize()
+        used = dict.fromkeys(sessions, 0)
+        for pid, size in resident.items():
+            while pid in parents and pid not in used:
+                pid = parents[pid]
+            if pid in used:
+                used[pid] += size
+        return used
+
+    # ---- the layers
+
+    def _enter_user_namespace(self) -> None:
+        uid, gid = os.getuid(), os.getgid()
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            descriptor = os.open(f"self/{name}", os.O_WRONLY, dir_fd=self._proc)
+            try:
+                os.write(descriptor, text.encode())
+            finally:
+                os.close(descriptor)
+
+    def _enter_pid_namespace(self) -> None:
+        """Go on as the first process of a new PID namespace, whose end is the end of all that were started in it."""
+        kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid:
+            os.closerange(3, OPEN_FILES)  # so that the other side sees when the child is gone
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+        self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
+
+    def _enter_private_root(self) -> None:
+        """A root of its own: the system's programs and libraries and this program, read-only, and no /proc."""
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+        root = DIRECTORY
+        kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
+        for path in (*_readable(), *_DEVICES):
+            if not path.startswith(f"{root}/"):
+                _show(path, root)
+        os.makedirs(root + DIRECTORY, exist_ok=True)
+        kernel.make_read_only(root)
+        kernel.enter_root(root)
+
+    def _open_processes(self) -> None:
+        """The /proc of our own PID namespace, which only we hold: it is mounted nowhere afterwards."""
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        self._processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        kernel.unmount("/proc")
+
+    def _mount_directory(self) -> None:
+        kernel.unshare(kernel.CLONE_NEWNS)
+        owner = os.getuid() if self._way == "user" else self._first_uid + self._slot
+        options = f"size={DIRECTORY_SIZE},nr_inodes={DIRECTORY_FILES},mode=700,uid={owner},gid={owner}"
+        if self._way == "user":
+            options = options.replace(f"gid={owner}", f"gid={os.getgid()}")
+        kernel.mount("tmpfs", self._directory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+
+    def _become_slot(self) -> None:
+        """A user id that nothing else runs under: the limit of processes counts by user, and never binds root."""
+        uid = self._first_uid + self._slot
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+    def _limit(self) -> None:
+        limits = {
+            resource.RLIMIT_AS: self._memory,
+            resource.RLIMIT_CPU: CPU_SECONDS,
+            resource.RLIMIT_FSIZE: FILE_SIZE,
+            resource.RLIMIT_NOFILE: OPEN_FILES,
+            resource.RLIMIT_CORE: 0,
+        }
+        if "own user" in self.layers:  # it counts all that the user runs
+            limits[resource.RLIMIT_NPROC] = PROCESSES
+        for kind, limit in limits.items():
+            hard = resource.getrlimit(kind)[1]
+            lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.setrlimit(kind, (lower, lower))
+
+    def _drop_privileges(self) -> None:
+        if not (self._way == "root" and "own user" in self.layers):  # the change of user has taken them
+            kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children may not look into it
+
+    def _die_with_parent(self) -> None:
+        """To be put on after the change of user, which takes it off."""
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+        if os.getppid() not in (self._zygote, 0):  # 0: a parent outside of our PID namespace
+            os._exit(1)  # it was gone before we asked
+
+    def _restrict_files(self) -> None:
+        # A private root holds nothing but what may be read, which makes for few rules.
+        private = "mount namespace" in self.layers
+        landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, self._directory)
+
+
+def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:
+    worked = []
+    for name in filter(wanted.__contains__, layers):
+        with suppress(OSError, AttributeError):
+            layers[name]()
+            worked.append(name)
+    return worked
+
+
+def _readable() -> list[str]:
+    """What sessions may read: the system's programs, this Python, and the packages that a session runs."""
+    program = [sys.base_prefix, sys.prefix, str(_REPOSITORY / "tl"), str(_REPOSITORY / "tools")]
+    under_usr = [path for path in program if path == "/usr" or path.startswith("/usr/")]
+    return [*_SYSTEM, *(path for path in dict.fromkeys(program) if path not in under_usr)]
+
+
+def _show(path: str, root: str) -> None:
+    """Make `path` visible in a new root: a link as a link, a file or folder as a mount."""
+    target = root + path
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.islink(path):
+            os.symlink(os.readlink(path), target)
+        elif os.path.isdir(path):
+            os.makedirs(target, exist_ok=True)
+            kernel.mount(path, target, flags=kernel.MS_BIND | kernel.MS_REC)
+        elif os.path.exists(path):
+            with open(target, "xb"):
+                pass
+            kernel.mount(path, target, flags=kernel.MS_BIND)
+    except PermissionError:  # what we may not see ourselves, a session does not see either
+        return
+
+
+def _first_slot_uid(uid_map: str) -> int:
+    """The first of the user ids for slots; far from those of users where the ids of this process reach that far."""
+    first, _, count = map(int, uid_map.split("\n")[0].split())
+    end = first + count
+    if end > 1 << 31:
+        # Two executors on one machine must not share ids, or one's processes would count towards the other's limits.
+        return (1 << 30) + os.getppid() % (1 << 18) * MAX_SLOTS
+    return end - 4 * MAX_SLOTS
+
+
+def _close_all_but(kept: Iterable[int]) -> None:
+    """Close all descriptors from 3 on but the `kept`; those that are negative mean none."""
+    start = 3
+    for descriptor in sorted(number for number in kept if number >= start):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, 1 << 20)

@@ -1,0 +1,219 @@
+"""The processes behind the executor: a zygote, which has the tools imported, and the sessions that are forked from it.
+
+Both run in a fresh small interpreter (`command`), never in a fork of the trainer. Each session has two sockets: calls
+and replies go over the first, straight between executor and session; the second is its life line, held by the zygote.
+When the executor lets go of the life line, the session is killed; when the session ends, the zygote says how.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import tools
+from tl.calls import Call, format_call
+from tl.executor import frames
+from tl.executor.execution import Episode, Library
+from tl.executor.sandbox import DIRECTORY, Sandbox, choose
+from tools import ToolkitError
+
+SLOT = struct.Struct("!I")  # what asks a zygote for a session; its two sockets travel with it
+END = struct.Struct("!i?")  # how a session ended: exit code or minus the signal; whether for the memory it used
+WATCH_SECONDS = 0.1  # between two looks at the memory in use
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def command(descriptor: int) -> list[str]:
+    """The command line of a zygote that is told what to do over the socket `descriptor`."""
+    start = f"from tl.executor import zygote; zygote.main({descriptor})"
+    code = f"import sys; sys.path.insert(0, {str(_REPOSITORY)!r}); {start}"
+    return [sys.executable, "-s", "-P", "-B", "-c", code]
+
+
+def main(descriptor: int) -> None:
+    """A zygote's life: settings, tools, isolation, then sessions until the executor is gone."""
+    control = socket.socket(fileno=descriptor)
+    settings = frames.receive(control, bytearray())
+    if settings is None:
+        return
+    tools.__path__[:] = settings["folders"]
+    try:
+        library = Library(settings["toolkits"], isolated=True)
+        sandbox = choose(settings["mode"], settings["memory"])
+        sandbox.enter()
+    except (ToolkitError, OSError) as error:
+        control.sendall(frames.encode({"failed": f"{type(error).__name__}: {error}"}))
+        return
+    control.sendall(frames.encode({"isolation": sandbox.report(), "tools": list(library.specs)}))
+    _warm_up(library)
+    gc.collect()
+    gc.freeze()  # a collection in a session would copy every page of what it looks at
+    _Zygote(control, library, sandbox, settings["memory"]).serve()
+
+
+def _warm_up(library: Library) -> None:
+    """Fill every cache that a first call fills, once for all sessions: calls with a keyword that no tool takes."""
+    episode = Episode(library.tools(seed=0), str)
+    for name in library.specs:
+        episode.run(format_call(Call(name, {"": None})))
+
+
+@dataclass
+class _Running:
+    """A session as its zygote sees it."""
+
+    life: socket.socket
+    directory: str
+    over_limit: bool = False  # killed for the memory that it used
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox, memory: int) -> None:
+        self._control = control
+        self._library = library
+        self._sandbox = sandbox
+        self._memory = memory
+        self._next_check = 0.0
+        self._watches = "memory watch" in sandbox.layers
+        self._running: dict[int, _Running] = {}  # by process id
+        self._selector = selectors.DefaultSelector()
+        self._wake, wake = socket.socketpair()
+        self._wake.setblocking(False)
+        wake.setblocking(False)
+        self._waker = wake
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the signal reaches the socket
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._reap)
+        self._selector.register(control, selectors.EVENT_READ, self._start)
+
+    def serve(self) -> None:
+        """Start, kill and bury sessions until the executor closes its end."""
+        while self._control.fileno() >= 0:
+            for key, _ in self._selector.select(WATCH_SECONDS if self._watches and self._running else None):
+                key.data()
+            if self._watches:
+                self._check_memory()
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:  # what is killed may leave behind others
+                self._kill_strays()
+                self._bury(*os.waitpid(-1, 0))
+
+    def _start(self) -> None:
+        slot, descriptors, _, _ = socket.recv_fds(self._control, SLOT.size, 2)
+        if not slot:
+            self._control.close()
+            return
+        connection, life = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        try:
+            directory = self._sandbox.new_directory(SLOT.unpack(slot)[0])
+            pid = self._sandbox.fork()
+        except OSError as error:
+            with suppress(OSError):
+                connection.sendall(frames.encode({"failed": f"OSError: {error}"}))
+            return
+        if pid == 0:
+            _session(connection, self._library, self._sandbox, SLOT.unpack(slot)[0], directory)
+        connection.close()
+        self._running[pid] = _Running(life, directory)
+        self._selector.register(life, selectors.EVENT_READ, lambda: self._kill(pid, life))
+
+    def _kill(self, pid: int, life: socket.socket) -> None:
+        """The executor has let go of the session; it is buried when its end is reported."""
+        if life.fileno() < 0:
+            return  # it has been buried since the event came
+        self._selector.unregister(life)
+        os.kill(pid, signal.SIGKILL)
+
+    def _check_memory(self) -> None:
+        if time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + WATCH_SECONDS
+        for pid, used in self._sandbox.memory_in_use(self._running).items():
+            if used > self._memory:
+                self._running[pid].over_limit = True
+                os.kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        with suppress(BlockingIOError):
+            while self._wake.recv(4096):
+                pass
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                self._bury(pid, status)
+        if "pid namespace" not in self._sandbox.layers:
+            self._kill_strays()
+
+    def _bury(self, pid: int, status: int) -> None:
+        session = self._running.pop(pid, None)
+        if session is None:
+            return
+        with suppress(KeyError):
+            self._selector.unregister(session.life)
+        with suppress(OSError):
+            session.life.send(END.pack(os.waitstatus_to_exitcode(status), session.over_limit))
+        session.life.close()
+        if session.directory != DIRECTORY:
+            shutil.rmtree(session.directory, ignore_errors=True)
+
+    def _kill_strays(self) -> None:
+        """Without a PID namespace, what a session leaves behind becomes a child of the zygote."""
+        with suppress(OSError):
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8")
+            for pid in map(int, children.split()):
+                if pid not in self._running:
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _session(connection: socket.socket, library: Library, sandbox: Sandbox, slot: int, directory: str) -> None:
+    """The life of a forked session; does not return."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.dup2(1, 2)  # both are /dev/null: nothing that a tool prints arrives anywhere
+        try:
+            sandbox.confine(slot, directory, connection.fileno())
+            _serve(connection, library)
+        except Exception as error:
+            connection.sendall(frames.encode({"failed": f"{type(error).__name__}: {error}"}))
+    finally:
+        os._exit(1)
+
+
+def _serve(connection: socket.socket, library: Library) -> None:
+    """Run the calls of one episode until the executor closes the connection."""
+    own_pid, buffer, questions = os.getpid(), bytearray(), []
+    opening = frames.receive(connection, buffer)
+    if opening is None:
+        return
+
+    def note(question: str) -> str:
+        questions.append(question)  # the answer is known to the executor alone
+        return ""
+
+    episode = Episode(library.tools(opening["seed"], opening["tools"]), note)
+    connection.sendall(frames.encode({"ready": True}))
+    while (request := frames.receive(connection, buffer)) is not None:
+        feedback = episode.run(request["text"])
+        if os.getpid() != own_pid:  # a tool has forked, and this is the copy
+            os._exit(1)
+        reply = {"number": request["number"], "text": feedback.text, "cause": feedback.cause.value}
+        reply["seconds"] = feedback.seconds
+        reply |= {"question": questions.pop() if questions else None, "finished": episode.finished}
+        connection.sendall(frames.encode(reply))

@@ -1,0 +1,150 @@
+"""What came out of an experiment, as JSON, as Markdown, and for the terminal.
+
+The folder of an experiment gets KIND.md and KIND.json, rewritten after every seed::
+
+    {"version": 1, "kind": "ablation" | "robustness", "title", "command", "machine", "quick": bool,
+     "seeds": [0, 1, 2],                         those that are complete
+     "budget": {"share", "requests", "episodes"},   of the default training; items of a suite
+     "seconds": {"sft", "ppo", "evaluation"},    of all parts
+     "columns": [{"key": "held-out.ts", "table": "Seen toolkits", "title": "TS", "higher_is_better": bool,
+                  "n": [items, or episodes, per seed], …}],
+     "rows": [{"name": "none", "parts": ["MAE", …], "seconds": {"sft": [per seed], …},
+               "values": {KEY: [per seed, percent or null]},
+               "mean": {KEY: …}, "interval": {KEY: [low, high] or null},
+               "difference": {KEY: {"mean", "interval"}} or null in the first row, which is the reference}],
+     "sweeps": {"w_max": {"title", "x": [1, 3, 9, 27], "curves": [{"name": "PKT", "points": [a row for each x]}]}}}
+
+Intervals are 95 %, see `tl.experiments.comparison`; null with one seed. "sweeps" is empty unless they were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from tl.experiments import Evaluations, Experiment, Recipe, Workshop
+from tl.experiments.comparison import markdown_lines, row_json, tables, text_lines
+from tl.experiments.parts import duration
+
+
+def results_json(experiment: Experiment, workshop: Workshop, evaluations: Evaluations, **about: object) -> dict:
+    """The results of the seeds in ``evaluations``, all of whose parts are done."""
+    reports = {
+        recipe: [workshop.report(made[recipe]) for made in evaluations.values()] for recipe in experiment.everything
+    }
+    values = {
+        recipe: {column.key: [column.value(report) for report in of_seeds] for column in experiment.columns}
+        for recipe, of_seeds in reports.items()
+    }
+    reference = values[experiment.recipes[0]]
+
+    def row(recipe: Recipe, against: Mapping | None) -> dict:
+        seconds = seconds_of(recipe, workshop, evaluations)
+        return row_json(recipe.name, values[recipe], against, parts=recipe.parts, seconds=seconds)
+
+    first = reports[experiment.recipes[0]]
+    return {
+        "version": 1,
+        "kind": experiment.kind,
+        "title": experiment.title,
+        **about,
+        "machine": machine(),
+        "seeds": list(evaluations),
+        "budget": asdict(workshop.budget),
+        "seconds": total_seconds(workshop, evaluations),
+        "columns": [c.to_json() | {"n": [c.items(report) for report in first]} for c in experiment.columns],
+        "rows": [row(r, None if i == 0 else reference) for i, r in enumerate(experiment.recipes)],
+        "sweeps": {
+            sweep.key: {
+                "title": sweep.title,
+                "x": list(sweep.x),
+                "curves": [
+                    {"name": name, "points": [row(point, None) for point in points]}
+                    for name, points in sweep.curves.items()
+                ],
+            }
+            for sweep in experiment.sweeps
+        },
+    }
+
+
+def seconds_of(recipe: Recipe, workshop: Workshop, evaluations: Evaluations) -> dict:
+    """Kind of part -> its seconds, seed by seed. Recipes share their fine-tuning, which then stands with each."""
+    found: dict[str, list[float | None]] = {}
+    for seed, made in evaluations.items():
+        for part in (*workshop.trained(recipe, seed), made[recipe]):
+            found.setdefault(part.kind, []).append(workshop.store.seconds(part))
+    return found
+
+
+def total_seconds(workshop: Workshop, evaluations: Evaluations) -> dict[str, float]:
+    """Kind of part -> what all of them took, each counted once."""
+    totals = dict.fromkeys(("sft", "ppo", "evaluation"), 0.0)
+    for part in workshop.all_parts(evaluations):
+        totals[part.kind] += workshop.store.seconds(part) or 0.0
+    return totals
+
+
+def machine() -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{os.cpu_count()} CPU cores, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def write(results: dict, experiment: Experiment, out: Path) -> None:
+    """KIND.json and KIND.md."""
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    (out / f"{experiment.kind}.json").write_text(text, encoding="utf-8")
+    (out / f"{experiment.kind}.md").write_text("\n".join(markdown(results, experiment)), encoding="utf-8")
+
+
+def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]]]:
+    """The tables of the rows, of the sweeps and of the paper."""
+    found = tables(experiment.columns, results["rows"])
+    for sweep in results["sweeps"].values():
+        points = [
+            point | {"name": f"{curve['name']}, {x:g}"}
+            for curve in sweep["curves"]
+            for x, point in zip(sweep["x"], curve["points"], strict=True)
+        ]
+        found |= {f"{sweep['title']}: {name}": table for name, table in tables(experiment.columns, points).items()}
+    return found | experiment.paper
+
+
+def notes(results: dict, experiment: Experiment) -> list[str]:
+    """What was done, where and how long it took, and how to read the tables."""
+    seeds, seconds, budget = results["seeds"], results["seconds"], results["budget"]
+    steps = "" if budget["max_steps"] is None else f", {budget['max_steps']} steps at most"
+    taken = ", ".join(f"{duration(s)} {kind}" for kind, s in seconds.items() if s)
+    by_items = (
+        f"one seed gives no interval; {budget['requests']} items alone make ± {98 / budget['requests'] ** 0.5:.0f}"
+    )
+    paired = ", paired over the seeds, with its 95 % t-interval" if len(seeds) > 1 else f"; {by_items} points"
+    return [
+        f"{results['command']}; {results['machine']}",
+        f"seeds {', '.join(map(str, seeds))}; {budget['share']:.0%} of the default training{steps}; "
+        f"at most {budget['requests']} requests and {budget['episodes']} episodes a suite",
+        f"took {duration(sum(seconds.values()))}: {taken}",
+        f"percent; in brackets the difference from '{results['rows'][0]['name']}'{paired}",
+        *experiment.notes,
+    ]
+
+
+def text(results: dict, experiment: Experiment) -> list[str]:
+    """The results for the terminal."""
+    return [
+        experiment.title,
+        *(f"  {note}" for note in notes(results, experiment)),
+        "",
+        *text_lines(tables_of(results, experiment)),
+    ]
+
+
+def markdown(results: dict, experiment: Experiment) -> list[str]:
+    lines = [f"# {experiment.title}", "", *(f"- {note}" for note in notes(results, experiment)), ""]
+    return [*lines, *markdown_lines(tables_of(results, experiment))]

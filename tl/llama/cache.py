@@ -1,0 +1,128 @@
+"""The keys and values of texts that a model has read, so that it need not read them again.
+
+Axes: R rows of the cache, n rows that decode, B x T the tokens of one forward, H query heads, K key/value heads,
+G = H / K query heads per key/value head, D head size.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tl.llama.attention import sdpa
+
+if TYPE_CHECKING:
+    from tl.llama.config import ModelConfig
+
+BLOCK = 128  # capacities are multiples of this many tokens
+
+
+class KVCache:
+    """Keys and values of R rows of text; row r holds ``lengths[r]`` tokens, at most ``capacity``."""
+
+    def __init__(
+        self,
+        config: "ModelConfig",
+        rows: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (config.num_hidden_layers, rows, config.num_key_value_heads, capacity, config.head_dim)
+        # Zeros, not empty: a short row attends to what lies after its end with weight 0, and 0 * NaN is NaN.
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths = [0] * rows
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def reserve(self, capacity: int) -> None:
+        """Makes room for rows of ``capacity`` tokens; what is held stays."""
+        if capacity > self.capacity:
+            self.keys, self.values = (_longer(x, -(-capacity // BLOCK) * BLOCK) for x in (self.keys, self.values))
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Row ``target`` becomes the first ``length`` tokens of row ``source``; with source = target it is cut."""
+        if source != target:
+            for cached in (self.keys, self.values):
+                cached[:, target, :, :length] = cached[:, source, :, :length]
+        self.lengths[target] = length
+
+    def swap(self, a: int, b: int) -> None:
+        """Rows a and b change places."""
+        if a == b:
+            return
+        longer = max(self.lengths[a], self.lengths[b])
+        for cached in (self.keys, self.values):
+            cached[:, [a, b], :, :longer] = cached[:, [b, a], :, :longer]
+        self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
+
+    def attention(self, lengths: Sequence[int], x: Tensor) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
+        """A function of a layer and its q [B, T, H, D] and k, v [B, T, K, D], for all layers of one forward pass over x
+        [B, T, C]: stores new keys and values after what each row holds and attends to both, giving [B, T, H, D].
+
+        ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none). ``advance`` moves the rows' ends once all
+        layers have run.
+        """
+        n, columns, device = *x.shape[:2], x.device
+        if columns > 1 or any(new != 1 for new in lengths[:n]):
+            masks = [_causal(held, new, device) for held, new in zip(self.lengths, lengths, strict=True)]
+            return partial(self._attend_ragged, lengths=lengths, masks=masks)
+        held = self.lengths[:n]
+        if min(held) == max(held):  # nothing to mask, as with a single row; attention is faster without
+            return partial(self._attend_one, rows=slice(n), ends=held[0], mask=None)
+        rows, ends = torch.arange(n, device=device), torch.tensor(held, device=device)
+        mask = (torch.arange(max(held) + 1, device=device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
+        return partial(self._attend_one, rows=rows, ends=ends, mask=mask)
+
+    def advance(self, lengths: Sequence[int]) -> None:
+        self.lengths = [held + new for held, new in zip(self.lengths, lengths, strict=True)]
+
+    def _attend_ragged(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor | None]
+    ) -> Tensor:
+        """``attention`` for any number of new tokens, row by row."""
+        split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, new, D] each
+        outputs = []
+        for row, (q_, k_, v_) in enumerate(zip(*split, strict=True)):
+            start, new = self.lengths[row], lengths[row]
+            if new == 0:
+                continue
+            self.keys[layer, row, :, start : start + new] = k_
+            self.values[layer, row, :, start : start + new] = v_
+            keys, values = (x[layer, row, None, :, : start + new] for x in (self.keys, self.values))
+            outputs.append(sdpa(q_[None], keys, values, masks[row], is_causal=start == 0)[0])
+        return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
+
+    def _attend_one(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, rows: Tensor | slice, ends: Tensor | int, mask: Tensor | None
+    ) -> Tensor:
+        """``attention`` for one new token in each of the first n rows: one call for all, masked at each row's end."""
+        n, _, kv_heads, size = k.shape
+        self.keys[layer, rows, :, ends], self.values[layer, rows, :, ends] = k[:, 0], v[:, 0]
+        longest = max(self.lengths[:n]) + 1
+        # The G query heads that share keys and values stand where a sequence's positions would: [n, K, G, D].
+        out = F.scaled_dot_product_attention(
+            q.reshape(n, kv_heads, -1, size),
+            self.keys[layer, :n, :, :longest],
+            self.values[layer, :n, :, :longest],
+            attn_mask=mask,
+        )
+        return out.reshape(q.shape)
+
+
+def _causal(held: int, new: int, device: torch.device) -> Tensor | None:
+    """Which of held + new tokens each of the new ones sees, [new, held + new]; None where SDPA needs no mask for it."""
+    return torch.ones(new, held + new, dtype=torch.bool, device=device).tril(held) if held and new > 1 else None
+
+
+def _longer(cached: Tensor, capacity: int) -> Tensor:
+    """Room for ``capacity`` tokens that starts with what ``cached`` holds. (A pad would write all of the new room.)"""
+    longer = cached.new_zeros(*cached.shape[:3], capacity, cached.shape[4])
+    longer[:, :, :, : cached.shape[3]] = cached
+    return longer

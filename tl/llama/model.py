@@ -1,0 +1,188 @@
+"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU.
+
+Axes: B rows, T positions, N = B*T tokens, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
+Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/llama/weights.py``).
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tl.llama.attention import Attend, document_attention
+from tl.llama.cache import KVCache
+from tl.llama.config import ModelConfig
+
+
+def rotary_frequencies(config: ModelConfig, device: torch.device | str = "cpu") -> Tensor:
+    """Angle per position of each pair of channels, [D/2] float64: theta^(-2i/D), then the config's scaling."""
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64, device=device) / config.head_dim
+    frequencies = config.rope_theta**-exponents
+    scaling = config.rope_scaling
+    if scaling is None:
+        return frequencies
+    if scaling["rope_type"] == "linear":
+        return frequencies / scaling["factor"]
+    # llama3: long wavelengths are stretched, short ones kept, those between are blended.
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (keep + (1 - keep) / scaling["factor"])
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns the pairs (i, i + D/2) of x [B, T, heads, D] by the angles in cos, sin [B, T, 1, D/2]."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x²) + eps) * weight over the last axis."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden, size = config.hidden_size, config.head_dim
+        self.head_dim = size
+        self.q_proj = nn.Linear(hidden, config.num_attention_heads * size, bias=False)
+        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
+        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
+        self.o_proj = nn.Linear(config.num_attention_heads * size, hidden, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        q, k, v = (  # [B, T, heads, D]
+            proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        out = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        return self.o_proj(out.flatten(-2))
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = SwiGLU(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Llama(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.embed_tokens.weight
+        if not self.embed_tokens.weight.is_meta:
+            self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self, std: float = 0.02) -> None:
+        """Random weights: normal(0, std), the projections back into the residual stream scaled by 1/sqrt(2 layers)."""
+        back = std / math.sqrt(2 * len(self.layers))
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(1.0)
+            else:
+                into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                parameter.normal_(0.0, back if into_residual else std)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        lengths: Sequence[int] | None = None,
+        cache: KVCache | None = None,
+        return_hidden: bool = False,
+        prefixes: Sequence[int] | None = None,
+    ) -> Tensor:
+        """input_ids [B, T] → logits [B, T, V], or the final hidden states [B, T, C] with ``return_hidden``.
+
+        ``lengths`` splits the flattened B*T tokens into documents (default: each row is one): attention is causal
+        within a document and its positions start at 0. With a ``cache``, document b continues row b of the cache. With
+        ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0.
+        """
+        rows, columns = input_ids.shape
+        lengths = list(lengths) if lengths is not None else [columns] * rows
+        if sum(lengths) != rows * columns:
+            raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
+        x = self.embed_tokens(input_ids)
+        if cache is not None and prefixes is not None:
+            raise ValueError("prefixes are for passes without a cache")
+        starts = cache.lengths if cache is not None else prefixes or [0] * len(lengths)
+        cos, sin = self._rotary(starts, lengths, x)
+        if cache is not None:
+            through_cache = cache.attention(lengths, x)
+            attends = [partial(through_cache, i) for i in range(len(self.layers))]
+        else:
+            attends = [document_attention(lengths, x, self.config.head_dim, prefixes)] * len(self.layers)
+        for layer, attend in zip(self.layers, attends, strict=True):
+            x = layer(x, cos, sin, attend)
+        if cache is not None:
+            cache.advance(lengths)
+        hidden = self.norm(x)
+        return hidden if return_hidden else self.lm_head(hidden)
+
+    def _rotary(self, starts: Sequence[int], lengths: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin [B, T, 1, D/2] of each token's position, in x's type; the angles are computed in float64.
+
+        Document i is at positions ``starts[i]`` and following.
+        """
+        positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)]).to(x.device)
+        angles = positions[:, None] * rotary_frequencies(self.config, x.device)
+        angles = angles.view(*x.shape[:2], 1, -1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+
+class Critic(Llama):
+    """A Llama with a scalar head in place of the vocabulary's, of the actor's shape but with weights of its own.
+
+    The head starts at zero, so that before any training every value is 0 and GAE sees the rewards alone.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        del self.lm_head
+        self.value_head = nn.Linear(config.hidden_size, 1, bias=False)
+        if not self.value_head.weight.is_meta:
+            nn.init.zeros_(self.value_head.weight)
+
+    def forward(
+        self, input_ids: Tensor, lengths: Sequence[int] | None = None, prefixes: Sequence[int] | None = None
+    ) -> Tensor:
+        """input_ids [B, T] → values [B, T] in float32: of what the policy earns after token t.
+
+        ``lengths`` and ``prefixes`` as in ``Llama.forward``.
+        """
+        hidden = super().forward(input_ids, lengths, return_hidden=True, prefixes=prefixes)
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        return hidden.to(precise) @ self.value_head.weight[0].to(precise)

@@ -1,0 +1,265 @@
+"""Sampling from a Llama: many texts at once, each token read once.
+
+``generate`` is the plain function: prompts in, new tokens out. ``Sampler`` is what it is made of; kept over the turns
+of an episode it holds what was read, so that only the new part of a history is read.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tl.llama.cache import KVCache
+from tl.llama.model import Llama
+from tl.llama.packed import pack, used
+
+MIN_SHARED = 32  # prefixes shorter than this many tokens are read again rather than copied
+MAX_PREFILL = 16_384  # tokens of new prompts in one forward, which bounds the memory of its activations
+
+
+@dataclass
+class Completion:
+    """What the model said: the drawn ids, ``</s>`` included as the last one if it was drawn (``stopped``).
+
+    ``</s>`` is an action of the model but no part of the text that follows: drop it before the next turn.
+    ``logprobs`` has one value per id if they were asked for, else it is empty.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+
+def generate(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    *,
+    eos_id: int | None = None,
+    batch_size: int = 16,
+    seeds: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
+
+    An output that ends in ``eos_id`` (default: the model's) stopped there; one that does not was cut.
+    ``batch_size`` prompts are worked on at a time; the others wait for one of them to finish.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
+    sampler = Sampler(model, min(batch_size, len(prompts)), eos_id=eos_id)
+    return [c.ids for c in sampler.complete(prompts, max_new_tokens, temperature, top_p, seeds=seeds)]
+
+
+@dataclass(eq=False)
+class _Sequence:
+    """A prompt on its way to its completion."""
+
+    prompt: np.ndarray  # [n] int64
+    budget: int  # tokens that may be drawn
+    rng: random.Random  # its own, so that what is drawn does not depend on who else is in the batch
+    completion: Completion
+    unread: list[int] = field(default_factory=list)  # tokens that the next forward feeds
+
+    @property
+    def done(self) -> bool:
+        return self.completion.stopped or len(self.completion.ids) == self.budget
+
+
+class Sampler:
+    """A KV cache of ``rows`` texts and the loop that continues them; good for one state of the model's weights.
+
+    Every forward feeds each running row what it has not read yet, the prompt of a row that has just started or the one
+    token drawn before, and draws one token for each. Running rows are the first of the cache; a finished row keeps
+    what it holds until its place is needed. A new prompt takes over the row that it continues (the next turn of an
+    episode), or copies the longest prefix that any row holds (the same tool documentation).
+
+    Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.training.distributed.whole``.
+    """
+
+    def __init__(self, model: Llama, rows: int, *, eos_id: int | None = None) -> None:
+        weight = model.lm_head.weight
+        self.model = model
+        self.eos_id = model.config.eos_token_id if eos_id is None else eos_id
+        self.cache = KVCache(model.config, rows, 0, weight.dtype, weight.device)
+        self.held = [np.zeros(0, dtype=np.int64) for _ in range(rows)]  # token ids of each row, at least the prompt's
+        self.running: list[_Sequence] = []  # the sequence of each of the first rows
+        self.products = pack(model)
+
+    @torch.no_grad()
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        *,
+        seeds: Sequence[int] | None = None,
+        logprobs: bool = False,
+        finished: Callable[[], object] = lambda: None,
+    ) -> list[Completion]:
+        """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
+
+        ``temperature`` 0 is greedy. ``top_p`` keeps the most likely tokens that reach this probability together.
+        ``seeds``: one per prompt (default: from torch's generator); what a prompt draws depends on its own alone, but
+        for the rounding of other batch shapes.
+        ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
+        ``finished`` is called once for each prompt that has come to its end.
+        Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
+        """
+        if temperature < 0 or not 0 < top_p <= 1:
+            raise ValueError(f"temperature {temperature} must be at least 0, top_p {top_p} over 0 and at most 1")
+        if seeds is None:  # greedy decoding leaves torch's generator alone
+            seeds = torch.randint(2**62, (len(prompts),)).tolist() if temperature > 0 else [0] * len(prompts)
+        sequences = self._sequences(prompts, max_new_tokens, seeds)
+        self.cache.reserve(max((len(s.prompt) + s.budget for s in sequences), default=0))
+        waiting = self._order(sequences)
+        try:
+            while waiting or self.running:
+                self._admit(waiting)
+                with used(self.products):
+                    logits = self._forward()
+                self._draw(logits, temperature, top_p, logprobs)
+                for _ in range(self._retire()):
+                    finished()
+        except BaseException:  # interrupted between the rows and their records: trust neither
+            self.running.clear()
+            self.held = [held[:0] for held in self.held]
+            raise
+        return [s.completion for s in sequences]
+
+    def _sequences(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, seeds: Sequence[int]
+    ) -> list[_Sequence]:
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts")
+        limit = self.model.config.max_position_embeddings
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}; at least 1 token has to be drawn")
+        for i, prompt in enumerate(prompts):
+            if not 0 < len(prompt) < limit:
+                raise ValueError(f"prompt {i} has {len(prompt)} tokens; this model takes 1 to {limit - 1}")
+        return [
+            _Sequence(
+                np.asarray(prompt, dtype=np.int64),
+                min(max_new_tokens, limit - len(prompt)),
+                random.Random(seed),
+                Completion(),
+            )
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+
+    def _order(self, sequences: list[_Sequence]) -> list[_Sequence]:
+        """First those that continue a row, lest another prompt take it; then neighbours with long common prefixes."""
+
+        def key(sequence: _Sequence) -> tuple[bool, list[int]]:
+            prompt = sequence.prompt
+            continues = any(len(held) and shared_prefix(held, prompt) == len(held) for held in self.held)
+            return not continues, prompt.tolist()
+
+        return sorted(sequences, key=key)
+
+    def _admit(self, waiting: list[_Sequence]) -> None:
+        """Gives free rows to waiting sequences, which leave the list."""
+        ready = len(self.running)  # rows from here on are read by the next forward: no prefix to copy from them yet
+        unread = 0
+        for sequence in list(waiting):
+            if len(self.running) == len(self.held) or unread >= MAX_PREFILL:
+                return
+            # The last token of a prompt is always fed: its logits are the first to draw from.
+            shared = [min(shared_prefix(held, sequence.prompt), len(sequence.prompt) - 1) for held in self.held]
+            sources = [row for row in range(len(shared)) if not ready <= row < len(self.running)]
+            source = max(sources, key=shared.__getitem__)
+            if max(shared) >= shared[source] + MIN_SHARED:
+                continue  # another prompt is about to read what this one would
+            length = shared[source] if shared[source] >= MIN_SHARED else 0
+            self._start(sequence, source, length)
+            waiting.remove(sequence)
+            unread += len(sequence.unread)
+
+    def _start(self, sequence: _Sequence, source: int, length: int) -> None:
+        """Starts a sequence in a free row with the first ``length`` tokens of row ``source``."""
+        end = len(self.running)
+        continued = source >= end and len(self.held[source]) == length
+        row = source if continued else min(range(end, len(self.held)), key=lambda r: len(self.held[r]))
+        self.cache.copy_prefix(source, row, length)
+        self.held[row] = sequence.prompt
+        sequence.unread = sequence.prompt[length:].tolist()
+        self._swap(row, end)
+        self.running.append(sequence)
+
+    def _forward(self) -> Tensor:
+        """Feeds every running row what it has not read. Returns the logits that follow, [n, V]."""
+        unread = [s.unread for s in self.running]
+        lengths = [len(ids) for ids in unread]
+        ids = torch.tensor([i for row in unread for i in row], device=self.cache.keys.device)
+        shape = (-1, 1) if len(ids) == len(unread) else (1, -1)
+        free = [0] * (len(self.held) - len(lengths))
+        hidden = self.model(ids.view(shape), lengths=lengths + free, cache=self.cache, return_hidden=True)
+        last = hidden.flatten(0, 1)[torch.tensor(lengths, device=ids.device).cumsum(0) - 1]  # [n, C]
+        return self.model.lm_head(last)
+
+    def _draw(self, logits: Tensor, temperature: float, top_p: float, logprobs: bool) -> None:
+        """Draws the next token of every running row from logits [n, V]."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if temperature > 0:
+            logits = logits / temperature
+            uniform = torch.tensor([s.rng.random() for s in self.running], dtype=torch.float64, device=logits.device)
+            ids = sample(logits.softmax(-1), top_p, uniform)
+        else:
+            ids = logits.argmax(-1)
+        if logprobs:
+            chosen = logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0].tolist()
+            for sequence, logprob in zip(self.running, chosen, strict=True):
+                sequence.completion.logprobs.append(logprob)
+        for sequence, drawn in zip(self.running, ids.tolist(), strict=True):
+            sequence.completion.ids.append(drawn)
+            sequence.completion.stopped = drawn == self.eos_id
+            sequence.unread = [drawn]
+
+    def _retire(self) -> int:
+        """Moves finished sequences after the running rows; how many. What was drawn last has not been read, and is not
+        held."""
+        running = len(self.running)
+        for row in reversed(range(len(self.running))):
+            sequence = self.running[row]
+            if sequence.done:
+                self.held[row] = np.concatenate((sequence.prompt, np.array(sequence.completion.ids[:-1], np.int64)))
+                last = len(self.running) - 1
+                self.running[row] = self.running[last]
+                self._swap(row, last)
+                self.running.pop()
+        return running - len(self.running)
+
+    def _swap(self, a: int, b: int) -> None:
+        self.cache.swap(a, b)
+        self.held[a], self.held[b] = self.held[b], self.held[a]
+
+
+def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
+    """Ids [n] drawn from probabilities [n, V], each where its number of ``uniform`` [n] (float64, in [0, 1)) falls in
+    the cumulative distribution of the smallest set of most likely tokens that reach ``top_p``.
+
+    Raises FloatingPointError where probabilities are NaN.
+    """
+    if top_p < 1:
+        probabilities, ids = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
+    cumulative = probabilities.double().cumsum(-1)
+    target = uniform[:, None] * cumulative[:, -1:]
+    drawn = torch.searchsorted(cumulative, target, right=True)
+    if (drawn == probabilities.shape[-1]).any():
+        raise FloatingPointError("the model gives probabilities that are not numbers: its weights have diverged")
+    return (ids.gather(-1, drawn) if top_p < 1 else drawn)[:, 0]
+
+
+def shared_prefix(a: np.ndarray, b: np.ndarray) -> int:
+    """Number of leading elements that are equal."""
+    n = min(len(a), len(b))
+    differs = a[:n] != b[:n]
+    return int(differs.argmax()) if differs.any() else n

@@ -1,0 +1,93 @@
+"""Samples as one self-contained web page. Everything that comes from data is escaped and never becomes markup."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+
+from tl.report.views import SampleView, TokenView, TurnView, visible
+
+WEIGHT_SCALE = 9.0  # the weight that gets the full colour
+LOSS_SCALE = 5.0  # the loss in nats that gets the full colour
+
+
+def page(samples: Sequence[SampleView], title: str) -> str:
+    """The page: its scale is the loss where the samples have one, else the weight."""
+    has_loss = any(sample.loss is not None for sample in samples)
+    parts = {
+        "title": text(title),
+        "count": str(len(samples)),
+        "scale": "loss" if has_loss else "weight",
+        "loss_option": '<option value="loss" selected>loss</option>' if has_loss else "",
+        "categories": options(Counter(c for s in samples for c in {t.category for t in s.turns if t.is_call})),
+        "tools": options(Counter(tool for s in samples for tool in {t.tool for t in s.turns} - {""})),
+        "samples": "\n".join(map(article, samples)),
+    }
+    return fill(resource("page.html"), parts | {"style": resource("page.css"), "script": resource("page.js")})
+
+
+def resource(name: str) -> str:
+    """A text file that lies beside the code."""
+    return files("tl.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """The template with its `{{names}}` replaced, in one pass: what a part brings along stays as it is."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def text(data: str) -> str:
+    """Data as HTML text or attribute value."""
+    return escape(visible(data), quote=True)
+
+
+def options(counts: Counter[str]) -> str:
+    """The choices of a filter with the number of samples that have them, the most frequent first."""
+    return "".join(f'<option value="{text(name)}">{text(name)} ({n})</option>' for name, n in counts.most_common())
+
+
+def article(sample: SampleView, **more: str) -> str:
+    """A sample; `more` are further lists to filter by, their entries separated by line breaks."""
+    calls = [turn for turn in sample.turns if turn.is_call]
+    lists = {"categories": {turn.category for turn in calls}, "tools": {turn.tool for turn in calls}}
+    joined = {name: "\n".join(sorted(entries)) for name, entries in lists.items()} | more
+    data = "".join(f' data-{name}="{text(entries)}"' for name, entries in joined.items())
+    body = "".join(turn(part) if isinstance(part, TurnView) else context(part) for part in sample.parts)
+    return (
+        f"<article{data}>\n"
+        f"<h2>{text(sample.id)}</h2><p class=facts>{text(' · '.join(sample.facts()))}</p>\n{body}</article>"
+    )
+
+
+def context(prompt: str) -> str:
+    """What the model only reads; the system's part, which lists the tools, is folded."""
+    prompt = prompt.removesuffix("\nAssistant:").strip()  # `turn` begins with it
+    system, user, rest = prompt.partition("\nUser: ")
+    if not prompt.startswith("System: ") or not user:
+        return f"<pre>{text(prompt)}</pre>\n"
+    fold = f"<details><summary>System: the tools</summary><pre>{text(system)}</pre></details>"
+    return f"{fold}\n<pre>{text((user + rest).strip())}</pre>\n"
+
+
+def turn(view: TurnView) -> str:
+    kind, badge = "trained", ""
+    if not view.trained:
+        kind, badge = "masked", f"<b class=badge>✗ masked: {text(view.category)}</b>"
+    first, *others, stop = view.tokens
+    first = replace(first, text=first.text.removeprefix(" "))  # so that the space after the colon has no colour
+    tokens = "".join(map(token, [first, *others])) + token(stop, "stop")
+    return f'<div class="turn {kind}"><span class=role>Assistant: </span>{tokens}{badge}</div>\n'
+
+
+def token(view: TokenView, kind: str = "") -> str:
+    """A token with its numbers as attributes and, for the colour scale, as percentages."""
+    shares = f"--w:{min(view.weight / WEIGHT_SCALE, 1):.0%}"
+    numbers = f"data-id={view.id} data-weight={view.weight:.4g}"
+    if view.loss is not None:
+        shares += f";--l:{min(view.loss / LOSS_SCALE, 1):.0%}"
+        numbers += f" data-loss={view.loss:.3f}"
+    kinds = " ".join(filter(None, ["t", "key" if view.is_key else "", kind]))
+    # A token without a text is the rest of a character of several bytes.
+    return f'<span class="{kinds}" style="{shares}" {numbers}>{text(view.text) or "·"}</span>'

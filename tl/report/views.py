@@ -1,0 +1,182 @@
+"""What `show` shows: a trajectory as context and turns, each turn as the tokens that are trained on."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import torch
+
+from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
+from tl.losses import token_nll, weighted_cross_entropy
+from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory, render
+from tl.trajectory import Trajectory
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+# Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with control characters, all but newline and tab, spelled out as `\\x1b`."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """One trained token; `loss` is its negative log-likelihood under the model in nats, where one was given."""
+
+    text: str
+    id: int
+    weight: float
+    is_key: bool
+    loss: float | None = None
+
+    @property
+    def probability(self) -> float | None:
+        return None if self.loss is None else math.exp(-self.loss)
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One assistant turn; its last token is the stop target `</s>`, which is no part of the history."""
+
+    tokens: list[TokenView]
+    category: str
+    trained: bool
+    is_call: bool
+    tool: str  # name of the called tool; "" for plain text and calls that do not parse
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """A trajectory in order: strings of context and turns. `loss` is the weighted one (norm "call")."""
+
+    id: str
+    tools: tuple[str, ...]
+    parts: list[str | TurnView]
+    n_tokens: int
+    turns_cut: int = 0
+    loss: float | None = None
+
+    @property
+    def turns(self) -> list[TurnView]:
+        return [part for part in self.parts if isinstance(part, TurnView)]
+
+    def facts(self) -> list[str]:
+        """The counts of the sample in words."""
+        calls = [turn for turn in self.turns if turn.is_call]
+        masked = [turn for turn in calls if not turn.trained]
+        keys = sum(token.is_key for turn in self.turns for token in turn.tokens)
+        facts = [
+            counted(self.n_tokens, "token"),
+            counted(len(self.tools), "tool"),
+            f"{counted(len(calls), 'call')}: {len(calls) - len(masked)} trained, {len(masked)} masked",
+            counted(keys, "key token"),
+        ]
+        if texts := len(self.turns) - len(calls):
+            facts.append(counted(texts, "text turn"))
+        if self.turns_cut:
+            facts.append(f"{counted(self.turns_cut, 'turn')} cut at the end")
+        if self.loss is not None:
+            facts.append(f"loss {self.loss:.3f}")
+        return facts
+
+
+def counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + "s" * (n != 1)
+
+
+def view(
+    trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions, model: Llama | None = None
+) -> SampleView | None:
+    """The sample as it is trained on, with losses if there is a model; None when there is nothing of it to show."""
+    example = encode_trajectory(trajectory, tokenizer, options)
+    if example is None:
+        return None
+    losses, loss = _losses(example, model) if model is not None else (None, None)
+    messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
+    parts: list[str | TurnView] = []
+    n_turns = 0
+    for text, turn in render(trajectory.tools, messages):
+        if n_turns == len(example.turns):
+            break
+        parts.append(text if turn is None else _turn(example, n_turns, text, tokenizer, losses))
+        n_turns += turn is not None
+    names = tuple(tool.name for tool in trajectory.tools)
+    return SampleView(example.id, names, parts, len(example), example.turns_cut, loss)
+
+
+def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses: list[float] | None) -> TurnView:
+    turn = example.turns[number]
+    predicting = range(turn.start - 1, turn.end)
+    ids = [int(example.targets[t]) for t in predicting]
+    texts = [*token_texts(tokenizer, ids[:-1]), "</s>"]
+    tokens = [
+        TokenView(
+            texts[m],
+            ids[m],
+            round(float(example.weights[t]), 4),
+            m in turn.key_positions,
+            None if losses is None else round(losses[t], 4),
+        )
+        for m, t in enumerate(predicting)
+    ]
+    tool = called_name(text) if turn.is_call else ""
+    return TurnView(tokens, turn.category.value, turn.trained, turn.is_call, tool)
+
+
+def called_name(text: str) -> str:
+    """The name in front of the bracket, also of a call whose arguments do not parse."""
+    return text.partition("(")[0].strip().strip('"')
+
+
+def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """The text of each token; joined they are that of all, a space before the first included.
+
+    A character of several byte tokens stands at the first of them, the others are empty.
+    """
+    pieces = [tokenizer.piece(i) for i in ids]
+    texts = [piece.replace("▁", " ") for piece in pieces]
+    start = 0
+    while start < len(pieces):
+        run = start
+        while run < len(pieces) and _BYTE.fullmatch(pieces[run]):
+            run += 1
+        if run > start:
+            texts[start:run] = _byte_texts(bytes(int(_BYTE.fullmatch(piece)[1], 16) for piece in pieces[start:run]))
+        start = max(run, start + 1)
+    return texts
+
+
+def _byte_texts(data: bytes) -> list[str]:
+    """One text a byte: each character of UTF-8 at its first byte. Bytes that are no UTF-8 become U+FFFD."""
+    texts = [""] * len(data)
+    at = 0
+    while at < len(data):
+        length = next((n for n in (1, 2, 3, 4) if _decodes(data[at : at + n])), 1)
+        texts[at] = data[at : at + length].decode(errors="replace")
+        at += length
+    return texts
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        return len(data.decode()) == 1
+    except UnicodeDecodeError:
+        return False
+
+
+@torch.no_grad()
+def _losses(example: Example, model: Llama) -> tuple[list[float], float]:
+    """Negative log-likelihood at every position (0 where nothing is predicted), and the sample's weighted loss."""
+    positions = (example.targets != NO_TARGET).nonzero().squeeze(-1)
+    device = next(model.parameters()).device
+    hidden = model(example.input_ids[None].to(device), return_hidden=True)[0]
+    nll = token_nll(hidden[positions.to(device)], model.lm_head.weight, example.targets[positions].to(device))
+    nll = nll.float().cpu()
+    loss = weighted_cross_entropy(nll, example.weights[positions], example.turn_index[positions], norm="call")
+    every = torch.zeros(len(example)).index_copy(0, positions, nll)
+    return every.tolist(), float(loss)

@@ -1,0 +1,76 @@
+"""What PPO's rollouts look like: their numbers for the log, and themselves as text."""
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tl.irm import RewardCase
+from tl.llama.tokenizer import Tokenizer
+from tl.rl.steps import Experience
+
+ROLLOUTS_FILE = "rollouts.jsonl"
+
+
+def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
+    """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
+    one, seconds of generation and of tools, and of episodes the share that ends in a right answer. Nothing without
+    rollouts."""
+    if not experiences:
+        return {}
+    cases = Counter(call.case for experience in experiences for call in experience.calls if call.case is not None)
+    judged = [e.right for e in experiences if e.right is not None]
+    return {
+        "reward": sum(sum(e.rewards) for e in experiences) / len(experiences),
+        "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
+        **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
+        **({"right_answers": sum(judged) / len(judged)} if judged else {}),
+        "generation_seconds": sum(e.generation_seconds for e in experiences),
+        "tool_seconds": sum(e.tool_seconds for e in experiences),
+    }
+
+
+def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
+    """Writes some rollouts of a step to a file that is meant to be read, and adds them to ROLLOUTS_FILE, a line each,
+    for programs. A step that was done again after a run was resumed stands there twice; the later lines count. What
+    cannot be written is lost with a warning."""
+    records = [{"step": step} | rollout_record(experience, tokenizer) for experience in experiences]
+    texts = [rollout_text(experience, tokenizer) for experience in experiences]
+    try:
+        (out / "rollouts").mkdir(exist_ok=True)
+        (out / "rollouts" / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    except OSError as error:
+        warnings.warn(f"rollouts are not logged: {error}", stacklevel=2)
+
+
+def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
+    """The prompt, and each call with its reward, case, golden call and feedback, which may be None."""
+    calls = [
+        {
+            "text": call.text,
+            "reward": call.reward,
+            "case": call.case.value if call.case else None,
+            "golden": call.golden,
+            "feedback": call.feedback,
+        }
+        for call in experience.calls
+    ]
+    prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
+    return {"id": experience.id, "prompt": prompt, "calls": calls}
+
+
+def rollout_text(experience: Experience, tokenizer: Tokenizer) -> str:
+    """The prompt, then each call with its reward, case, golden call and feedback."""
+    prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
+    lines = [f"==== {experience.id}", prompt]
+    for call in experience.calls:
+        lines.append(f" {call.text}")
+        lines.append(f"---- reward {call.reward:+.2f}" + (f", {call.case.value}" if call.case else ""))
+        if call.golden is not None:
+            lines.append(f"---- golden {call.golden}")
+        if call.feedback is not None:
+            lines.append(f"Output: {call.feedback}")
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""Final answers: whether one says something, and whether it says what is true."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+# An answer is not real when it is empty or holds one of these.
+NOT_REAL = (
+    "cannot handle",
+    "can't handle",
+    "unable to",
+    "not able to",
+    "cannot help",
+    "can't help",
+    "cannot assist",
+    "can't assist",
+    "cannot answer",
+    "can't answer",
+    "cannot complete",
+    "can't complete",
+    "cannot be handled",
+    "give up",
+    "i'm sorry",
+    "i am sorry",
+)
+
+
+_FIGURE = re.compile(r"(?<!\w)-?\w*\d\w*(?:[.,:/-]\w*\d\w*)*")  # 12, -9, 155.8, 17:15, 2026-12-04, K879
+
+
+def is_real(answer: str) -> bool:
+    """Whether an answer says something, and none of the phrases NOT_REAL."""
+    said = answer.casefold().replace("’", "'")
+    return bool(said.strip()) and not any(phrase in said for phrase in NOT_REAL)
+
+
+def is_right(answer: str, truth: str, facts: Sequence[str]) -> bool:
+    """Whether an answer has every fact, in any case; without facts, whether it has the truth's words."""
+    if not facts:
+        return _words(answer) == _words(truth)
+    figures = _figures(answer)
+    return all(_value(f) in figures if _FIGURE.fullmatch(f) else _has(answer, f) for f in facts)
+
+
+def facts_of(truth: str, feedbacks: Sequence[str]) -> tuple[str, ...]:
+    """What a true answer has to say: its figures (numbers, dates, times, ids), and every other text in it that a tool
+    returned as a whole."""
+    texts = {leaf for feedback in feedbacks for leaf in _leaves(feedback) if len(leaf) > 1 and _has(truth, leaf)}
+    figures = _FIGURE.findall(truth)
+    return tuple(dict.fromkeys([*figures, *sorted(text for text in texts if not _FIGURE.search(text))]))
+
+
+def _figures(text: str) -> set[str | float]:
+    return {_value(figure) for figure in _FIGURE.findall(text)}
+
+
+def _value(figure: str) -> str | float:
+    """155.80 is 155.8, and 1,200 is 1200; what is no number stays text."""
+    try:
+        return float(figure.replace(",", ""))
+    except ValueError:
+        return figure.casefold()
+
+
+def _has(text: str, words: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(words.casefold())}(?!\w)", text.casefold()))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _leaves(feedback: str) -> Iterator[str]:
+    """The texts in a feedback, numbers apart; keys do not count. Feedback that is not JSON is one text."""
+    try:
+        stack = [json.loads(feedback)]
+    except (ValueError, RecursionError):
+        stack = [feedback]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value
+        elif isinstance(value, str):
+            yield value

@@ -1,0 +1,83 @@
+"""Asking a model, whatever it is, for its next turn; and for all the calls that a single-turn item wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tl.calls import CallSyntaxError, parse_call
+from tl.forms import Prediction, read_prediction
+from tl.metrics import Question
+from tl.schema import FINISH, ToolSpec
+from tl.trajectory import Message
+
+
+class Dialogue(NamedTuple):
+    """A conversation in which the model's turn is due."""
+
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+
+
+class Turn(NamedTuple):
+    """The calls of one turn as text, normally one; text that is no call stays what it is.
+
+    `note` says what went wrong: the prompt does not fit (no text then), the text was cut. `failed`: nothing could be
+    asked, because the model is out of reach; that is no answer of the model.
+    """
+
+    texts: tuple[str, ...] = ()
+    note: str = ""
+    failed: bool = False
+
+
+Speaker = Callable[[Sequence[Dialogue]], list[Turn]]
+
+
+def ask(questions: Sequence[Question], speak: Speaker) -> list[Turn]:
+    """What the model says to each question, all its calls in one Turn.
+
+    Where several calls are due, each is followed by an empty output and the model goes on, until it has made as many
+    calls as the answer has or says something else than a further call, such as `finish`, which ends the item.
+    """
+    answers = [Turn() for _ in questions]
+    due = list(range(len(questions)))
+    while due:
+        turns = speak([_dialogue(questions[i], answers[i].texts) for i in due])
+        open_before, due = due, []
+        for i, turn in zip(open_before, turns, strict=True):
+            before = answers[i].texts
+            if before and not turn.failed and _is_finish(turn.texts):
+                continue
+            answers[i] = turn._replace(texts=before + turn.texts)
+            wants_more = len(answers[i].texts) < questions[i].n_calls
+            if wants_more and not turn.note and _only_calls(turn.texts):
+                due.append(i)
+    return answers
+
+
+def prediction_of(answer: Turn) -> Prediction:
+    """Text of our own form (Table 13) as a prediction."""
+    if answer.note:
+        return Prediction(answer.texts, (), answer.note)
+    return read_prediction(answer.texts, "call")
+
+
+def _dialogue(question: Question, texts: Sequence[str]) -> Dialogue:
+    turns = [m for text in texts for m in (Message("assistant", text, is_call=True), Message("tool", ""))]
+    return Dialogue(question.tools, (*question.messages, *turns))
+
+
+def _name(text: str) -> str | None:
+    try:
+        return parse_call(text).name
+    except CallSyntaxError:
+        return None
+
+
+def _is_finish(texts: Sequence[str]) -> bool:
+    return [_name(text) for text in texts] == [FINISH.name]
+
+
+def _only_calls(texts: Sequence[str]) -> bool:
+    return bool(texts) and all(_name(text) not in (None, FINISH.name) for text in texts)

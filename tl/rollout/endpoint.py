@@ -1,0 +1,169 @@
+"""Models behind an OpenAI-compatible HTTP server: a small client, and such a model as a `Speaker`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tl.calls import Call, CallSyntaxError, format_call
+from tl.forms import read_calls
+from tl.rollout.dialogue import Dialogue, Turn
+from tl.schema import FINISH
+from tl.trajectory import Trajectory, call_text
+
+KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for servers that want one
+MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
+
+
+class EndpointError(RuntimeError):
+    """A request that failed for good. `unreachable`: there was no answer at all, so the next one will fail as well."""
+
+    def __init__(self, message: str, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+
+
+class Reply(NamedTuple):
+    """The model's next message (`content`, perhaps `tool_calls`), and why it ends there, "length" where it was cut."""
+
+    message: dict
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server and one of its models.
+
+    `url` is the base (`http://host:8000/v1`) or the whole address (`…/chat/completions`). What may pass is tried again,
+    `retries` times with waits that double from `wait` seconds: connection errors, time-outs, status 408, 409, 429, 5xx.
+    """
+
+    url: str
+    model: str
+    timeout: float = 120.0  # seconds
+    retries: int = 4
+    wait: float = 1.0  # seconds before the first retry
+    key: str = field(default_factory=lambda: os.environ.get(KEY_VARIABLE, ""), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"an endpoint is an http:// or https:// address, not {self.url!r}")
+
+    def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
+        """What the model says next.
+
+        `tools` are OpenAI function schemas, `options` further fields of the request such as `temperature`.
+        Raises EndpointError when the server refuses, keeps failing, or answers something else than a chat completion.
+        """
+        request = {"model": self.model, "messages": list(messages), **options}
+        if tools:
+            request["tools"] = list(tools)
+        answer = self._post(request)
+        try:
+            choice = answer["choices"][0]
+            message = choice["message"]
+        except (KeyError, IndexError, TypeError):
+            message = None
+        if not isinstance(message, dict):
+            raise EndpointError(f"{self.url}: the answer is no chat completion: {json.dumps(answer):.200}")
+        return Reply(message, str(choice.get("finish_reason")))
+
+    def _post(self, body: dict) -> Any:
+        for left in range(self.retries, -1, -1):
+            wait = self.wait * 2 ** (self.retries - left)
+            try:
+                return self._post_once(body)
+            except urllib.error.HTTPError as error:
+                wait = max(wait, _seconds(error.headers.get("Retry-After")))
+                said = error.read(MAX_ERROR_CHARACTERS).decode(errors="replace").strip()
+                problem = EndpointError(f"{self.url}: status {error.code}: {said or error.reason}")
+                may_pass = error.code in (408, 409, 429) or error.code >= 500
+            except (OSError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", None) or error
+                problem, may_pass = EndpointError(f"{self.url}: {reason}", unreachable=True), True
+            except ValueError as error:
+                problem, may_pass = EndpointError(f"{self.url}: the answer is not JSON: {error}"), True
+            if not (left and may_pass):
+                raise problem
+            time.sleep(wait)
+
+    def _post_once(self, body: dict) -> Any:
+        url = self.url.rstrip("/")
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        request = urllib.request.Request(
+            url if url.endswith("/chat/completions") else f"{url}/chat/completions",
+            json.dumps(body).encode(),
+            headers,
+        )
+        with urllib.request.urlopen(request, timeout=self.timeout) as response:
+            return json.loads(response.read())
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The header as seconds; 0 where it is absent or a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+
+
+class EndpointSpeaker:
+    """Answers dialogues through an endpoint, `parallel` at a time, greedily.
+
+    Tool calls become texts of our own form. Text without tool calls is read in the given form (see `tl.forms`), and
+    is the final answer where it holds no call. Once the server cannot be reached, nothing more is asked.
+    """
+
+    def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
+        self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
+        self.unreachable = ""
+
+    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Turn]:
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return list(pool.map(self._answer, dialogues))
+
+    def _answer(self, dialogue: Dialogue) -> Turn:
+        if self.unreachable:
+            return Turn(note=self.unreachable, failed=True)
+        record = Trajectory("", dialogue.tools, dialogue.messages).to_openai()
+        try:
+            message, reason = self.endpoint.chat(
+                record["messages"], record["tools"], temperature=0.0, max_tokens=self.max_tokens
+            )
+        except EndpointError as error:
+            if error.unreachable:
+                self.unreachable = str(error)
+            return Turn(note=str(error), failed=True)
+        if reason == "length":
+            said = [_content(message)] if _content(message) else texts_of(message)
+            return Turn(tuple(said), f"did not stop within {self.max_tokens} tokens")
+        return Turn(tuple(texts_of(message, self.form)))
+
+
+def _content(message: dict) -> str:
+    """What it says in words; without halves of characters, which JSON can hold and no file."""
+    content = message.get("content")
+    return content.encode(errors="replace").decode() if isinstance(content, str) else ""
+
+
+def texts_of(message: dict, form: str = "auto") -> list[str]:
+    """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are."""
+    texts = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments")
+        raw = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        texts.append(call_text(str(function.get("name") or "?"), raw))
+    content = _content(message)
+    if texts:
+        return texts
+    try:
+        return [format_call(call) for call in read_calls(content, form)]
+    except (CallSyntaxError, ValueError):
+        return [format_call(Call(FINISH.name, {"answer": content}))] if content.strip() else [""]

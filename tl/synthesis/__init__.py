@@ -1,0 +1,156 @@
+"""Data construction (paper, Appendix B): sets of synthetic episodes, and the held-out items that go with them.
+
+The same arguments give the same data. `tl.synthesis.episodes` makes a single episode.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import islice
+from typing import Literal, TypeVar
+
+from tl.calls import format_call, parse_call
+from tl.mae import erroneous_calls
+from tl.metrics import Item
+from tl.synthesis.episodes import Episode, Repertoire, Wish, draw_conversation, join
+from tl.synthesis.mistakes import ERROR_SHARES
+from tl.trajectory import Trajectory
+
+T = TypeVar("T")
+Unseen = bool | Literal["values", "phrasings"]  # which of both a request has from the held-out side: both where True
+
+LIBRARY = (  # all that may be trained on
+    "bank",
+    "calendar",
+    "database",
+    "files",
+    "flights",
+    "mail",
+    "music",
+    "papers",
+    "shop",
+    "statistics",
+    "tasks",
+    "weather",
+)
+UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
+MIX = (53, 17, 30)  # of requests: plain successes, with erroneous calls, to be asked about or refused
+REQUESTS = (1, 2, 3, 4)  # in a training trajectory
+MAX_TRIES = 1000  # for one episode or conversation
+
+
+def synthesize(
+    size: int = 1217, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
+) -> list[Trajectory]:
+    """Training trajectories: conversations of one to four requests that share their tools.
+
+    `mix` weighs plain successes, erroneous calls, and refusals and edge cases among the requests. The tools are read
+    once for all requests of a conversation, which also shows how requests for similar tools differ.
+    """
+    rng = random.Random(f"conversations {seed}")
+    lengths = [rng.choice(REQUESTS) for _ in range(size)]
+    return [join(episodes) for episodes in conversations(lengths, seed, mix, toolkits)]
+
+
+def held_out(
+    size: int = 400,
+    seed: int = 0,
+    mix: Sequence[float] = MIX,
+    toolkits: Sequence[str] = LIBRARY,
+    *,
+    unseen: Unseen = True,
+) -> list[Item]:
+    """Single turns, one per episode, of requests whose phrasings and values, or one of both, training never uses.
+
+    At least half of the items are the first call of their episode, the others lie after real feedback. With
+    `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
+    """
+    rng = random.Random(f"items {seed}")
+    items = map(_items, episodes(size, seed, mix, toolkits, unseen=unseen))
+    return [each[0] if rng.random() < 0.5 else rng.choice(each) for each in items]
+
+
+def prompts(
+    size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
+) -> list[Item]:
+    """Prompts for PPO: histories of the training side and the golden next call, episode after episode all its calls
+    that are right. PPO reads the history of an episode once for all of them."""
+    items = (item for episode in episodes(size, seed, mix, toolkits) for item in _items(episode))
+    return list(islice(items, size))
+
+
+def _items(episode: Episode) -> list[Item]:
+    """Each call of an episode that is right, with what is before it."""
+    trajectory = episode.trajectory
+    calls = [index for index, message in enumerate(trajectory.messages) if message.is_call]
+    due = [index for index, wrong in zip(calls, erroneous_calls(trajectory), strict=True) if not wrong]
+    messages = trajectory.messages
+    return [Item(trajectory.id, trajectory.tools, messages[:i], [parse_call(messages[i].content)]) for i in due]
+
+
+def episodes(
+    size: int,
+    seed: int = 0,
+    mix: Sequence[float] = MIX,
+    toolkits: Sequence[str] = LIBRARY,
+    *,
+    unseen: Unseen = False,
+) -> list[Episode]:
+    """`size` different episodes, of the training side or as far as `unseen` says of the held-out one.
+
+    Raises `RuntimeError` when the toolkits have no scenario for what is wished for, or no more different episodes.
+    """
+    return [episode for (episode,) in conversations([1] * size, seed, mix, toolkits, unseen=unseen)]
+
+
+def conversations(
+    lengths: Sequence[int],
+    seed: int = 0,
+    mix: Sequence[float] = MIX,
+    toolkits: Sequence[str] = LIBRARY,
+    *,
+    unseen: Unseen = False,
+) -> list[list[Episode]]:
+    """As many different episodes as each of `lengths` says, with the same tools; otherwise as `episodes`."""
+    repertoire = Repertoire.of(tuple(sorted(toolkits)))
+    rng = random.Random(f"episodes {seed} {unseen}")
+    wishes = _wishes(sum(lengths), mix, unseen)
+    rng.shuffle(wishes)
+    due = iter(wishes)
+    seen: set[tuple[str, ...]] = set()
+    made = []
+    for number, length in enumerate(lengths):
+        wished = list(islice(due, length))
+        for _ in range(MAX_TRIES):
+            drawn = draw_conversation(repertoire, wished, number, rng)
+            keys = {(e.task.request, *map(format_call, e.task.solution)) for e in drawn}
+            if len(keys) == length and not keys & seen:
+                made.append(drawn)
+                seen |= keys
+                break
+        else:
+            kinds = ", ".join(wish.kind for wish in wished)
+            raise RuntimeError(
+                f"{number} of {len(lengths)} conversations made, then none that is new in {MAX_TRIES} tries ({kinds}; "
+                f"toolkits {', '.join(toolkits)}): ask for fewer, or take more toolkits"
+            )
+    return made
+
+
+def _wishes(size: int, mix: Sequence[float], unseen: Unseen) -> list[Wish]:
+    plain, error, edge = mix
+    kinds = _shares(size, {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4})
+    categories = iter(_shares(kinds.count("error"), ERROR_SHARES))
+    values, phrasing = unseen in (True, "values"), unseen in (True, "phrasings")
+    return [Wish(kind, next(categories) if kind == "error" else None, values, phrasing) for kind in kinds]
+
+
+def _shares(size: int, weights: dict[T, float]) -> list[T]:
+    """`size` keys in proportion to their weights, none off by more than one."""
+    keys: list[T] = []
+    due = 0.0
+    for key, weight in weights.items():
+        due += size * weight / sum(weights.values())
+        keys += [key] * (round(due) - len(keys))
+    return keys

@@ -1,0 +1,329 @@
+"""How a synthetic episode, or a conversation of several, comes about (paper, Appendix B).
+
+A scenario and its values are drawn, the teacher solves the request against the real executor, tools are chosen for the
+prompt (those needed, their siblings by name, a few others), and the calls are run once more, now with the mistakes that
+are to be in it. Feedback is always what execution returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
+
+from tl.calls import JSON, Call, format_call, parse_call
+from tl.executor import Cause, InProcessExecutor
+from tl.mae import ErrorCategory
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
+from tl.synthesis.mistakes import ERROR_SHARES, mistakes
+from tl.synthesis.scenarios import Draw, NoValue, Plan, Scenario, all_scenarios
+from tl.synthesis.scenarios import _wording as wording
+from tl.trajectory import Message, Trajectory
+from tools._service import has_outage
+from tools._vocabulary import CITIES
+
+Kind = Literal["plain", "error", "ask", "refusal"]
+
+REFUSAL = "I cannot handle the task with these tools."
+TOOL_CHARACTERS = 480  # of the tool blocks in an episode's prompt, built-in tools apart
+MORE_CHARACTERS = 110  # of tool blocks for each further request of a conversation
+OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
+SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an episode is to be. `error` is the category of its mistake where it is to have one."""
+
+    kind: Kind
+    error: ErrorCategory | None = None
+    unseen_values: bool = False  # of the held-out side of the split
+    unseen_phrasing: bool = False  # of the request, of what it is wrapped in, and of the user's answer
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request with the calls that solve it, `finish` included; `values` lie on one side of the held-out split."""
+
+    source: str  # "toolkit.scenario"; "none" where no tool can serve the request
+    seed: int
+    request: str
+    template: str
+    values: tuple[str, ...]
+    solution: tuple[Call, ...]
+    user_answer: str = ""
+    retried: bool = False
+    tools: tuple[ToolSpec, ...] = ()  # of the prompt, the built-in ones apart
+
+    @property
+    def toolkit(self) -> str:
+        """Whose tools can serve the request; "none" where there are no such tools."""
+        return self.source.partition(".")[0]
+
+    @property
+    def is_refused(self) -> bool:
+        return self.solution[0].arguments == {"answer": REFUSAL}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A trajectory and what it was made from."""
+
+    wish: Wish
+    task: Task
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True)
+class Repertoire:
+    """The toolkits that requests are about, and that prompts take their tools from."""
+
+    executor: InProcessExecutor
+    scenarios: tuple[Scenario, ...]
+    lengths: dict[str, int]  # characters of each tool's block in a prompt
+
+    @classmethod
+    @cache
+    def of(cls, toolkits: tuple[str, ...]) -> Repertoire:
+        """Loads the toolkits; `ToolkitError` names one that cannot be used."""
+        executor = InProcessExecutor(toolkits)
+        scenarios = tuple(scenario for scenario in all_scenarios() if scenario.toolkit in toolkits)
+        return cls(executor, scenarios, {name: len(spec.to_prompt()) for name, spec in executor.specs.items()})
+
+    @property
+    def specs(self) -> dict[str, ToolSpec]:
+        return self.executor.specs
+
+
+def draw_conversation(repertoire: Repertoire, wishes: Sequence[Wish], number: int, rng: random.Random) -> list[Episode]:
+    """Episodes with the same tools, one for each wish; `[]` when this try does not give all of them."""
+    try:
+        tasks = [_draw_task(repertoire, wish, rng) for wish in wishes]
+    except NoValue:
+        return []
+    tools = _choose_tools(repertoire, tasks, rng)
+    episodes = []
+    for wish, task in zip(wishes, tasks, strict=True):
+        episode = _enact(repertoire, wish, replace(task, tools=tools), number, rng) if tools else None
+        if episode is None:
+            return []
+        episodes.append(episode)
+    return episodes
+
+
+def _enact(repertoire: Repertoire, wish: Wish, task: Task, number: int, rng: random.Random) -> Episode | None:
+    """Runs what solves the task, with the mistakes that are wished for; None where they cannot be made."""
+    script: list[str] | None = [format_call(call) for call in task.solution]
+    if wish.error is ErrorCategory.TOOL_INSTABILITY:
+        script = script if task.retried else None
+    elif wish.error:
+        script = _with_mistake(repertoire, task, script, wish.error, rng)
+    if script and wish.error and rng.random() < SECOND_MISTAKE:
+        another = rng.choice([category for category in ERROR_SHARES if category is not ErrorCategory.TOOL_INSTABILITY])
+        script = _with_mistake(repertoire, task, script, another, rng) or script
+    if not script:
+        return None
+    messages = _execute(repertoire, task, script)
+    name = f"{number:05d}/{wish.kind}/{task.source}/{task.seed}"
+    return Episode(wish, task, Trajectory(name, (*task.tools, *BUILT_INS), tuple(messages)))
+
+
+def join(episodes: Sequence[Episode]) -> Trajectory:
+    """One trajectory of episodes with the same tools: after each answer stands the next request.
+
+    Every request has a session of its own, as in evaluation, where a session ends with its answer.
+    """
+    first, *others = [episode.trajectory for episode in episodes]
+    names = [first.id, *(other.id.partition("/")[2] for other in others)]
+    return Trajectory("+".join(names), first.tools, tuple(m for t in (first, *others) for m in t.messages))
+
+
+def session_seed(trajectory_id: str) -> int:
+    """The seed of the session in which a synthetic trajectory was executed."""
+    return int(trajectory_id.rpartition("/")[2])
+
+
+# ---- the request and its solution
+
+
+def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
+    """A request as wished for, and what solves it. Raises `NoValue` where that cannot be had."""
+    outage = wish.error is ErrorCategory.TOOL_INSTABILITY
+    seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
+    if wish.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
+        return _out_of_scope(wish, seed, rng)
+    asks = wish.kind == "ask"
+    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
+    draw = Draw(rng, seed, wish.unseen_values)
+    plan = scenario.plan(draw)
+    facts = next(plan)
+    words = scenario.ask if asks else scenario
+    template = rng.choice(words.unseen if wish.unseen_phrasing else words.phrasings)
+    solution, retried = _solve(repertoire, plan, scenario, seed)
+    user_answer = ""
+    if asks:
+        solution.insert(0, Call(ASK_TO_USER.name, {"question": f"What is the {_spoken(scenario.ask.parameter)}?"}))
+        answers = wording.UNSEEN_USER_ANSWERS if wish.unseen_phrasing else wording.USER_ANSWERS
+        user_answer = rng.choice(answers).format(facts[scenario.ask.fact])
+    if wish.kind == "refusal":
+        solution = [Call(FINISH.name, {"answer": REFUSAL})]
+    request = _wrapped(template.format(**facts), wish, rng)
+    values = tuple(draw.split_values)
+    if wish.unseen_values and not wish.unseen_phrasing and not any(value in request for value in values):
+        raise NoValue("nothing that the request says is new")
+    return Task(scenario.name, seed, request, template, values, tuple(solution), user_answer, retried)
+
+
+def _out_of_scope(wish: Wish, seed: int, rng: random.Random) -> Task:
+    """A request that no tool of the library can serve."""
+    draw = Draw(rng, seed, wish.unseen_values)
+    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if wish.unseen_phrasing else wording.OUT_OF_SCOPE)
+    request = _wrapped(template.format(place=draw.one(CITIES)), wish, rng)
+    solution = (Call(FINISH.name, {"answer": REFUSAL}),)
+    return Task("none", seed, request, template, tuple(draw.split_values), solution)
+
+
+def _wrapped(request: str, wish: Wish, rng: random.Random) -> str:
+    return rng.choice(wording.UNSEEN_ASIDES if wish.unseen_phrasing else wording.ASIDES).format(request)
+
+
+def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
+    """The teacher: follows the plan to its answer, repeating once what failed for want of a connection.
+
+    Returns the calls, and whether one was repeated. Raises `NoValue` where a tool reports that it cannot be done.
+    """
+    calls: list[Call] = []
+    retried, result = False, None
+    own = [name for name, toolkit in repertoire.executor.toolkit_of.items() if toolkit == scenario.toolkit]
+    with repertoire.executor.session(seed, own) as session:
+        while True:
+            try:
+                call = plan.send(result)
+            except StopIteration as stop:
+                answer = report(result if stop.value is None else stop.value)
+                return [*calls, Call(FINISH.name, {"answer": answer})], retried
+            feedback = session.run(format_call(call))
+            calls.append(call)
+            if feedback.cause is Cause.CONNECTION:
+                retried = True
+                feedback = session.run(format_call(call))
+                calls.append(call)
+            if feedback.cause is Cause.REPORTED_ERROR:
+                raise NoValue(feedback.text)
+            if feedback.cause is not Cause.OK:
+                raise AssertionError(f"scenario {scenario.name}, seed {seed}: {call} gave {feedback.text}")
+            result = _value(feedback.text)
+
+
+def _value(text: str) -> JSON:
+    """What a tool returned; a tool that returns text is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+# ---- the answer
+
+
+def report(result: JSON) -> str:
+    """A sentence that tells what a tool returned; of several records, their first fields."""
+    if isinstance(result, list) and len(result) == 1:
+        (result,) = result
+    if isinstance(result, list) and result and isinstance(result[0], dict):
+        key = next(iter(result[0]))
+        result = {f"{key}s": [record[key] for record in result]}
+    elif isinstance(result, list) and result and isinstance(result[0], list):
+        result = [row[0] for row in result]
+    if not isinstance(result, dict):
+        result = {"results" if isinstance(result, list) else "result": result}
+    parts = [
+        f"the {_spoken(name)} {_told(name, value)}" for name, value in result.items() if value not in (None, [], "")
+    ]
+    if not parts:
+        return "I found nothing."
+    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+    return f"T{text[1:]}."
+
+
+def _told(name: str, value: JSON) -> str:
+    """`is 7`, `are 7, 8`: the name decides."""
+    verb = "are" if name.endswith("s") and not name.endswith("us") else "is"
+    return f"{verb} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+# ---- the tools of the prompt
+
+
+def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Random) -> tuple[ToolSpec, ...] | None:
+    """What the solutions need, for the first of these the tool of the most similar name, and others while they fit.
+
+    No tool of a toolkit that a refused request is for. None where the needed ones do not fit, unless there is but one
+    request, or where one of them would serve a refused request. Shuffled.
+    """
+    toolkit_of, lengths = repertoire.executor.toolkit_of, repertoire.lengths
+    missing = {task.toolkit for task in tasks if task.is_refused}
+    specs = {name: spec for name, spec in repertoire.specs.items() if toolkit_of[name] not in missing}
+    needed = list(dict.fromkeys(call.name for task in tasks for call in task.solution if call.name in toolkit_of))
+    room = TOOL_CHARACTERS + MORE_CHARACTERS * (len(tasks) - 1)
+    if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(map(lengths.get, needed)) > room):
+        return None
+    others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
+    siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
+    chosen = dict.fromkeys([*needed, *siblings[:1]])
+    room -= sum(lengths[name] for name in chosen)
+    for name in [*siblings[1:], *others]:
+        if name not in chosen and lengths[name] <= room:
+            chosen[name] = None
+            room -= lengths[name]
+    tools = [specs[name] for name in chosen]
+    rng.shuffle(tools)
+    return tuple(tools)
+
+
+# ---- mistakes, and the run that is recorded
+
+
+def _with_mistake(
+    repertoire: Repertoire, task: Task, script: list[str], wanted: ErrorCategory, rng: random.Random
+) -> list[str] | None:
+    """The script with a call put in that fails with the category `wanted`; None when no candidate does."""
+    specs = {tool.name: tool for tool in task.tools}
+    right_calls = {format_call(call) for call in task.solution if call.name in specs}
+    places = [at for at, text in enumerate(script) if text in right_calls]
+    if not places:
+        return None
+    at = rng.choice(places)
+    right = parse_call(script[at])
+    for wrong in mistakes(wanted, right, specs[right.name], repertoire.specs, rng):
+        text = format_call(wrong)
+        if _category(repertoire, task, [*script[:at], text]) is wanted:
+            return [*script[:at], text, *script[at:]]
+    return None
+
+
+def _category(repertoire: Repertoire, task: Task, script: list[str]) -> ErrorCategory | None:
+    """What becomes of the last call of a script."""
+    with repertoire.executor.session(task.seed, [tool.name for tool in task.tools]) as session:
+        return [session.run(text) for text in script][-1].category
+
+
+def _execute(repertoire: Repertoire, task: Task, script: list[str]) -> list[Message]:
+    """Runs the script in the session of the task, with no other tools than its own."""
+    messages = [Message("user", task.request)]
+    names = [tool.name for tool in task.tools]
+    with repertoire.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
+        for text in script:
+            messages.append(Message("assistant", text, is_call=True))
+            feedback = session.run(text)
+            if not session.finished:
+                messages.append(Message("tool", feedback.text))
+    return messages

@@ -1,0 +1,160 @@
+"""From tokenised trajectories to what a training step works on: order, batches, micro-batches."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from tl.llama.model import Llama
+from tl.losses import token_nll
+from tl.prompt import Example
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Whole examples laid end to end: N tokens, of which M are targets that have weight."""
+
+    input_ids: Tensor  # [1, N]
+    lengths: list[int]  # of the examples, sum N
+    prefixes: list[int] | None  # tokens of each example that an earlier one holds; see Llama.forward
+    positions: Tensor  # [M] where in the N tokens a target is predicted
+    targets: Tensor  # [M] token ids
+    weights: Tensor  # [M] > 0
+    turn_index: Tensor  # [M] 0, 1, … over the trained turns of the micro-batch
+    trained_turns: int
+
+    def divisor(self, norm: Literal["call", "sum"]) -> int:
+        """This micro-batch's part of the divisor of a step's loss: its trained turns, or under "sum" its targets."""
+        return self.trained_turns if norm == "call" else len(self.targets)
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        """A copy on ``device``; to a GPU from pinned memory, so that nothing waits for it."""
+
+        def move(value: Any) -> Any:
+            if not isinstance(value, Tensor) or device.type == "cpu":
+                return value
+            return value.pin_memory().to(device, non_blocking=True)
+
+        return MicroBatch(**{name: move(value) for name, value in vars(self).items()})
+
+
+def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) -> MicroBatch:
+    """Packs examples into one row without padding; the model keeps them apart by ``lengths``. Without any: one token
+    that is no target, which adds nothing to loss and gradients.
+
+    An example of prefix n > 0 begins with n tokens of the last example before it of prefix 0. They have no targets, and
+    only what follows them is read.
+    """
+    if not examples:
+        return _nothing()
+    if prefixes is not None:
+        examples = [e.after(n) if n else e for e, n in zip(examples, prefixes, strict=True)]
+    weights = torch.cat([e.weights for e in examples])
+    positions = weights.nonzero().squeeze(-1)
+    offsets = torch.tensor([0, *(len(e.turns) for e in examples)]).cumsum(0)
+    turns = torch.cat([e.turn_index + offset for e, offset in zip(examples, offsets, strict=False)])[positions]
+    numbers, turn_index = turns.unique(return_inverse=True)
+    return MicroBatch(
+        input_ids=torch.cat([e.input_ids for e in examples])[None],
+        lengths=[len(e) for e in examples],
+        prefixes=list(prefixes) if prefixes is not None else None,
+        positions=positions,
+        targets=torch.cat([e.targets for e in examples])[positions],
+        weights=weights[positions],
+        turn_index=turn_index,
+        trained_turns=len(numbers),
+    )
+
+
+def _nothing() -> MicroBatch:
+    none = torch.zeros(0, dtype=torch.int64)
+    return MicroBatch(torch.zeros(1, 1, dtype=torch.int64), [1], None, none, none, torch.zeros(0), none, 0)
+
+
+def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
+    """A rank's share of a global batch, cut into micro-batches (see ``shares``)."""
+    groups = shares(list(map(len, examples)), micro_tokens, rank, ranks)
+    return [collate([examples[i] for i in group]) for group in groups]
+
+
+def shares(lengths: Sequence[int], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+    """The indices of a rank's examples, cut into micro-batches (see ``pack``).
+
+    All ranks get equally many, since each forward and backward pass waits for the others: where examples run out, empty
+    ones fill up.
+    """
+    packed = [list(pack(share, micro_tokens, lengths.__getitem__)) for share in deal(lengths, ranks)]
+    return packed[rank] + [[]] * (max(map(len, packed)) - len(packed[rank]))
+
+
+def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:
+    """Deals examples to ranks, the longest first and always to the rank with the fewest tokens. Returns the indices of
+    each rank's examples in ascending order."""
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        rank = tokens.index(min(tokens))
+        shares[rank].append(i)
+        tokens[rank] += lengths[i]
+    return [sorted(share) for share in shares]
+
+
+def pack(items: Iterable[T], micro_tokens: int, length: Callable[[T], int] = len) -> Iterator[list[T]]:
+    """Groups items, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
+    group: list[T] = []
+    for item in items:
+        if group and sum(map(length, group)) + length(item) > micro_tokens:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
+    """A permutation of range(n) that depends on nothing but (n, seed, epoch)."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(n, generator=generator).tolist()
+
+
+def chains(texts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The numbers of the texts in chains: each text of a chain begins with all of the one before it."""
+    found: list[list[int]] = []
+    for i in sorted(range(len(texts)), key=texts.__getitem__):  # a text comes before all that go on from it
+        if found and texts[i][: len(texts[found[-1][-1]])] == texts[found[-1][-1]]:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
+
+
+def grouped_order(groups: Sequence[Sequence[int]], seed: int, epoch: int) -> list[int]:
+    """As ``epoch_order``, with the members of a group side by side."""
+    return [i for group in epoch_order(len(groups), seed, epoch) for i in groups[group]]
+
+
+def batches(
+    n: int, batch_size: int, seed: int, start: int, stop: int, groups: Sequence[Sequence[int]] | None = None
+) -> Iterator[list[int]]:
+    """The indices of the samples numbered start … stop-1 in training order, ``batch_size`` at a time.
+
+    Samples are counted over all epochs: number i is entry i % n of epoch i // n. ``groups`` (of n in all) come one
+    member after the other.
+    """
+    groups = groups or [[i] for i in range(n)]
+    orders: dict[int, list[int]] = {}  # of the epochs that the batch is in
+    for first in range(start, stop, batch_size):
+        numbers = range(first, min(first + batch_size, stop))
+        epochs = sorted({i // n for i in numbers})
+        orders = {epoch: orders.get(epoch) or grouped_order(groups, seed, epoch) for epoch in epochs}
+        yield [orders[i // n][i % n] for i in numbers]
+
+
+def target_nll(model: Llama, micro: MicroBatch) -> Tensor:
+    """−log p of each target of a micro-batch, [M], in float32 or wider."""
+    hidden = model(micro.input_ids, micro.lengths, return_hidden=True, prefixes=micro.prefixes)  # [1, N, C]
+    return token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets)

@@ -1,0 +1,124 @@
+"""The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tqdm import tqdm
+
+from tl.llama.tokenizer import Tokenizer
+from tl.mae import ErrorCategory
+from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.synthesis import synthesize
+from tl.trajectory import DataError, ReadReport, read_trajectories
+
+
+@dataclass
+class ExampleStatistics:
+    """Counts over examples. Tokens of the expanded form are what one sample per trained turn, each with its whole
+    history, would have fed to the model."""
+
+    trajectories: int = 0
+    tokens: int = 0
+    expanded_tokens: int = 0
+    calls: int = 0
+    calls_trained: int = 0
+    text_turns_trained: int = 0
+    key_tokens: int = 0
+    turns_cut: int = 0
+    masked: Counter[ErrorCategory] = field(default_factory=Counter)
+
+    def add(self, example: Example) -> None:
+        self.trajectories += 1
+        self.tokens += len(example)
+        self.turns_cut += example.turns_cut
+        for turn in example.turns:
+            self.calls += turn.is_call
+            if turn.trained:
+                self.expanded_tokens += turn.end
+                self.calls_trained += turn.is_call
+                self.text_turns_trained += not turn.is_call
+                self.key_tokens += len(turn.key_positions)
+            else:
+                self.masked[turn.category] += 1
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        masked = ", ".join(f"{n:,} {category.value}" for category, n in self.masked.most_common())
+        return [
+            f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",
+            f"calls trained       {self.calls_trained:,} of {self.calls:,}, and {self.text_turns_trained:,} text turns",
+            f"calls masked        {sum(self.masked.values()):,}" + (f": {masked}" if masked else ""),
+            f"key tokens          {self.key_tokens:,} ({self.key_tokens / max(self.calls_trained, 1):.2f} a call)",
+            f"tokens saved        one pass a trajectory reads {self.tokens:,} tokens where one sample a turn reads "
+            f"{self.expanded_tokens:,}: {self.expanded_tokens / max(self.tokens, 1):.2f} x",
+            f"turns cut           {self.turns_cut:,} (to max_length)",
+        ]
+
+
+@dataclass
+class TrainingData:
+    """Tokenised trajectories with something to train on, and what became of the others."""
+
+    examples: list[Example] = field(default_factory=list)
+    statistics: ExampleStatistics = field(default_factory=ExampleStatistics)
+    too_long: int = 0  # trajectories whose first turn does not fit
+    untrainable: int = 0  # trajectories in which every call is masked
+    report: ReadReport = field(default_factory=ReadReport)
+    fingerprint: str = ""  # SHA-256 over all that training sees of the examples, in their order
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        return [*self.statistics.lines(), self.dropped()]
+
+    def dropped(self) -> str:
+        """What was left out, as a line."""
+        return (
+            f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
+            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call"
+        )
+
+
+def load_training_data(
+    paths: Sequence[str],
+    tokenizer: Tokenizer,
+    options: EncodingOptions,
+    on_bad: Literal["error", "skip"] = "error",
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingData:
+    """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
+    With ``on_bad="skip"`` bad records are left out, and a warning lists them.
+
+    Raises tl.trajectory.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
+    """
+    data = TrainingData()
+    if paths:
+        trajectories, data.report = read_trajectories(paths, on_bad)
+        data.report.warn()
+    else:
+        trajectories = synthesize(seed=seed)
+    for trajectory in tqdm(trajectories, "tokenise", unit=" trajectories", disable=not progress, leave=False):
+        example = encode_trajectory(trajectory, tokenizer, options)
+        if example is None:
+            data.too_long += 1
+            continue
+        data.statistics.add(example)
+        if example.trained_turns:
+            data.examples.append(example)
+        else:
+            data.untrainable += 1
+    if not data.examples:
+        raise DataError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
+    data.fingerprint = _fingerprint(data.examples)
+    return data
+
+
+def _fingerprint(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
+            digest.update(tensor.numpy())
+    return digest.hexdigest()

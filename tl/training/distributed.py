@@ -1,0 +1,275 @@
+"""One process or many: process groups, FSDP2, reductions. The maths elsewhere knows nothing of it.
+
+One process is a group of one rank on an in-process store, so that callers have one code path.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
+
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
+from tl.llama.weights import fitting_tensors, own_name, read_config, read_slices, tie
+
+Checkpointing = Literal["none", "selective", "full"]
+
+
+PRODUCTS = [  # what takes long to compute again
+    torch.ops.aten.mm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    torch.ops.torch_attn._varlen_attn.default,
+]
+
+
+T = TypeVar("T")
+L = TypeVar("L", bound=Llama)
+
+TIMEOUT = timedelta(hours=2)  # rank 0 prepares the data, and evaluates and saves, while the others wait
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among the ranks, and the device it works on."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What matrix products run in. Master weights, reductions and optimizer state are float32 in any case."""
+        fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+
+    def rows(self, total: int) -> range:
+        """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
+        per_rank = -(-total // self.size)
+        return range(min(self.rank * per_rank, total), min((self.rank + 1) * per_rank, total))
+
+
+class RankError(RuntimeError):
+    """Another rank failed; the message says which and why."""
+
+
+@contextmanager
+def process_group() -> Iterator[World]:
+    """Joins the process group that torchrun describes, or makes a group of one.
+
+    Ranks that leave with an exception do not take leave of the others, who may be waiting for them in vain: when their
+    processes end, torchrun ends the rest.
+    """
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
+    if "RANK" in os.environ:
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    world = World(dist.get_rank(), dist.get_world_size(), device)
+    try:
+        yield world
+    except BaseException:
+        if world.size == 1:
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def load(
+    path: str | os.PathLike,
+    world: World,
+    checkpointing: Checkpointing = "none",
+    dtype: torch.dtype = torch.float32,
+    kind: type[L] = Llama,
+) -> L:
+    """A checkpoint's model, sharded over the ranks. Each rank reads its own rows of each tensor and no others.
+
+    ``dtype`` is that of the master weights. ``kind`` may be a Llama with another head (a Critic): what the checkpoint
+    does not have starts at zero, what the model does not have is left out.
+    Raises tl.llama.weights.CheckpointError as ``tl.llama.weights.load_model`` does.
+    """
+    path = Path(path)
+    config, stored = read_config(path), fitting_tensors(path)
+    with torch.device("meta"):
+        model = kind(config)
+    shard(model, world, checkpointing)
+    rows: dict[str, Tensor] = {}
+    for name, piece in read_slices(stored):
+        total, *rest = piece.get_shape()
+        mine = world.rows(total)
+        rows[own_name(name)] = torch.empty(len(mine), *rest, dtype=dtype, device=world.device)
+        if mine:
+            rows[own_name(name)].copy_(piece[mine.start : mine.stop])
+    for name, parameter in model.named_parameters():
+        if name not in rows:
+            total, *rest = parameter.shape
+            rows[name] = torch.zeros(len(world.rows(total)), *rest, dtype=dtype, device=world.device)
+    parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
+    if config.tie_word_embeddings and kind is Llama:
+        tie(path, rows)
+        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
+    model.load_state_dict(parameters, assign=True)
+    return model
+
+
+def _like(parameter: Tensor, rows: Tensor) -> Tensor:
+    """``rows`` as this rank's part of a tensor that is sharded as ``parameter`` is; as they are if it is not."""
+    if not isinstance(parameter, DTensor):
+        return rows
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return DTensor.from_local(rows, mesh, placements, run_check=False, shape=parameter.shape, stride=parameter.stride())
+
+
+def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> Llama:
+    """Wraps the model for FSDP2 where that has a use (``needs_fsdp``): each block is a group of its own; embedding,
+    final norm and head form the root's, which stays whole after the forward pass so that ``token_nll`` can use the
+    head's weight.
+
+    Parameters keep their dtype, in which gradients are reduced too; on a GPU the model computes in bfloat16.
+    """
+    for layer in model.layers:
+        checkpoint_activations(layer, checkpointing)
+    if not needs_fsdp(world.size, world.compute_dtype.itemsize):
+        return model
+    mesh = dist.init_device_mesh(world.device.type, (world.size,))
+    mixed = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    policy = mixed if world.compute_dtype == torch.bfloat16 else MixedPrecisionPolicy()
+    for layer in model.layers:
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    return model
+
+
+@contextmanager
+def whole(model: Llama) -> Iterator[Llama]:
+    """Gives a plain Llama whose parameters are there on every rank meanwhile, in the compute dtype: its forwards wait
+    for no other rank, so that each may run as many as it likes, and for none of FSDP's wrappers."""
+    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in sharded:
+        module.unshard()
+    try:
+        yield made_of(dict(model.named_parameters()), model.config) if sharded else model
+    finally:
+        for module in sharded:
+            module.reshard()
+
+
+def gather(model: Llama, world: World) -> Llama | None:
+    """On rank 0 a copy of a sharded model with whole parameters, on the CPU; None on the others. All must call it."""
+    weights = {}
+    for name, parameter in model.named_parameters():
+        full = full_tensor(parameter)
+        if world.is_main:
+            weights[name] = full.detach().to("cpu", copy=True)  # one CPU rank: it would be its own
+    return made_of(weights, model.config) if world.is_main else None
+
+
+def made_of(weights: dict[str, Tensor], config: ModelConfig) -> Llama:
+    """A Llama of these very tensors."""
+    with torch.device("meta"):
+        model = Llama(config)
+    parameters = {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in weights.items()}
+    if config.tie_word_embeddings:
+        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
+    model.load_state_dict(parameters, assign=True)
+    return model
+
+
+def full_tensor(x: Tensor) -> Tensor:
+    """All of a sharded tensor; any other as it is. All ranks must call it."""
+    return x.full_tensor() if isinstance(x, DTensor) else x
+
+
+def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
+    """Scales the gradients down to ``max_norm``; returns the norm over all ranks before. NaN and inf stay so."""
+    return float(full_tensor(nn.utils.clip_grad_norm_(model.parameters(), max_norm)))
+
+
+def all_sum(values: Sequence[float]) -> list[float]:
+    """Each value summed over the ranks."""
+    total = torch.tensor(values, dtype=torch.float64)  # on the CPU: float64 and no wait for the GPU
+    dist.all_reduce(total)
+    return total.tolist()
+
+
+def add_up(x: Tensor) -> Tensor:
+    """A tensor on the CPU, summed over the ranks."""
+    dist.all_reduce(x)
+    return x
+
+
+def any_true(flag: bool) -> bool:
+    """Whether the flag is set on any rank."""
+    [count] = all_sum([flag])
+    return count > 0
+
+
+def gather_objects(value: T, world: World) -> list[T]:
+    """Every rank's value, in the order of the ranks."""
+    values = [value] * world.size
+    dist.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def together(world: World) -> Iterator[None]:
+    """When the body raises on one rank, every rank raises, rather than wait for that one for ever: that one its own
+    exception, the others a RankError. The body must not communicate."""
+    error = None
+    try:
+        yield
+    except Exception as own:
+        error = own
+    reports = gather_objects(None if error is None else f"{type(error).__name__}: {error}", world)
+    if error is not None:
+        raise error
+    for rank, report in enumerate(reports):
+        if report is not None:
+            raise RankError(f"rank {rank} failed: {report}")
+
+
+def on_main(function: Callable[[], T], world: World) -> T:
+    """The result of ``function()``, which rank 0 alone calls, on every rank. When it raises, every rank raises."""
+    box: list[T | None] = [None]
+    with together(world):
+        if world.is_main:
+            box = [function()]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
+    """Lets a block forget its activations and compute them again in the backward pass: all of them ("full"), or all
+    but the results of matrix products and attention ("selective"). Results stay the same to the last bit."""
+    if mode != "none":
+        contexts = partial(create_selective_checkpoint_contexts, PRODUCTS) if mode == "selective" else noop_context_fn
+        layer.forward = partial(
+            checkpoint, layer.forward, use_reentrant=False, context_fn=contexts, preserve_rng_state=False
+        )
+
+
+def needs_fsdp(ranks: int, compute_bytes: int) -> bool:
+    """Whether there are parameters to split over ranks, or to cast from float32 master weights. One process on a CPU
+    has neither to do, and FSDP's copies of all parameters and gradients would cost it memory and time in every step."""
+    return ranks > 1 or compute_bytes < 4

@@ -1,0 +1,159 @@
+"""How much memory training takes, from the shapes alone; and activation checkpointing, which makes it less."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tl.llama.config import ModelConfig
+from tl.llama.sampling import MAX_PREFILL
+from tl.losses import LOGITS_PER_CHUNK
+from tl.training.distributed import Checkpointing, needs_fsdp
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes per rank at the peak."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    whole_layers: int  # copies that FSDP gathers for computing: embedding, head and two blocks; none without FSDP
+    temporary: int  # the largest of what is there for a moment only
+
+    @property
+    def total(self) -> int:
+        return sum(vars(self).values())
+
+    def lines(self) -> list[str]:
+        """The parts and their sum as text, a line each."""
+        return size_lines(vars(self) | {"total": self.total})
+
+
+def size_lines(sizes: Mapping[str, int]) -> list[str]:
+    """Bytes by name as text, a line each."""
+    return [f"{name.replace('_', ' '):<20}{size / 2**30:8.2f} GiB" for name, size in sizes.items()]
+
+
+def count_parameters(config: ModelConfig) -> int:
+    return root_parameters(config) + config.num_hidden_layers * block_parameters(config)
+
+
+def training_memory(
+    config: ModelConfig, tokens: int, ranks: int = 1, compute_bytes: int = 4, checkpointing: Checkpointing = "none"
+) -> TrainingMemory:
+    """Estimate for AdamW with float32 master weights over ``ranks``; ``tokens`` in one of several micro-batches.
+
+    The peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
+    reduces the gradients of embedding and head.
+    """
+    parameters = 4 * count_parameters(config) // ranks
+    root, block = root_parameters(config), block_parameters(config)
+    activations = tokens * compute_bytes * _activations_per_token(config, checkpointing)
+    fsdp = needs_fsdp(ranks, compute_bytes)
+    whole_layers = compute_bytes * (root + 2 * block) if fsdp else 0
+    head_gradient = 4 * config.vocab_size * config.hidden_size
+    logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
+    reduction = (4 + compute_bytes) * root if fsdp else 0
+    return TrainingMemory(
+        parameters=parameters,
+        gradients=parameters,
+        optimizer=2 * parameters,
+        activations=activations,
+        whole_layers=whole_layers,
+        temporary=max(head_gradient + logits, reduction - activations - whole_layers),
+    )
+
+
+def block_parameters(config: ModelConfig) -> int:
+    """Of one layer."""
+    hidden, size = config.hidden_size, config.head_dim
+    attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
+    return attention + 3 * hidden * config.intermediate_size + 2 * hidden
+
+
+def root_parameters(config: ModelConfig) -> int:
+    """Embedding, head and final norm."""
+    return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2) + config.hidden_size
+
+
+def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing) -> int:
+    """Numbers kept for the backward pass: what goes into each matrix product, norm and non-linearity of a block, or
+    what is left of it; and all of the one block that is being computed again."""
+    hidden, intermediate, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+    everything = 4 * hidden + 3 * queries + 3 * keys + 4 * intermediate
+    products = 3 * hidden + 2 * queries + 2 * keys + 2 * intermediate  # with the block's input
+    per_block = {"none": everything, "selective": products, "full": hidden}[checkpointing]
+    return layers * per_block + (everything - per_block) + 2 * hidden
+
+
+@dataclass(frozen=True)
+class PPOMemory:
+    """Bytes per rank. The peak is in an update or in sampling, never in both: an update frees its gradients."""
+
+    parameters: int  # of actor and critic, in float32
+    optimizer: int  # of both
+    reference: int  # in the compute dtype
+    gradients: int  # in an update: of one model
+    activations: int  # in an update: of one model
+    gathered: int  # in an update: what FSDP gathers of one model, and what is there for a moment only
+    kv_cache: int  # in sampling
+    copies: int  # in sampling: of the actor in the compute dtype, and the reading of prompts
+
+    @property
+    def held(self) -> int:
+        """What is there all the time."""
+        return self.parameters + self.optimizer + self.reference
+
+    @property
+    def update(self) -> int:
+        """What is there in an update only."""
+        return self.gradients + self.activations + self.gathered
+
+    @property
+    def sampling(self) -> int:
+        """What is there in sampling only."""
+        return self.kv_cache + self.copies
+
+    @property
+    def total(self) -> int:
+        return self.held + max(self.update, self.sampling)
+
+    def lines(self) -> list[str]:
+        """The parts and the peaks as text, a line each."""
+        peaks = {"peak in updates": self.held + self.update, "peak in sampling": self.held + self.sampling}
+        return size_lines(vars(self) | peaks | {"peak": self.total})
+
+
+def ppo_memory(
+    config: ModelConfig,
+    tokens: int,
+    cached: int,
+    ranks: int = 1,
+    compute_bytes: int = 4,
+    checkpointing: Checkpointing = "none",
+    critic: bool = True,
+) -> PPOMemory:
+    """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
+    ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
+    actor.
+
+    Prompts are read block by block: the residual stream, its norm, and three arrays of the SwiGLU are there at once. On
+    a CPU the sampler keeps a rearranged copy of the weights (tl.llama.packed).
+    """
+    trained = 2 if critic else 1
+    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
+    weights = compute_bytes * count_parameters(config)
+    copies = needs_fsdp(ranks, compute_bytes) + (compute_bytes == 4)  # gathered, rearranged
+    keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
+    return PPOMemory(
+        parameters=trained * model.parameters,
+        optimizer=trained * model.optimizer,
+        reference=weights // ranks,
+        gradients=model.gradients,
+        activations=model.activations,
+        gathered=model.whole_layers + model.temporary,
+        kv_cache=compute_bytes * keys_and_values * cached,
+        copies=copies * weights + compute_bytes * reading,
+    )

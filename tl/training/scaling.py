@@ -1,0 +1,149 @@
+"""What a training step costs on many GPUs, on paper: arithmetic, bytes between ranks, seconds. FSDP only, as trained
+here; memory comes from ``tl.training.memory``.
+
+A step is one micro-batch a rank. Products and transfers overlap, so it takes as long as the longer of the two; what
+cannot overlap (the first gathering, the last reduction, the optimizer) is left out.
+"""
+
+from dataclasses import dataclass
+
+from tl.llama.config import ModelConfig
+from tl.losses import LOGITS_PER_CHUNK
+from tl.training.distributed import Checkpointing
+from tl.training.memory import TrainingMemory, block_parameters, root_parameters, training_memory
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Machines of some GPUs each. Speeds are per GPU and second; links count one direction."""
+
+    flops: float  # of large bfloat16 products, as measured
+    utilisation: float  # share of ``flops`` that a whole step reaches
+    memory: float  # bytes
+    link_inside: float  # bytes between GPUs of a machine
+    link_outside: float  # bytes between machines
+    hop: float  # seconds until a message is on its way
+    per_machine: int = 8
+
+    def link(self, ranks: int) -> float:
+        """Speed of the slowest link of a ring over ``ranks``."""
+        return self.link_inside if ranks <= self.per_machine else self.link_outside
+
+
+H200 = Cluster(
+    flops=790e12,  # measured; the data sheet says 989e12
+    utilisation=0.55,
+    memory=141e9,
+    link_inside=450e9,  # NVLink 4
+    link_outside=50e9,  # a network card of 400 Gb/s for each GPU
+    hop=5e-6,
+)
+
+
+def llama(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, vocabulary: int) -> ModelConfig:
+    return ModelConfig(vocabulary, hidden, intermediate, layers, heads, kv_heads, hidden // heads, 16384)
+
+
+CODE_LLAMA = {
+    "7B": llama(4096, 11008, 32, 32, 32, 32016),
+    "13B": llama(5120, 13824, 40, 40, 40, 32016),
+    "34B": llama(8192, 22016, 48, 64, 8, 32000),
+    "70B": llama(8192, 28672, 80, 64, 8, 32016),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What each rank does in a step: ``tokens`` in texts of ``length``, ``target_share`` of them trained on."""
+
+    tokens: int = 8192
+    length: int = 8192
+    target_share: float = 0.1
+    checkpointing: Checkpointing = "full"
+
+
+def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: float = 1.0) -> tuple[float, float]:
+    """Floating-point operations of a forward pass: (blocks, head). A product of [a, b] and [b, c] takes 2abc.
+
+    Causal attention reads (length + 1) / 2 tokens on average; norms and the like are left out. The head is applied to
+    the targets alone.
+    """
+    matrices = config.num_hidden_layers * (block_parameters(config) - 2 * config.hidden_size)
+    queries = config.num_attention_heads * config.head_dim
+    attention = config.num_hidden_layers * 4 * queries * (length + 1) / 2
+    head = config.vocab_size * config.hidden_size * target_share
+    return tokens * (2 * matrices + attention), tokens * 2 * head
+
+
+def model_flops(config: ModelConfig, tokens: int, length: int, target_share: float = 1.0) -> float:
+    """Operations of forward and backward pass, nothing computed twice: what model-FLOPs utilisation counts."""
+    return 3 * sum(forward_flops(config, tokens, length, target_share))
+
+
+def executed_flops(config: ModelConfig, work: Work) -> float:
+    """Operations that are really done: with what is computed again. The head makes its logits again where they are more
+    than one chunk (``tl.losses``), "full" checkpointing the blocks, too; "selective" none of the products."""
+    blocks, head = forward_flops(config, work.tokens, work.length, work.target_share)
+    chunks = work.tokens * work.target_share * config.vocab_size > LOGITS_PER_CHUNK
+    return (4 if work.checkpointing == "full" else 3) * blocks + (4 if chunks else 3) * head
+
+
+def sent_bytes(config: ModelConfig, ranks: int) -> float:
+    """Bytes that each rank sends in a step: (ranks − 1) / ranks of what is gathered or reduced around a ring.
+
+    Blocks are gathered twice in bfloat16, for the forward and the backward pass, embedding and head once; all gradients
+    are reduced in float32.
+    """
+    blocks, root = config.num_hidden_layers * block_parameters(config), root_parameters(config)
+    return (ranks - 1) / ranks * (blocks * (2 + 2 + 4) + root * (2 + 4))
+
+
+def transfer_seconds(config: ModelConfig, ranks: int, cluster: Cluster) -> float:
+    """``sent_bytes`` over the slowest link, and the hops of the rings: ranks − 1 for each of a layer's three."""
+    rings = 3 * config.num_hidden_layers + 2
+    return sent_bytes(config, ranks) / cluster.link(ranks) + rings * (ranks - 1) * cluster.hop
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step on ``ranks`` GPUs: per rank but for ``tokens_per_second``, which is that of all."""
+
+    memory: TrainingMemory  # bytes
+    sent: float  # bytes
+    compute_seconds: float
+    transfer_seconds: float
+    tokens_per_second: float
+    utilisation: float  # model FLOPs over what the GPUs could do
+
+    @property
+    def seconds(self) -> float:
+        return max(self.compute_seconds, self.transfer_seconds)
+
+    def lines(self) -> list[str]:
+        """The times as text, a line each."""
+        return [
+            f"products            {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
+            f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent by each, meanwhile",
+            f"speed               {self.tokens_per_second:,.0f} tokens/s",
+        ]
+
+
+def estimate(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> Step:
+    compute = executed_flops(config, work) / (cluster.flops * cluster.utilisation)
+    transfer = transfer_seconds(config, ranks, cluster)
+    seconds = max(compute, transfer)
+    useful = model_flops(config, work.tokens, work.length, work.target_share)
+    return Step(
+        memory=training_memory(config, work.tokens, ranks, compute_bytes=2, checkpointing=work.checkpointing),
+        sent=sent_bytes(config, ranks),
+        compute_seconds=compute,
+        transfer_seconds=transfer,
+        tokens_per_second=ranks * work.tokens / seconds,
+        utilisation=useful / seconds / cluster.flops,
+    )
+
+
+def least_tokens(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> float:
+    """Tokens a rank and step from which on products take longer than transfers, so that these cost nothing."""
+    per_token = executed_flops(config, work) / work.tokens / (cluster.flops * cluster.utilisation)
+    return transfer_seconds(config, ranks, cluster) / per_token
