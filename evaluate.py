@@ -42,9 +42,9 @@ from tl.forms import FORMS, Prediction
 from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.rollout import EpisodeSuite, Rollout, roll_out
-from tl.rollout.dialogue import Speaker, Turn, ask, prediction_of
-from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointSpeaker
-from tl.rollout.speaker import LlamaSpeaker
+from tl.rollout.dialogue import Policy, Response, ask, prediction_of
+from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
+from tl.rollout.policy import LlamaPolicy
 from tl.training import distributed
 from tl.training.distributed import RankError, World
 from tl.training.run import RunError, newest_run
@@ -109,17 +109,17 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     return read_suites(config.suite or DEFAULT, folder, config.seed, config.require_isolation)
 
 
-def make_speaker(config: EvaluationConfig, source: Path, world: World) -> tuple[Speaker, dict]:
+def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
     """The model that is asked, and what identifies it."""
     if config.endpoint:
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
         identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
-        return EndpointSpeaker(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
+        return EndpointPolicy(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
     files = [source / CONFIG_FILE, source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
     identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
-    return LlamaSpeaker(model, tokenizer, config.batch_size, config.max_new_tokens), identity
+    return LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens), identity
 
 
 def name_splitter(source: Path) -> Callable[[str], Sequence]:
@@ -152,14 +152,14 @@ def resumable(
     return [merged.get(index) for index in range(len(items))]
 
 
-def tell(answer: Turn | Rollout) -> None:
+def tell(answer: Response | Rollout) -> None:
     """Warns that something could not be asked, once for each reason."""
     if answer.failed:
         warnings.warn(answer.note, stacklevel=2)
 
 
 def single_turn(
-    suite: Suite, speak: Speaker, journal: Journal, config: EvaluationConfig, world: World
+    suite: Suite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Prediction | None]:
     """A prediction for each item of the suite, None where the model could not be asked."""
     questions = suite.questions[: config.limit]
@@ -168,22 +168,22 @@ def single_turn(
         step = 4 * config.batch_size  # items asked before their results are on disk
         for start in range(0, len(todo), step):
             indices = todo[start : start + step]
-            for index, turn in zip(indices, ask([questions[i] for i in indices], speak), strict=True):
+            for index, turn in zip(indices, ask([questions[i] for i in indices], policy), strict=True):
                 tell(turn)
                 yield index, None if turn.failed else [turn.texts, turn.note]
 
     results = resumable(suite.name, questions, work, journal, world)
-    return [result and prediction_of(Turn(tuple(result[0]), result[1])) for result in results]
+    return [result and prediction_of(Response(tuple(result[0]), result[1])) for result in results]
 
 
 def multi_turn(
-    suite: EpisodeSuite, speak: Speaker, journal: Journal, config: EvaluationConfig, world: World
+    suite: EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Rollout | None]:
     """An episode for each request of the suite, None where it was broken off."""
     requests = suite.requests[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
-        for place, rollout in roll_out([requests[i] for i in todo], speak, config.batch_size):
+        for place, rollout in roll_out([requests[i] for i in todo], policy, config.batch_size):
             tell(rollout)
             yield todo[place], None if rollout.failed else rollout.to_json()
 
@@ -211,16 +211,16 @@ def ask_model(
 ) -> tuple[list[SingleTurnResult | EpisodeResult], list[Journal]]:
     """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
-    speak, identity = make_speaker(config, source, world)
+    policy, identity = make_policy(config, source, world)
     tokens = name_splitter(TINY if config.endpoint else source)
     results, journals = [], []
     for suite in suites:
         settings = identity | {"max_new_tokens": config.max_new_tokens, "items": fingerprint(suite)}
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
         if isinstance(suite, Suite):
-            results.append(SingleTurnResult.of(suite, single_turn(suite, speak, journals[-1], config, world), tokens))
+            results.append(SingleTurnResult.of(suite, single_turn(suite, policy, journals[-1], config, world), tokens))
         else:
-            results.append(EpisodeResult(suite, multi_turn(suite, speak, journals[-1], config, world)))
+            results.append(EpisodeResult(suite, multi_turn(suite, policy, journals[-1], config, world)))
     return results, journals
 
 

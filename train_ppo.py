@@ -188,7 +188,7 @@ def roll_out(
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
     mine = range(begin, end)  # neighbours, which may begin alike
     seeds = [config.seed * 2**40 + first + i for i in mine]
-    with distributed.whole(actor) as plain, distributed.together(world):
+    with distributed.unsharded(actor) as plain, distributed.together(world):
         made = sample(plain, prompts=[prompts[i] for i in mine], seeds=seeds) if mine else []
     return [experience for part in distributed.gather_objects(made, world) for experience in part]
 
@@ -200,7 +200,7 @@ def evaluate(
     long as those of rollouts. Each rank asks for a part."""
     mine = held_out[world.rank :: world.size]
     free_text = () if config.compare_text else FREE_TEXT
-    with distributed.whole(model) as plain, distributed.together(world):
+    with distributed.unsharded(model) as plain, distributed.together(world):
         new_tokens = config.max_new_tokens
         texts = predict(plain, tokenizer, mine, max_new_tokens=new_tokens, bar=world.is_main) if mine else []
         scores = score(mine, texts)

@@ -155,7 +155,7 @@ def evaluate(
     for_loss = held_out[: config.eval_items]
     mine, mine_for_loss = (items[world.rank :: world.size] for items in (held_out, for_loss))
     loss, scores = 0.0, []
-    with distributed.whole(model) as plain, distributed.together(world):
+    with distributed.unsharded(model) as plain, distributed.together(world):
         if mine_for_loss:
             loss = golden_loss(plain, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:

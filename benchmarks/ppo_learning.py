@@ -30,7 +30,7 @@ from tl.prompt import EncodingOptions
 from tl.rl.data import make_prompt
 from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps
 from tl.rollout import outcome, roll_out
-from tl.rollout.speaker import LlamaSpeaker
+from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
 from tl.training.held_out import MAX_NEW_TOKENS, predict, prepare, score
 from tl.training.run import is_finished
@@ -54,8 +54,8 @@ def measure(folder: Path) -> dict:
     drawn = sample_steps(model, tokenizer, prompts, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
-    speak = LlamaSpeaker(model, tokenizer, 32, MAX_NEW_TOKENS)
-    played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, speak, 32)]
+    policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)
+    played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, policy, 32)]
     scores = score_episodes(played)
     rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
     cf = [100.0 * one.cf for one in score(items, texts)]

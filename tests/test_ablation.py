@@ -12,7 +12,7 @@ import train_ppo
 import train_sft
 from tl.calls import Call
 from tl.experiments import FULL, QUICK, Budget, Lab, Trainer, Workshop, carry_out
-from tl.experiments.ablation import APART, COLUMNS, RECIPES, SHARED, SWEEPS, ablation, group, robustness
+from tl.experiments.ablation import APART, COLUMNS, SHARED, SWEEPS, VARIANTS, ablation, group, robustness
 from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables, text_lines
 from tl.experiments.parts import Part, Stopped, Store, duration
 from tl.experiments.results import results_json, text, write
@@ -28,7 +28,7 @@ SMALL = Budget(share=0.5, requests=2, episodes=1)
 
 
 class Stub:
-    """Trainings that write what they were asked for, and evaluations that score it: 10 for each part of a recipe, less
+    """Trainings that write what they were asked for, and evaluations that score it: 10 for each part of a variant, less
     a point for each further seed; episodes say nothing of answers."""
 
     def __init__(self, base: Path, epochs: float = 2.0) -> None:
@@ -105,7 +105,7 @@ def test_the_rows_are_all_combinations_of_the_three_parts(stub, tmp_path):
     ]
     assert len({tuple(row["parts"]) for row in results["rows"]}) == 8
     scores = [row["values"]["held-out.ts"] for row in results["rows"]]
-    assert scores == [[50], [60], [60], [60], [70], [70], [70], [80]]  # each row has the model of its recipe
+    assert scores == [[50], [60], [60], [60], [70], [70], [70], [80]]  # each row has the model of its variant
 
 
 def test_four_fine_tunings_a_seed_serve_all_rows(stub, tmp_path):
@@ -149,7 +149,7 @@ def test_requests_of_the_sweep_have_the_share_of_errors_that_they_say(stub, tmp_
 
 def test_the_sweeps_pass_through_rows_of_the_table():
     points = {point for sweep in SWEEPS for curve in sweep.curves.values() for point in curve}
-    assert len(points & set(RECIPES)) == 3 and all(len(c) == len(s.x) for s in SWEEPS for c in s.curves.values())
+    assert len(points & set(VARIANTS)) == 3 and all(len(c) == len(s.x) for s in SWEEPS for c in s.curves.values())
 
 
 # ---- the budget
@@ -175,7 +175,7 @@ def test_suites_are_cut_to_the_budget(stub):
 
 @pytest.mark.parametrize("settings", [train_sft.resolve_config, train_ppo.resolve_config])
 def test_the_scripts_know_the_flags_that_they_get(settings, tmp_path):
-    flags = [*RECIPES[-1].flags()] if settings is train_sft.resolve_config else ["--model", str(evaluate.TINY)]
+    flags = [*VARIANTS[-1].flags()] if settings is train_sft.resolve_config else ["--model", str(evaluate.TINY)]
     config = settings([*flags, *FULL.flags(2.0), "--data", "d", "--seed", "1", "--out", "o", "--resume"])
     assert config.seed == 1 and config.epochs == 2.0
 
@@ -392,7 +392,7 @@ def toy_base(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_a_step_of_everything_for_real(toy_base, little_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("tl.experiments.QUICK", Budget(0.01, requests=1, episodes=1, max_steps=1))
-    monkeypatch.setattr("tl.experiments.ablation.RECIPES", (RECIPES[0], RECIPES[-1]))
+    monkeypatch.setattr("tl.experiments.ablation.VARIANTS", (VARIANTS[0], VARIANTS[-1]))
     assert evaluate.main(["--ablation", "--robustness", "--quick", "--out", str(tmp_path / "out")]) == 0
     results = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [len(row["values"]) for row in results["rows"]] == [len(COLUMNS)] * 2

@@ -13,7 +13,7 @@ from tl.assets import TINY
 from tl.assets.tiny import make
 from tl.assets.tiny.corpus import document
 from tl.assets.tiny.functions import call_text, choose_arguments, make_family, request_phrase
-from tl.assets.tiny.make import Recipe
+from tl.assets.tiny.make import BaseConfig
 from tl.assets.tiny.values import spoken
 from tl.calls import parse_call
 from tl.llama.model import Llama
@@ -152,15 +152,15 @@ def test_orthogonalise_moves_all_singular_values_near_one():
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
-    recipe = Recipe(rate=2.0, decay=0.25)
-    rates = [make.learning_rate(done / 100, recipe) for done in range(101)]
+    config = BaseConfig(rate=2.0, decay=0.25)
+    rates = [make.learning_rate(done / 100, config) for done in range(101)]
     assert 0 < rates[0] < rates[1] < 2.0
     assert rates[10:75] == [2.0] * 65
     assert rates[90] == pytest.approx(0.8) and rates[100] == 0
 
 
 def test_documents_come_whole_short_ones_and_echoes_first(tokenizer):
-    made = list(make.batches(tokenizer, Recipe(tokens=60_000)))
+    made = list(make.batches(tokenizer, BaseConfig(tokens=60_000)))
     batches = [batch for batch, _ in made]
     assert made[-1][1] == sum(len(ids) for batch in batches for ids in batch) >= 60_000
     assert max(len(ids) for ids in batches[0]) <= 1.1 * make.SHORT
@@ -175,9 +175,9 @@ def test_training_lowers_the_loss_and_leaves_a_checkpoint(tmp_path, monkeypatch,
     monkeypatch.setattr(make, "BATCH", 400)
     torch.manual_seed(0)
     model = Llama(make.CONFIG)
-    batch = next(make.batches(tokenizer, Recipe(seed=1)))[0]
+    batch = next(make.batches(tokenizer, BaseConfig(seed=1)))[0]
     before = make.loss_of(model, batch).item()
-    make.train(model, tokenizer, Recipe(out=str(tmp_path), tokens=8000))
+    make.train(model, tokenizer, BaseConfig(out=str(tmp_path), tokens=8000))
     assert make.loss_of(model, batch).item() < before - 0.3
     assert load_model(tmp_path).config == make.CONFIG
     assert Tokenizer(tmp_path).vocab_size == make.CONFIG.vocab_size

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tl.rollout.dialogue import Dialogue, Turn
-from tl.rollout.endpoint import Endpoint, EndpointError, EndpointSpeaker, texts_of
+from tl.rollout.dialogue import Dialogue, Response
+from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy, texts_of
 from tl.schema import BUILT_INS
 from tl.trajectory import Message
 
@@ -98,10 +98,10 @@ def test_an_address_has_to_be_http():
         Endpoint("file:///etc/passwd", "m")
 
 
-def test_a_speaker_gives_the_calls_of_each_dialogue(serve):
+def test_a_policy_gives_the_calls_of_each_dialogue(serve):
     call = {"id": "1", "function": {"name": "finish", "arguments": '{"answer": "Hi"}'}}
     url, requests = serve(lambda body: {"content": None, "tool_calls": [call]})
-    turns = EndpointSpeaker(Endpoint(url, "m"), "auto", 2, 99)([DIALOGUE] * 3)
+    turns = EndpointPolicy(Endpoint(url, "m"), "auto", 2, 99)([DIALOGUE] * 3)
     assert [turn.texts for turn in turns] == [('finish(answer="Hi")',)] * 3
     assert requests[0][2]["messages"] == [{"role": "user", "content": "Hello"}]
     assert [tool["function"]["name"] for tool in requests[0][2]["tools"]] == ["ask_to_user", "finish"]
@@ -118,21 +118,21 @@ def test_a_speaker_gives_the_calls_of_each_dialogue(serve):
 def test_a_turn_that_was_cut_is_no_answer(serve, message, texts):
     answer = {"choices": [{"message": message, "finish_reason": "length"}]}
     url, _ = serve(lambda body: (200, json.dumps(answer)))
-    [turn] = EndpointSpeaker(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
-    assert turn == Turn(texts, "did not stop within 99 tokens")
+    [turn] = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
+    assert turn == Response(texts, "did not stop within 99 tokens")
 
 
 def test_one_item_that_fails_does_not_stop_the_others(serve):
     url, _ = serve(in_turn((400, "too long"), {"content": "Hi"}))
-    turns = EndpointSpeaker(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
+    turns = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
     assert turns[0].failed and "too long" in turns[0].note
     assert turns[1].texts == ('finish(answer="Hi")',)
 
 
 def test_once_the_server_is_gone_nothing_more_is_asked():
-    speak = EndpointSpeaker(Endpoint("http://127.0.0.1:9", "m", retries=0), "auto", 1, 99)
-    turns = speak([DIALOGUE] * 50)
-    assert all(turn.failed for turn in turns) and speak.unreachable
+    policy = EndpointPolicy(Endpoint("http://127.0.0.1:9", "m", retries=0), "auto", 1, 99)
+    turns = policy([DIALOGUE] * 50)
+    assert all(turn.failed for turn in turns) and policy.unreachable
 
 
 @pytest.mark.parametrize(

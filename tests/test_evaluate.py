@@ -15,7 +15,7 @@ from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.weights import save_model
-from tl.rollout.dialogue import Turn
+from tl.rollout.dialogue import Response
 from tl.trajectory import DataError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -31,7 +31,7 @@ def item(number, name, arguments):
     answer = f"Thought:\nAction: {name}\nAction Input: {json.dumps(arguments)}"
     turns = [("system", system), ("user", f"Do {number}\nBegin!"), ("assistant", [answer])]
     conversations = [{"from": role, "value": value} for role, value in turns]
-    return {"id": f"Turn 1: {number}", "scenario": "TG" if number < 2 else "RS", "conversations": conversations}
+    return {"id": f"Response 1: {number}", "scenario": "TG" if number < 2 else "RS", "conversations": conversations}
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def score(data, records, *flags):
 
 
 RECORDS = [
-    {"id": "Turn 1: 0", "prediction": 'find(a="big-cat", b="2")'},
-    {"id": "Turn 1: 1", "call": {"name": "find", "arguments": {"a": "x"}}},
-    {"id": "Turn 1: 2", "prediction": "list()"},
-    {"id": "Turn 1: 3", "prediction": 'Action: find\nAction Input: {"b": "2", "c": 3}'},
+    {"id": "Response 1: 0", "prediction": 'find(a="big-cat", b="2")'},
+    {"id": "Response 1: 1", "call": {"name": "find", "arguments": {"a": "x"}}},
+    {"id": "Response 1: 2", "prediction": "list()"},
+    {"id": "Response 1: 3", "prediction": 'Action: find\nAction Input: {"b": "2", "c": 3}'},
 ]
 
 
@@ -101,10 +101,10 @@ def test_the_form_can_be_named(data):
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        (RECORDS[:3], "1 of 4 items have no prediction: Turn 1: 3"),
-        ([*RECORDS, {"id": "Turn 1: 9", "prediction": ""}], "not in this set: Turn 1: 9"),
+        (RECORDS[:3], "1 of 4 items have no prediction: Response 1: 3"),
+        ([*RECORDS, {"id": "Response 1: 9", "prediction": ""}], "not in this set: Response 1: 9"),
         ([{"prediction": "f()"}] * 3, "3 predictions for 4 items"),
-        ([*RECORDS[:3], RECORDS[0]], "record 4: has the id 'Turn 1: 0', but item 4 is 'Turn 1: 3'"),
+        ([*RECORDS[:3], RECORDS[0]], "record 4: has the id 'Response 1: 0', but item 4 is 'Response 1: 3'"),
         ([{"id": r["id"]} for r in RECORDS], 'needs a "prediction"'),
         ([{"id": r["id"], "call": "f()"} for r in RECORDS], "a call has to be"),
     ],
@@ -168,7 +168,7 @@ def test_a_model_is_evaluated_on_the_default_sets(model, tmp_path, capsys):
 
 
 class Oracle:
-    """A speaker that knows the answers; `fails(n)` tells whether the n-th item cannot be asked."""
+    """A policy that knows the answers; `fails(n)` tells whether the n-th item cannot be asked."""
 
     def __init__(self, fails, items_seed=0):
         [suite] = read_suites(["held-out"], None, items_seed)
@@ -181,21 +181,21 @@ class Oracle:
     def answer(self, dialogue):
         self.asked += 1
         if self.fails(self.asked):
-            return Turn(note="out of reach", failed=True)
-        return Turn(tuple(map(format_call, self.answers[dialogue.messages])))
+            return Response(note="out of reach", failed=True)
+        return Response(tuple(map(format_call, self.answers[dialogue.messages])))
 
 
 def test_items_that_could_not_be_asked_are_named_and_asked_again(tmp_path, monkeypatch, capsys):
     report = tmp_path / "report.json"
     flags = ["--suite", "held-out", "--limit", "20", "--report", str(report)]
     first, second = Oracle(lambda n: n > 12), Oracle(lambda n: False)
-    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (first, {"model": "oracle"}))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (first, {"model": "oracle"}))
     with pytest.warns(UserWarning, match="out of reach"):
         assert evaluate.main(flags) == 1
     suite = json.loads(report.read_text())["suites"]["held-out"]
     assert suite["strict"]["n"] == 12 and len(suite["missing"]) == 8
     assert "8 items are missing" in capsys.readouterr().err
-    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (second, {"model": "oracle"}))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (second, {"model": "oracle"}))
     assert evaluate.main(flags) == 0
     assert second.asked == 8
     assert json.loads(report.read_text())["suites"]["held-out"]["strict"] == {"n": 20, "ts": 100, "pi": 100, "cf": 100}
@@ -208,10 +208,10 @@ def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
 
     flags = ["--suite", "held-out", "--limit", "10", "--batch_size", "1", "--report", str(tmp_path / "report.json")]
     first, second = Oracle(interrupt), Oracle(lambda n: False)
-    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (first, {"model": "oracle"}))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (first, {"model": "oracle"}))
     with pytest.raises(KeyboardInterrupt):
         evaluate.main(flags)
-    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (second, {"model": "oracle"}))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (second, {"model": "oracle"}))
     assert evaluate.main(flags) == 0
     assert second.asked == 6  # four at a time are written
 
@@ -229,15 +229,15 @@ def test_a_report_in_the_models_folder_does_not_make_it_another_model(model, tmp
         "--limit",
         "12",
     ]
-    report, asked, speak = model / "report.json", [], evaluate.LlamaSpeaker.__call__
+    report, asked, policy = model / "report.json", [], evaluate.LlamaPolicy.__call__
 
-    def ask(speaker, dialogues):
+    def ask(self, dialogues):
         asked.append(len(dialogues))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return speak(speaker, dialogues)
+        return policy(self, dialogues)
 
-    monkeypatch.setattr(evaluate.LlamaSpeaker, "__call__", ask)
+    monkeypatch.setattr(evaluate.LlamaPolicy, "__call__", ask)
     with pytest.raises(KeyboardInterrupt):
         evaluate.main([*flags, "--report", str(report)])
     asked.clear()
@@ -250,7 +250,7 @@ def test_results_are_of_the_items_that_were_asked(tmp_path, monkeypatch):
 
     def asked(items_seed):
         oracle = Oracle(lambda n: n > 4, items_seed)
-        monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (oracle, {"model": "oracle"}))
+        monkeypatch.setattr(evaluate, "make_policy", lambda *_: (oracle, {"model": "oracle"}))
         monkeypatch.setattr(evaluate, "read_suites", lambda names, data, *_: read_suites(names, data, items_seed))
         with pytest.warns(UserWarning, match="out of reach"):
             assert evaluate.main(flags) == 1
@@ -260,7 +260,7 @@ def test_results_are_of_the_items_that_were_asked(tmp_path, monkeypatch):
 
 
 def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
-    records = [*RECORDS[:3], {"id": "Turn 1: 3", "prediction": 'find(a="\ud83d")'}]
+    records = [*RECORDS[:3], {"id": "Response 1: 3", "prediction": 'find(a="\ud83d")'}]
     item = score(data, records)["items"][3]
     assert item["prediction"] == 'find(a="\ud83d")'
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
@@ -296,7 +296,7 @@ def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_pat
 
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate, "make_speaker", lambda *_: (lambda ds: [Turn(("f()",)) for _ in ds], {}))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (lambda ds: [Response(("f()",)) for _ in ds], {}))
     flags = ["--suite", "robustness", "--limit", "2", "--report", str(tmp_path / "report.json")]
     assert evaluate.main(flags) == 0
     table = capsys.readouterr().out.partition("noisy tools (section 6.1)")[2]

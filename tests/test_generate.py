@@ -16,7 +16,7 @@ import tl.llama.sampling
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.sampling import Sampler, generate, sample
-from tl.training.distributed import process_group, shard, whole
+from tl.training.distributed import process_group, shard, unsharded
 
 EOS = 2
 CONFIG = ModelConfig(
@@ -328,7 +328,7 @@ def generate_on_a_rank(rank: int, port: int, outputs: SimpleQueue) -> None:
     torch.set_num_threads(1)
     with process_group() as world:
         model = shard(random_model(), world)
-        with whole(model) as plain:
+        with unsharded(model) as plain:
             outputs.put((rank, generate(plain, SHARE_OF_RANK[rank], 20)))
 
 

@@ -218,7 +218,7 @@ def test_bfloat16_is_for_computing_weights_and_the_sum_of_gradients_are_float32(
 def logits_of_the_whole(world: World, toy: Path) -> tuple[list[str], torch.Tensor, bool]:
     """(classes of the plain view's modules, its logits, whether the model is sharded again after it)."""
     model = distributed.load(toy / "model", world, "full")
-    with torch.no_grad(), distributed.whole(model) as plain:
+    with torch.no_grad(), distributed.unsharded(model) as plain:
         logits = plain(torch.arange(12)[None])
     return [type(m).__name__ for m in plain.modules()], logits, isinstance(model.lm_head.weight, DTensor)
 

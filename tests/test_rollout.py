@@ -13,7 +13,7 @@ from tl.mae import ErrorCategory
 from tl.metrics import EpisodeOutcome, Question, score_episodes
 from tl.rollout import MAX_TURNS, Request, Rollout, final_answer, outcome, roll_out
 from tl.rollout.answers import facts_of, is_real, is_right
-from tl.rollout.dialogue import Turn, ask, prediction_of
+from tl.rollout.dialogue import Response, ask, prediction_of
 from tl.schema import BUILT_INS
 from tl.synthesis import episodes
 from tl.trajectory import Message, Trajectory
@@ -38,12 +38,12 @@ def request(name="r", **settings):
 
 
 def scripted(scripts):
-    """A speaker that says the next text of the script of each dialogue's first message."""
+    """A policy that says the next text of the script of each dialogue's first message."""
 
-    def speak(dialogues):
-        return [Turn((scripts[sum(m.is_call for m in d.messages)],)) for d in dialogues]
+    def policy(dialogues):
+        return [Response((scripts[sum(m.is_call for m in d.messages)],)) for d in dialogues]
 
-    return speak
+    return policy
 
 
 def test_an_episode_ends_with_finish_and_keeps_what_was_said():
@@ -67,16 +67,16 @@ def test_an_episode_has_nine_turns_at_most():
 def test_episodes_run_side_by_side_and_each_is_given_once():
     asked = []
 
-    def speak(dialogues):
+    def policy(dialogues):
         asked.append(len(dialogues))
-        return [Turn(('finish(answer="x")',)) for _ in dialogues]
+        return [Response(('finish(answer="x")',)) for _ in dialogues]
 
-    done = dict(roll_out([request(str(i)) for i in range(5)], speak, 2))
+    done = dict(roll_out([request(str(i)) for i in range(5)], policy, 2))
     assert [done[i].trajectory.id for i in range(5)] == list("01234") and asked == [2, 2, 1]
 
 
 def test_a_model_out_of_reach_breaks_the_episode_off():
-    [(_, rollout)] = roll_out([request()], lambda ds: [Turn(note="no answer", failed=True) for _ in ds], 1)
+    [(_, rollout)] = roll_out([request()], lambda ds: [Response(note="no answer", failed=True) for _ in ds], 1)
     assert rollout.failed and rollout.categories == () and rollout.note == "no answer"
 
 
@@ -84,14 +84,14 @@ def test_the_golden_calls_of_our_own_episodes_score_in_full():
     made = [e.trajectory for e in episodes(40, 0, unseen=True)]
     suite = own.read_episodes(seed=0, size=40)
 
-    def speak(dialogues):
+    def policy(dialogues):
         trajectories = [
             next(t for t in made if (t.messages[:1], t.tools) == (d.messages[:1], d.tools)) for d in dialogues
         ]
         counts = [sum(m.is_call for m in d.messages) for d in dialogues]
-        return [Turn((t.calls()[n][0].content,)) for t, n in zip(trajectories, counts, strict=True)]
+        return [Response((t.calls()[n][0].content,)) for t, n in zip(trajectories, counts, strict=True)]
 
-    done = dict(roll_out(suite.requests, speak, 8))
+    done = dict(roll_out(suite.requests, policy, 8))
     scores = score_episodes([outcome(r, done[i]) for i, r in enumerate(suite.requests)])
     assert (scores.va, scores.answer_accuracy, scores.refusal_accuracy, scores.finished) == (100, 100, 100, 100)
     assert scores.de > 0 and scores.ce > 0  # some have erroneous calls on purpose
@@ -181,11 +181,11 @@ def question(n):
 def test_parallel_items_go_on_after_empty_outputs_up_to_the_golden_count():
     seen = []
 
-    def speak(dialogues):
+    def policy(dialogues):
         seen.append([(m.role, m.content) for m in dialogues[0].messages[1:]])
-        return [Turn((f"f(x={len(seen)})",))]
+        return [Response((f"f(x={len(seen)})",))]
 
-    [answer] = ask([question(3)], speak)
+    [answer] = ask([question(3)], policy)
     assert answer.texts == ("f(x=1)", "f(x=2)", "f(x=3)")
     assert seen[2] == [("assistant", "f(x=1)"), ("tool", ""), ("assistant", "f(x=2)"), ("tool", "")]
 
@@ -201,7 +201,7 @@ def test_text_that_is_no_call_ends_an_item():
 
 
 def test_a_turn_that_did_not_stop_is_wrong_even_if_it_reads_as_a_call():
-    assert prediction_of(Turn(("f(x=0)",), "did not stop within 5 tokens")).calls == ()
+    assert prediction_of(Response(("f(x=0)",), "did not stop within 5 tokens")).calls == ()
 
 
 # ---- the journal

@@ -13,7 +13,7 @@ from tl.llama.weights import load_model
 from tl.metrics import Item
 from tl.prompt import EncodingOptions
 from tl.rollout.dialogue import ask, prediction_of
-from tl.rollout.speaker import LlamaSpeaker
+from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
 from tl.training.held_out import (
     CACHED_TOKENS,
@@ -57,7 +57,7 @@ def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model,
         read.extend(prompts)
         return original(sampler, prompts, 1)
 
-    original = type(LlamaSpeaker(model, tokenizer, 1, 1).sampler).complete
+    original = type(LlamaPolicy(model, tokenizer, 1, 1).sampler).complete
     monkeypatch.setattr("tl.llama.sampling.Sampler.complete", complete)
     prepared = prepare(items, tokenizer, EncodingOptions(max_feedback_tokens=CUT))
     predict(model, tokenizer, prepared, CUT)
@@ -67,7 +67,7 @@ def test_the_model_reads_the_same_prompt_here_in_training_and_in_evaluate(model,
 
 def test_predictions_and_scores_are_those_of_evaluate(model, tokenizer, items):
     prepared = prepare(items, tokenizer, EncodingOptions())
-    turns = ask([p.question for p in prepared], LlamaSpeaker(model, tokenizer, 32, 12))
+    turns = ask([p.question for p in prepared], LlamaPolicy(model, tokenizer, 32, 12))
     there = [strict_score(p.question, prediction_of(turn)) for p, turn in zip(prepared, turns, strict=True)]
     assert score(prepared, predict(model, tokenizer, prepared, max_new_tokens=12)) == there
 

@@ -280,7 +280,7 @@ class InProcessExecutor:
         seed: int | None = None,
         tools: Collection[str] | None = None,
         answer: Callable[[str], str] | None = None,
-    ) -> Episode:
+    ) -> InProcessSession:
         """The state of one episode, to be used as a context manager.
 
         Args:
@@ -288,7 +288,7 @@ class InProcessExecutor:
             tools: names that the episode may call (default: all); any other is "not defined".
             answer: question to `ask_to_user` -> answer; default a fixed sentence.
         """
-        return Episode(self._library.tools(self.seed if seed is None else seed, tools), answer or no_answer)
+        return InProcessSession(self._library.tools(self.seed if seed is None else seed, tools), answer or no_answer)
 
 
 def no_answer(question: str) -> str:
@@ -296,7 +296,7 @@ def no_answer(question: str) -> str:
     return UNKNOWN_ANSWER
 
 
-class Episode:
+class InProcessSession:
     """One episode in this process: its tools and the built-in ones, and whether it has finished."""
 
     def __init__(self, tools: Mapping[str, Callable], answer: Callable[[str], str]) -> None:
@@ -311,7 +311,7 @@ class Episode:
 
         self._tools = ChainMap({ASK_TO_USER.name: ask_to_user, FINISH.name: finish}, tools)
 
-    def __enter__(self) -> Episode:
+    def __enter__(self) -> InProcessSession:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import tools
 from tl.calls import Call, format_call
 from tl.executor import frames
-from tl.executor.execution import Episode, Library
+from tl.executor.execution import InProcessSession, Library
 from tl.executor.sandbox import DIRECTORY, Sandbox, choose
 from tools import ToolkitError
 
@@ -64,7 +64,7 @@ def main(descriptor: int) -> None:
 
 def _warm_up(library: Library) -> None:
     """Fill every cache that a first call fills, once for all sessions: calls with a keyword that no tool takes."""
-    episode = Episode(library.tools(seed=0), str)
+    episode = InProcessSession(library.tools(seed=0), str)
     for name in library.specs:
         episode.run(format_call(Call(name, {"": None})))
 
@@ -207,7 +207,7 @@ def _serve(connection: socket.socket, library: Library) -> None:
         questions.append(question)  # the answer is known to the executor alone
         return ""
 
-    episode = Episode(library.tools(opening["seed"], opening["tools"]), note)
+    episode = InProcessSession(library.tools(opening["seed"], opening["tools"]), note)
     connection.sendall(frames.encode({"ready": True}))
     while (request := frames.receive(connection, buffer)) is not None:
         feedback = episode.run(request["text"])

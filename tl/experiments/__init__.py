@@ -1,8 +1,8 @@
 """Experiments: models trained in different ways from one base, over several seeds, and what they score.
 
-ablation.py says which; here they are carried out. Of a recipe and a seed come two or three parts (parts.py): fine-
-tuning, PPO where the recipe has IRM, evaluation. Data, order, prompts and evaluated items depend on the seed alone, so
-that recipes are compared seed by seed.
+ablation.py says which; here they are carried out. Of a variant and a seed come two or three parts (parts.py): fine-
+tuning, PPO where the variant has IRM, evaluation. Data, order, prompts and evaluated items depend on the seed alone, so
+that variants are compared seed by seed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ExperimentConfig:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Variant:
     """How a model is trained. ``errors`` is the share of the requests with erroneous calls, in percent."""
 
     name: str
@@ -136,12 +136,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Curves over the values ``x`` of one setting, each a recipe per value."""
+    """Curves over the values ``x`` of one setting, each a variant per value."""
 
     key: str
     title: str
     x: tuple[float, ...]
-    curves: dict[str, tuple[Recipe, ...]]
+    curves: dict[str, tuple[Variant, ...]]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Experiment:
 
     kind: str
     title: str
-    recipes: tuple[Recipe, ...]
+    variants: tuple[Variant, ...]
     columns: tuple[Column, ...]
     suites: Callable[[int], Sequence[Suite | EpisodeSuite]]  # of a seed
     sweeps: tuple[Sweep, ...] = ()
@@ -158,20 +158,20 @@ class Experiment:
     paper: Mapping[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper to stand beside ours
 
     @property
-    def everything(self) -> list[Recipe]:
-        """The recipes of rows and curves."""
-        points = (recipe for sweep in self.sweeps for curve in sweep.curves.values() for recipe in curve)
-        return [*self.recipes, *points]
+    def everything(self) -> list[Variant]:
+        """The variants of rows and curves."""
+        points = (variant for sweep in self.sweeps for curve in sweep.curves.values() for variant in curve)
+        return [*self.variants, *points]
 
 
-Evaluations = Mapping[int, Mapping[Recipe, Part]]  # of each seed and recipe
+Evaluations = Mapping[int, Mapping[Variant, Part]]  # of each seed and variant
 
 
 # ---- parts
 
 
 class Workshop:
-    """Turns recipes and seeds into parts under ``out``."""
+    """Turns variants and seeds into parts under ``out``."""
 
     def __init__(self, lab: Lab, budget: Budget, out: Path) -> None:
         self.lab, self.budget, self.out = lab, budget, out
@@ -179,23 +179,23 @@ class Workshop:
         self.base = digest_of_files(lab.base)
         self.trajectories, self.prompts = cache(self._trajectories), cache(self._prompts)
 
-    def sft(self, recipe: Recipe, seed: int) -> Part:
-        name = "-".join([p.lower() for p in recipe.parts if p != "IRM"] or ["none"])
-        flags = [*recipe.flags(), "--data", str(self.trajectories(seed, recipe.errors))]
+    def sft(self, variant: Variant, seed: int) -> Part:
+        name = "-".join([p.lower() for p in variant.parts if p != "IRM"] or ["none"])
+        flags = [*variant.flags(), "--data", str(self.trajectories(seed, variant.errors))]
         return self._training("sft", f"{name}-seed{seed}", self.lab.sft, flags, seed, {"base": self.base})
 
-    def ppo(self, recipe: Recipe, seed: int) -> Part:
-        name = "-".join(recipe.parts).lower()
-        sft = self.sft(recipe, seed)
+    def ppo(self, variant: Variant, seed: int) -> Part:
+        name = "-".join(variant.parts).lower()
+        sft = self.sft(variant, seed)
         flags = ["--model", str(self.model(sft)), "--data", str(self.prompts(seed))]
         return self._training("ppo", f"{name}-seed{seed}", self.lab.ppo, flags, seed, {"sft": sft.digest})
 
-    def trained(self, recipe: Recipe, seed: int) -> list[Part]:
-        """What makes the model: fine-tuning, and PPO if it is in the recipe."""
-        return [self.sft(recipe, seed), *([self.ppo(recipe, seed)] if recipe.irm else [])]
+    def trained(self, variant: Variant, seed: int) -> list[Part]:
+        """What makes the model: fine-tuning, and PPO if it is in the variant."""
+        return [self.sft(variant, seed), *([self.ppo(variant, seed)] if variant.irm else [])]
 
-    def evaluation(self, recipe: Recipe, seed: int, kind: str, suites: Sequence[Suite | EpisodeSuite]) -> Part:
-        trained = self.trained(recipe, seed)[-1]
+    def evaluation(self, variant: Variant, seed: int, kind: str, suites: Sequence[Suite | EpisodeSuite]) -> Part:
+        trained = self.trained(variant, seed)[-1]
         settings = {"model": trained.digest, "suites": {suite.name: fingerprint(suite) for suite in suites}}
 
         def work(folder: Path) -> None:
@@ -205,8 +205,8 @@ class Workshop:
 
     def all_parts(self, evaluations: Evaluations) -> list[Part]:
         """The evaluations and what they are of, each part once."""
-        pairs = [(seed, recipe, part) for seed, made in evaluations.items() for recipe, part in made.items()]
-        parts = [part for seed, recipe, last in pairs for part in (*self.trained(recipe, seed), last)]
+        pairs = [(seed, variant, part) for seed, made in evaluations.items() for variant, part in made.items()]
+        parts = [part for seed, variant, last in pairs for part in (*self.trained(variant, seed), last)]
         return list({part.digest: part for part in parts}.values())
 
     def report(self, evaluation: Part) -> dict:
@@ -302,7 +302,7 @@ def carry_out(experiment: Experiment, workshop: Workshop, seeds: Sequence[int]) 
             yield {seed: evaluations[seed] for seed in seeds[:done]}
 
 
-def evaluations_of(experiment: Experiment, workshop: Workshop, seed: int) -> dict[Recipe, Part]:
+def evaluations_of(experiment: Experiment, workshop: Workshop, seed: int) -> dict[Variant, Part]:
     suites = experiment.suites(seed)
     return {r: workshop.evaluation(r, seed, experiment.kind, suites) for r in experiment.everything}
 

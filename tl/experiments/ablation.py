@@ -1,9 +1,9 @@
 """The paper's ablation (section 5.3, Table 5) on the embedded model: each of MAE, PKT and IRM alone and all together.
 
-Eight recipes from four fine-tunings a seed, as IRM is PPO from the checkpoint of its fine-tuning. Requests whose golden
-tool shares the beginning of its name with another tool of the prompt are reported apart, since PKT is about them. The
-sweeps, which the paper does not have, go over PKT's largest weight and over the share of trajectories with errors, with
-MAE and without. `tl.experiments` documents the results' file, ablation.json.
+Eight variants from four fine-tunings a seed, as IRM is PPO from the checkpoint of its fine-tuning. Requests whose
+golden tool shares the beginning of its name with another tool of the prompt are reported apart, since PKT is about
+them. The sweeps, which the paper does not have, go over PKT's largest weight and over the share of trajectories with
+errors, with MAE and without. `tl.experiments` documents the results' file, ablation.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tl.calls import format_name
 from tl.evaluation.paper import TABLE_5
 from tl.evaluation.suites import Suite
 from tl.evaluation.suites.own import read_episodes, read_held_out, read_unseen_tools
-from tl.experiments import ERRORS, Budget, Experiment, Recipe, Sweep
+from tl.experiments import ERRORS, Budget, Experiment, Sweep, Variant
 from tl.experiments.comparison import Column, single_turn_columns
 from tl.metrics import Question
 from tl.pkt import key_positions
@@ -25,16 +25,16 @@ from tl.synthesis.environments import ENVIRONMENTS, Environment
 SHARED = "shared prefix"  # group of the requests whose tool's name parts from another one after its first token
 APART = "other names"
 
-NONE, MAE, PKT = Recipe("none"), Recipe("MAE", mae=True), Recipe("PKT", pkt=True)
-RECIPES = (
+NONE, MAE, PKT = Variant("none"), Variant("MAE", mae=True), Variant("PKT", pkt=True)
+VARIANTS = (
     NONE,
     MAE,
     PKT,
-    Recipe("IRM", irm=True),
-    Recipe("MAE + PKT", mae=True, pkt=True),
-    Recipe("MAE + IRM", mae=True, irm=True),
-    Recipe("PKT + IRM", pkt=True, irm=True),
-    Recipe("all", mae=True, pkt=True, irm=True),
+    Variant("IRM", irm=True),
+    Variant("MAE + PKT", mae=True, pkt=True),
+    Variant("MAE + IRM", mae=True, irm=True),
+    Variant("PKT + IRM", pkt=True, irm=True),
+    Variant("all", mae=True, pkt=True, irm=True),
 )
 
 COLUMNS = (
@@ -86,7 +86,7 @@ def ablation(budget: Budget, encode: Callable[[str], list[int]], sweeps: bool = 
         return [*(by_prefix(first(suite, budget.requests), encode) for suite in single), episodes]
 
     title = "Ablation (Table 5): what MAE, PKT and IRM do to the embedded model"
-    return Experiment("ablation", title, RECIPES, COLUMNS, suites, SWEEPS if sweeps else (), NOTES, PAPER)
+    return Experiment("ablation", title, VARIANTS, COLUMNS, suites, SWEEPS if sweeps else (), NOTES, PAPER)
 
 
 def first(suite: Suite, most: int) -> Suite:
@@ -112,7 +112,7 @@ def robustness(budget: Budget) -> Experiment:
 
     columns = [column for e in ENVIRONMENTS for column in single_turn_columns(f"Environment: {e}", name(e))]
     title = "Robustness (Figure 4): standard fine-tuning and all parts where names of tools are noisy"
-    return Experiment("robustness", title, (NONE, RECIPES[-1]), tuple(columns), suites)
+    return Experiment("robustness", title, (NONE, VARIANTS[-1]), tuple(columns), suites)
 
 
 def name(environment: Environment) -> str:

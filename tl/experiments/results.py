@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from tl.experiments import Evaluations, Experiment, Recipe, Workshop
+from tl.experiments import Evaluations, Experiment, Variant, Workshop
 from tl.experiments.comparison import markdown_lines, row_json, tables, text_lines
 from tl.experiments.parts import duration
 
@@ -36,19 +36,19 @@ from tl.experiments.parts import duration
 def results_json(experiment: Experiment, workshop: Workshop, evaluations: Evaluations, **about: object) -> dict:
     """The results of the seeds in ``evaluations``, all of whose parts are done."""
     reports = {
-        recipe: [workshop.report(made[recipe]) for made in evaluations.values()] for recipe in experiment.everything
+        variant: [workshop.report(made[variant]) for made in evaluations.values()] for variant in experiment.everything
     }
     values = {
-        recipe: {column.key: [column.value(report) for report in of_seeds] for column in experiment.columns}
-        for recipe, of_seeds in reports.items()
+        variant: {column.key: [column.value(report) for report in of_seeds] for column in experiment.columns}
+        for variant, of_seeds in reports.items()
     }
-    reference = values[experiment.recipes[0]]
+    reference = values[experiment.variants[0]]
 
-    def row(recipe: Recipe, against: Mapping | None) -> dict:
-        seconds = seconds_of(recipe, workshop, evaluations)
-        return row_json(recipe.name, values[recipe], against, parts=recipe.parts, seconds=seconds)
+    def row(variant: Variant, against: Mapping | None) -> dict:
+        seconds = seconds_of(variant, workshop, evaluations)
+        return row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
 
-    first = reports[experiment.recipes[0]]
+    first = reports[experiment.variants[0]]
     return {
         "version": 1,
         "kind": experiment.kind,
@@ -59,7 +59,7 @@ def results_json(experiment: Experiment, workshop: Workshop, evaluations: Evalua
         "budget": asdict(workshop.budget),
         "seconds": total_seconds(workshop, evaluations),
         "columns": [c.to_json() | {"n": [c.items(report) for report in first]} for c in experiment.columns],
-        "rows": [row(r, None if i == 0 else reference) for i, r in enumerate(experiment.recipes)],
+        "rows": [row(r, None if i == 0 else reference) for i, r in enumerate(experiment.variants)],
         "sweeps": {
             sweep.key: {
                 "title": sweep.title,
@@ -74,11 +74,11 @@ def results_json(experiment: Experiment, workshop: Workshop, evaluations: Evalua
     }
 
 
-def seconds_of(recipe: Recipe, workshop: Workshop, evaluations: Evaluations) -> dict:
+def seconds_of(variant: Variant, workshop: Workshop, evaluations: Evaluations) -> dict:
     """Kind of part -> its seconds, seed by seed. Recipes share their fine-tuning, which then stands with each."""
     found: dict[str, list[float | None]] = {}
     for seed, made in evaluations.items():
-        for part in (*workshop.trained(recipe, seed), made[recipe]):
+        for part in (*workshop.trained(variant, seed), made[variant]):
             found.setdefault(part.kind, []).append(workshop.store.seconds(part))
     return found
 

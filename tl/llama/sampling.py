@@ -78,7 +78,7 @@ class Sampler:
     what it holds until its place is needed. A new prompt takes over the row that it continues (the next turn of an
     episode), or copies the longest prefix that any row holds (the same tool documentation).
 
-    Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.training.distributed.whole``.
+    Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.training.distributed.unsharded``.
     """
 
     def __init__(self, model: Llama, rows: int, *, eos_id: int | None = None) -> None:
@@ -158,7 +158,7 @@ class Sampler:
 
         def key(sequence: _Sequence) -> tuple[bool, list[int]]:
             prompt = sequence.prompt
-            continues = any(len(held) and shared_prefix(held, prompt) == len(held) for held in self.held)
+            continues = any(len(held) and common_prefix(held, prompt) == len(held) for held in self.held)
             return not continues, prompt.tolist()
 
         return sorted(sequences, key=key)
@@ -171,7 +171,7 @@ class Sampler:
             if len(self.running) == len(self.held) or unread >= MAX_PREFILL:
                 return
             # The last token of a prompt is always fed: its logits are the first to draw from.
-            shared = [min(shared_prefix(held, sequence.prompt), len(sequence.prompt) - 1) for held in self.held]
+            shared = [min(common_prefix(held, sequence.prompt), len(sequence.prompt) - 1) for held in self.held]
             sources = [row for row in range(len(shared)) if not ready <= row < len(self.running)]
             source = max(sources, key=shared.__getitem__)
             if max(shared) >= shared[source] + MIN_SHARED:
@@ -258,7 +258,7 @@ def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
     return (ids.gather(-1, drawn) if top_p < 1 else drawn)[:, 0]
 
 
-def shared_prefix(a: np.ndarray, b: np.ndarray) -> int:
+def common_prefix(a: np.ndarray, b: np.ndarray) -> int:
     """Number of leading elements that are equal."""
     n = min(len(a), len(b))
     differs = a[:n] != b[:n]

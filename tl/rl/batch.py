@@ -96,7 +96,7 @@ class PPOBatch:
         numbers = torch.zeros(self.mask.shape)
         for micro, rows in self.micro_batches(range(len(self)), micro_tokens, world):
             numbers[rows] = numbers[rows].masked_scatter(self.mask[rows], function(micro).float().cpu())
-        return distributed.add_up(numbers)
+        return distributed.all_reduce(numbers)
 
 
 def minibatches(trees: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:

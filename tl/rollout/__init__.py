@@ -14,15 +14,15 @@ from tl.executor import Feedback
 from tl.mae import ErrorCategory
 from tl.metrics import EpisodeOutcome
 from tl.rollout.answers import is_real, is_right
-from tl.rollout.dialogue import Dialogue, Speaker, Turn
+from tl.rollout.dialogue import Dialogue, Policy, Response
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory import Message, Trajectory
 
 MAX_TURNS = 9
 
 
-class Session(Protocol):
-    """Where the calls of one episode run, such as `tl.executor.Session`."""
+class ToolSession(Protocol):
+    """Where the calls of one episode run, such as `tl.executor.ToolSession`."""
 
     finished: bool
 
@@ -40,7 +40,7 @@ class Request:
     id: str
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
-    open: Callable[[], AbstractContextManager[Session]]
+    open: Callable[[], AbstractContextManager[ToolSession]]
     servable: bool = True
     truth: str | None = None
     facts: tuple[str, ...] = ()
@@ -90,15 +90,15 @@ class _Episode:
 
     index: int
     request: Request
-    session: Session
+    session: ToolSession
     close: Callable
     messages: list[Message]
     categories: list[ErrorCategory | None] = field(default_factory=list)
     turns: int = 0
     over: bool = False
-    last: Turn = Turn()
+    last: Response = Response()
 
-    def take(self, turn: Turn) -> None:
+    def take(self, turn: Response) -> None:
         """Run the calls of a turn. One that was cut is run too: what it gives is the feedback of a format error."""
         self.last = turn
         self.turns += 1
@@ -117,7 +117,7 @@ class _Episode:
         return Rollout(trajectory, tuple(self.categories), answer, self.last.note, self.last.failed)
 
 
-def roll_out(requests: Sequence[Request], speak: Speaker, parallel: int) -> Iterator[tuple[int, Rollout]]:
+def roll_out(requests: Sequence[Request], policy: Policy, parallel: int) -> Iterator[tuple[int, Rollout]]:
     """Plays an episode for each request, `parallel` at a time; gives each with its index when it is over."""
     waiting = deque(enumerate(requests))
     running: list[_Episode] = []
@@ -125,7 +125,7 @@ def roll_out(requests: Sequence[Request], speak: Speaker, parallel: int) -> Iter
         while waiting or running:
             while waiting and len(running) < parallel:
                 running.append(_open(*waiting.popleft()))
-            turns = speak([Dialogue(e.request.tools, tuple(e.messages)) for e in running])
+            turns = policy([Dialogue(e.request.tools, tuple(e.messages)) for e in running])
             for episode, turn in zip(running, turns, strict=True):
                 episode.take(turn)
             over = [episode for episode in running if episode.over]

@@ -19,7 +19,7 @@ class Dialogue(NamedTuple):
     messages: tuple[Message, ...]
 
 
-class Turn(NamedTuple):
+class Response(NamedTuple):
     """The calls of one turn as text, normally one; text that is no call stays what it is.
 
     `note` says what went wrong: the prompt does not fit (no text then), the text was cut. `failed`: nothing could be
@@ -31,19 +31,19 @@ class Turn(NamedTuple):
     failed: bool = False
 
 
-Speaker = Callable[[Sequence[Dialogue]], list[Turn]]
+Policy = Callable[[Sequence[Dialogue]], list[Response]]
 
 
-def ask(questions: Sequence[Question], speak: Speaker) -> list[Turn]:
-    """What the model says to each question, all its calls in one Turn.
+def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
+    """What the model says to each question, all its calls in one Response.
 
     Where several calls are due, each is followed by an empty output and the model goes on, until it has made as many
     calls as the answer has or says something else than a further call, such as `finish`, which ends the item.
     """
-    answers = [Turn() for _ in questions]
+    answers = [Response() for _ in questions]
     due = list(range(len(questions)))
     while due:
-        turns = speak([_dialogue(questions[i], answers[i].texts) for i in due])
+        turns = policy([_dialogue(questions[i], answers[i].texts) for i in due])
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
             before = answers[i].texts
@@ -56,7 +56,7 @@ def ask(questions: Sequence[Question], speak: Speaker) -> list[Turn]:
     return answers
 
 
-def prediction_of(answer: Turn) -> Prediction:
+def prediction_of(answer: Response) -> Prediction:
     """Text of our own form (Table 13) as a prediction."""
     if answer.note:
         return Prediction(answer.texts, (), answer.note)

@@ -1,4 +1,4 @@
-"""Models behind an OpenAI-compatible HTTP server: a small client, and such a model as a `Speaker`."""
+"""Models behind an OpenAI-compatible HTTP server: a small client, and such a model as a `Policy`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call
 from tl.forms import read_calls
-from tl.rollout.dialogue import Dialogue, Turn
+from tl.rollout.dialogue import Dialogue, Response
 from tl.schema import FINISH
 from tl.trajectory import Trajectory, call_text
 
@@ -112,7 +112,7 @@ def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
 
 
-class EndpointSpeaker:
+class EndpointPolicy:
     """Answers dialogues through an endpoint, `parallel` at a time, greedily.
 
     Tool calls become texts of our own form. Text without tool calls is read in the given form (see `tl.forms`), and
@@ -123,13 +123,13 @@ class EndpointSpeaker:
         self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
         self.unreachable = ""
 
-    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Turn]:
+    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         with ThreadPoolExecutor(self.parallel) as pool:
             return list(pool.map(self._answer, dialogues))
 
-    def _answer(self, dialogue: Dialogue) -> Turn:
+    def _answer(self, dialogue: Dialogue) -> Response:
         if self.unreachable:
-            return Turn(note=self.unreachable, failed=True)
+            return Response(note=self.unreachable, failed=True)
         record = Trajectory("", dialogue.tools, dialogue.messages).to_openai()
         try:
             message, reason = self.endpoint.chat(
@@ -138,11 +138,11 @@ class EndpointSpeaker:
         except EndpointError as error:
             if error.unreachable:
                 self.unreachable = str(error)
-            return Turn(note=str(error), failed=True)
+            return Response(note=str(error), failed=True)
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
-            return Turn(tuple(said), f"did not stop within {self.max_tokens} tokens")
-        return Turn(tuple(texts_of(message, self.form)))
+            return Response(tuple(said), f"did not stop within {self.max_tokens} tokens")
+        return Response(tuple(texts_of(message, self.form)))
 
 
 def _content(message: dict) -> str:

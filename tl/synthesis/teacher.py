@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tl.rollout import Request, Rollout, outcome, roll_out
-from tl.rollout.endpoint import Endpoint, EndpointError, EndpointSpeaker
+from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy
 from tl.synthesis.episodes import REFUSAL
 from tl.trajectory import Message, Trajectory
 
@@ -32,8 +32,8 @@ def teach(
     """
     system = Message("system", INSTRUCTIONS)
     instructed = [replace(request, messages=(system, *request.messages)) for request in requests]
-    speak = EndpointSpeaker(endpoint, "auto", parallel, MAX_TOKENS)
-    for index, rollout in roll_out(instructed, speak, parallel):
+    policy = EndpointPolicy(endpoint, "auto", parallel, MAX_TOKENS)
+    for index, rollout in roll_out(instructed, policy, parallel):
         if rollout.failed:
             raise EndpointError(rollout.note)
         fault = fault_of(requests[index], rollout)

@@ -87,11 +87,11 @@ def shares(lengths: Sequence[int], micro_tokens: int, rank: int = 0, ranks: int 
     All ranks get equally many, since each forward and backward pass waits for the others: where examples run out, empty
     ones fill up.
     """
-    packed = [list(pack(share, micro_tokens, lengths.__getitem__)) for share in deal(lengths, ranks)]
+    packed = [list(pack(share, micro_tokens, lengths.__getitem__)) for share in balanced_shards(lengths, ranks)]
     return packed[rank] + [[]] * (max(map(len, packed)) - len(packed[rank]))
 
 
-def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:
+def balanced_shards(lengths: Sequence[int], ranks: int) -> list[list[int]]:
     """Deals examples to ranks, the longest first and always to the rank with the fewest tokens. Returns the indices of
     each rank's examples in ascending order."""
     shares: list[list[int]] = [[] for _ in range(ranks)]

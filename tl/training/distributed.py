@@ -162,7 +162,7 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 
 @contextmanager
-def whole(model: Llama) -> Iterator[Llama]:
+def unsharded(model: Llama) -> Iterator[Llama]:
     """Gives a plain Llama whose parameters are there on every rank meanwhile, in the compute dtype: its forwards wait
     for no other rank, so that each may run as many as it likes, and for none of FSDP's wrappers."""
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
@@ -213,7 +213,7 @@ def all_sum(values: Sequence[float]) -> list[float]:
     return total.tolist()
 
 
-def add_up(x: Tensor) -> Tensor:
+def all_reduce(x: Tensor) -> Tensor:
     """A tensor on the CPU, summed over the ranks."""
     dist.all_reduce(x)
     return x

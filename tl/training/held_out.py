@@ -20,8 +20,8 @@ from tl.llama.tokenizer import Tokenizer
 from tl.losses import weighted_cross_entropy
 from tl.metrics import CallScore, Item, Question
 from tl.prompt import EncodingOptions, Example, encode_trajectory
-from tl.rollout.dialogue import Turn, ask, prediction_of
-from tl.rollout.speaker import LlamaSpeaker
+from tl.rollout.dialogue import Response, ask, prediction_of
+from tl.rollout.policy import LlamaPolicy
 from tl.training.batching import collate, pack, target_nll
 from tl.trajectory import Message, Trajectory
 
@@ -70,8 +70,8 @@ def predict(
     """The model's greedy call for each item, as text; empty where it did not come to its end. ``bar``: show it."""
     rows, _ = cache_size(prepared, max_new_tokens)
     with tqdm(total=len(prepared), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
-        speak = LlamaSpeaker(model, tokenizer, rows, max_new_tokens, max_feedback_tokens, answered=shown.update)
-        turns = ask([p.question for p in prepared], speak)
+        policy = LlamaPolicy(model, tokenizer, rows, max_new_tokens, max_feedback_tokens, answered=shown.update)
+        turns = ask([p.question for p in prepared], policy)
     return ["" if turn.note else "".join(turn.texts) for turn in turns]
 
 
@@ -95,7 +95,8 @@ def golden_loss(model: Llama, prepared: Sequence[Prepared], micro_tokens: int) -
 def score(prepared: Sequence[Prepared], predictions: Sequence[str]) -> list[CallScore]:
     """TS, PI and CF of each predicted call."""
     return [
-        strict_score(p.question, prediction_of(Turn((text,)))) for p, text in zip(prepared, predictions, strict=True)
+        strict_score(p.question, prediction_of(Response((text,))))
+        for p, text in zip(prepared, predictions, strict=True)
     ]
 
 

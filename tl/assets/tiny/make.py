@@ -41,16 +41,16 @@ CONFIG = ModelConfig(
     tie_word_embeddings=True,
 )
 VOCABULARY_DOCUMENTS = 3000
-SHORT, LONG = 256, 1024  # longest document in tokens, at the start of a run and from Recipe.growth on
+SHORT, LONG = 256, 1024  # longest document in tokens, at the start of a run and from BaseConfig.growth on
 BATCH = 3072  # tokens a step, about
-FEWEST_ECHOES = 0.08  # their share of the documents once Recipe.echoes is over
+FEWEST_ECHOES = 0.08  # their share of the documents once BaseConfig.echoes is over
 WARM_UP = 0.02  # share of the run
 AVERAGE = 0.98  # of the running average of the weights, per step
 HELD_OUT = 900_000_000  # documents from this number on are never trained on
 
 
 @dataclass
-class Recipe:
+class BaseConfig:
     """How long and on what the model is trained. Shares are of the whole run."""
 
     out: str = option("tiny", "folder to write the checkpoint to")
@@ -103,26 +103,26 @@ def optimizers(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
     return [Muon(matrices, lr=rate), torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)]
 
 
-def learning_rate(done: float, recipe: Recipe) -> float:
+def learning_rate(done: float, config: BaseConfig) -> float:
     """Linear warm-up, constant, linear to zero; `done` is the share of the run behind us."""
-    return recipe.rate * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / recipe.decay)
+    return config.rate * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / config.decay)
 
 
-def text_and_limit(seed: int, done: float, recipe: Recipe) -> tuple[str, float]:
+def text_and_limit(seed: int, done: float, config: BaseConfig) -> tuple[str, float]:
     """(document `seed` or an echo in its place, the number of tokens beyond which it is left out)."""
     rng = Random(f"echo {seed}")
-    share = 1 - done / recipe.echoes if done < recipe.echoes else 0.0
+    share = 1 - done / config.echoes if done < config.echoes else 0.0
     text = echo_page(rng) if rng.random() < max(FEWEST_ECHOES, share) else document(seed)
-    grown = done / recipe.growth if done < recipe.growth else 1.0
+    grown = done / config.growth if done < config.growth else 1.0
     return text, SHORT + (LONG - SHORT) * grown
 
 
-def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[list[list[int]], int]]:
-    """(whole documents as ids, tokens so far including these) until there were `recipe.tokens`."""
+def batches(tokenizer: Tokenizer, config: BaseConfig) -> Iterator[tuple[list[list[int]], int]]:
+    """(whole documents as ids, tokens so far including these) until there were `config.tokens`."""
     batch: list[list[int]] = []
     seen = 0
-    for seed in count(recipe.seed * 10_000_000):
-        text, limit = text_and_limit(seed, seen / recipe.tokens, recipe)
+    for seed in count(config.seed * 10_000_000):
+        text, limit = text_and_limit(seed, seen / config.tokens, config)
         ids = [tokenizer.bos_id, *tokenizer.encode(text)]
         if len(ids) > limit:
             continue
@@ -131,7 +131,7 @@ def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[list[list[in
         if sum(map(len, batch)) >= BATCH:
             yield batch, seen
             batch = []
-            if seen >= recipe.tokens:
+            if seen >= config.tokens:
                 return
 
 
@@ -143,15 +143,15 @@ def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
     return F.cross_entropy(logits[0], targets)
 
 
-def train(model: Llama, tokenizer: Tokenizer, recipe: Recipe) -> None:
-    """Trains in place and leaves the averaged weights in `recipe.out`, on the way and at the end."""
+def train(model: Llama, tokenizer: Tokenizer, config: BaseConfig) -> None:
+    """Trains in place and leaves the averaged weights in `config.out`, on the way and at the end."""
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
-    parts = optimizers(model, recipe.rate)
+    parts = optimizers(model, config.rate)
     saved, smooth = 0, 0.0
-    bar = tqdm(total=recipe.tokens, unit="tok", unit_scale=True)
-    for batch, seen in batches(tokenizer, recipe):
+    bar = tqdm(total=config.tokens, unit="tok", unit_scale=True)
+    for batch, seen in batches(tokenizer, config):
         for group in (group for part in parts for group in part.param_groups):
-            group["lr"] = learning_rate(bar.n / recipe.tokens, recipe)
+            group["lr"] = learning_rate(bar.n / config.tokens, config)
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -162,23 +162,23 @@ def train(model: Llama, tokenizer: Tokenizer, recipe: Recipe) -> None:
         smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
         bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
         bar.update(seen - bar.n)
-        if seen >= saved + recipe.save_every or seen >= recipe.tokens:
-            save_model(average.module, recipe.out, tokenizer.path, torch.bfloat16, chat_template=chat_template())
+        if seen >= saved + config.save_every or seen >= config.tokens:
+            save_model(average.module, config.out, tokenizer.path, torch.bfloat16, chat_template=chat_template())
             saved = seen
 
 
 def main() -> None:
-    recipe = parse_config(Recipe, description=__doc__)
-    out = Path(recipe.out)
+    config = parse_config(BaseConfig, description=__doc__)
+    out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
-    if recipe.base:
-        model, tokenizer = load_model(recipe.base, dtype=torch.float32), Tokenizer(recipe.base)
+    torch.manual_seed(config.seed)
+    if config.base:
+        model, tokenizer = load_model(config.base, dtype=torch.float32), Tokenizer(config.base)
     else:
         vocabulary = out / TOKENIZER_FILE
         train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), vocabulary, CONFIG.vocab_size)
         model, tokenizer = Llama(CONFIG), Tokenizer(vocabulary)
-    train(model, tokenizer, recipe)
+    train(model, tokenizer, config)
 
 
 if __name__ == "__main__":

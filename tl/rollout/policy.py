@@ -1,4 +1,4 @@
-"""Our own model as a `tl.rollout.dialogue.Speaker`: greedy, with what it has read kept over the turns."""
+"""Our own model as a `tl.rollout.dialogue.Policy`: greedy, with what it has read kept over the turns."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,10 +6,10 @@ from tl.llama.model import Llama
 from tl.llama.sampling import Sampler
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
-from tl.rollout.dialogue import Dialogue, Turn
+from tl.rollout.dialogue import Dialogue, Response
 
 
-class LlamaSpeaker:
+class LlamaPolicy:
     """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time.
 
     Feedback of more than `max_feedback_tokens` is cut as in training (`tl.prompt.cut_feedback`). `answered` is
@@ -32,14 +32,16 @@ class LlamaSpeaker:
         self.limit = model.config.max_position_embeddings
         self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
 
-    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Turn]:
+    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         prompts = [self._encode(dialogue) for dialogue in dialogues]
-        turns = [Turn(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
+        turns = [Response(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
         made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
         for i, completion in zip(fit, made, strict=True):
             text = self.tokenizer.decode(completion.ids)
-            turns[i] = Turn((text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens")
+            turns[i] = Response(
+                (text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens"
+            )
         return turns
 
     def _encode(self, dialogue: Dialogue) -> list[int]:
