@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,6 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
-from tl.assets import TINY
-from tl.config import parse_config
 from tl.executor import Executor, IsolationError
 from tl.executor.pool import PoolError
 from tl.irm import call_reward
@@ -36,7 +34,7 @@ from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors,
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.prompt import EncodingOptions
 from tl.rl.batch import PPOBatch, minibatches
-from tl.rl.config import EMBEDDED, PPOConfig, check, check_lengths
+from tl.rl.config import PPOConfig, check, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
@@ -46,19 +44,18 @@ from tl.synthesis import LIBRARY
 from tl.training import distributed
 from tl.training.batching import batches
 from tl.training.checkpoint import SavedState, load_state
+from tl.training.config import RunError
 from tl.training.distributed import RankError, World
 from tl.training.held_out import Prepared, cache_size, load_held_out, percentages, predict, score
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
     STOPPED,
     Progress,
-    RunError,
     StopSignals,
     append_metrics,
     check_folder,
     close_run,
     is_due,
-    newest_run,
     open_run,
     resume_command,
     save_progress,
@@ -314,21 +311,6 @@ def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
     return Progress(**saved.record["progress"])
 
 
-def resolve_config(argv: list[str] | None) -> PPOConfig:
-    """The command line over the paper's values, or over the preset when the embedded model is trained."""
-    preset = " ".join(f"--{name} {value}" for name, value in EMBEDDED.items())
-    description = (
-        f"{__doc__}\nThe defaults below hold but for models of the embedded one's shape. There they are\n{preset}"
-    )
-    config = parse_config(PPOConfig, argv, description)
-    source = Path(config.model) if config.model else newest_run(Path("runs"), setting="learning_rate")
-    if source is None:
-        raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
-    if read_config(source) == read_config(TINY):
-        config = parse_config(PPOConfig, argv, description, **EMBEDDED)
-    return replace(config, model=str(source))
-
-
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
     model, tokenizer = read_config(source), Tokenizer(source)
@@ -393,10 +375,8 @@ def run(config: PPOConfig, world: World) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config = resolve_config(argv)
+    config = resolve_config(argv, __doc__)
     check(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     with distributed.process_group() as world:
         return run(config, world)
 

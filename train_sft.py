@@ -12,16 +12,14 @@ import math
 import sys
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch.optim import AdamW
 from tqdm import tqdm
 
 from tl.assets import TINY
-from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer, TokenizerError
@@ -31,20 +29,17 @@ from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import batches, micro_batches, target_nll
 from tl.training.checkpoint import SavedState, load_state
+from tl.training.config import RunError, SFTConfig, check_settings, resolve_config
 from tl.training.data import ExampleStatistics, TrainingData, load_training_data
 from tl.training.distributed import RankError, World
 from tl.training.held_out import Prepared, golden_loss, load_held_out, percentages, predict, score
 from tl.training.memory import count_parameters, training_memory
 from tl.training.run import (
-    SEEDS,
     STOPPED,
     Progress,
-    RunConfig,
-    RunError,
     StopSignals,
     append_metrics,
     check_folder,
-    check_settings,
     close_run,
     is_due,
     open_run,
@@ -55,56 +50,7 @@ from tl.training.run import (
 from tl.training.scaling import Work, estimate
 from tl.trajectory import DataError
 
-
-@dataclass
-class SFTConfig(RunConfig):
-    """The defaults are the paper's; without ``model`` the preset EMBEDDED stands in for them."""
-
-    out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
-    model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
-    data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
-    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
-    mae: bool = option(True, "mask erroneous calls (MAE)")
-    pkt: bool = option(True, "weigh key tokens (PKT)")
-    w_max: float = option(9.0, "largest weight of a key token")
-    norm: Literal["call", "sum"] = option("call", "each call counts alike, or each weighted token")
-    learning_rate: float = option(1e-6, "peak, after linear warm-up; falls to 0 along a cosine")
-    warmup_ratio: float = option(0.01, "share of the steps spent on warm-up")
-    weight_decay: float = option(0.01, "AdamW's, on matrices")
-    beta2: float = option(0.95, "AdamW's second-moment decay")
-    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
-    epochs: float = option(1.0, "passes over the data")
-    max_steps: int | None = option(None, "stop (and schedule) after this many steps")
-    batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches")
-    max_length: int = option(8192, "tokens of a trajectory; what exceeds them is cut at a turn")
-    max_feedback_tokens: int = option(2048, "tokens of one tool feedback; longer ones are cut in the middle")
-    seed: int = option(0, "order of the data, and the generated data")
-
-
-EMBEDDED = {
-    "learning_rate": 1e-3,
-    "warmup_ratio": 0.05,
-    "epochs": 1.0,
-    "batch_size": 2,
-    "eval_every": 400,
-    "max_length": 1536,
-    "micro_tokens": 4096,
-    "checkpointing": "none",
-}
 MAX_SKIPPED = 3  # steps in a row without a finite gradient
-RANGES = {
-    "w_max": (1, math.inf),
-    "learning_rate": (0, math.inf),
-    "warmup_ratio": (0, 1),
-    "weight_decay": (0, math.inf),
-    "beta2": (0, 1 - 2**-53),
-    "max_steps": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "max_length": (2, math.inf),
-    "max_feedback_tokens": (2, math.inf),
-    "seed": SEEDS,
-}
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
@@ -253,20 +199,6 @@ def format_scores(scores: dict[str, float]) -> str:
     return f"loss {scores['eval_loss']:.3f}  TS {scores['ts']:.1f}  PI {scores['pi']:.1f}  CF {scores['cf']:.1f}"
 
 
-def resolve_config(argv: list[str] | None) -> SFTConfig:
-    """The command line over the paper's values, or over the preset when the embedded model is trained."""
-    preset = " ".join(f"--{name} {value}" for name, value in EMBEDDED.items())
-    description = f"{__doc__}\nThe defaults below hold with --model. Without it, also with --data, they are\n{preset}"
-    config = parse_config(SFTConfig, argv, description)
-    return config if config.model else parse_config(SFTConfig, argv, description, **EMBEDDED)
-
-
-def check(config: SFTConfig) -> None:
-    """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    inputs = [*filter(None, [config.model]), *config.data, *config.eval_data]
-    check_settings(config, RANGES, positive=("epochs", "max_grad_norm"), inputs=inputs)
-
-
 def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: World) -> str:
     """Data and memory as text."""
     lengths = sorted(map(len, data.examples))
@@ -334,10 +266,8 @@ def run(config: SFTConfig, world: World) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    config = resolve_config(argv)
-    check(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    config = resolve_config(argv, __doc__)
+    check_settings(config, inputs=[config.model, *config.data, *config.eval_data])
     with distributed.process_group() as world:
         return run(config, world)
 

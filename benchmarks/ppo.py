@@ -19,11 +19,12 @@ import torch
 
 from benchmarks.side_by_side import Comparison, Taken, with_peers
 from tl.assets import TINY
+from tl.config import preset
 from tl.llama.tokenizer import Tokenizer
 from tl.rl.data import PPOPrompt, read_prompts
 from tl.training import distributed
 from tl.training.run import Progress
-from train_ppo import EMBEDDED, Models, PPOConfig, iterate, sampling
+from train_ppo import Models, PPOConfig, iterate, sampling
 
 NEVER = -1  # an end-of-text id that no token has
 
@@ -100,7 +101,7 @@ def main() -> None:
     options = parser.parse_args()
     with_peers("benchmarks.ppo", trl="1.16.0", transformers="5.23.0")
     size = {"batch_size": options.rollouts, "minibatch_size": options.rollouts, "max_new_tokens": options.new_tokens}
-    config = PPOConfig(**EMBEDDED | size | {"ppo_epochs": 1, "show_every": 0})
+    config = PPOConfig(**preset(PPOConfig) | size | {"ppo_epochs": 1, "show_every": 0})
     tokenizer = Tokenizer(TINY)
     tokenizer.eos_id = NEVER
     distinct = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts // config.samples_per_prompt]

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from benchmarks.side_by_side import compare, with_peers
 from tl.assets import TINY
+from tl.config import preset
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import NO_TARGET, EncodingOptions, Example, Turn
 from tl.training import distributed
 from tl.training.data import load_training_data
-from train_sft import EMBEDDED, SFTConfig, make_optimizer, train_step
+from train_sft import SFTConfig, make_optimizer, train_step
 
-CONFIG = SFTConfig(**EMBEDDED)
+CONFIG = SFTConfig(**preset(SFTConfig))
 
 Epoch = Callable[[], float]  # trains on all the batches once and returns the mean loss of their calls
 

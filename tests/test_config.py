@@ -1,35 +1,70 @@
 """Flags from dataclasses."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
 
-from tl.config import option, parse_config
+from tl.config import check_ranges, option, parse_config, preset
 
 
 @dataclass
 class Config:
     path: str | None = option(None, "a path")
     files: list[str] = option([], "some files")
-    steps: int = option(10, "how many, 100 % of them")
-    rate: float = option(1e-6, "how fast")
+    steps: int = option(10, "how many, 100 % of them", at_least=1)
+    rate: float = option(1e-6, "how fast", embedded=1e-3, positive=True)
+    share: float = option(0.5, "of all", embedded=0.0, at_least=0, at_most=1)
     on: bool = option(True, "a switch")
+    quick: bool = option(False, "another switch")
     norm: Literal["call", "sum"] = option("call", "one of two")
 
 
 def test_defaults_without_flags():
-    assert parse_config(Config, []) == Config(None, [], 10, 1e-6, True, "call")
+    assert parse_config(Config, []) == Config(None, [], 10, 1e-6, 0.5, True, False, "call")
 
 
 def test_every_kind_of_flag():
-    argv = ["--path", "x", "--files", "a", "b", "--steps", "3", "--rate", "2e-5", "--no-on", "--norm", "sum"]
-    assert parse_config(Config, argv) == Config("x", ["a", "b"], 3, 2e-5, False, "sum")
+    argv = [
+        "--path",
+        "x",
+        "--files",
+        "a",
+        "b",
+        "--steps",
+        "3",
+        "--rate",
+        "2e-5",
+        "--share",
+        "1",
+        "--no-on",
+        "--quick",
+        "--norm",
+        "sum",
+    ]
+    assert parse_config(Config, argv) == Config("x", ["a", "b"], 3, 2e-5, 1.0, False, True, "sum")
 
 
 def test_preset_replaces_defaults_and_flags_replace_the_preset():
-    assert parse_config(Config, [], steps=5, rate=1.0) == Config(steps=5, rate=1.0)
-    assert parse_config(Config, ["--steps", "7"], steps=5).steps == 7
+    assert preset(Config) == {"rate": 1e-3, "share": 0.0}
+    assert parse_config(Config, [], **preset(Config)) == Config(rate=1e-3, share=0.0)
+    assert parse_config(Config, ["--rate", "7"], **preset(Config)).rate == 7
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"steps": 0}, "--steps is 0; it must be at least 1"),
+        ({"rate": 0.0}, "--rate is 0.0; it must be over 0"),
+        ({"rate": math.nan}, "--rate is nan; it must be a finite number"),
+        ({"share": 1.1}, "--share is 1.1; it must be from 0 to 1"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_with_the_range(setting, message):
+    check_ranges(Config())
+    with pytest.raises(ValueError, match=message):
+        check_ranges(Config(**setting))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +74,7 @@ def test_preset_replaces_defaults_and_flags_replace_the_preset():
         (["--step", "1"], "unrecognized arguments: --step"),
         (["--steps", "many"], "invalid int value"),
         (["--norm", "mean"], "invalid choice"),
+        (["--no-quick"], "unrecognized arguments: --no-quick"),
     ],
 )
 def test_bad_flags_end_with_a_usage_message(argv, message, capsys):
@@ -51,7 +87,8 @@ def test_help_shows_every_field_with_its_default(capsys):
     with pytest.raises(SystemExit):
         parse_config(Config, ["--help"])
     out = capsys.readouterr().out
-    assert "how many, 100 % of them (default: 10)" in out and "--on, --no-on" in out
+    assert "how many, 100 % of them (default: 10)" in out and "--on, --no-on" in out and "--no-quick" not in out
+    assert "how fast (default: 1e-06; embedded model: 0.001)" in " ".join(out.split())
 
 
 def test_a_positional_list_takes_what_stands_without_a_flag():

@@ -6,16 +6,16 @@ from dataclasses import fields
 import pytest
 from checkpoints import make_model
 
-from tl.config import parse_config
-from tl.rl.config import EMBEDDED, PPOConfig, check, check_lengths
-from tl.training.run import RunError
+from tl.config import parse_config, preset
+from tl.rl.config import PPOConfig, check, check_lengths
+from tl.training.config import RunError
 
 MODEL = "runs/sft"
 
 
-@pytest.mark.parametrize("preset", [{}, EMBEDDED])
-def test_the_defaults_and_the_preset_make_sense(preset):
-    check(parse_config(PPOConfig, [], model=MODEL, **preset))
+@pytest.mark.parametrize("values", [{}, preset(PPOConfig)])
+def test_the_defaults_and_the_preset_make_sense(values):
+    check(parse_config(PPOConfig, [], model=MODEL, **values))
 
 
 @pytest.mark.parametrize(

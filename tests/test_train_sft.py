@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import torch
 from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, weights
 
 import train_sft
+from tl.assets import TINY
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
 from tl.training.checkpoint import MANIFEST
-from tl.training.run import Progress, RunError, total_samples
+from tl.training.config import RunError
+from tl.training.run import Progress, total_samples
 from tl.trajectory import DataError
 
 
@@ -102,8 +105,6 @@ def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
     [
         (["--out", "FILE"], "no folder that can be written to"),
         (["--out", "FILE/x"], "no folder that can be written to"),
-        (["--threads", "-1"], "--threads is -1"),
-        (["--threads", "1000000"], "--threads is 1000000"),
         (["--resume", "--overwrite"], "choose one"),
     ],
 )
@@ -227,13 +228,24 @@ def test_another_batch_size_on_resume_counts_for_what_is_left():
     assert total_samples(10, resumed, batch_size=8, epochs=1.0, max_steps=None) == 20  # more than that was seen
 
 
-def test_help_says_which_defaults_hold_without_a_model(capsys):
+def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):
     with pytest.raises(SystemExit):
-        train_sft.resolve_config(["--help"])
-    out = capsys.readouterr().out
-    assert "Without it, also with --data, they are" in out and "--learning_rate 0.001" in out
-    assert train_sft.resolve_config(["--data", "x.jsonl"]).learning_rate == 1e-3
-    assert train_sft.resolve_config(["--model", "m"]).learning_rate == 1e-6
+        train_sft.main(["--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert 'whose config.json is the embedded model\'s, the values shown as "embedded model" are the defaults' in out
+    assert "along a cosine (default: 1e-06; embedded model: 0.001)" in out
+
+
+def test_the_preset_is_for_models_of_the_embedded_shape_only(toy, tmp_path):
+    own = tmp_path / "own"  # as a run on the embedded model leaves it
+    own.mkdir()
+    shutil.copy(TINY / "config.json", own)
+    for flags in ([], ["--data", "x.jsonl"], ["--model", str(TINY)], ["--model", str(own)]):
+        config = train_sft.resolve_config(flags)
+        assert config.learning_rate == 1e-3 and config.max_length == 1536
+    assert train_sft.resolve_config(["--learning_rate", "0.5"]).learning_rate == 0.5
+    paper = train_sft.resolve_config(["--model", str(toy / "model")])
+    assert asdict(paper) == asdict(train_sft.SFTConfig(model=str(toy / "model")))
 
 
 def test_the_saved_model_is_readable_as_other_files_are(toy, tmp_path):

@@ -1,7 +1,8 @@
-"""Command lines from dataclasses: every field is a flag, its metadata the help, its type the check."""
+"""Command lines from dataclasses: every field is a flag, its metadata the help and the range, its type the check."""
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -10,16 +11,55 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, and the description as it was written."""
+def option(
+    default: Any,
+    help: str,
+    *,
+    embedded: Any = None,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    positive: bool = False,
+    positional: bool = False,
+) -> Any:
+    """A dataclass field with a default and the text that ``--help`` shows.
 
-
-def option(default: Any, help: str, positional: bool = False) -> Any:
-    """A dataclass field with a default and the text that ``--help`` shows; a ``positional`` list needs no flag."""
-    metadata = {"help": help, "positional": positional}
-    if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+    ``embedded`` is its value for the embedded model, where that is another one (see ``preset``); ``at_least``,
+    ``at_most`` and ``positive`` (over 0) say which numbers are allowed (see ``check_ranges``); a ``positional`` list
+    needs no flag.
+    """
+    metadata = {
+        "help": help,
+        "embedded": embedded,
+        "at_least": at_least,
+        "at_most": at_most,
+        "positive": positive,
+        "positional": positional,
+    }
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def preset(config: type) -> dict[str, Any]:
+    """The values of a dataclass's fields for the embedded model, where they differ from the defaults."""
+    values = {field.name: field.metadata["embedded"] for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def check_ranges(config: Any) -> None:
+    """Raises ValueError for a number that is not finite or out of its field's range."""
+    for field in dataclasses.fields(config):
+        name, value, allowed = field.name, getattr(config, field.name), field.metadata
+        if not isinstance(value, (int, float)):
+            continue
+        if not math.isfinite(value):
+            raise ValueError(f"--{name} is {value}; it must be a finite number")
+        if allowed["positive"] and value <= 0:
+            raise ValueError(f"--{name} is {value}; it must be over 0")
+        lowest, highest = allowed["at_least"], allowed["at_most"]
+        if not lowest <= value <= highest:
+            bound = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+            raise ValueError(f"--{name} is {value}; it must be {bound}")
 
 
 def parse_config(
@@ -32,31 +72,38 @@ def parse_config(
 ) -> T:
     """Reads the command line into the dataclass; ``defaults`` replace those of its fields.
 
-    bool fields become ``--name / --no-name``, lists take several values, Literals are checked against their choices,
-    ``X | None`` reads an X. Exits with a usage message on an unknown flag or a wrong type.
+    A bool field becomes ``--name``, or ``--name / --no-name`` where its default is True; lists take several values,
+    Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage message on an unknown flag
+    or a wrong type.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=_HelpFormatter, allow_abbrev=False
-    )
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
     hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         positional = field.metadata["positional"]
         parser.add_argument(
             field.name if positional else f"--{field.name}",
             default=defaults.get(field.name, default),
-            help=field.metadata["help"].replace("%", "%%"),
-            **_flag(hints[field.name]) | ({"nargs": "*"} if positional else {}),
+            help=_help(field.metadata, default).replace("%", "%%"),
+            **_flag(hints[field.name], default) | ({"nargs": "*"} if positional else {}),
         )
     return config(**vars(parser.parse_args(argv)))
 
 
-def _flag(hint: Any) -> dict[str, Any]:
-    """argparse's keyword arguments for a field of this type."""
+def _help(metadata: typing.Mapping[str, Any], default: Any) -> str:
+    if default in (None, "", []) or default is False:  # the text says what then holds
+        return metadata["help"]
+    embedded = "" if metadata["embedded"] is None else f"; embedded model: {metadata['embedded']}"
+    return f"{metadata['help']} (default: {default}{embedded})"
+
+
+def _flag(hint: Any, default: Any) -> dict[str, Any]:
+    """argparse's keyword arguments for a field of this type and default."""
     if isinstance(hint, types.UnionType):
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
     if hint is bool:
-        return {"action": argparse.BooleanOptionalAction}
+        return {"action": argparse.BooleanOptionalAction if default else "store_true"}
     if typing.get_origin(hint) is Literal:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is list:

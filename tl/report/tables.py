@@ -35,7 +35,7 @@ LAST = {
     "entropy": ("entropy", ".3f"),
 }
 N_COLOURS = 10  # --c0 … --c9 of the page's style
-PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run", "threads")  # settings that say nothing of learning
+PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run")  # settings that say nothing of learning
 
 
 def swatch(colour: int) -> str:

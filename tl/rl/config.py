@@ -1,20 +1,34 @@
-"""The settings of a PPO run, and which of them make no sense."""
+"""The settings of a PPO run, and which of them make no sense.
 
-import math
-from dataclasses import dataclass
+The defaults are the paper's. For a model of the embedded one's shape the preset stands in for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
-from tl.config import option
+from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
-from tl.training.run import SEEDS, RunConfig, RunError, check_settings
+from tl.training.config import (
+    EVAL_EVERY,
+    MAX_BETA,
+    MAX_SEED,
+    PRESET_RULE,
+    RunConfig,
+    RunError,
+    check_settings,
+    parse_for_model,
+)
+from tl.training.run import newest_run
 
 
 @dataclass
 class PPOConfig(RunConfig):
-    """The defaults are the paper's; the preset EMBEDDED stands in for them when the embedded model is trained."""
+    """The settings of train_ppo.py."""
 
     out: str = option("runs/ppo", "run directory: the model, metrics.jsonl, rollouts as text, states to resume from")
-    model: str | None = option(None, "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
+    model: str = option("", "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
     data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
@@ -22,69 +36,48 @@ class PPOConfig(RunConfig):
     require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
     critic: bool = option(True, "learn values; without, all are 0")
-    kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward")
-    gamma: float = option(1.0, "discount of a token's reward by the token")
-    lam: float = option(0.95, "λ of generalised advantage estimation")
-    clip: float = option(0.2, "how far the ratio π / π_old may move a token's probability")
-    value_clip: float = option(0.2, "how far an update may move a value")
-    actor_lr: float = option(2e-6, "learning rate of the policy")
-    critic_lr: float = option(1e-6, "learning rate of the critic")
-    weight_decay: float = option(0.0, "AdamW's")
-    beta2: float = option(0.95, "AdamW's second-moment decay")
-    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm")
-    epochs: float = option(3.0, "passes over the prompts")
-    max_steps: int | None = option(None, "stop after this many steps")
-    samples_per_prompt: int = option(1, "rollouts of a prompt, which is read once for all of them")
-    batch_size: int = option(8, "rollouts a step, over all ranks")
-    minibatch_size: int = option(8, "rollouts an update, over all ranks")
-    ppo_epochs: int = option(1, "passes over the rollouts of a step")
-    target_kl: float = option(0.1, "no more updates of the policy in a step once it is this far from the sampling one")
-    max_new_tokens: int = option(512, "tokens of a call; one that has not ended by then is a format error")
-    max_length: int = option(8192, "tokens of a prompt")
-    show_every: int = option(20, "steps between rollouts written out as text; 0: none")
-    seed: int = option(0, "order of the prompts, sampling, and the generated data")
+    kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
+    gamma: float = option(1.0, "discount of a token's reward by the token", at_least=0, at_most=1)
+    lam: float = option(0.95, "λ of generalised advantage estimation", at_least=0, at_most=1)
+    clip: float = option(0.2, "how far the ratio π / π_old may move a token's probability", positive=True)
+    value_clip: float = option(0.2, "how far an update may move a value", positive=True)
+    actor_lr: float = option(2e-6, "learning rate of the policy", embedded=1e-4, at_least=0)
+    critic_lr: float = option(1e-6, "learning rate of the critic", embedded=5e-4, at_least=0)
+    weight_decay: float = option(0.0, "AdamW's", at_least=0)
+    beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
+    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
+    epochs: float = option(3.0, "passes over the prompts", embedded=1.0, positive=True)
+    max_steps: int | None = option(None, "stop after this many steps", at_least=1)
+    eval_every: int = option(100, EVAL_EVERY, embedded=0, at_least=0)
+    samples_per_prompt: int = option(
+        1, "rollouts of a prompt, which is read once for all of them", embedded=2, at_least=1
+    )
+    batch_size: int = option(8, "rollouts a step, over all ranks", embedded=64, at_least=1)
+    minibatch_size: int = option(8, "rollouts an update, over all ranks", embedded=32, at_least=1)
+    ppo_epochs: int = option(1, "passes over the rollouts of a step", embedded=2, at_least=1)
+    target_kl: float = option(
+        0.1, "no more updates of the policy in a step once it is this far from the sampling one", at_least=0
+    )
+    max_new_tokens: int = option(
+        512, "tokens of a call; one that has not ended by then is a format error", embedded=96, at_least=1
+    )
+    max_length: int = option(8192, "tokens of a prompt", embedded=1024, at_least=1)
+    show_every: int = option(20, "steps between rollouts written out as text; 0: none", embedded=5, at_least=0)
+    seed: int = option(0, "order of the prompts, sampling, and the generated data", at_least=0, at_most=MAX_SEED)
 
 
-EMBEDDED = {
-    "actor_lr": 1e-4,
-    "critic_lr": 5e-4,
-    "epochs": 1.0,
-    "samples_per_prompt": 2,
-    "batch_size": 64,
-    "minibatch_size": 32,
-    "ppo_epochs": 2,
-    "max_new_tokens": 96,
-    "max_length": 1024,
-    "micro_tokens": 4096,
-    "checkpointing": "none",
-    "eval_every": 0,
-    "show_every": 5,
-}
-RANGES = {
-    "kl_coef": (0, math.inf),
-    "gamma": (0, 1),
-    "lam": (0, 1),
-    "actor_lr": (0, math.inf),
-    "critic_lr": (0, math.inf),
-    "weight_decay": (0, math.inf),
-    "beta2": (0, 1 - 2**-53),
-    "target_kl": (0, math.inf),
-    "max_steps": (1, math.inf),
-    "samples_per_prompt": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "minibatch_size": (1, math.inf),
-    "ppo_epochs": (1, math.inf),
-    "max_new_tokens": (1, math.inf),
-    "max_length": (1, math.inf),
-    "show_every": (0, math.inf),
-    "seed": SEEDS,
-}
-POSITIVE = ("epochs", "max_grad_norm", "clip", "value_clip")
+def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> PPOConfig:
+    """The settings that the command line of train_ppo.py asks for, with the model that it goes on from."""
+    model = parse_config(PPOConfig, argv, description + PRESET_RULE).model
+    source = Path(model) if model else newest_run(Path("runs"), setting="learning_rate")
+    if source is None:
+        raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
+    return replace(parse_for_model(PPOConfig, argv, source), model=str(source))
 
 
 def check(config: PPOConfig) -> None:
     """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    check_settings(config, RANGES, POSITIVE, inputs=[config.model, *config.data, *config.eval_data])
+    check_settings(config, inputs=[config.model, *config.data, *config.eval_data])
     if config.minibatch_size > config.batch_size:
         raise RunError(
             f"--minibatch_size is {config.minibatch_size}; it must be at most --batch_size, {config.batch_size}: an "

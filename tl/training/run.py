@@ -19,49 +19,19 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from tl.config import option
 from tl.files import unwritable
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, save_model
 from tl.prompt import Example, chat_template
 from tl.training.checkpoint import SavedState, newest_state, save_state
-from tl.training.distributed import Checkpointing, RankError, World, gather, on_main, together
+from tl.training.config import RunConfig, RunError
+from tl.training.distributed import RankError, World, gather, on_main, together
 
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
 STATES = "states"
 STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
-
-
-@dataclass
-class RunConfig:
-    """The settings of a run that say nothing about what is learned; they may change when it is resumed. How a batch is
-    cut into micro-batches changes rounding, no more."""
-
-    out: str = option("runs/latest", f"run directory: the model, {METRICS_FILE}, {SETTINGS_FILE}, {STATES}/")
-    overwrite: bool = option(False, "replace an existing run")
-    resume: bool = option(False, "continue the run in --out from its newest whole state; start it if there is none")
-    allow_changes: bool = option(False, "resume although other settings or the data have changed")
-    save_every: int = option(100, "steps between states to resume from; 0: only when stopped by a signal")
-    keep: int = option(2, "number of states kept, each 12 bytes for every trained parameter")
-    micro_tokens: int = option(8192, "tokens a forward pass, over which a batch is split into micro-batches")
-    checkpointing: Checkpointing = option("full", "activations computed again in the backward pass, to save memory")
-    eval_every: int = option(100, "steps between evaluations on held-out requests; 0: none between")
-    eval_items: int = option(64, "held-out requests for evaluations during training, and for the loss")
-    threads: int = option(0, "CPU threads; 0: PyTorch's choice")
-    dry_run: bool = option(False, "show configuration, data and memory, train nothing")
-
-
-SEEDS = (0, 2**20)  # so that all seeds made of it fit into 64 bits
-RANGES = {
-    "save_every": (0, math.inf),
-    "keep": (1, math.inf),
-    "micro_tokens": (1, math.inf),
-    "eval_every": (0, math.inf),
-    "eval_items": (1, math.inf),
-    "threads": (0, 1024),
-}
 
 
 @dataclass
@@ -86,10 +56,6 @@ class Progress:
         """A summary as text."""
         seen = f"{self.samples:,} trajectories, {self.tokens:,} tokens"
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
-
-
-class RunError(RuntimeError):
-    """A run that cannot start or go on; the message says what to do."""
 
 
 class StopSignals:
@@ -119,28 +85,6 @@ class StopSignals:
         if os.environ.get("RANK", "0") == "0":
             with suppress(OSError):  # of a terminal that is gone
                 os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
-
-
-def check_settings(
-    config: RunConfig, ranges: dict[str, tuple[float, float]], positive: Sequence[str], inputs: Sequence[str]
-) -> None:
-    """Raises RunError for a number that is not finite, out of its range (lowest, highest; both allowed) or, if it is
-    to be ``positive``, not over 0; and for ``inputs``, paths that the run reads, inside the directory it writes to."""
-    for name, value in asdict(config).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise RunError(f"--{name} is {value}; it must be a finite number")
-    for name in positive:
-        if (value := getattr(config, name)) <= 0:
-            raise RunError(f"--{name} is {value}; it must be over 0")
-    for name, (lowest, highest) in (RANGES | ranges).items():
-        value = getattr(config, name)
-        if value is not None and not lowest <= value <= highest:
-            bound = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
-            raise RunError(f"--{name} is {value}; it must be {bound}")
-    out = Path(config.out).resolve()
-    for path in inputs:
-        if Path(path).resolve().is_relative_to(out):
-            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
 
 
 def check_folder(config: RunConfig, world: World) -> None:

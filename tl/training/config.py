@@ -1,0 +1,105 @@
+"""The settings of a run: those of either training, those of SFT, and which of them make no sense.
+
+The defaults are the paper's. For a model of the embedded one's shape the preset stands in for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from tl.assets import TINY
+from tl.config import check_ranges, option, parse_config, preset
+from tl.llama.weights import read_config
+from tl.training.distributed import Checkpointing
+
+MAX_SEED = 2**20  # so that all seeds made of it fit into 64 bits
+MAX_BETA = 1 - 2**-53  # the largest number below 1
+EVAL_EVERY = "steps between evaluations on held-out requests; 0: none between"
+PRESET_RULE = """
+For a model whose config.json is the embedded model's, the values shown as "embedded model" are the defaults.
+"""
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on; the message says what to do."""
+
+
+@dataclass
+class RunConfig:
+    """The settings of a run that say nothing about what is learned; they may change when it is resumed. How a batch is
+    cut into micro-batches changes rounding, no more."""
+
+    out: str = option("runs/latest", "run directory")
+    overwrite: bool = option(False, "replace an existing run")
+    resume: bool = option(False, "continue the run in --out from its newest whole state; start it if there is none")
+    allow_changes: bool = option(False, "resume although other settings or the data have changed")
+    save_every: int = option(100, "steps between states to resume from; 0: only when stopped by a signal", at_least=0)
+    keep: int = option(2, "number of states kept, each 12 bytes for every trained parameter", at_least=1)
+    micro_tokens: int = option(8192, "tokens of a micro-batch, one forward pass", embedded=4096, at_least=1)
+    checkpointing: Checkpointing = option(
+        "full", "activations computed again in the backward pass, to save memory", embedded="none"
+    )
+    eval_every: int = option(100, EVAL_EVERY, at_least=0)
+    eval_items: int = option(64, "held-out requests for evaluations during training, and for the loss", at_least=1)
+    dry_run: bool = option(False, "show configuration, data and memory, train nothing")
+
+
+@dataclass
+class SFTConfig(RunConfig):
+    """The settings of train_sft.py."""
+
+    out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
+    model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
+    data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
+    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
+    mae: bool = option(True, "mask erroneous calls (MAE)")
+    pkt: bool = option(True, "weigh key tokens (PKT)")
+    w_max: float = option(9.0, "largest weight of a key token", at_least=1)
+    norm: Literal["call", "sum"] = option("call", "each call counts alike, or each weighted token")
+    learning_rate: float = option(
+        1e-6, "peak, after linear warm-up; falls to 0 along a cosine", embedded=1e-3, at_least=0
+    )
+    warmup_ratio: float = option(0.01, "share of the steps spent on warm-up", embedded=0.05, at_least=0, at_most=1)
+    weight_decay: float = option(0.01, "AdamW's, on matrices", at_least=0)
+    beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
+    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
+    epochs: float = option(1.0, "passes over the data", positive=True)
+    max_steps: int | None = option(None, "stop (and schedule) after this many steps", at_least=1)
+    batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches", embedded=2, at_least=1)
+    eval_every: int = option(100, EVAL_EVERY, embedded=400, at_least=0)
+    max_length: int = option(
+        8192, "tokens of a trajectory; what exceeds them is cut at a turn", embedded=1536, at_least=2
+    )
+    max_feedback_tokens: int = option(
+        2048, "tokens of one tool feedback; longer ones are cut in the middle", at_least=2
+    )
+    seed: int = option(0, "order of the data, and the generated data", at_least=0, at_most=MAX_SEED)
+
+
+C = TypeVar("C", bound=RunConfig)
+
+
+def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> SFTConfig:
+    """The settings that the command line of train_sft.py asks for."""
+    model = parse_config(SFTConfig, argv, description + PRESET_RULE).model
+    return parse_for_model(SFTConfig, argv, Path(model or TINY))
+
+
+def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) -> C:
+    """The command line over the defaults, or over the preset where the model's config.json is the embedded model's."""
+    return parse_config(config, argv, **(preset(config) if read_config(model) == read_config(TINY) else {}))
+
+
+def check_settings(config: RunConfig, inputs: Sequence[str | None]) -> None:
+    """Raises RunError for a number out of its range, and for ``inputs``, paths that the run reads, inside the directory
+    it writes to."""
+    try:
+        check_ranges(config)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    out = Path(config.out).resolve()
+    for path in filter(None, inputs):
+        if Path(path).resolve().is_relative_to(out):
+            raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")
