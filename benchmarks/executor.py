@@ -7,11 +7,11 @@ The tool is trivial (it counts), so that what is measured is the executor. Targe
 """
 
 import argparse
-import asyncio
 import os
 import statistics
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tools
@@ -62,23 +62,21 @@ def latencies(executor: Executor, sessions: int = 50, seconds: float = 4.0, paus
     """
     taken: list[float] = []
 
-    async def call_on(session: Session, text: str, end: float) -> None:
+    def call_on(session: Session, text: str) -> None:
         while time.perf_counter() < end:
             start = time.perf_counter()
-            await session.run_async(text)
+            session.run(text)
             if text == CALL:
                 taken.append(time.perf_counter() - start)
-            await asyncio.sleep(pause)
+            time.sleep(pause)
 
-    async def run() -> None:
-        live = [executor.session() for _ in range(sessions)]
-        await asyncio.gather(*[session.run_async(CALL) for session in live])
-        end = time.perf_counter() + seconds
-        await asyncio.gather(*[call_on(s, CALL if place % 10 else HANG, end) for place, s in enumerate(live)])
-        for session in live:
-            session.close()
-
-    asyncio.run(run())
+    live = [executor.session() for _ in range(sessions)]
+    executor.run_many([(session, CALL) for session in live])
+    end = time.perf_counter() + seconds
+    with ThreadPoolExecutor(sessions) as threads:
+        list(threads.map(call_on, live, [CALL if place % 10 else HANG for place in range(sessions)]))
+    for session in live:
+        session.close()
     return taken
 
 

@@ -1,6 +1,5 @@
 """The executor: sessions in processes give what execution in this process gives, many at once, and recover."""
 
-import asyncio
 import gc
 import os
 import random
@@ -16,6 +15,7 @@ from toolkits import in_library
 
 from tl.calls import Call, format_call
 from tl.executor import Executor, frames
+from tl.executor.driving import drive
 from tl.executor.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor.pool import PoolError, cores
 from tools import load_toolkit, toolkit_names
@@ -134,21 +134,16 @@ def test_threads_run_calls_of_their_own_sessions(executor):
 
 
 def test_a_slow_tool_does_not_hold_up_the_others(executor):
-    async def timed(session, text):
+    def timed(session, text):
         start = time.monotonic()
-        await session.run_async(text)
+        yield from session.steps(text)
         return time.monotonic() - start
 
-    async def run():
-        sessions = [executor.session(seed=0) for _ in range(6)]
-        for session in sessions:
-            await session.run_async("count()")
-        taken = await asyncio.gather(*[timed(s, HANG if s is sessions[0] else "count()") for s in sessions])
-        for session in sessions:
-            session.close()
-        return taken
-
-    slow, *others = asyncio.run(run())
+    sessions = [executor.session(seed=0) for _ in range(6)]
+    executor.run_many([(session, "count()") for session in sessions])
+    slow, *others = drive([timed(s, HANG if s is sessions[0] else "count()") for s in sessions])
+    for session in sessions:
+        session.close()
     assert slow >= TIMEOUT
     assert max(others) < TIMEOUT / 2
 
@@ -162,15 +157,13 @@ def test_the_deadline_starts_when_the_call_starts(executor):
     assert TIMEOUT <= feedback[3].seconds < 2 * TIMEOUT
 
 
-def test_a_cancelled_call_leaves_a_session_that_works(executor):
-    async def run(session):
-        await session.run_async("count()")
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(session.run_async(HANG), 0.1)
-        return await session.run_async("count()")
-
+def test_a_call_that_is_given_up_leaves_a_session_that_works(executor):
     with executor.session(seed=0) as session:
-        assert asyncio.run(run(session)).text == "2"
+        session.run("count()")
+        steps = session.steps(HANG)
+        next(steps)  # the call is on its way
+        steps.close()
+        assert session.run("count()").text == "2"
 
 
 def test_when_zygotes_die_the_call_is_retried_and_the_state_comes_back(executor):

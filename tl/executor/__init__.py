@@ -17,13 +17,13 @@ import logging
 import struct
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from signal import Signals
 from typing import Literal
 
 from tl.calls import MAX_LENGTH
 from tl.executor import frames
-from tl.executor.driving import Steps, Wait, drive, drive_async, drive_many
+from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import CATEGORY_OF, Cause, Feedback, InProcessExecutor, Library, execute, no_answer
 from tl.executor.pool import START_SECONDS, Pool, PoolError, Process, cores
 from tl.executor.sandbox import confines_commands, missing_layers
@@ -49,7 +49,7 @@ class _Died(Exception):
     """The session's process ended, or said something that is no reply."""
 
 
-class Executor:
+class Executor(Library):
     """The tools of some toolkits (default: all), as specs and as isolated sessions that run calls.
 
     Args:
@@ -87,16 +87,12 @@ class Executor:
         _LOG.info("isolation of tools: %s", self.isolation)
         try:
             self._check_isolation(require_isolation)
-            self._library = Library(names, isolated=confines_commands(self.isolation))
-            if foreign := self._library.specs.keys() - set(self._pool.tools):
+            super().__init__(names, isolated=confines_commands(self.isolation))
+            if foreign := self.specs.keys() - set(self._pool.tools):
                 raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
         except (IsolationError, ToolkitError):
             self.close()
             raise
-        self.specs = self._library.specs
-        self.toolkit_of = self._library.toolkit_of
-        self.broken = self._library.broken
-        self.refused = self._library.refused
 
     def _check_isolation(self, required: bool) -> None:
         missing = ", ".join(missing_layers(self.isolation))
@@ -132,36 +128,36 @@ class Executor:
                 raised for one that is refused here: failing calls of it would not be the model's fault.
             answer: question to `ask_to_user` -> answer; default a fixed sentence. It runs in this process.
         """
-        names = self._library.chosen(tools)
-        return Session(self._pool, self.timeout, self.seed if seed is None else seed, names, answer or no_answer)
+        opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
+        return Session(self._pool, self.timeout, opening, answer or no_answer)
 
     def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
         """Run calls of many sessions at once; feedback in the order of `calls`. No session waits for another.
 
         Several calls of one session run one after the other. Threads may each run calls of sessions of their own.
         """
-        places: dict[int, list[int]] = {}
-        for place, (session, _) in enumerate(calls):
-            places.setdefault(id(session), []).append(place)
-        results: list[Feedback | None] = [None] * len(calls)
+        texts: dict[Session, list[str]] = {}
+        for session, text in calls:
+            texts.setdefault(session, []).append(text)
 
-        def in_turn(own: list[int]) -> Steps[None]:
-            for place in own:
-                session, text = calls[place]
-                results[place] = yield from session.steps(text)
+        def in_turn(session: Session) -> Steps[Iterator[Feedback]]:
+            feedback = []
+            for text in texts[session]:
+                feedback.append((yield from session.steps(text)))
+            return iter(feedback)
 
-        drive_many([in_turn(own) for own in places.values()])
-        return results
+        feedback = dict(zip(texts, drive([in_turn(session) for session in texts]), strict=True))
+        return [next(feedback[session]) for session, _ in calls]
 
 
 class Session:
     """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
 
-    def __init__(self, pool: Pool, timeout: float, seed: int, tools: list[str], answer: Callable[[str], str]) -> None:
+    def __init__(self, pool: Pool, timeout: float, opening: dict, answer: Callable[[str], str]) -> None:
         self.finished = False
         self._pool = pool
         self._timeout = timeout
-        self._opening = {"seed": seed, "tools": tools}
+        self._opening = opening  # the first message to its process
         self._answer = answer
         self._process: Process | None = None
         self._buffer = bytearray()
@@ -181,11 +177,7 @@ class Session:
 
     def run(self, text: str) -> Feedback:
         """Run one call; `RuntimeError` once the episode has finished."""
-        return drive(self.steps(text))
-
-    async def run_async(self, text: str) -> Feedback:
-        """`run` on an event loop; other tasks go on while the tool does."""
-        return await drive_async(self.steps(text))
+        return drive([self.steps(text)])[0]
 
     def steps(self, text: str) -> Steps[Feedback]:
         """`run` as steps for `tl.executor.driving`."""
@@ -205,39 +197,38 @@ class Session:
         return Feedback(f"The executor failed: {failure}", Cause.INFRASTRUCTURE)
 
     def _run(self, text: str) -> Steps[Feedback]:
-        if self._process is None:
-            yield from self._open()
+        process = self._process or (yield from self._open())
         start = time.monotonic()
         try:
-            feedback = yield from self._call(text)
+            feedback = yield from self._call(process, text)
         except _TimedOut:
             self._discard()
             message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
-            feedback = Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
+            return Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
         except _Died as death:
-            message, cause = yield from self._how_it_ended(str(death))
+            message, cause = yield from _how_it_ended(process, str(death))
             self._discard()
-            feedback = Feedback(message, cause, time.monotonic() - start)
-        else:
-            if feedback.cause not in _CHANGE_NOTHING:
-                self._history.append(text)
+            return Feedback(message, cause, time.monotonic() - start)
+        if feedback.cause not in _CHANGE_NOTHING:
+            self._history.append(text)
         return feedback
 
-    def _open(self) -> Steps[None]:
+    def _open(self) -> Steps[Process]:
         """Start a process and bring it to where the episode is."""
-        self._process = self._pool.open()
+        self._process = process = self._pool.open()
         try:
-            ready = yield from self._exchange(self._opening, START_SECONDS)
+            ready = yield from self._exchange(process, self._opening, START_SECONDS)
             if "ready" not in ready:
                 raise PoolError(f"a session did not start: {ready.get('failed')}")
             for text in self._history:
-                yield from self._call(text, replayed=True)
+                yield from self._call(process, text, replayed=True)
         except (_TimedOut, _Died) as error:
             raise PoolError(f"a session could not be made again: {error}") from error
+        return process
 
-    def _call(self, text: str, replayed: bool = False) -> Steps[Feedback]:
+    def _call(self, process: Process, text: str, replayed: bool = False) -> Steps[Feedback]:
         self._number += 1
-        reply = yield from self._exchange({"number": self._number, "text": text}, self._timeout)
+        reply = yield from self._exchange(process, {"number": self._number, "text": text}, self._timeout)
         try:
             if reply["number"] != self._number:
                 raise ValueError("a reply to another call")
@@ -250,9 +241,9 @@ class Session:
             feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
         return feedback
 
-    def _exchange(self, message: dict, seconds: float) -> Steps[dict]:
+    def _exchange(self, process: Process, message: dict, seconds: float) -> Steps[dict]:
         """Send a message and wait for the next one."""
-        connection, deadline = self._process.connection, time.monotonic() + seconds
+        connection, deadline = process.connection, time.monotonic() + seconds
         data = memoryview(frames.encode(message))
         try:
             while data:
@@ -272,28 +263,29 @@ class Session:
             raise _Died(f"gave no proper reply: {error}") from error
         return reply
 
-    def _how_it_ended(self, seen: str) -> Steps[tuple[str, Cause]]:
-        """What to say of a process that is no use any more; `PoolError` where its zygote has ended, too.
-
-        Args:
-            seen: what is said while the process itself has not ended.
-        """
-        life = self._process.life
-        if (yield Wait(life, time.monotonic() + 0.5)):
-            try:
-                code, for_memory = END.unpack(life.recv(END.size))
-            except (OSError, struct.error):
-                raise PoolError("a process of the pool ended") from None
-            if for_memory:
-                return "MemoryError: the processes of the call used too much memory", Cause.MEMORY
-            seen = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
-        return f"ConnectionResetError: the tool's process {seen}", Cause.WORKER_DIED
-
     def _discard(self) -> None:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
             self._buffer.clear()
+
+
+def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:
+    """What to say of a process that is no use any more; `PoolError` where its zygote has ended, too.
+
+    Args:
+        process: whose connection has failed.
+        seen: what is said while the process itself has not ended.
+    """
+    if (yield Wait(process.life, time.monotonic() + 0.5)):
+        try:
+            code, for_memory = END.unpack(process.life.recv(END.size))
+        except (OSError, struct.error):
+            raise PoolError("a process of the pool ended") from None
+        if for_memory:
+            return "MemoryError: the processes of the call used too much memory", Cause.MEMORY
+        seen = f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+    return f"ConnectionResetError: the tool's process {seen}", Cause.WORKER_DIED
 
 
 def _signal_name(number: int) -> str:

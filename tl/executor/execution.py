@@ -26,6 +26,8 @@ UNKNOWN_ANSWER = "I do not know, please decide yourself."
 MAX_FEEDBACK_CHARACTERS = 4000
 CUT_MARK = " … "
 
+Tools = Mapping[str, Callable]
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -82,7 +84,7 @@ class Feedback:
         return CATEGORY_OF[self.cause]
 
 
-def execute(tools: Mapping[str, Callable], text: str) -> Feedback:
+def execute(tools: Tools, text: str) -> Feedback:
     """Parse `text` as one call, bind it to a tool of `tools` and run it. Raises nothing but `KeyboardInterrupt`."""
     start = time.perf_counter()
     try:
@@ -97,7 +99,7 @@ def execute(tools: Mapping[str, Callable], text: str) -> Feedback:
     return Feedback(shown, cause, time.perf_counter() - start)
 
 
-def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Cause] | None:
+def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
     """What Python would say of a call by keywords before running it; None when it would run it."""
     if call.name not in tools:
         return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
@@ -117,10 +119,10 @@ def _binding_error(tools: Mapping[str, Callable], call: Call) -> tuple[str, Caus
     return None
 
 
-def _parameters(tool: Callable) -> dict[str, inspect.Parameter]:
+def _parameters(tool: Callable) -> Mapping[str, inspect.Parameter]:
     if inspect.ismethod(tool):
         return dict(_own_parameters(tool.__func__)[1:])
-    return dict(inspect.signature(tool).parameters)
+    return inspect.signature(tool).parameters
 
 
 @cache  # as many as there are methods in the library
@@ -221,17 +223,13 @@ class Library:
             self.specs[tool] = ToolSpec.from_function(getattr(instance, tool))
             self.toolkit_of[tool] = name
 
-    def toolkits(self) -> list[str]:
-        """The toolkits in use, in order."""
-        return list(self._classes)
-
     def chosen(self, names: Collection[str] | None) -> list[str]:
         """Those of the tools that are named; all for None. `RefusedError` when a refused one is among the names."""
         if refused := self._refused_tools.intersection(names or ()):
             raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
         return [name for name in self.specs if names is None or name in names]
 
-    def tools(self, seed: int, names: Collection[str] | None = None) -> Mapping[str, Callable]:
+    def tools(self, seed: int, names: Collection[str] | None = None) -> Tools:
         """The tools of a new episode that are `chosen`, as functions that share its state."""
         classes = {name: self._classes[self.toolkit_of[name]] for name in self.chosen(names)}
         return _FreshTools(classes, seed)
@@ -261,34 +259,17 @@ class _FreshTools(Mapping[str, Callable]):
         return len(self._classes)
 
 
-class InProcessExecutor:
+class InProcessExecutor(Library):
     """Runs the tools of a library in this process, with neither limits nor isolation: for trusted calls only.
 
-    The surface of `tl.executor.Executor`, which is what runs the calls of a model.
+    `tl.executor.Executor` has the same methods, and is what runs the calls of a model.
     """
 
-    def __init__(self, toolkits: Sequence[str] | None = None, seed: int = 0) -> None:
-        self.seed = seed
-        self._library = Library(toolkits)
-        self.specs = self._library.specs
-        self.toolkit_of = self._library.toolkit_of
-        self.broken = self._library.broken
-        self.refused = self._library.refused
-
     def session(
-        self,
-        seed: int | None = None,
-        tools: Collection[str] | None = None,
-        answer: Callable[[str], str] | None = None,
+        self, seed: int = 0, tools: Collection[str] | None = None, answer: Callable[[str], str] | None = None
     ) -> InProcessSession:
-        """The state of one episode, to be used as a context manager.
-
-        Args:
-            seed: of the tools' state; default the executor's.
-            tools: names that the episode may call (default: all); any other is "not defined".
-            answer: question to `ask_to_user` -> answer; default a fixed sentence.
-        """
-        return InProcessSession(self._library.tools(self.seed if seed is None else seed, tools), answer or no_answer)
+        """One episode, to be used as a context manager; the arguments are those of `tl.executor.Executor.session`."""
+        return InProcessSession(self.tools(seed, tools), answer or no_answer)
 
 
 def no_answer(question: str) -> str:
@@ -299,7 +280,7 @@ def no_answer(question: str) -> str:
 class InProcessSession:
     """One episode in this process: its tools and the built-in ones, and whether it has finished."""
 
-    def __init__(self, tools: Mapping[str, Callable], answer: Callable[[str], str]) -> None:
+    def __init__(self, tools: Tools, answer: Callable[[str], str]) -> None:
         self.finished = False
 
         def ask_to_user(question: str) -> str:
@@ -309,7 +290,8 @@ class InProcessSession:
             self.finished = True
             return ""
 
-        self._tools = ChainMap({ASK_TO_USER.name: ask_to_user, FINISH.name: finish}, tools)
+        built_in = {ASK_TO_USER.name: ask_to_user, FINISH.name: finish}
+        self._tools: Tools = ChainMap(built_in, tools)  # type: ignore[arg-type]  # it need not be mutable to be read
 
     def __enter__(self) -> InProcessSession:
         return self

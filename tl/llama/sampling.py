@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tl.llama.cache import KVCache
 from tl.llama.model import Llama
-from tl.llama.packed import pack, used
 
 MIN_SHARED = 32  # prefixes shorter than this many tokens are read again rather than copied
 MAX_PREFILL = 16_384  # tokens of new prompts in one forward, which bounds the memory of its activations
@@ -88,7 +87,6 @@ class Sampler:
         self.cache = KVCache(model.config, rows, 0, weight.dtype, weight.device)
         self.held = [np.zeros(0, dtype=np.int64) for _ in range(rows)]  # token ids of each row, at least the prompt's
         self.running: list[_Sequence] = []  # the sequence of each of the first rows
-        self.products = pack(model)
 
     @torch.no_grad()
     def complete(
@@ -121,9 +119,7 @@ class Sampler:
         try:
             while waiting or self.running:
                 self._admit(waiting)
-                with used(self.products):
-                    logits = self._forward()
-                self._draw(logits, temperature, top_p, logprobs)
+                self._draw(self._forward(), temperature, top_p, logprobs)
                 for _ in range(self._retire()):
                     finished()
         except BaseException:  # interrupted between the rows and their records: trust neither

@@ -138,13 +138,11 @@ def ppo_memory(
     ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
     actor.
 
-    Prompts are read block by block: the residual stream, its norm, and three arrays of the SwiGLU are there at once. On
-    a CPU the sampler keeps a rearranged copy of the weights (tl.llama.packed).
+    Prompts are read block by block: the residual stream, its norm, and three arrays of the SwiGLU are there at once.
     """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
     weights = compute_bytes * count_parameters(config)
-    copies = needs_fsdp(ranks, compute_bytes) + (compute_bytes == 4)  # gathered, rearranged
     keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
     return PPOMemory(
@@ -155,5 +153,5 @@ def ppo_memory(
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,
         kv_cache=compute_bytes * keys_and_values * cached,
-        copies=copies * weights + compute_bytes * reading,
+        copies=needs_fsdp(ranks, compute_bytes) * weights + compute_bytes * reading,  # gathered,
     )
