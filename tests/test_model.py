@@ -163,7 +163,7 @@ def test_cache_continues_ragged_rows_as_if_read_at_once(kv_heads):
     steps = [[torch.randint(0, 23, (n,)) for n in part] for part in parts]
     cache = KVCache(model.config, rows=3, capacity=16, dtype=torch.float64)
     outputs = [
-        model(torch.cat(step)[None], part, cache)[0].split(part) for step, part in zip(steps, parts, strict=True)
+        model(torch.cat(step)[None], part, cache=cache)[0].split(part) for step, part in zip(steps, parts, strict=True)
     ]
     for row in range(3):
         whole = model(torch.cat([step[row] for step in steps])[None])[0]

@@ -1,21 +1,18 @@
-"""The keys and values of texts that a model has read, so that it need not read them again.
+"""The KV cache: keys and values of tokens that a model has read, so that it need not read them again.
 
 Axes: R rows of the cache, n rows that decode, B x T the tokens of one forward, H query heads, K key/value heads,
 G = H / K query heads per key/value head, D head size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tl.llama.attention import sdpa
-
-if TYPE_CHECKING:
-    from tl.llama.config import ModelConfig
+from tl.llama.attention import Attend, sdpa
+from tl.llama.config import ModelConfig
 
 BLOCK = 128  # capacities are multiples of this many tokens
 
@@ -25,7 +22,7 @@ class KVCache:
 
     def __init__(
         self,
-        config: "ModelConfig",
+        config: ModelConfig,
         rows: int,
         capacity: int,
         dtype: torch.dtype = torch.float32,
@@ -62,23 +59,25 @@ class KVCache:
             cached[:, [a, b], :, :longer] = cached[:, [b, a], :, :longer]
         self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
 
-    def attention(self, lengths: Sequence[int], x: Tensor) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
-        """A function of a layer and its q [B, T, H, D] and k, v [B, T, K, D], for all layers of one forward pass over x
-        [B, T, C]: stores new keys and values after what each row holds and attends to both, giving [B, T, H, D].
+    def attention(self, lengths: Sequence[int], x: Tensor) -> list[Attend]:
+        """For each layer of one forward pass over x [B, T, C], a function of q [B, T, H, D] and k, v [B, T, K, D] that
+        stores the new keys and values after what each row holds and attends to both, giving [B, T, H, D].
 
         ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none). ``advance`` moves the rows' ends once all
         layers have run.
         """
         n, columns, device = *x.shape[:2], x.device
-        if columns > 1 or any(new != 1 for new in lengths[:n]):
-            masks = [_causal(held, new, device) for held, new in zip(self.lengths, lengths, strict=True)]
-            return partial(self._attend_ragged, lengths=lengths, masks=masks)
         held = self.lengths[:n]
-        if min(held) == max(held):  # nothing to mask, as with a single row; attention is faster without
-            return partial(self._attend_one, rows=slice(n), ends=held[0], mask=None)
-        rows, ends = torch.arange(n, device=device), torch.tensor(held, device=device)
-        mask = (torch.arange(max(held) + 1, device=device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
-        return partial(self._attend_one, rows=rows, ends=ends, mask=mask)
+        if columns > 1 or any(new != 1 for new in lengths[:n]):
+            masks = [_causal(old, new, device) for old, new in zip(self.lengths, lengths, strict=True)]
+            attend = partial(self._attend_ragged, lengths=lengths, masks=masks)
+        elif min(held) == max(held):  # nothing to mask, as with a single row; attention is faster without
+            attend = partial(self._attend_one, rows=slice(n), ends=held[0], mask=None)
+        else:
+            rows, ends = torch.arange(n, device=device), torch.tensor(held, device=device)
+            mask = (torch.arange(max(held) + 1, device=device) <= ends[:, None])[:, None, None]  # [n, 1, 1, longest]
+            attend = partial(self._attend_one, rows=rows, ends=ends, mask=mask)
+        return [partial(attend, layer) for layer in range(len(self.keys))]
 
     def advance(self, lengths: Sequence[int]) -> None:
         self.lengths = [held + new for held, new in zip(self.lengths, lengths, strict=True)]

@@ -1,12 +1,11 @@
-"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU.
+"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU; and PPO's critic.
 
-Axes: B rows, T positions, N = B*T tokens, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
+Axes: B rows, T positions, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
 Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/llama/weights.py``).
 """
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,7 @@ from tl.llama.config import ModelConfig
 
 
 def rotary_frequencies(config: ModelConfig, device: torch.device | str = "cpu") -> Tensor:
-    """Angle per position of each pair of channels, [D/2] float64: theta^(-2i/D), then the config's scaling."""
+    """Angle per position of each pair of channels, [D/2] float64: theta^(-2i/D), then the configured scaling."""
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float64, device=device) / config.head_dim
     frequencies = config.rope_theta**-exponents
     scaling = config.rope_scaling
@@ -26,7 +25,7 @@ def rotary_frequencies(config: ModelConfig, device: torch.device | str = "cpu") 
         return frequencies
     if scaling["rope_type"] == "linear":
         return frequencies / scaling["factor"]
-    # llama3: long wavelengths are stretched, short ones kept, those between are blended.
+    # llama3: stretch long wavelengths, keep short ones, blend those in between.
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
     turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
     keep = ((turns - low) / (high - low)).clamp(0, 1)
@@ -34,7 +33,7 @@ def rotary_frequencies(config: ModelConfig, device: torch.device | str = "cpu") 
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs (i, i + D/2) of x [B, T, heads, D] by the angles in cos, sin [B, T, 1, D/2]."""
+    """Rotates the pairs (i, i + D/2) of x [B, T, heads, D] by the angles of cos, sin [B, T, 1, D/2]."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
@@ -54,12 +53,12 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        hidden, size = config.hidden_size, config.head_dim
-        self.head_dim = size
-        self.q_proj = nn.Linear(hidden, config.num_attention_heads * size, bias=False)
-        self.k_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
-        self.v_proj = nn.Linear(hidden, config.num_key_value_heads * size, bias=False)
-        self.o_proj = nn.Linear(config.num_attention_heads * size, hidden, bias=False)
+        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.head_dim = config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         q, k, v = (  # [B, T, heads, D]
@@ -121,28 +120,29 @@ class Llama(nn.Module):
         self,
         input_ids: Tensor,
         lengths: Sequence[int] | None = None,
+        prefixes: Sequence[int] | None = None,
+        *,
         cache: KVCache | None = None,
         return_hidden: bool = False,
-        prefixes: Sequence[int] | None = None,
     ) -> Tensor:
         """input_ids [B, T] → logits [B, T, V], or the final hidden states [B, T, C] with ``return_hidden``.
 
-        ``lengths`` splits the flattened B*T tokens into documents (default: each row is one): attention is causal
-        within a document and its positions start at 0. With a ``cache``, document b continues row b of the cache. With
-        ``prefixes``, a document of prefix n > 0 continues the first n tokens of the last one before it of prefix 0.
+        Args:
+            lengths: of the documents that the flattened B*T tokens are split into (default: each row is one).
+                Attention is causal within a document, whose positions start at 0.
+            prefixes: a document whose prefix is n > 0 reuses the first n tokens of the latest document with prefix 0:
+                its positions start at n, and it attends to those tokens, too.
+            cache: document b continues row b of the cache, which takes up its keys and values. Without ``prefixes``.
         """
         rows, columns = input_ids.shape
         lengths = list(lengths) if lengths is not None else [columns] * rows
         if sum(lengths) != rows * columns:
             raise ValueError(f"lengths add up to {sum(lengths)}, but input_ids has {rows} x {columns} tokens")
         x = self.embed_tokens(input_ids)
-        if cache is not None and prefixes is not None:
-            raise ValueError("prefixes are for passes without a cache")
         starts = cache.lengths if cache is not None else prefixes or [0] * len(lengths)
         cos, sin = self._rotary(starts, lengths, x)
         if cache is not None:
-            through_cache = cache.attention(lengths, x)
-            attends = [partial(through_cache, i) for i in range(len(self.layers))]
+            attends = cache.attention(lengths, x)
         else:
             attends = [document_attention(lengths, x, self.config.head_dim, prefixes)] * len(self.layers)
         for layer, attend in zip(self.layers, attends, strict=True):
@@ -150,13 +150,15 @@ class Llama(nn.Module):
         if cache is not None:
             cache.advance(lengths)
         hidden = self.norm(x)
-        return hidden if return_hidden else self.lm_head(hidden)
+        return hidden if return_hidden else self.head(hidden)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Final hidden states [B, T, C] → logits [B, T, V]."""
+        return self.lm_head(hidden)
 
     def _rotary(self, starts: Sequence[int], lengths: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin [B, T, 1, D/2] of each token's position, in x's type; the angles are computed in float64.
-
-        Document i is at positions ``starts[i]`` and following.
-        """
+        """cos and sin [B, T, 1, D/2] of the tokens' positions, which begin at ``starts[i]`` in document i; computed in
+        float64, returned in x's dtype."""
         positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)]).to(x.device)
         angles = positions[:, None] * rotary_frequencies(self.config, x.device)
         angles = angles.view(*x.shape[:2], 1, -1)
@@ -164,9 +166,9 @@ class Llama(nn.Module):
 
 
 class Critic(Llama):
-    """A Llama with a scalar head in place of the vocabulary's, of the actor's shape but with weights of its own.
+    """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. Shares no weights with the policy.
 
-    The head starts at zero, so that before any training every value is 0 and GAE sees the rewards alone.
+    The head starts at zero: before any training every value is 0, and GAE sees the rewards alone.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -176,13 +178,7 @@ class Critic(Llama):
         if not self.value_head.weight.is_meta:
             nn.init.zeros_(self.value_head.weight)
 
-    def forward(
-        self, input_ids: Tensor, lengths: Sequence[int] | None = None, prefixes: Sequence[int] | None = None
-    ) -> Tensor:
-        """input_ids [B, T] → values [B, T] in float32: of what the policy earns after token t.
-
-        ``lengths`` and ``prefixes`` as in ``Llama.forward``.
-        """
-        hidden = super().forward(input_ids, lengths, return_hidden=True, prefixes=prefixes)
+    def head(self, hidden: Tensor) -> Tensor:
+        """Final hidden states [B, T, C] → values [B, T] in float32: of what the policy earns after token t."""
         precise = torch.promote_types(hidden.dtype, torch.float32)
         return hidden.to(precise) @ self.value_head.weight[0].to(precise)
