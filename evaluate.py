@@ -19,6 +19,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 from tl.assets import TINY
 from tl.config import option, parse_config
+from tl.evaluation.error_analysis import name_words
 from tl.evaluation.journal import Journal
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
@@ -41,6 +43,7 @@ from tl.files import unwritable, write_whole
 from tl.forms import FORMS, Prediction
 from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
+from tl.prompt import name_ids
 from tl.rollout import EpisodeSuite, Rollout, roll_out
 from tl.rollout.dialogue import Policy, Response, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
@@ -122,12 +125,6 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
     return LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens), identity
 
 
-def name_splitter(source: Path) -> Callable[[str], Sequence]:
-    """Splits the name of a tool into tokens, of which error analysis compares the first; without a vocabulary,
-    into characters."""
-    return Tokenizer(source).encode if (source / TOKENIZER_FILE).is_file() else list
-
-
 def resumable(
     name: str, items: Sequence, work: Callable[[list[int]], Iterator[tuple[int, Any]]], journal: Journal, world: World
 ) -> list[Any]:
@@ -196,13 +193,12 @@ def score_predictions(config: EvaluationConfig, suites: Sequence[Suite]) -> list
     if len(config.predictions) != len(suites):
         names = ", ".join(suite.name for suite in suites)
         raise ValueError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
-    tokens = name_splitter(TINY)
     results = []
     for suite, file in zip(suites, config.predictions, strict=True):
         if not isinstance(suite, Suite):
             raise ValueError(f"--predictions are for single turns; {suite.name} is played turn by turn")
         made = read_predictions(Path(file), suite.questions, config.format, config.limit)
-        results.append(SingleTurnResult.of(suite, made, tokens))
+        results.append(SingleTurnResult.of(suite, made, name_words))
     return results
 
 
@@ -212,7 +208,7 @@ def ask_model(
     """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     policy, identity = make_policy(config, source, world)
-    tokens = name_splitter(TINY if config.endpoint else source)
+    tokens = name_words if config.endpoint else partial(name_ids, tokenizer=Tokenizer(source))
     results, journals = [], []
     for suite in suites:
         settings = identity | {"max_new_tokens": config.max_new_tokens, "items": fingerprint(suite)}
@@ -261,7 +257,8 @@ def run_experiments(config: EvaluationConfig) -> int:
         "train_ppo.py", train_ppo.main, lambda flags: asdict(train_ppo.resolve_config([*flags, "--model", str(TINY)]))
     )
     workshop = Workshop(Lab(TINY, sft, ppo, evaluate), config.budget, config.folder)
-    chosen = [ablation(config.budget, Tokenizer(TINY).encode, config.sweeps)] if config.ablation else []
+    split = partial(name_ids, tokenizer=Tokenizer(TINY))
+    chosen = [ablation(config.budget, split, config.sweeps)] if config.ablation else []
     chosen += [robustness(config.budget)] if config.robustness else []
     for experiment in chosen:
         for complete in carry_out(experiment, workshop, range(config.n_seeds)):

@@ -10,6 +10,7 @@ import torch
 import evaluate
 import train_ppo
 import train_sft
+from tl.assets import TINY
 from tl.calls import Call
 from tl.experiments import FULL, QUICK, Budget, Lab, Trainer, Workshop, carry_out
 from tl.experiments.ablation import APART, COLUMNS, SHARED, SWEEPS, VARIANTS, ablation, group, robustness
@@ -18,8 +19,10 @@ from tl.experiments.parts import Part, Stopped, Store, duration
 from tl.experiments.results import results_json, text, write
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import load_model, save_model
 from tl.metrics import Question
+from tl.prompt import name_ids
 from tl.schema import ToolSpec
 from tl.synthesis import held_out, prompts, synthesize
 from tl.synthesis.environments import ENVIRONMENTS
@@ -347,8 +350,18 @@ def test_requests_are_grouped_by_whether_the_called_name_parts_from_another(name
     assert group(question, lambda name: name.replace("_", " _").split()) == expected
 
 
+def test_names_that_share_nothing_but_a_bare_word_mark_are_apart():
+    tokenizer = Tokenizer(TINY)
+    names = ["get_a", "add_b"]
+    assert [tokenizer.piece(tokenizer.encode(name)[0]) for name in names] == ["▁", "▁"]
+    question = Question("q", tuple(map(tool, names)), (), ((Call("get_a", {}),),))
+    assert group(question, partial(name_ids, tokenizer=tokenizer)) == APART
+
+
 def test_both_groups_are_in_the_default_sets():
-    held_out, unseen, _ = ablation(Budget(requests=100, episodes=1), evaluate.Tokenizer(evaluate.TINY).encode).suites(0)
+    held_out, unseen, _ = ablation(
+        Budget(requests=100, episodes=1), partial(name_ids, tokenizer=Tokenizer(TINY))
+    ).suites(0)
     for suite in (held_out, unseen):
         shared = sum(question.group == SHARED for question in suite.questions)
         assert 10 < shared < 90

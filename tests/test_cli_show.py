@@ -109,7 +109,7 @@ def test_the_terminal_gets_no_control_character_from_the_data(colour, trajectory
 def test_the_terminal_shows_masked_calls_key_tokens_and_the_stop_target(trajectory, small_tokenizer):
     text = terminal(view(trajectory, small_tokenizer, OPTIONS), Style(colour=False))
     assert "Assistant: search_cats()   ✗ masked: parameter missing\n" in text
-    assert re.search(r"^Assistant: \[\w+\]×\d.* </s>$", text, re.M)
+    assert re.search(r"^Assistant:\[▁\w+\]×\d.* </s>$", text, re.M)
     assert "2 calls: 1 trained, 1 masked" in text
 
 

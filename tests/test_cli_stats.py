@@ -6,7 +6,9 @@ import pytest
 
 from tl.__main__ import VERBS
 from tl.__main__ import main as tl_main
+from tl.assets import TINY
 from tl.cli import stats
+from tl.llama.tokenizer import Tokenizer
 from tl.report.figures import families, spread
 
 
@@ -117,6 +119,10 @@ def test_a_spread_is_median_95th_percentile_and_maximum():
 
 def test_a_family_shares_its_first_token(small_tokenizer):
     assert families(["search_news", "search_cats", "finish", "zebra"], small_tokenizer) == {"search_": 2}
+
+
+def test_names_that_share_nothing_but_a_bare_word_mark_are_no_family():
+    assert families(["get_news", "get_cats", "add_news"], Tokenizer(TINY)) == {"get_": 2}
 
 
 def test_without_a_verb_the_verbs_are_listed(capsys):

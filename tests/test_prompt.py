@@ -3,12 +3,16 @@
 import pytest
 import torch
 
+from tl.assets import TINY
 from tl.calls import Call, format_call
+from tl.evaluation.suites import rotbench
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
+from tl.llama.tokenizer import Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
-from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, render
+from tl.pkt import key_positions
+from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, name_ids, render
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training.batching import collate
 from tl.trajectory import Message, Trajectory
@@ -131,12 +135,52 @@ def test_weights_are_those_of_the_key_positions(tokenizer):
     example = encode_trajectory(FOUR_TURNS, tokenizer)
     turn = example.turns[2]  # get_paper(id=7), beside get_papers_by_keywords
     pieces = [tokenizer.piece(id) for id in example.input_ids[turn.start : turn.end].tolist()]
-    # This vocabulary shares "▁" with the built-ins' names, and all of "get_paper" with its sibling's.
-    assert [pieces[k] for k in turn.key_positions] == ["▁", "g", "("]
+    # This vocabulary writes every name as "▁", which says nothing of the tool, and what follows; all of "get_paper"
+    # is the beginning of its sibling's name.
+    assert pieces[0] == "▁" and [pieces[k] for k in turn.key_positions] == ["g", "("]
     n = turn.end - turn.start + 1
     expected = torch.ones(n)
-    expected[list(turn.key_positions)] = min(9.0, (n - 3) / 3)
+    expected[list(turn.key_positions)] = min(9.0, (n - 2) / 2)
     assert torch.equal(example.weights[turn.start - 1 : turn.end], expected)
+
+
+def test_weights_of_the_embedded_vocabulary_by_hand():
+    """A bare word mark is no key token, and that two names begin with one makes them no names with a shared prefix."""
+    tokenizer = Tokenizer(TINY)
+    example = encode_trajectory(
+        trajectory(Message("user", "x"), call("get_papers_by_keywords", query="owls")), tokenizer
+    )
+    assert [
+        (tokenizer.piece(id), weight)
+        for id, weight in zip(example.targets.tolist(), example.weights.tolist(), strict=True)
+        if id != NO_TARGET
+    ] == [
+        ("▁", 1), ("get", 8), ("_", 1), ("paper", 1), ("s", 8), ("_", 1), ("by", 1), ("_", 1), ("key", 1), ("w", 1),
+        ("ords", 1), ("(", 1), ("query", 1), ('="', 1), ("owl", 1), ("s", 1), ('")', 1), ("</s>", 1),  # (18 - 2) / 2
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "pieces"), [("get", ["get"]), ("finish", ["▁f", "in", "ish"])])
+def test_ids_of_a_name_begin_with_the_first_piece_that_has_text(name, pieces):
+    tokenizer = Tokenizer(TINY)
+    assert tokenizer.piece(tokenizer.encode("get")[0]) == "▁"
+    assert [tokenizer.piece(id) for id in name_ids(name, tokenizer)] == pieces
+
+
+def test_a_vocabulary_in_which_names_begin_with_text_keeps_its_key_tokens(shared):
+    """Llama-2's has `▁get`: there the key positions are those of the names' ids as they are."""
+    tokenizer = Tokenizer(shared / "data" / "tokenizer")
+    seen = 0
+    for question in rotbench.read(shared / "data" / "rotbench").questions:
+        tools = question.tools
+        ids = {tool.name: tokenizer.encode(tool.name) for tool in tools}
+        for name in ids:
+            assert tokenizer.piece(ids[name][0]) != "▁"
+            others = [other for tool, other in ids.items() if tool != name]
+            example = encode_trajectory(trajectory(Message("user", "x"), call(name), tools=tools), tokenizer)
+            assert list(example.turns[0].key_positions) == key_positions(ids[name], others)
+            seen += 1
+    assert seen > 500
 
 
 def test_without_pkt_all_trained_tokens_weigh_one(tokenizer):
@@ -149,7 +193,7 @@ def test_name_that_merges_with_the_bracket_is_taken_from_the_call(tokenizer):
     odd = ToolSpec("get_paper_", "Reads.", {}, ())
     example = encode_trajectory(trajectory(Message("user", "x"), call("get_paper_"), tools=(odd, *TOOLS)), tokenizer)
     turn = example.turns[0]
-    assert turn.key_positions[0] == 0 and len(turn.key_positions) >= 2
+    assert turn.key_positions[0] == 1 and len(turn.key_positions) >= 2
     assert turn.key_positions[-1] < turn.end - turn.start
 
 
@@ -173,7 +217,7 @@ def test_key_tokens_are_those_of_the_name_however_the_call_is_spelt(tokenizer, l
     assert example.trained_turns == 1
     assert len(before[0]) <= len(lead)  # nothing of the name stands before the first key token
     first = tokenizer.decode(example.input_ids[turn.start : turn.start + turn.key_positions[0] + 1].tolist())
-    assert len(first) > len(lead) or not lead  # and the token itself holds some of it
+    assert len(first) > len(lead)  # and the token itself holds some of it
     assert before[-1] == f"{lead}get_paper"  # where get_papers_by_keywords goes on
 
 

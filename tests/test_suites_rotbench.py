@@ -4,14 +4,19 @@ import copy
 import gzip
 import json
 import random
+from functools import partial
 
 import pytest
 
+from tl.assets import TINY
 from tl.calls import Call, format_call
-from tl.evaluation.error_analysis import diagnose
+from tl.evaluation.error_analysis import Fault, diagnose, name_words
 from tl.evaluation.suites import rotbench, strict_score
 from tl.forms import read_prediction
-from tl.metrics import CallScore
+from tl.llama.tokenizer import Tokenizer
+from tl.metrics import CallScore, Question
+from tl.prompt import name_ids
+from tl.schema import ToolSpec
 from tl.trajectory import DataError
 
 NOTHING, TOOL = CallScore(False, False, False), CallScore(True, False, False)
@@ -153,6 +158,28 @@ def test_a_free_argument_counts_for_nothing_in_strict_scores_and_diagnoses_eithe
     assert diagnose(question, right, list).reason == "right"
     assert diagnose(question, wrong, list).reason == 'content of to: rate(base="EUR", to="JPY", date="today") is due'
     assert strict_score(question, read_prediction(['rate(base="EUR", to="JPY")'])) == TOOL
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("get_allNews", ["get", "_", "all", "News"]),
+        ("HTTPGet2", ["HTTP", "Get", "2"]),
+        ("api.v2-search", ["api", ".", "v", "2", "-", "search"]),
+        ("", []),
+    ],
+)
+def test_the_words_of_a_name(name, words):
+    assert name_words(name) == words
+
+
+@pytest.mark.parametrize("split", [name_words, partial(name_ids, tokenizer=Tokenizer(TINY))])
+@pytest.mark.parametrize(("called", "fault"), [("get_rates", Fault.PREFIX), ("add_rate", Fault.FIRST)])
+def test_wrong_tools_are_told_apart_by_what_their_names_begin_with(called, fault, split):
+    """Both names begin with a bare word mark in the embedded vocabulary, which is no beginning."""
+    names = ("get_rate", "get_rates", "add_rate")
+    question = Question("q", tuple(ToolSpec(n, "", {}, ()) for n in names), (), ((Call("get_rate", {}),),))
+    assert diagnose(question, read_prediction([f"{called}()"]), split).faults == {fault}
 
 
 def test_a_free_argument_is_gone_for_later_answers_of_the_same_keywords(suite):

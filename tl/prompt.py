@@ -182,11 +182,26 @@ def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], t
     lead = text[: len(text) - len(text.lstrip())]
     if text[len(lead)] in "'\"" and format_name(name) == name:
         lead += text[len(lead)]
-    first = next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead)) if lead else 0
     # Taken from the call, since a final "_" of the name makes one token with the "(" after it.
-    name_ids = ids[: len(tokenizer.encode(lead + format_name(name)))]
-    others = [tokenizer.encode(lead + format_name(other)) for other in tools if other != name]
-    return sorted({max(first, position) for position in key_positions(name_ids, others)})
+    end = len(tokenizer.encode(lead + format_name(name)))
+    first = _first_with_text(ids, tokenizer, lead)
+    others = [name_ids(other, tokenizer, lead) for other in tools if other != name]
+    return [first + position for position in key_positions(ids[first:end], others)]
+
+
+def name_ids(name: str, tokenizer: Tokenizer, lead: str = "") -> list[int]:
+    """Ids of a tool's name as a call begins with it, from the first piece that has text of the name.
+
+    Some names begin with the bare word mark ``▁``, which nearly all of them would share: it says nothing of the tool.
+    ``lead`` is what the call has before its name, such as white space.
+    """
+    ids = tokenizer.encode(lead + format_name(name))
+    return ids[_first_with_text(ids, tokenizer, lead) :]
+
+
+def _first_with_text(ids: Sequence[int], tokenizer: Tokenizer, lead: str) -> int:
+    """Position of the first token of a call that has text after the ``lead``."""
+    return next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead))
 
 
 def _example(

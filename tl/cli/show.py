@@ -5,7 +5,8 @@
     python -m tl show --model runs/sft                 with each token's loss: where the model is unsure
     python -m tl show data.jsonl --html out.html       many samples as one self-contained page
 
-Without colours (a pipe, or NO_COLOR) key tokens stand in brackets. Control characters in data are spelled out.
+Key tokens are printed as the vocabulary spells them (▁ is the space before a word), in brackets where there are no
+colours (a pipe, or NO_COLOR). Control characters in data are spelled out.
 """
 
 import os
@@ -92,17 +93,16 @@ def _turn(turn: TurnView, style: Style) -> str:
     text += " " + style("stop", stop.text) + (style("weight", f"×{stop.weight:.3g}") if stop.is_key else "")
     unsure = sorted((t for t in turn.tokens if t.loss is not None and t.loss > UNSURE), key=lambda t: -t.loss)
     if unsure:
-        listed = ", ".join(f"{visible(t.text).strip() or '␣'} {t.loss:.2f}" for t in unsure[:5])
+        listed = ", ".join(f"{visible(t.piece)} {t.loss:.2f}" for t in unsure[:5])
         text += style("unsure", f"   unsure of: {listed}")
     return text
 
 
 def _token(token: TokenView, style: Style) -> str:
-    text = visible(token.text)
     if token.is_key:
-        space = " " * text.startswith(" ")
-        name = text.lstrip(" ")
-        return space + (style("key", name) if style.colour else f"[{name}]") + style("weight", f"×{token.weight:.3g}")
+        piece = visible(token.piece)
+        return (style("key", piece) if style.colour else f"[{piece}]") + style("weight", f"×{token.weight:.3g}")
+    text = visible(token.text)
     if token.loss is None or token.loss <= UNSURE:
         return text
     return style("lost" if token.loss > LOST else "unsure", text)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tl.calls import format_name
 from tl.evaluation.paper import TABLE_5
 from tl.evaluation.suites import Suite
 from tl.evaluation.suites.own import read_episodes, read_held_out, read_unseen_tools
@@ -77,13 +76,13 @@ PAPER = {
 }
 
 
-def ablation(budget: Budget, encode: Callable[[str], list[int]], sweeps: bool = False) -> Experiment:
-    """The experiment. ``encode`` splits names of tools into tokens, as the base model's vocabulary does."""
+def ablation(budget: Budget, name_ids: Callable[[str], list[int]], sweeps: bool = False) -> Experiment:
+    """The experiment. ``name_ids`` gives the tokens of a tool's name in the base model's vocabulary."""
 
     def suites(seed: int) -> list[Suite | EpisodeSuite]:
         single = [read_held_out(seed), read_unseen_tools(seed)]
         episodes = read_episodes(seed, budget.episodes)
-        return [*(by_prefix(first(suite, budget.requests), encode) for suite in single), episodes]
+        return [*(by_prefix(first(suite, budget.requests), name_ids) for suite in single), episodes]
 
     title = "Ablation (Table 5): what MAE, PKT and IRM do to the embedded model"
     return Experiment("ablation", title, VARIANTS, COLUMNS, suites, SWEEPS if sweeps else (), NOTES, PAPER)
@@ -93,15 +92,15 @@ def first(suite: Suite, most: int) -> Suite:
     return replace(suite, questions=suite.questions[:most])
 
 
-def by_prefix(suite: Suite, encode: Callable[[str], list[int]]) -> Suite:
+def by_prefix(suite: Suite, name_ids: Callable[[str], list[int]]) -> Suite:
     """The suite with its questions in the groups SHARED and APART."""
-    return replace(suite, questions=tuple(replace(q, group=group(q, encode)) for q in suite.questions))
+    return replace(suite, questions=tuple(replace(q, group=group(q, name_ids)) for q in suite.questions))
 
 
-def group(question: Question, encode: Callable[[str], Sequence[int]]) -> str:
+def group(question: Question, name_ids: Callable[[str], Sequence[int]]) -> str:
     golden = question.answers[0][0].name
-    others = [encode(format_name(tool.name)) for tool in question.tools if tool.name != golden]
-    return SHARED if len(key_positions(encode(format_name(golden)), others)) > 1 else APART
+    others = [name_ids(tool.name) for tool in question.tools if tool.name != golden]
+    return SHARED if len(key_positions(name_ids(golden), others)) > 1 else APART
 
 
 def robustness(budget: Budget) -> Experiment:

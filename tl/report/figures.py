@@ -9,7 +9,7 @@ from typing import Any
 
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, call_categories
-from tl.prompt import EncodingOptions, encode_trajectory
+from tl.prompt import EncodingOptions, encode_trajectory, name_ids
 from tl.training.data import ExampleStatistics
 from tl.trajectory import Trajectory
 
@@ -69,11 +69,10 @@ def families(names: Iterable[str], tokenizer: Tokenizer) -> dict[str, int]:
     """Tool names that share their first token: the text that all names of a family begin with -> how many they are."""
     groups: dict[int, list[list[int]]] = {}
     for name in names:
-        ids = tokenizer.encode(name)
+        ids = name_ids(name, tokenizer)
         groups.setdefault(ids[0], []).append(ids)
     large = sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
-    prefixes = {tokenizer.decode(list(commonprefix(group))): len(group) for group in large}
-    return {prefix: n for prefix, n in prefixes.items() if prefix}  # "" where the first token is a bare space mark
+    return {tokenizer.decode(list(commonprefix(group))): len(group) for group in large}
 
 
 def summary(data: Statistics, tokenizer: Tokenizer) -> dict[str, Any]:

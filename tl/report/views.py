@@ -28,7 +28,8 @@ def visible(text: str) -> str:
 class TokenView:
     """One trained token; `loss` is its negative log-likelihood under the model in nats, where one was given."""
 
-    text: str
+    text: str  # what it adds to the text of the turn
+    piece: str  # as the vocabulary spells it
     id: int
     weight: float
     is_key: bool
@@ -117,6 +118,7 @@ def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses
     tokens = [
         TokenView(
             texts[m],
+            tokenizer.piece(ids[m]),
             ids[m],
             round(float(example.weights[t]), 4),
             m in turn.key_positions,
