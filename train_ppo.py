@@ -31,11 +31,12 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Critic, Llama
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
+from tl.metrics import Question
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.prompt import EncodingOptions
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check, check_lengths, resolve_config
-from tl.rl.data import PPOData, PPOPrompt, PPOTask, make_tasks, read_prompts
+from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import FREE_TEXT, Experience, SamplingOptions, sample_steps
@@ -46,7 +47,7 @@ from tl.training.batching import batches
 from tl.training.checkpoint import SavedState, load_state
 from tl.training.config import RunError
 from tl.training.distributed import RankError, World
-from tl.training.held_out import Prepared, cache_size, load_held_out, percentages, predict, score
+from tl.training.held_out import cache_size, load_held_out, percentages, predict, score
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
     STOPPED,
@@ -64,7 +65,7 @@ from tl.training.run import (
 from tl.trajectory import DataError
 from tools import ToolkitError
 
-Prompt = PPOPrompt | PPOTask
+Prompt = Question | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 
 # What is told in one line.
@@ -191,7 +192,7 @@ def roll_out(
 
 
 def evaluate(
-    model: Llama, tokenizer: Tokenizer, held_out: Sequence[Prepared], config: PPOConfig, world: World
+    model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], config: PPOConfig, world: World
 ) -> dict[str, float]:
     """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests, which may be as
     long as those of rollouts. Each rank asks for a part."""
@@ -201,10 +202,7 @@ def evaluate(
         new_tokens = config.max_new_tokens
         texts = predict(plain, tokenizer, mine, max_new_tokens=new_tokens, bar=world.is_main) if mine else []
         scores = score(mine, texts)
-        rewards = [
-            call_reward(text, p.item.answers, p.item.tools, free_text).value
-            for p, text in zip(mine, texts, strict=True)
-        ]
+        rewards = [call_reward(t, q.golden, q.tools, free_text).value for q, t in zip(mine, texts, strict=True)]
     [total] = distributed.all_sum([sum(rewards)])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     return {"eval_reward": total / len(held_out)} | percentages(everyone)
@@ -215,7 +213,7 @@ def train(
     sample: Sample,
     tokenizer: Tokenizer,
     data: PPOData,
-    held_out: Sequence[Prepared],
+    held_out: Sequence[Question],
     config: PPOConfig,
     world: World,
     saved: SavedState | None = None,
@@ -311,7 +309,7 @@ def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
     return Progress(**saved.record["progress"])
 
 
-def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepared]]:
+def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Question]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)
@@ -327,10 +325,10 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Prepare
 
 
 def estimate_memory(
-    config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], model: ModelConfig, world: World
+    config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> PPOMemory:
     """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
-    longest = max(len(prompt.ids) for prompt in data.prompts) + config.max_new_tokens
+    longest = max(len(prompt.prompt_ids) for prompt in data.prompts) + config.max_new_tokens
     each = longest if config.rollout == "step" else model.max_position_embeddings
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
     cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
@@ -340,7 +338,7 @@ def estimate_memory(
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
 
-def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Prepared], model: ModelConfig, world: World) -> str:
+def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World) -> str:
     """Configuration, data and memory as text."""
     memory = estimate_memory(config, data, held_out, model, world)
     sections = {

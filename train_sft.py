@@ -25,6 +25,7 @@ from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
 from tl.losses import weighted_cross_entropy
+from tl.metrics import Question
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import batches, micro_batches, target_nll
@@ -32,7 +33,7 @@ from tl.training.checkpoint import SavedState, load_state
 from tl.training.config import RunError, SFTConfig, check_settings, resolve_config
 from tl.training.data import ExampleStatistics, TrainingData, load_training_data
 from tl.training.distributed import RankError, World
-from tl.training.held_out import Prepared, golden_loss, load_held_out, percentages, predict, score
+from tl.training.held_out import golden_loss, load_held_out, percentages, predict, score
 from tl.training.memory import count_parameters, training_memory
 from tl.training.run import (
     STOPPED,
@@ -94,7 +95,7 @@ def train_step(
 
 
 def evaluate(
-    model: Llama, tokenizer: Tokenizer, held_out: list[Prepared], config: SFTConfig, world: World
+    model: Llama, tokenizer: Tokenizer, held_out: list[Question], config: SFTConfig, world: World
 ) -> dict[str, float]:
     """TS, PI and CF (percent) of the model's greedy calls for held-out requests, and the loss on the accepted calls for
     the first ``eval_items`` of them, which are the same in all evaluations of a run. Each rank works on a part."""
@@ -103,9 +104,9 @@ def evaluate(
     loss, scores = 0.0, []
     with distributed.unsharded(model) as plain, distributed.together(world):
         if mine_for_loss:
-            loss = golden_loss(plain, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
+            loss = golden_loss(plain, tokenizer, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:
-            scores = score(mine, predict(plain, tokenizer, mine, config.max_feedback_tokens, bar=world.is_main))
+            scores = score(mine, predict(plain, tokenizer, mine, bar=world.is_main))
     [loss] = distributed.all_sum([loss])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     return {"eval_loss": loss / len(for_loss), **percentages(everyone)}
@@ -115,7 +116,7 @@ def train(
     model: Llama,
     tokenizer: Tokenizer,
     data: TrainingData,
-    held_out: list[Prepared],
+    held_out: list[Question],
     config: SFTConfig,
     world: World,
     saved: SavedState | None = None,
@@ -216,7 +217,7 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
     return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
 
 
-def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Prepared]]:
+def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Question]]:
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
     model, tokenizer = read_config(source), Tokenizer(source)
     check_vocabulary(tokenizer, model)

@@ -63,9 +63,9 @@ def main(path: str) -> None:
     names = sum(a.split("(")[0] == b.split("(")[0] for a, b in zip(made, golden, strict=True))
     whole = sum(a == b for a, b in zip(made, golden, strict=True))
     print(f"of {SENTENCES} sentences about three functions: the right function {names}, the whole call {whole}")
-    items = held_out(REQUESTS)
-    made = continued(model, tokenizer, [encode_prompt(item.tools, item.messages, tokenizer) for item in items])
-    scores = [score_call(text, list(item.answers), item.tools) for text, item in zip(made, items, strict=True)]
+    questions = held_out(REQUESTS)
+    made = continued(model, tokenizer, [encode_prompt(q.tools, q.messages, tokenizer) for q in questions])
+    scores = [score_call(text, q.golden, q.tools) for text, q in zip(made, questions, strict=True)]
     ts, pi, cf = (sum(column) for column in zip(*scores, strict=True))
     print(f"of {REQUESTS} held-out requests: TS {ts}, PI {pi}, CF {cf}")
 

@@ -21,7 +21,8 @@ from benchmarks.side_by_side import Comparison, Taken, with_peers
 from tl.assets import TINY
 from tl.config import preset
 from tl.llama.tokenizer import Tokenizer
-from tl.rl.data import PPOPrompt, read_prompts
+from tl.metrics import Question
+from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.run import Progress
 from train_ppo import Models, PPOConfig, iterate, sampling
@@ -50,7 +51,7 @@ def interleaved(trainer: Any, our_step: Callable[[], object]) -> Comparison:
     return Comparison(result.ours[1:], result.theirs[1:])
 
 
-def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOConfig, rounds: int, out: str) -> Any:
+def their_trainer(prompts: list[Question], tokenizer: Tokenizer, config: PPOConfig, rounds: int, out: str) -> Any:
     from datasets import Dataset
     from transformers import AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
@@ -78,14 +79,14 @@ def their_trainer(prompts: list[PPOPrompt], tokenizer: Tokenizer, config: PPOCon
         model=str(TINY),
         reward_funcs=lambda completions, **_: [float(len(set(text))) for text in completions],
         args=arguments,
-        train_dataset=Dataset.from_list([{"prompt": tokenizer.decode(prompt.ids[1:])} for prompt in prompts]),
+        train_dataset=Dataset.from_list([{"prompt": tokenizer.decode(prompt.prompt_ids[1:])} for prompt in prompts]),
         processing_class=AutoTokenizer.from_pretrained(TINY),
     )
 
 
 @contextmanager
 def our_step(
-    model: str | Path, tokenizer: Tokenizer, prompts: list[PPOPrompt], config: PPOConfig
+    model: str | Path, tokenizer: Tokenizer, prompts: list[Question], config: PPOConfig
 ) -> Iterator[Callable[[], dict[str, float]]]:
     """A function that does the next step of a run with these prompts, and returns its metrics."""
     with distributed.process_group() as world, sampling(config, tokenizer, world) as sample:
@@ -106,7 +107,7 @@ def main() -> None:
     tokenizer.eos_id = NEVER
     distinct = read_prompts([], tokenizer, config.max_length).prompts[: options.rollouts // config.samples_per_prompt]
     prompts = [prompt for prompt in distinct for _ in range(config.samples_per_prompt)]
-    length = sum(len(prompt.ids) for prompt in distinct) / len(distinct)
+    length = sum(len(prompt.prompt_ids) for prompt in distinct) / len(distinct)
     print(
         f"PPO step against TRL's GRPO step, embedded model, {len(prompts)} rollouts of {options.new_tokens} tokens on "
         f"{len(distinct)} prompts of {length:.0f} ({torch.get_num_threads()} threads)",

@@ -27,12 +27,11 @@ from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import load_model
 from tl.metrics import score_episodes
 from tl.prompt import EncodingOptions
-from tl.rl.data import make_prompt
 from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps
 from tl.rollout import outcome, roll_out
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
-from tl.training.held_out import MAX_NEW_TOKENS, predict, prepare, score
+from tl.training.held_out import MAX_NEW_TOKENS, predict, score, tokenise
 from tl.training.run import is_finished
 
 REQUESTS, EPISODES = 600, 100
@@ -45,20 +44,17 @@ REPO = Path(__file__).resolve().parent.parent
 def measure(folder: Path) -> dict:
     """Rewards, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
     model, tokenizer = load_model(folder, dtype=torch.float32), Tokenizer(folder)
-    items = prepare(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
-    texts = predict(model, tokenizer, items)
-    rewards = [
-        call_reward(text, p.item.answers, p.item.tools, FREE_TEXT).value for p, text in zip(items, texts, strict=True)
-    ]
-    prompts = [make_prompt(p.item, tokenizer, EncodingOptions.max_length) for p in items]
-    drawn = sample_steps(model, tokenizer, prompts, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
+    questions = tokenise(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
+    texts = predict(model, tokenizer, questions)
+    rewards = [call_reward(t, q.golden, q.tools, FREE_TEXT).value for q, t in zip(questions, texts, strict=True)]
+    drawn = sample_steps(model, tokenizer, questions, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
     policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)
     played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, policy, 32)]
     scores = score_episodes(played)
     rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
-    cf = [100.0 * one.cf for one in score(items, texts)]
+    cf = [100.0 * one.cf for one in score(questions, texts)]
     return {"sampled reward": sampled, "greedy reward": rewards, "CF": cf, **rates}
 
 

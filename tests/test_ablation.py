@@ -87,6 +87,7 @@ def little_data(monkeypatch):
     monkeypatch.setattr("tl.experiments.synthesize", cache(partial(synthesize, 60)))
     monkeypatch.setattr("tl.experiments.prompts", cache(partial(prompts, 8)))
     monkeypatch.setattr("tl.evaluation.suites.own.held_out", cache(partial(held_out, 4)))
+    monkeypatch.setattr("tl.training.held_out.held_out", cache(partial(held_out, 4)))
 
 
 def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL):

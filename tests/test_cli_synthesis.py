@@ -32,7 +32,7 @@ def test_prompts_end_with_their_golden_call(tmp_path):
     made = run(tmp_path, "--kind", "prompts", "--size", "30")
     for trajectory, item in zip(made, prompts(30), strict=True):
         assert trajectory.messages[:-1] == item.messages
-        assert [parse_call(trajectory.messages[-1].content)] == item.answers
+        assert [parse_call(trajectory.messages[-1].content)] == item.golden
 
 
 def test_held_out_items_can_be_had_in_every_environment(tmp_path):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tl.calls import Call, format_call, parse_call
-from tl.metrics import Item, score_call
+from tl.metrics import Question, score_call
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import held_out
 from tl.synthesis.environments import ENVIRONMENTS, in_environment
@@ -34,7 +34,7 @@ def item():
         Message("assistant", 'get_paper_details(paper_id="p1", colour="red")', is_call=True),
         Message("tool", "get_paper_details() got an unexpected keyword argument 'colour'"),
     )
-    return Item("one", tools, messages, [Call("get_paper_details", {"paper_id": "p1"})])
+    return Question("one", tools, messages, ((Call("get_paper_details", {"paper_id": "p1"}),),))
 
 
 def by_description(tools):
@@ -58,12 +58,12 @@ def test_the_answer_is_a_right_call_of_the_renamed_tools(items, environment):
         noisy = in_environment(item, environment)
         names = {tool.name: tool for tool in noisy.tools}
         assert len(names) == len(item.tools)
-        for before, after in zip(item.answers, noisy.answers, strict=True):
+        for before, after in zip(item.golden, noisy.golden, strict=True):
             tool = names[after.name]
             assert set(tool.required) <= set(after.arguments) <= set(tool.parameters)
             assert tool.description == next(t.description for t in item.tools if t.name == before.name)
             assert list(after.arguments.values())[: len(before.arguments)] == list(before.arguments.values())
-            assert score_call(format_call(after), noisy.answers, noisy.tools).cf
+            assert score_call(format_call(after), noisy.golden, noisy.tools).cf
 
 
 @pytest.mark.parametrize("environment", NOISY)
@@ -115,7 +115,7 @@ def test_heavy_noise_swaps_names_and_adds_a_parameter_that_says_its_value(items)
             *_, extra = after.parameters
             assert len(after.parameters) == len(before.parameters) + 1
             assert extra in after.required
-        answer = noisy.answers[0]
+        answer = noisy.golden[0]
         tool = next(tool for tool in noisy.tools if tool.name == answer.name)
         *_, extra = tool.parameters
         assert tool.parameters[extra]["description"] == f'Always "{answer.arguments[extra]}".'

@@ -18,8 +18,9 @@ from tl.llama.model import Llama
 from tl.llama.sampling import Completion
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, classify_feedback
-from tl.prompt import NO_TARGET, cut_feedback, encode_feedback, encode_prompt, encode_trajectory
-from tl.rl.data import PPOPrompt, PPOTask, make_tasks
+from tl.metrics import Question
+from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
+from tl.rl.data import PPOTask, make_tasks
 from tl.rl.episodes import sample_episodes
 from tl.rl.steps import Experience, SamplingOptions, sample_steps
 from tl.rollout import MAX_TURNS
@@ -55,10 +56,11 @@ def tasks(tokenizer) -> list[PPOTask]:
 
 
 @pytest.fixture(scope="module")
-def prompts(tasks) -> list[PPOPrompt]:
-    trajectories = [task.episode.trajectory for task in tasks[:8]]
+def prompts(tasks) -> list[Question]:
+    """The first call of each task."""
     return [
-        PPOPrompt(t.id, x.tools, t.ids, t.episode.task.solution[:1]) for t, x in zip(tasks, trajectories, strict=False)
+        Question(t.id, t.episode.trajectory.tools, (), (t.episode.task.solution[:1],), prompt_ids=t.prompt_ids)
+        for t in tasks[:8]
     ]
 
 
@@ -90,8 +92,8 @@ def script(monkeypatch, tokenizer):
             ids = tokenizer.encode(text.removesuffix("…")) + [self.eos_id] * (not text.endswith("…"))
             return Completion(ids, [-0.5] * len(ids), not text.endswith("…"))
 
-    def say(started: PPOPrompt | PPOTask, said: Sequence[str]) -> None:
-        texts[tuple(started.ids)] = list(said)
+    def say(started: Question | PPOTask, said: Sequence[str]) -> None:
+        texts[tuple(started.prompt_ids)] = list(said)
 
     monkeypatch.setattr("tl.rl.episodes.Sampler", Scripted)
     monkeypatch.setattr("tl.rl.steps.Sampler", Scripted)
@@ -108,10 +110,10 @@ def teacher_forced(model: Llama, experience: Experience) -> torch.Tensor:
 # ---- one call a prompt
 
 
-def prompt_of(tokenizer: Tokenizer, golden: Call = CATS, history: str = "") -> PPOPrompt:
-    messages = [Message("user", f"Find cats. {history}")]
+def prompt_of(tokenizer: Tokenizer, golden: Call = CATS, history: str = "") -> Question:
+    messages = (Message("user", f"Find cats. {history}"),)
     tools = (SEARCH, *BUILT_INS)
-    return PPOPrompt("p", tools, encode_prompt(tools, messages, tokenizer), (golden,))
+    return Question("p", tools, messages, ((golden,),), prompt_ids=encode_prompt(tools, messages, tokenizer))
 
 
 def test_positions_predict_the_actions_with_the_probabilities_that_the_sampler_saw(model, tokenizer, prompts):
@@ -128,8 +130,8 @@ def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, pro
     for prompt, experience, ended in zip(prompts, experiences, finished, strict=True):
         n = len(experience.actions)
         assert ended or n == OPTIONS.max_new_tokens
-        assert experience.ids == prompt.ids + experience.actions[:-1]
-        assert experience.positions == list(range(len(prompt.ids) - 1, len(prompt.ids) - 1 + n))
+        assert experience.ids == prompt.prompt_ids + experience.actions[:-1]
+        assert experience.positions == list(range(len(prompt.prompt_ids) - 1, len(prompt.prompt_ids) - 1 + n))
         assert tokenizer.eos_id not in experience.ids
         assert [call.text for call in experience.calls] == [tokenizer.decode(experience.actions)]
 
@@ -353,7 +355,7 @@ def test_a_call_that_was_cut_is_not_run_and_ends_the_episode(model, tokenizer, e
 def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer, executor, tasks, script):
     task = of_kind(tasks, "plain")
     model = make_model(vocab_size=tokenizer.vocab_size)
-    model.config = replace(model.config, max_position_embeddings=len(task.ids) + OPTIONS.max_new_tokens)
+    model.config = replace(model.config, max_position_embeddings=len(task.prompt_ids) + OPTIONS.max_new_tokens)
     experience = play(model, tokenizer, executor, task, script, solution(task))
     assert [c.reward for c in experience.calls] == [1.0]
 
@@ -364,8 +366,8 @@ def test_long_feedback_is_cut_as_in_training(tokenizer, executor, tasks, script,
     monkeypatch.setattr(executor, "run_many", lambda calls: [Feedback("ab " * 5000, Cause.OK) for _ in calls])
     experience = play(model, tokenizer, executor, task, script, ["f()", "g()…"])
     messages = (*task.episode.trajectory.messages[:1], Message("assistant", "f()", True), Message("tool", "ab " * 5000))
-    cut = [cut_feedback(message, tokenizer, 2048) for message in messages]
-    assert experience.ids == encode_prompt(task.episode.trajectory.tools, cut, tokenizer) + tokenizer.encode("g()")[:-1]
+    before = encode_prompt(task.episode.trajectory.tools, messages, tokenizer)
+    assert experience.ids == before + tokenizer.encode("g()")[:-1]
 
 
 def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
@@ -428,7 +430,7 @@ def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model
         difference = teacher_forced(model, episode) - torch.tensor(episode.sampler_logprobs)
         assert difference.abs().max() < 1e-4
         assert len(episode.positions) == len(episode.actions) == len(episode.rewards)
-        ids, drawn = list(task.ids), iter(episode.actions)
+        ids, drawn = list(task.prompt_ids), iter(episode.actions)
         for call in episode.calls:
             ids += itertools.takewhile(lambda action: action != tokenizer.eos_id, drawn)
             ids += encode_feedback(call.feedback, tokenizer) if call is not episode.calls[-1] else []

@@ -8,7 +8,7 @@ import pytest
 
 from tl.assets import TINY
 from tl.calls import Call
-from tl.cli.synthesis import line, with_answer
+from tl.cli.synthesis import line
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
 from tl.rl.data import PPOData, make_tasks, read_prompts
@@ -43,9 +43,12 @@ def write(path, records) -> str:
 
 def test_a_prompt_ends_where_the_call_is_due_and_the_golden_call_is_the_last_of_the_record(tokenizer, tmp_path):
     [prompt] = read_prompts([write(tmp_path / "prompts.jsonl", [GOOD])], tokenizer, 500).prompts
-    assert prompt.id == "good" and prompt.golden == (Call("search", {"query": "cats"}),)
+    assert prompt.id == "good" and prompt.golden == [Call("search", {"query": "cats"})]
     assert [tool.name for tool in prompt.tools] == ["search", "ask_to_user", "finish"]
-    assert tokenizer.decode(prompt.ids).endswith("\nUser: Find cats.\nAssistant:") and prompt.ids[0] == tokenizer.bos_id
+    assert (
+        tokenizer.decode(prompt.prompt_ids).endswith("\nUser: Find cats.\nAssistant:")
+        and prompt.prompt_ids[0] == tokenizer.bos_id
+    )
 
 
 def test_whole_trajectories_are_not_taken_for_prompts_without_a_word(tokenizer, tmp_path):
@@ -61,7 +64,7 @@ def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokeni
     chains = sorted(data.chains(), key=min)
     assert [[ids[i] for i in chain] for chain in chains] == [list(g) for _, g in itertools.groupby(ids)]
     for chain in chains:
-        for before, after in itertools.pairwise(data.prompts[i].ids for i in chain):
+        for before, after in itertools.pairwise(data.prompts[i].prompt_ids for i in chain):
             assert after[: len(before)] == before
     assert sorted(data.chains(2), key=min) == [[i for i in chain for _ in range(2)] for chain in chains]
 
@@ -69,7 +72,7 @@ def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokeni
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(line(with_answer(item)) for item in prompts(40, seed=3)))
+    path.write_text("".join(line(question.solved()) for question in prompts(40, seed=3)))
     generated, read = read_prompts([], tokenizer, 1024, seed=3), read_prompts([str(path)], tokenizer, 1024)
     assert len(read.prompts) == 40 and read.prompts == generated.prompts
     assert read.fingerprint == generated.fingerprint != read_prompts([], tokenizer, 1024, seed=4).fingerprint
@@ -135,7 +138,7 @@ def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
     record = calling("search()")
     record["messages"] += [{"role": "tool", "content": "0123456789 " * 3000}, record["messages"][1]]
     [prompt] = read_prompts([write(tmp_path / "long.jsonl", [record])], tokenizer, 4000).prompts
-    assert "tokens cut] …" in tokenizer.decode(prompt.ids)
+    assert "tokens cut] …" in tokenizer.decode(prompt.prompt_ids)
 
 
 def test_tasks_are_the_requests_of_the_training_side(tokenizer):
@@ -145,7 +148,7 @@ def test_tasks_are_the_requests_of_the_training_side(tokenizer):
     for task in tasks:
         trajectory = task.episode.trajectory
         assert task.id == trajectory.id
-        assert task.ids == encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer)
+        assert task.prompt_ids == encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer)
 
 
 def test_tasks_travel_to_other_ranks_and_have_a_fingerprint(tokenizer):

@@ -1,7 +1,5 @@
 """The estimate of --dry_run beside what a step of PPO really allocates."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from allocations import peak_allocated
@@ -11,8 +9,9 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import save_model
+from tl.metrics import Question
 from tl.rl.config import PPOConfig
-from tl.rl.data import PPOData, PPOPrompt
+from tl.rl.data import PPOData
 from tl.rl.steps import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.memory import PPOMemory, ppo_memory
@@ -24,11 +23,15 @@ UPDATE = PPOConfig(batch_size=2, minibatch_size=2, max_new_tokens=4, micro_token
 SAMPLING = PPOConfig(batch_size=16, minibatch_size=2, max_new_tokens=4, micro_tokens=128, checkpointing="full")
 
 
-def sample(actor: Llama, prompts: list[PPOPrompt], seeds: list[int]) -> list[Experience]:
+def of_ids(id: str, prompt_ids: list[int]) -> Question:
+    return Question(id, (), (), (), prompt_ids=prompt_ids)
+
+
+def sample(actor: Llama, prompts: list[Question], seeds: list[int]) -> list[Experience]:
     """Rollouts of four tokens, which are worth nothing."""
     sampler = Sampler(actor, len(prompts), eos_id=-1)
-    completions = sampler.complete([p.ids for p in prompts], 4, 1.0, seeds=seeds, logprobs=True)
-    experiences = [Experience(prompt.id, list(prompt.ids)) for prompt in prompts]
+    completions = sampler.complete([p.prompt_ids for p in prompts], 4, 1.0, seeds=seeds, logprobs=True)
+    experiences = [Experience(prompt.id, list(prompt.prompt_ids)) for prompt in prompts]
     for experience, completion in zip(experiences, completions, strict=True):
         experience.add(completion, ScoredCall("", 0.0, None))
     return experiences
@@ -39,7 +42,7 @@ def sample(actor: Llama, prompts: list[PPOPrompt], seeds: list[int]) -> list[Exp
 def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, phase, tmp_path):
     """Of two steps, the second with the optimizers' state there from the beginning."""
     save_model(Llama(CONFIG), tmp_path)
-    prompts = [PPOPrompt(str(n), (), [(n + i) % 3000 for i in range(length)], ()) for n in range(config.batch_size)]
+    prompts = [of_ids(str(n), [(n + i) % 3000 for i in range(length)]) for n in range(config.batch_size)]
     with distributed.process_group() as world:
 
         def work() -> None:
@@ -54,8 +57,8 @@ def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, 
 
 
 def test_an_evaluation_that_holds_more_than_a_rollout_counts():
-    prompts = [PPOPrompt("", (), [3] * 100, ())]
-    held_out = [SimpleNamespace(prompt_tokens=496)] * 40
+    prompts = [of_ids("", [3] * 100)]
+    held_out = [of_ids("", [3] * 496)] * 40
     world = distributed.World(0, 1, torch.device("cpu"))
 
     def sampled(items):

@@ -312,7 +312,7 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
             for message in item.messages:
                 if message.is_call:
                     session.run(message.content)
-            for answer in item.answers:
+            for answer in item.golden:
                 feedback = session.run(format_call(answer))
                 assert feedback.cause is Cause.OK, feedback
                 assert classify_feedback(feedback.text) is ErrorCategory.ALL_RIGHT
@@ -326,7 +326,7 @@ def test_prompts_are_the_right_calls_of_training_episodes_one_after_the_other():
         calls = [i for i, message in enumerate(messages) if message.is_call]
         right = [i for i, wrong in zip(calls, erroneous_calls(episode.trajectory), strict=True) if not wrong]
         expected += [(messages[:i], [parse_call(messages[i].content)]) for i in right]
-    assert [(item.messages, item.answers) for item in items] == expected[:150]
+    assert [(item.messages, item.golden) for item in items] == expected[:150]
     depths = Counter(sum(message.is_call for message in item.messages) for item in items)
     assert depths[0] and depths[1] and depths[2]
 

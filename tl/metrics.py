@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tl.calls import Call, CallSyntaxError, parse_call, same_value
-from tl.mae import ErrorCategory
+from tl.calls import Call, CallSyntaxError, format_call, parse_call, same_value
+from tl.mae import ErrorCategory, erroneous_calls
 from tl.schema import ToolSpec
-from tl.trajectory import Message
+from tl.trajectory import Message, Trajectory
 
 DOCUMENTATION_ERRORS = frozenset(
     {ErrorCategory.TOOL_HALLUCINATION, ErrorCategory.PARAMETER_HALLUCINATION, ErrorCategory.PARAMETER_MISSING}
@@ -19,13 +19,58 @@ DOCUMENTATION_ERRORS = frozenset(
 
 
 @dataclass(frozen=True)
-class Item:
-    """A single turn to predict: `messages` up to where a call is due, and the accepted calls."""
+class Question:
+    """A turn to predict: the tools, `messages` up to where a call is due, and the accepted answers.
+
+    Each answer is a number of calls in any order, one but for parallel calls. `group` is the scenario or category under
+    which the question is counted too. `uncompared` are keywords that are left out of the comparison, such as
+    credentials; the answers hold none of them. `free` holds, for each answer, the keywords that are due with any value.
+    `prompt_ids` is the prompt as a model reads it, empty until the question is tokenised.
+    """
 
     id: str
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
-    answers: list[Call]
+    answers: tuple[tuple[Call, ...], ...]
+    group: str = ""
+    uncompared: frozenset[str] = frozenset()
+    free: tuple[frozenset[str], ...] = ()
+    prompt_ids: Sequence[int] = ()
+
+    @property
+    def n_calls(self) -> int:
+        """The calls that the accepted answers have, all the same number."""
+        return len(self.answers[0])
+
+    @property
+    def golden(self) -> list[Call]:
+        """The accepted calls, where one call is due."""
+        return [call for (call,) in self.answers]
+
+    def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
+        """The accepted answers; what is free in them is as in the call of the same tool among ``calls``."""
+        if not self.free:
+            return self.answers
+        given = {call.name: call.arguments for call in calls}
+        return [
+            [Call(c.name, c.arguments | {k: v for k, v in given.get(c.name, {}).items() if k in free}) for c in answer]
+            for answer, free in zip(self.answers, self.free, strict=True)
+        ]
+
+    def solved(self) -> Trajectory:
+        """The messages and the first accepted call: a record as files of prompts have it."""
+        call = Message("assistant", format_call(self.golden[0]), is_call=True)
+        return Trajectory(self.id, self.tools, (*self.messages, call))
+
+
+def questions_of(trajectory: Trajectory) -> list[Question]:
+    """A question for each call of a trajectory that its feedback shows to be right."""
+    wrong = iter(erroneous_calls(trajectory))
+    return [
+        Question(f"{trajectory.id}#{at}", trajectory.tools, trajectory.messages[:at], ((parse_call(m.content),),))
+        for at, m in enumerate(trajectory.messages)
+        if m.is_call and not next(wrong)
+    ]
 
 
 class CallScore(NamedTuple):
@@ -151,37 +196,3 @@ def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, flo
     centre = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One item of a single-turn benchmark.
-
-    `messages` go up to where a call is due. Each accepted answer is a number of calls in any order, one but for
-    parallel items. `group` is the scenario or category under which the item is counted too. `uncompared` are keywords
-    that are left out of the comparison, such as credentials; the answers hold none of them. `free` holds, for each
-    answer, the keywords that are due with any value.
-    """
-
-    id: str
-    tools: tuple[ToolSpec, ...]
-    messages: tuple[Message, ...]
-    answers: tuple[tuple[Call, ...], ...]
-    group: str = ""
-    uncompared: frozenset[str] = frozenset()
-    free: tuple[frozenset[str], ...] = ()
-
-    @property
-    def n_calls(self) -> int:
-        """The calls that the accepted answers have, all the same number."""
-        return len(self.answers[0])
-
-    def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
-        """The accepted answers; what is free in them is as in the call of the same tool among ``calls``."""
-        if not self.free:
-            return self.answers
-        given = {call.name: call.arguments for call in calls}
-        return [
-            [Call(c.name, c.arguments | {k: v for k, v in given.get(c.name, {}).items() if k in free}) for c in answer]
-            for answer, free in zip(self.answers, self.free, strict=True)
-        ]

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tl.calls import CallSyntaxError, format_name, parse_call
+from tl.calls import Call, CallSyntaxError, format_call, format_name, parse_call
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, call_categories
 from tl.pkt import call_weights, key_positions
@@ -113,12 +113,26 @@ def render(tools: Sequence[ToolSpec], messages: Sequence[Message]) -> list[Segme
     return segments
 
 
-def encode_prompt(tools: Sequence[ToolSpec], messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
-    """Ids of everything up to the next assistant turn, beginning with ``<s>`` and ending with ``Assistant:``."""
+def encode_prompt(
+    tools: Sequence[ToolSpec],
+    messages: Sequence[Message],
+    tokenizer: Tokenizer,
+    max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
+) -> list[int]:
+    """Ids of everything up to the next assistant turn, beginning with ``<s>`` and ending with ``Assistant:``. Long
+    feedback is cut as in training data."""
     ids = [tokenizer.bos_id]
-    for segment in render(tools, messages):
+    for segment in render(tools, [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]):
         ids += tokenizer.encode(segment.text)
     return ids
+
+
+def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Tokenizer) -> Example:
+    """A prompt and the one call that is trained on there, all its tokens alike."""
+    call_ids = tokenizer.encode(format_call(call))
+    start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
+    turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
+    return _example(id, [*prompt_ids, *call_ids], [turn], 1, tokenizer.eos_id, EncodingOptions())
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:

@@ -21,17 +21,15 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from tl.calls import format_call
 from tl.config import option, parse_config
 from tl.executor import Executor
 from tl.mae import ErrorCategory, call_categories
-from tl.metrics import Item
 from tl.rollout.endpoint import Endpoint
 from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, episodes, held_out, prompts, synthesize
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
 from tl.synthesis.teacher import teach
-from tl.trajectory import Message, Trajectory, read_trajectories
+from tl.trajectory import Trajectory, read_trajectories
 from tools import ToolkitError
 
 SIZES = {"trajectories": 1217, "prompts": 1194, "held_out": 400, "unseen_toolkits": 400}
@@ -95,8 +93,8 @@ def make(config: SynthesisConfig) -> list[Trajectory]:
     if config.kind == "trajectories":
         return synthesize(config.n, config.seed, mix, library)
     toolkits = UNSEEN_TOOLKITS if config.kind == "unseen_toolkits" else library
-    items = (prompts if config.kind == "prompts" else held_out)(config.n, config.seed, mix, toolkits)
-    return [with_answer(in_environment(item, config.environment, config.seed)) for item in items]
+    questions = (prompts if config.kind == "prompts" else held_out)(config.n, config.seed, mix, toolkits)
+    return [in_environment(question, config.environment, config.seed).solved() for question in questions]
 
 
 def read_mix(text: str) -> tuple[float, ...]:
@@ -108,12 +106,6 @@ def read_mix(text: str) -> tuple[float, ...]:
     if len(shares) != 3 or min(shares) < 0 or not sum(shares) > 0:
         raise ValueError(f"--mix wants three shares such as 53,17,30, not {text!r}")
     return shares
-
-
-def with_answer(item: Item) -> Trajectory:
-    """The prompt of an item and its golden call."""
-    golden = Message("assistant", format_call(item.answers[0]), is_call=True)
-    return Trajectory(item.id, item.tools, (*item.messages, golden))
 
 
 def write(out: Path, trajectories: Sequence[Trajectory]) -> None:

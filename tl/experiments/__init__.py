@@ -24,11 +24,10 @@ from tl.config import option
 from tl.evaluation.suites import Suite
 from tl.experiments.comparison import Column
 from tl.experiments.parts import Part, Stopped, Store, digest, digest_of_files, duration
-from tl.metrics import Item
 from tl.rollout import EpisodeSuite
 from tl.synthesis import MIX, prompts, synthesize
 from tl.training.run import RunConfig, is_finished
-from tl.trajectory import Message, Trajectory
+from tl.trajectory import Trajectory
 
 PLAIN, ERRORS, EDGE = MIX
 REPORT = "report.json"
@@ -227,7 +226,7 @@ class Workshop:
         return self._written(f"trajectories-seed{seed}-errors{errors:g}", made)
 
     def _prompts(self, seed: int) -> Path:
-        return self._written(f"prompts-seed{seed}", [with_answer(item) for item in prompts(seed=seed)])
+        return self._written(f"prompts-seed{seed}", [question.solved() for question in prompts(seed=seed)])
 
     def _written(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
         lines = [json.dumps(trajectory.to_openai(), ensure_ascii=False) + "\n" for trajectory in trajectories]
@@ -261,11 +260,6 @@ def called_as(script: str, flags: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def with_answer(item: Item) -> Trajectory:
-    golden = Message("assistant", format_call(item.answers[0]), is_call=True)
-    return Trajectory(item.id, item.tools, (*item.messages, golden))
 
 
 def fingerprint(suite: Suite | EpisodeSuite) -> str:

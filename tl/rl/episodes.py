@@ -124,7 +124,7 @@ class _Episode:
     def __init__(self, task: PPOTask, seed: int, executor: Executor, room: int) -> None:
         self.request = request_of(task.episode, executor)
         self.session: Session = self.request.open()  # which starts no process before its first call
-        self.experience = Experience(task.id, list(task.ids), right=False)
+        self.experience = Experience(task.id, list(task.prompt_ids), right=False)
         # Golden calls still to come, none once the policy left the way. A solution repeats the call that met an outage.
         self.due = [call for call, _ in itertools.groupby(task.episode.task.solution)]
         self.over = self.failed = False

@@ -14,7 +14,7 @@ from tl.irm import REWARDS, RewardCase, call_reward
 from tl.llama.model import Llama
 from tl.llama.sampling import Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
-from tl.rl.data import PPOPrompt
+from tl.metrics import Question
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
 
 FREE_TEXT = (FINISH.name, ASK_TO_USER.name)  # tools whose text is not compared, unless it is asked for
@@ -78,29 +78,29 @@ class Experience:
 
 
 def sample_steps(
-    model: Llama, tokenizer: Tokenizer, prompts: Sequence[PPOPrompt], options: SamplingOptions, seeds: Sequence[int]
+    model: Llama, tokenizer: Tokenizer, prompts: Sequence[Question], options: SamplingOptions, seeds: Sequence[int]
 ) -> list[Experience | None]:
     """Draws one call for each prompt and scores it against the golden ones (the paper's rollouts).
 
     ``seeds``: one per prompt. What is drawn for a prompt depends on its own alone, but for the rounding of other batch
     shapes, so neither the order of the prompts nor the number of ranks plays a part. None of the results is None.
     """
-    longest = max((len(prompt.ids) for prompt in prompts), default=0) + options.max_new_tokens
+    longest = max((len(prompt.prompt_ids) for prompt in prompts), default=0) + options.max_new_tokens
     sampler = Sampler(model, options.rows(len(prompts), longest), eos_id=tokenizer.eos_id)
-    completions, seconds = complete(sampler, [prompt.ids for prompt in prompts], options, seeds)
+    completions, seconds = complete(sampler, [prompt.prompt_ids for prompt in prompts], options, seeds)
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):
         text = tokenizer.decode(completion.ids)
         case = case_of(completion, text, prompt.golden, prompt.tools, options)
         golden = " or ".join(map(format_call, prompt.golden))
-        experience = Experience(prompt.id, list(prompt.ids), generation_seconds=seconds)
+        experience = Experience(prompt.id, list(prompt.prompt_ids), generation_seconds=seconds)
         experience.add(completion, ScoredCall(text, REWARDS[case], case, golden))
         experiences.append(experience)
     return experiences
 
 
 def complete(
-    sampler: Sampler, prompts: Sequence[list[int]], options: SamplingOptions, seeds: Sequence[int]
+    sampler: Sampler, prompts: Sequence[Sequence[int]], options: SamplingOptions, seeds: Sequence[int]
 ) -> tuple[list[Completion], float]:
     """Completions, and the seconds that each took."""
     start = time.perf_counter()

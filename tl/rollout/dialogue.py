@@ -13,10 +13,11 @@ from tl.trajectory import Message
 
 
 class Dialogue(NamedTuple):
-    """A conversation in which the model's turn is due."""
+    """A conversation in which the model's turn is due. `prompt_ids` is what a model reads, where it is tokenised."""
 
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
+    prompt_ids: Sequence[int] = ()
 
 
 class Response(NamedTuple):
@@ -64,6 +65,8 @@ def prediction_of(answer: Response) -> Prediction:
 
 
 def _dialogue(question: Question, texts: Sequence[str]) -> Dialogue:
+    if not texts:
+        return Dialogue(question.tools, question.messages, question.prompt_ids)
     turns = [m for text in texts for m in (Message("assistant", text, is_call=True), Message("tool", ""))]
     return Dialogue(question.tools, (*question.messages, *turns))
 

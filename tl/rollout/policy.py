@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from tl.llama.model import Llama
 from tl.llama.sampling import Sampler
 from tl.llama.tokenizer import Tokenizer
-from tl.prompt import EncodingOptions, cut_feedback, encode_prompt
+from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Dialogue, Response
 
 
 class LlamaPolicy:
-    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time.
-
-    Feedback of more than `max_feedback_tokens` is cut as in training (`tl.prompt.cut_feedback`). `answered` is
-    called once for each answer, as they come.
-    """
+    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time. `answered` is called once for each
+    answer, as they come."""
 
     def __init__(
         self,
@@ -22,18 +19,16 @@ class LlamaPolicy:
         tokenizer: Tokenizer,
         batch_size: int,
         max_new_tokens: int,
-        max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
         answered: Callable[[], object] = lambda: None,
     ) -> None:
         self.answered = answered
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
-        self.max_feedback_tokens = max_feedback_tokens
         self.limit = model.config.max_position_embeddings
         self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
-        prompts = [self._encode(dialogue) for dialogue in dialogues]
+        prompts = [d.prompt_ids or encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
         turns = [Response(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
         made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
@@ -43,7 +38,3 @@ class LlamaPolicy:
                 (text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens"
             )
         return turns
-
-    def _encode(self, dialogue: Dialogue) -> list[int]:
-        messages = [cut_feedback(m, self.tokenizer, self.max_feedback_tokens) for m in dialogue.messages]
-        return encode_prompt(dialogue.tools, messages, self.tokenizer)

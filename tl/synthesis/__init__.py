@@ -1,4 +1,4 @@
-"""Data construction (paper, Appendix B): sets of synthetic episodes, and the held-out items that go with them.
+"""Data construction (paper, Appendix B): sets of synthetic episodes, and the held-out questions that go with them.
 
 The same arguments give the same data. `tl.synthesis.episodes` makes a single episode.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, TypeVar
 
-from tl.calls import format_call, parse_call
-from tl.mae import erroneous_calls
-from tl.metrics import Item
+from tl.calls import format_call
+from tl.metrics import Question, questions_of
 from tl.synthesis.episodes import Episode, Repertoire, Wish, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.trajectory import Trajectory
@@ -60,33 +60,29 @@ def held_out(
     toolkits: Sequence[str] = LIBRARY,
     *,
     unseen: Unseen = True,
-) -> list[Item]:
+) -> list[Question]:
     """Single turns, one per episode, of requests whose phrasings and values, or one of both, training never uses.
 
-    At least half of the items are the first call of their episode, the others lie after real feedback. With
+    At least half of the questions are for the first call of their episode, the others lie after real feedback. With
     `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")
-    items = map(_items, episodes(size, seed, mix, toolkits, unseen=unseen))
-    return [each[0] if rng.random() < 0.5 else rng.choice(each) for each in items]
+    questions = map(_questions, episodes(size, seed, mix, toolkits, unseen=unseen))
+    return [each[0] if rng.random() < 0.5 else rng.choice(each) for each in questions]
 
 
 def prompts(
     size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
-) -> list[Item]:
+) -> list[Question]:
     """Prompts for PPO: histories of the training side and the golden next call, episode after episode all its calls
     that are right. PPO reads the history of an episode once for all of them."""
-    items = (item for episode in episodes(size, seed, mix, toolkits) for item in _items(episode))
-    return list(islice(items, size))
+    questions = (question for episode in episodes(size, seed, mix, toolkits) for question in _questions(episode))
+    return list(islice(questions, size))
 
 
-def _items(episode: Episode) -> list[Item]:
-    """Each call of an episode that is right, with what is before it."""
-    trajectory = episode.trajectory
-    calls = [index for index, message in enumerate(trajectory.messages) if message.is_call]
-    due = [index for index, wrong in zip(calls, erroneous_calls(trajectory), strict=True) if not wrong]
-    messages = trajectory.messages
-    return [Item(trajectory.id, trajectory.tools, messages[:i], [parse_call(messages[i].content)]) for i in due]
+def _questions(episode: Episode) -> list[Question]:
+    """Those of an episode bear its id, which seeds the noise of environments and the session of their tools."""
+    return [replace(question, id=episode.trajectory.id) for question in questions_of(episode.trajectory)]
 
 
 def episodes(

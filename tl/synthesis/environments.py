@@ -1,4 +1,4 @@
-"""The five environments of RoTBench for items of our own: the same requests, with noise in the names of tools.
+"""The five environments of RoTBench for questions of our own: the same requests, with noise in the names of tools.
 
     clean    as it is
     slight   typing errors: in every other name one to three characters are inserted, left out or replaced
@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 from tl.calls import Call, CallSyntaxError, format_call, parse_call
 from tl.mae import ErrorCategory, classify_feedback
-from tl.metrics import Item
+from tl.metrics import Question
 from tl.schema import ToolSpec
 from tl.trajectory import Message
 
@@ -43,18 +43,18 @@ class Renaming:
     extra: dict[str, str]
 
 
-def in_environment(item: Item, environment: Environment, seed: int = 0) -> Item:
-    """The item as it is in an environment; the same seed gives the same names."""
+def in_environment(question: Question, environment: Environment, seed: int = 0) -> Question:
+    """The question as it is in an environment; the same seed gives the same names."""
     if environment == "clean":
-        return item
-    rng = random.Random(f"{environment} {seed} {item.id}")
-    renamings = _renamings(item.tools, environment, rng)
+        return question
+    rng = random.Random(f"{environment} {seed} {question.id}")
+    renamings = _renamings(question.tools, environment, rng)
     return replace(
-        item,
-        id=f"{item.id}@{environment}",
-        tools=tuple(_renamed_tool(tool, renamings[tool.name]) for tool in item.tools),
-        messages=_renamed_messages(item.messages, renamings),
-        answers=[_renamed_call(answer, renamings) for answer in item.answers],
+        question,
+        id=f"{question.id}@{environment}",
+        tools=tuple(_renamed_tool(tool, renamings[tool.name]) for tool in question.tools),
+        messages=_renamed_messages(question.messages, renamings),
+        answers=tuple(tuple(_renamed_call(call, renamings) for call in answer) for answer in question.answers),
     )
 
 

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from tl.calls import parse_call
 from tl.evaluation.suites import Suite
 from tl.executor import Executor
-from tl.mae import erroneous_calls
-from tl.metrics import Item, Question
+from tl.metrics import Question, questions_of
 from tl.rollout import EpisodeSuite
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, episodes, held_out
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
-from tl.trajectory import Trajectory, read_trajectories
+from tl.trajectory import read_trajectories
 
 FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
@@ -25,30 +23,31 @@ def read_held_out(
 ) -> Suite:
     """Single calls: requests whose phrasings and values, or one of both, are never used in training, in one of five
     environments."""
-    items = [in_environment(item, environment, seed) for item in held_out(seed=seed, unseen=unseen)]
+    questions = [in_environment(question, environment, seed) for question in held_out(seed=seed, unseen=unseen)]
     noise = "" if environment == "clean" else f", environment {environment}"
     new = "phrasings and values" if unseen is True else unseen
-    suite = _suite(items, name, f"Held-out requests{noise}", f"{new} are never used in training")
+    suite = _suite(questions, name, f"Held-out requests{noise}", f"{new} are never used in training")
     return replace(suite, family=FAMILY, variant=f"{environment}, unseen {new}")
 
 
 def read_unseen_tools(seed: int) -> Suite:
     """Single calls with tools that are never used in training either."""
-    items = held_out(seed=seed, toolkits=UNSEEN_TOOLKITS)
-    suite = _suite(items, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
+    questions = held_out(seed=seed, toolkits=UNSEEN_TOOLKITS)
+    suite = _suite(questions, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
     return replace(suite, family=FAMILY, variant="clean, all of these and tools")
 
 
 def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> Suite:
-    """Every right call of trajectory files. Raises DataError as `tl.trajectory.read_trajectories`."""
-    return _suite(load_items(paths, on_bad), "trajectories", "Calls of trajectories", ", ".join(paths))
+    """Every right call of trajectory files. Bad records raise tl.trajectory.DataError; with ``on_bad="skip"`` they are
+    left out, and a warning lists them."""
+    trajectories, report = read_trajectories(paths, on_bad)
+    report.warn()
+    questions = [question for trajectory in trajectories for question in questions_of(trajectory)]
+    return _suite(questions, "trajectories", "Calls of trajectories", ", ".join(paths))
 
 
-def _suite(items: list[Item], name: str, title: str, note: str) -> Suite:
-    questions = tuple(
-        Question(item.id, item.tools, item.messages, tuple((answer,) for answer in item.answers)) for item in items
-    )
-    return Suite(name, title, questions, (f"all {len(questions)} items; {note}",))
+def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> Suite:
+    return Suite(name, title, tuple(questions), (f"all {len(questions)} items; {note}",))
 
 
 def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:
@@ -62,23 +61,3 @@ def read_episodes(seed: int, size: int, require_isolation: bool = False) -> Epis
         "an answer is right if it has the numbers of the true answer, and the texts that this took from the tools",
     )
     return EpisodeSuite("episodes", "Held-out episodes", requests, notes)
-
-
-def load_items(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", seed: int = 0) -> list[Item]:
-    """Single turns to be evaluated on: every right call in ``paths``, or the tool library's held-out requests. With
-    ``on_bad="skip"`` bad records are left out, and a warning lists them."""
-    if not paths:
-        return held_out(seed=seed)
-    trajectories, report = read_trajectories(paths, on_bad)
-    report.warn()
-    return [item for trajectory in trajectories for item in items_of(trajectory)]
-
-
-def items_of(trajectory: Trajectory) -> list[Item]:
-    """One item for each call of a trajectory that its feedback shows to be right."""
-    wrong = iter(erroneous_calls(trajectory))
-    return [
-        Item(f"{trajectory.id}#{at}", trajectory.tools, trajectory.messages[:at], [parse_call(message.content)])
-        for at, message in enumerate(trajectory.messages)
-        if message.is_call and not next(wrong)
-    ]
