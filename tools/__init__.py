@@ -13,6 +13,15 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from functools import cache
+from typing import Any, Protocol
+
+
+class Toolkit(Protocol):
+    """What a toolkit's class offers besides its tools."""
+
+    example: tuple[str, dict[str, Any]]
+
+    def __init__(self, seed: int = 0) -> None: ...
 
 
 class ToolkitError(ImportError):
@@ -25,7 +34,7 @@ def toolkit_names() -> list[str]:
 
 
 @cache
-def load_toolkit(name: str) -> type:
+def load_toolkit(name: str) -> type[Toolkit]:
     """The class of a toolkit; `ToolkitError` when there is none, or when it cannot be imported or started."""
     if name not in toolkit_names():
         raise ToolkitError(f"no toolkit named {name!r}; there are {', '.join(toolkit_names())}")

@@ -50,11 +50,12 @@ def description(name: str) -> str:
         result = "(run by the executor only, in isolation)"
     else:
         result = json.dumps(getattr(instance, tool)(**arguments), ensure_ascii=False)
-    return "\n\n".join([f"{name}: {_summary(toolkit)}", inspect.getdoc(toolkit), *blocks, f">>> {call}\n{result}"])
+    heading, about = f"{name}: {_summary(toolkit)}", inspect.getdoc(toolkit) or ""
+    return "\n\n".join([heading, about, *blocks, f">>> {call}\n{result}"])
 
 
 def _summary(toolkit: type) -> str:
-    return inspect.getdoc(inspect.getmodule(toolkit)).splitlines()[0]
+    return (inspect.getdoc(inspect.getmodule(toolkit)) or "").partition("\n")[0]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -97,6 +97,7 @@ class _Output:
 
 def _outputs(process: subprocess.Popen) -> list[str]:
     """What the command wrote until it ended. A child of it that still holds a stream open is not waited for."""
+    assert process.stdout and process.stderr  # both are pipes
     streams = {process.stdout: _Output(), process.stderr: _Output()}
     ended = os.pidfd_open(process.pid)
     with selectors.DefaultSelector() as selector, process.stdout, process.stderr:

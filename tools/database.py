@@ -23,7 +23,7 @@ class Toolkit:
         self._random = random.Random(f"database {seed}")
         cities = self._random.sample(CITIES, 4)
         names = self._random.sample(FIRST_NAMES, 10)
-        self.rows = {
+        self.rows: dict[str, list[tuple]] = {
             "staff": [(name, self._random.choice(TEAMS), self._random.randint(30, 90) * 1000) for name in names],
             "rooms": [(room, self._random.randint(2, 40)) for room in self._random.sample(ROOMS, 6)],
             "offices": [(city, self._random.randint(5, 300)) for city in cities],

@@ -23,7 +23,7 @@ class Toolkit(Service):
         numbers = self.random.sample(range(1000, 9999), 15)
         bands = [f"The {name}s" for name in self.random.sample(LAST_NAMES, 4)]
         self.tracks = {f"t{number}": self._new_track(bands) for number in numbers[:12]}
-        self.playlists = {
+        self.playlists: dict[str, dict] = {
             f"l{number}": {"name": self.random.choice(THINGS), "tracks": self.random.sample(list(self.tracks), 2)}
             for number in numbers[12:14]
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterator
 
-from tl.calls import Call
+from tl.calls import JSON, Call
 from tl.mae import ErrorCategory
 from tl.schema import ToolSpec
 
@@ -30,7 +30,7 @@ _VERBS = {
     "move": ("update", "reschedule", "shift"),
 }
 _ENDINGS = ("info", "data", "by_id", "by_name", "list", "v2")
-_SPARE_PARAMETERS = {
+_SPARE_PARAMETERS: dict[str, JSON] = {
     "language": "en",
     "format": "json",
     "sort_by": "date",
@@ -91,12 +91,12 @@ def _wrong_values(call: Call, spec: ToolSpec) -> Iterator[Call]:
             yield Call(call.name, {**call.arguments, name: wrong})
 
 
-def _spoiled(value: object, schema: dict) -> list[object]:
+def _spoiled(value: JSON, schema: dict) -> list[JSON]:
     """Values that are plausible in place of `value`, and of the wrong type, form or set."""
     if isinstance(value, bool) or value is None:
         return [str(value)]
     if isinstance(value, int | float):
-        return [str(value), _NUMBER_WORDS[value] if value in range(11) else f"{value} units", -value]
+        return [str(value), _NUMBER_WORDS[int(value)] if value in range(11) else f"{value} units", -value]
     if isinstance(value, list):
         return [", ".join(map(str, value)), {"values": value}]
     if isinstance(value, dict):
@@ -104,7 +104,7 @@ def _spoiled(value: object, schema: dict) -> list[object]:
     if "enum" in schema:
         return [value.upper(), value.capitalize(), "any"]
     digits = "".join(character for character in value if character.isdigit())
-    spoiled: list[object] = [f"{value[8:]}/{value[5:7]}/{value[:4]}", f"{value}:00 o'clock"]
+    spoiled: list[JSON] = [f"{value[8:]}/{value[5:7]}/{value[:4]}", f"{value}:00 o'clock"]
     return spoiled + ([int(digits), f"#{digits}"] if digits else [[value]])
 
 

@@ -217,16 +217,16 @@ def pair(functions: list[Function], style: Style, rng: Random) -> str:
 
 def chain(functions: list[Function], style: Style, rng: Random) -> str:
     """A call, and a second one about a record of its result: "find the harps in Darvo and repair the last one"."""
-    seconds = [function for function in functions if function.key is not None]
+    seconds = [(function, function.key.name) for function in functions if function.key is not None]
     if not seconds:
         return single(functions, style, rng)
-    second = rng.choice(seconds)
+    second, key = rng.choice(seconds)
     firsts = [f for f in functions if f.thing == second.thing and f is not second] or functions
     first = rng.choice(firsts)
     known = choose_arguments(first, rng)
     result, records = make_result(first, known, rng, style.id_name)
     record, reference = _refer(records, style.id_name, rng)
-    arguments = choose_arguments(second, rng, {second.key.name: record[style.id_name]})
+    arguments = choose_arguments(second, rng, {key: record[style.id_name]})
     said = dict(arguments)
     _borrow(second, arguments, said, record, rng)
     follow_up = request_phrase(second, said, rng, thing=reference)

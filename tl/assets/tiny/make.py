@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,8 @@ from tqdm import tqdm
 
 from tl.assets.tiny.corpus import document, echo_page, vocabulary_texts
 from tl.config import option, parse_config
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, train_vocabulary
-from tl.llama.weights import load_model, save_model
+from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
+from tl.llama.tokenizer import TOKENIZER_FILE, train_vocabulary
 from tl.prompt import chat_template
 
 CONFIG = ModelConfig(
@@ -76,7 +75,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # takes no closure
         for group in self.param_groups:
             for parameter in group["params"]:
                 velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
@@ -163,7 +162,8 @@ def train(model: Llama, tokenizer: Tokenizer, config: BaseConfig) -> None:
         bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
         bar.update(seen - bar.n)
         if seen >= saved + config.save_every or seen >= config.tokens:
-            save_model(average.module, config.out, tokenizer.path, torch.bfloat16, chat_template=chat_template())
+            averaged = cast(Llama, average.module)
+            save_model(averaged, config.out, tokenizer.path, torch.bfloat16, chat_template=chat_template())
             saved = seen
 
 

@@ -211,7 +211,8 @@ def _read_row(row: list[list[str]]) -> Parameter:
 
 
 PARAMETERS = [_read_row(row) for row in _TABLE]
-_GENERIC = [(person, "string"), (town, "string"), (title, "string"), (code, "string"), (whole, "integer")]
+_GENERIC: list[tuple[Callable[[Random], Any], str]] = [(person, "string"), (town, "string"), (title, "string")]
+_GENERIC += [(code, "string"), (whole, "integer")]
 _GENERIC += [(decimal, "number"), (color, "string"), (made_up_word, "string"), (words, "array")]
 
 
@@ -221,16 +222,16 @@ def made_up_parameter(rng: Random) -> Parameter:
     if rng.random() < 0.2:
         said = made_up_word(rng)
     sample, type_ = rng.choice(_GENERIC)
+    choices: tuple[str, ...] = ()
     if rng.random() < 0.2:
         choices = tuple(rng.choice(rng.choice([NOUNS, ADJECTIVES])) for _ in range(3))
         description = f"The {said}, one of {', '.join(choices)}."
         sample, type_ = (lambda r: r.choice(choices)), "string"
     else:
-        choices = ()
         description = rng.choice([f"The {said}.", f"{said.capitalize()} to use.", f"Which {said} it has."])
-    mentions = (f"with {said} {{v}}", f"with the {said} {{v}}", f"using {{v}} as {said}", f"whose {said} is {{v}}")
-    mentions += (f"({said}: {{v}})", f"and {said} {{v}}", f"{said} {{v}}", f"with {{v}} as the {said}")
-    return Parameter(said.replace(" ", "_"), type_, description, mentions, sample, choices)
+    mentions = [f"with {said} {{v}}", f"with the {said} {{v}}", f"using {{v}} as {said}", f"whose {said} is {{v}}"]
+    mentions += [f"({said}: {{v}})", f"and {said} {{v}}", f"{said} {{v}}", f"with {{v}} as the {said}"]
+    return Parameter(said.replace(" ", "_"), type_, description, tuple(mentions), sample, choices)
 
 
 def pick_parameters(rng: Random, count: int) -> list[Parameter]:

@@ -29,7 +29,7 @@ from tools import load_toolkit
 HELD_OUT_PERIOD = 4  # one value in four is kept for held-out requests
 
 T = TypeVar("T")
-Plan = Generator[dict[str, Any] | Call, JSON, JSON]
+Plan = Generator[dict[str, Any] | Call, Any, Any]  # a scenario knows the types of what its calls return
 
 
 @dataclass(frozen=True)
