@@ -209,7 +209,7 @@ def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
 
 def of_kind(tasks: Sequence[PPOTask], kind: str, calls: int = 2) -> PPOTask:
     """A task of a kind whose solution has so many calls, ``finish`` included."""
-    return next(t for t in tasks if t.episode.wish.kind == kind and len(t.episode.task.solution) == calls)
+    return next(t for t in tasks if t.episode.spec.kind == kind and len(t.episode.task.solution) == calls)
 
 
 def solution(task: PPOTask) -> list[str]:

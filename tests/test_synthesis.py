@@ -13,7 +13,7 @@ from tl.executor import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.schema import BUILT_INS
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, episodes, held_out, prompts, synthesize
-from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report, session_seed
+from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.synthesis.scenarios import Draw, all_scenarios, is_held_out
 from tl.synthesis.scenarios import _wording as wording
@@ -39,6 +39,11 @@ def executor():
 
 def calls(episode):
     return [parse_call(message.content) for message, _ in episode.trajectory.calls()]
+
+
+def session_seed(trajectory_id):
+    """The seed of the session in which a trajectory was executed."""
+    return int(trajectory_id.rpartition("/")[2])
 
 
 # ---- what a trajectory is
@@ -97,7 +102,7 @@ def test_most_prompts_hold_a_sibling_of_the_tool_that_is_called_first(training):
         stem = name.split("_")[0] + "_"
         return any(tool.name.startswith(stem) and tool.name != name for tool in episode.trajectory.tools)
 
-    plain = [episode for episode in training if episode.wish.kind == "plain"]
+    plain = [episode for episode in training if episode.spec.kind == "plain"]
     assert sum(map(has_sibling, plain)) > 0.6 * len(plain)
 
 
@@ -138,7 +143,7 @@ def test_a_conversation_has_the_requests_asked_for_and_their_episodes_the_same_t
     for episodes_of_one in talks:
         assert all(e.trajectory.tools == episodes_of_one[0].trajectory.tools for e in episodes_of_one)
     requests = [episode.task.request for one in talks for episode in one]
-    assert Counter(episode.wish.kind for one in talks for episode in one) == {
+    assert Counter(episode.spec.kind for one in talks for episode in one) == {
         "plain": 212,
         "error": 68,
         "ask": 72,
@@ -163,7 +168,7 @@ def test_what_a_conversation_refuses_none_of_its_tools_could_do(talks, executor)
         tools = {tool.name for tool in episodes_of_one[0].trajectory.tools[:-2]}
         toolkits = {executor.toolkit_of[name] for name in tools}
         for episode in episodes_of_one:
-            if episode.wish.kind == "refusal":
+            if episode.spec.kind == "refusal":
                 assert episode.task.toolkit not in toolkits
             else:
                 assert {call.name for call in episode.task.solution} <= tools | {"finish", "ask_to_user"}
@@ -197,19 +202,19 @@ def test_training_trajectories_have_one_to_four_requests_and_run_again(executor)
 
 
 def test_the_kinds_come_in_the_shares_of_the_mix(training):
-    shares = Counter(episode.wish.kind for episode in training)
+    shares = Counter(episode.spec.kind for episode in training)
     assert shares == {"plain": 212, "error": 68, "ask": 72, "refusal": 48}
 
 
 def test_the_shares_can_be_chosen():
-    kinds = Counter(episode.wish.kind for episode in episodes(50, mix=(40, 30, 30)))
+    kinds = Counter(episode.spec.kind for episode in episodes(50, mix=(40, 30, 30)))
     assert (kinds["plain"], kinds["error"], kinds["ask"] + kinds["refusal"]) == (20, 15, 15)
 
 
 def test_erroneous_calls_are_where_they_should_be_and_are_recovered_from(training):
     for episode in training:
         wrong = erroneous_calls(episode.trajectory)
-        assert any(wrong) == (episode.wish.kind == "error")
+        assert any(wrong) == (episode.spec.kind == "error")
         assert not wrong[-1]
         good = [call for call, is_wrong in zip(calls(episode), wrong, strict=True) if not is_wrong]
         repeated_once = list(episode.task.solution)
@@ -232,14 +237,14 @@ def test_errors_are_spread_over_all_categories(training):
 
 def test_an_error_of_the_user_is_asked_about_before_anything_else(training):
     for episode in training:
-        if episode.wish.kind == "ask":
+        if episode.spec.kind == "ask":
             assert calls(episode)[0].name == "ask_to_user"
             assert episode.trajectory.messages[2].content == episode.task.user_answer
 
 
 def test_refusals_call_nothing_and_lack_the_tools_for_the_task(training, executor):
     for episode in training:
-        if episode.wish.kind == "refusal":
+        if episode.spec.kind == "refusal":
             assert [format_call(call) for call in calls(episode)] == [f'finish(answer="{REFUSAL}")']
             toolkits = {executor.toolkit_of[tool.name] for tool in episode.trajectory.tools[:-2]}
             assert episode.task.source.partition(".")[0] not in toolkits

@@ -103,7 +103,7 @@ def run(start, executor):
 
 
 def first(made, kind):
-    return next(episode for episode in made if episode.wish.kind == kind)
+    return next(episode for episode in made if episode.spec.kind == kind)
 
 
 def test_a_good_teacher_gives_the_trajectories_of_the_scripted_one(run, made):
@@ -112,7 +112,7 @@ def test_a_good_teacher_gives_the_trajectories_of_the_scripted_one(run, made):
     by_id = {trajectory.id: trajectory for trajectory in kept}
     assert len(by_id) == len(kept) == len(made)
     for episode in made:
-        if episode.wish.kind != "error":
+        if episode.spec.kind != "error":
             assert by_id[episode.trajectory.id] == episode.trajectory
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from tl.calls import format_call
 from tl.metrics import Question, questions_of
-from tl.synthesis.episodes import Episode, Repertoire, Wish, draw_conversation, join
+from tl.synthesis.episodes import Episode, EpisodeSpec, Repertoire, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.trajectory import Trajectory
 
@@ -95,7 +95,7 @@ def episodes(
 ) -> list[Episode]:
     """`size` different episodes, of the training side or as far as `unseen` says of the held-out one.
 
-    Raises `RuntimeError` when the toolkits have no scenario for what is wished for, or no more different episodes.
+    Raises `RuntimeError` when the toolkits have no scenario for a kind of episode, or no more different episodes.
     """
     return [episode for (episode,) in conversations([1] * size, seed, mix, toolkits, unseen=unseen)]
 
@@ -111,22 +111,22 @@ def conversations(
     """As many different episodes as each of `lengths` says, with the same tools; otherwise as `episodes`."""
     repertoire = Repertoire.of(tuple(sorted(toolkits)))
     rng = random.Random(f"episodes {seed} {unseen}")
-    wishes = _wishes(sum(lengths), mix, unseen)
-    rng.shuffle(wishes)
-    due = iter(wishes)
+    specs = _episode_specs(sum(lengths), mix, unseen)
+    rng.shuffle(specs)
+    due = iter(specs)
     seen: set[tuple[str, ...]] = set()
     made = []
     for number, length in enumerate(lengths):
-        wished = list(islice(due, length))
+        wanted = list(islice(due, length))
         for _ in range(MAX_TRIES):
-            drawn = draw_conversation(repertoire, wished, number, rng)
+            drawn = draw_conversation(repertoire, wanted, number, rng)
             keys = {(e.task.request, *map(format_call, e.task.solution)) for e in drawn}
             if len(keys) == length and not keys & seen:
                 made.append(drawn)
                 seen |= keys
                 break
         else:
-            kinds = ", ".join(wish.kind for wish in wished)
+            kinds = ", ".join(spec.kind for spec in wanted)
             raise RuntimeError(
                 f"{number} of {len(lengths)} conversations made, then none that is new in {MAX_TRIES} tries ({kinds}; "
                 f"toolkits {', '.join(toolkits)}): ask for fewer, or take more toolkits"
@@ -134,12 +134,12 @@ def conversations(
     return made
 
 
-def _wishes(size: int, mix: Sequence[float], unseen: Unseen) -> list[Wish]:
+def _episode_specs(size: int, mix: Sequence[float], unseen: Unseen) -> list[EpisodeSpec]:
     plain, error, edge = mix
     kinds = _shares(size, {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4})
     categories = iter(_shares(kinds.count("error"), ERROR_SHARES))
     values, phrasing = unseen in (True, "values"), unseen in (True, "phrasings")
-    return [Wish(kind, next(categories) if kind == "error" else None, values, phrasing) for kind in kinds]
+    return [EpisodeSpec(kind, next(categories) if kind == "error" else None, values, phrasing) for kind in kinds]
 
 
 def _shares(size: int, weights: dict[T, float]) -> list[T]:

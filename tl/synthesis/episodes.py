@@ -1,8 +1,8 @@
-"""How a synthetic episode, or a conversation of several, comes about (paper, Appendix B).
+"""Makes synthetic episodes, and conversations of several (paper, Appendix B).
 
-A scenario and its values are drawn, the teacher solves the request against the real executor, tools are chosen for the
-prompt (those needed, their siblings by name, a few others), and the calls are run once more, now with the mistakes that
-are to be in it. Feedback is always what execution returned.
+Draw a scenario and its values; let the teacher solve the request with the real executor; choose tools for the prompt
+(those needed, those with similar names, a few others); run the calls once more, now with the wanted mistakes. Feedback
+is always what execution returned.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal, cast
 
 from tl.calls import JSON, Call, format_call, parse_call
-from tl.executor import Cause, InProcessExecutor
+from tl.executor import Cause, Feedback, InProcessExecutor
 from tl.mae import ErrorCategory
 from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
 from tl.synthesis.mistakes import ERROR_SHARES, mistakes
@@ -29,6 +29,7 @@ from tools._vocabulary import CITIES
 Kind = Literal["plain", "error", "ask", "refusal"]
 
 REFUSAL = "I cannot handle the task with these tools."
+REFUSE = Call(FINISH.name, {"answer": REFUSAL})
 TOOL_CHARACTERS = 480  # of the tool blocks in an episode's prompt, built-in tools apart
 MORE_CHARACTERS = 110  # of tool blocks for each further request of a conversation
 OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
@@ -36,8 +37,8 @@ SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get 
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What an episode is to be. `error` is the category of its mistake where it is to have one."""
+class EpisodeSpec:
+    """What an episode is to contain. `error` is the category of its mistake, if any."""
 
     kind: Kind
     error: ErrorCategory | None = None
@@ -66,14 +67,14 @@ class Task:
 
     @property
     def is_refused(self) -> bool:
-        return self.solution[0].arguments == {"answer": REFUSAL}
+        return self.solution[0] == REFUSE
 
 
 @dataclass(frozen=True)
 class Episode:
     """A trajectory and what it was made from."""
 
-    wish: Wish
+    spec: EpisodeSpec
     task: Task
     trajectory: Trajectory
 
@@ -99,37 +100,44 @@ class Repertoire:
         return self.executor.specs
 
 
-def draw_conversation(repertoire: Repertoire, wishes: Sequence[Wish], number: int, rng: random.Random) -> list[Episode]:
-    """Episodes with the same tools, one for each wish; `[]` when this try does not give all of them."""
+def draw_conversation(
+    repertoire: Repertoire, specs: Sequence[EpisodeSpec], number: int, rng: random.Random
+) -> list[Episode]:
+    """Episodes with the same tools, one for each spec; `[]` when this try does not give all of them."""
     try:
-        tasks = [_draw_task(repertoire, wish, rng) for wish in wishes]
+        tasks = [_draw_task(repertoire, spec, rng) for spec in specs]
     except NoValue:
         return []
     tools = _choose_tools(repertoire, tasks, rng)
     episodes = []
-    for wish, task in zip(wishes, tasks, strict=True):
-        episode = _enact(repertoire, wish, replace(task, tools=tools), number, rng) if tools else None
+    for spec, task in zip(specs, tasks, strict=True):
+        episode = _make_episode(repertoire, spec, replace(task, tools=tools), number, rng) if tools else None
         if episode is None:
             return []
         episodes.append(episode)
     return episodes
 
 
-def _enact(repertoire: Repertoire, wish: Wish, task: Task, number: int, rng: random.Random) -> Episode | None:
-    """Runs what solves the task, with the mistakes that are wished for; None where they cannot be made."""
-    script: list[str] | None = [format_call(call) for call in task.solution]
-    if wish.error is ErrorCategory.TOOL_INSTABILITY:
-        script = script if task.retried else None
-    elif wish.error:
-        script = _with_mistake(repertoire, task, script, wish.error, rng)
-    if script and wish.error and rng.random() < SECOND_MISTAKE:
-        another = rng.choice([category for category in ERROR_SHARES if category is not ErrorCategory.TOOL_INSTABILITY])
-        script = _with_mistake(repertoire, task, script, another, rng) or script
+def _make_episode(
+    repertoire: Repertoire, spec: EpisodeSpec, task: Task, number: int, rng: random.Random
+) -> Episode | None:
+    """Runs the task's solution with the mistakes that are to be in it; None where they cannot be made."""
+    script = [format_call(call) for call in task.solution]
+    if spec.error is ErrorCategory.TOOL_INSTABILITY:
+        script = script if task.retried else []
+    elif spec.error:
+        script = _with_mistake(repertoire, task, script, spec.error, rng)
     if not script:
         return None
-    messages = _execute(repertoire, task, script)
-    name = f"{number:05d}/{wish.kind}/{task.source}/{task.seed}"
-    return Episode(wish, task, Trajectory(name, (*task.tools, *BUILT_INS), tuple(messages)))
+    if spec.error and rng.random() < SECOND_MISTAKE:
+        another = rng.choice([category for category in ERROR_SHARES if category is not ErrorCategory.TOOL_INSTABILITY])
+        script = _with_mistake(repertoire, task, script, another, rng) or script
+    messages = [Message("user", task.request)]
+    for text, feedback in zip(script, _run(repertoire, task, script), strict=True):
+        messages += [Message("assistant", text, is_call=True), Message("tool", feedback.text)]
+    name = f"{number:05d}/{spec.kind}/{task.source}/{task.seed}"
+    without_last = tuple(messages[:-1])  # `finish` gets no feedback
+    return Episode(spec, task, Trajectory(name, (*task.tools, *BUILT_INS), without_last))
 
 
 def join(episodes: Sequence[Episode]) -> Trajectory:
@@ -142,53 +150,47 @@ def join(episodes: Sequence[Episode]) -> Trajectory:
     return Trajectory("+".join(names), first.tools, tuple(m for t in (first, *others) for m in t.messages))
 
 
-def session_seed(trajectory_id: str) -> int:
-    """The seed of the session in which a synthetic trajectory was executed."""
-    return int(trajectory_id.rpartition("/")[2])
-
-
 # ---- the request and its solution
 
 
-def _draw_task(repertoire: Repertoire, wish: Wish, rng: random.Random) -> Task:
-    """A request as wished for, and what solves it. Raises `NoValue` where that cannot be had."""
-    outage = wish.error is ErrorCategory.TOOL_INSTABILITY
+def _draw_task(repertoire: Repertoire, spec: EpisodeSpec, rng: random.Random) -> Task:
+    """A request that fits the spec, and what solves it. Raises `NoValue` where there is none."""
+    outage = spec.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
-    if wish.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
-        return _out_of_scope(wish, seed, rng)
-    asks = wish.kind == "ask"
-    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or not asks])
-    draw = Draw(rng, seed, wish.unseen_values)
+    if spec.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
+        return _out_of_scope(spec, seed, rng)
+    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or spec.kind != "ask"])
+    ask = scenario.ask if spec.kind == "ask" else None
+    draw = Draw(rng, seed, spec.unseen_values)
     plan = scenario.plan(draw)
-    facts = next(plan)
-    words = scenario.ask if asks else scenario
-    template = rng.choice(words.unseen if wish.unseen_phrasing else words.phrasings)
+    facts = cast(dict[str, Any], next(plan))
+    words = ask or scenario
+    template = rng.choice(words.unseen if spec.unseen_phrasing else words.phrasings)
     solution, retried = _solve(repertoire, plan, scenario, seed)
     user_answer = ""
-    if asks:
-        solution.insert(0, Call(ASK_TO_USER.name, {"question": f"What is the {_spoken(scenario.ask.parameter)}?"}))
-        answers = wording.UNSEEN_USER_ANSWERS if wish.unseen_phrasing else wording.USER_ANSWERS
-        user_answer = rng.choice(answers).format(facts[scenario.ask.fact])
-    if wish.kind == "refusal":
-        solution = [Call(FINISH.name, {"answer": REFUSAL})]
-    request = _wrapped(template.format(**facts), wish, rng)
+    if ask:
+        solution.insert(0, Call(ASK_TO_USER.name, {"question": f"What is the {_spoken(ask.parameter)}?"}))
+        answers = wording.UNSEEN_USER_ANSWERS if spec.unseen_phrasing else wording.USER_ANSWERS
+        user_answer = rng.choice(answers).format(facts[ask.fact])
+    if spec.kind == "refusal":
+        solution = [REFUSE]
+    request = _wrapped(template.format(**facts), spec, rng)
     values = tuple(draw.split_values)
-    if wish.unseen_values and not wish.unseen_phrasing and not any(value in request for value in values):
+    if spec.unseen_values and not spec.unseen_phrasing and not any(value in request for value in values):
         raise NoValue("nothing that the request says is new")
     return Task(scenario.name, seed, request, template, values, tuple(solution), user_answer, retried)
 
 
-def _out_of_scope(wish: Wish, seed: int, rng: random.Random) -> Task:
+def _out_of_scope(spec: EpisodeSpec, seed: int, rng: random.Random) -> Task:
     """A request that no tool of the library can serve."""
-    draw = Draw(rng, seed, wish.unseen_values)
-    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if wish.unseen_phrasing else wording.OUT_OF_SCOPE)
-    request = _wrapped(template.format(place=draw.one(CITIES)), wish, rng)
-    solution = (Call(FINISH.name, {"answer": REFUSAL}),)
-    return Task("none", seed, request, template, tuple(draw.split_values), solution)
+    draw = Draw(rng, seed, spec.unseen_values)
+    template = rng.choice(wording.UNSEEN_OUT_OF_SCOPE if spec.unseen_phrasing else wording.OUT_OF_SCOPE)
+    request = _wrapped(template.format(place=draw.one(CITIES)), spec, rng)
+    return Task("none", seed, request, template, tuple(draw.split_values), (REFUSE,))
 
 
-def _wrapped(request: str, wish: Wish, rng: random.Random) -> str:
-    return rng.choice(wording.UNSEEN_ASIDES if wish.unseen_phrasing else wording.ASIDES).format(request)
+def _wrapped(request: str, spec: EpisodeSpec, rng: random.Random) -> str:
+    return rng.choice(wording.UNSEEN_ASIDES if spec.unseen_phrasing else wording.ASIDES).format(request)
 
 
 def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
@@ -202,7 +204,7 @@ def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) ->
     with repertoire.executor.session(seed, own) as session:
         while True:
             try:
-                call = plan.send(result)
+                call = cast(Call, plan.send(result))
             except StopIteration as stop:
                 answer = report(result if stop.value is None else stop.value)
                 return [*calls, Call(FINISH.name, {"answer": answer})], retried
@@ -274,10 +276,10 @@ def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Ran
     specs = {name: spec for name, spec in repertoire.specs.items() if toolkit_of[name] not in missing}
     needed = list(dict.fromkeys(call.name for task in tasks for call in task.solution if call.name in toolkit_of))
     room = TOOL_CHARACTERS + MORE_CHARACTERS * (len(tasks) - 1)
-    if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(map(lengths.get, needed)) > room):
+    if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(lengths[name] for name in needed) > room):
         return None
     others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
-    siblings = [max(others, key=lambda name, own=own: len(os.path.commonprefix((own, name)))) for own in needed]
+    siblings = [_most_similar(name, others) for name in needed]
     chosen = dict.fromkeys([*needed, *siblings[:1]])
     room -= sum(lengths[name] for name in chosen)
     for name in [*siblings[1:], *others]:
@@ -289,41 +291,33 @@ def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Ran
     return tuple(tools)
 
 
+def _most_similar(name: str, others: Sequence[str]) -> str:
+    return max(others, key=lambda other: len(os.path.commonprefix((name, other))))
+
+
 # ---- mistakes, and the run that is recorded
 
 
 def _with_mistake(
     repertoire: Repertoire, task: Task, script: list[str], wanted: ErrorCategory, rng: random.Random
-) -> list[str] | None:
-    """The script with a call put in that fails with the category `wanted`; None when no candidate does."""
+) -> list[str]:
+    """The script with a call put in that fails with the category `wanted`; `[]` when no candidate does."""
     specs = {tool.name: tool for tool in task.tools}
     right_calls = {format_call(call) for call in task.solution if call.name in specs}
     places = [at for at, text in enumerate(script) if text in right_calls]
     if not places:
-        return None
+        return []
     at = rng.choice(places)
     right = parse_call(script[at])
     for wrong in mistakes(wanted, right, specs[right.name], repertoire.specs, rng):
         text = format_call(wrong)
-        if _category(repertoire, task, [*script[:at], text]) is wanted:
+        if _run(repertoire, task, [*script[:at], text])[-1].category is wanted:
             return [*script[:at], text, *script[at:]]
-    return None
+    return []
 
 
-def _category(repertoire: Repertoire, task: Task, script: list[str]) -> ErrorCategory | None:
-    """What becomes of the last call of a script."""
-    with repertoire.executor.session(task.seed, [tool.name for tool in task.tools]) as session:
-        return [session.run(text) for text in script][-1].category
-
-
-def _execute(repertoire: Repertoire, task: Task, script: list[str]) -> list[Message]:
-    """Runs the script in the session of the task, with no other tools than its own."""
-    messages = [Message("user", task.request)]
+def _run(repertoire: Repertoire, task: Task, script: list[str]) -> list[Feedback]:
+    """Runs calls in a new session of the task, with no other tools than its own."""
     names = [tool.name for tool in task.tools]
     with repertoire.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
-        for text in script:
-            messages.append(Message("assistant", text, is_call=True))
-            feedback = session.run(text)
-            if not session.finished:
-                messages.append(Message("tool", feedback.text))
-    return messages
+        return [session.run(text) for text in script]

@@ -10,7 +10,7 @@ from tl.mae import ErrorCategory
 from tl.schema import ToolSpec
 
 # How often each category is wanted; an unstable tool is a matter of the session's seed and not of the call.
-ERROR_SHARES = {
+ERROR_SHARES: dict[ErrorCategory, float] = {
     ErrorCategory.TOOL_HALLUCINATION: 3,
     ErrorCategory.PARAMETER_HALLUCINATION: 3,
     ErrorCategory.PARAMETER_MISSING: 3,

@@ -15,7 +15,7 @@ def request_of(episode: Episode, executor: Executor) -> Request:
     task, trajectory = episode.task, episode.trajectory
     calls = trajectory.calls()
     last = parse_call(calls[-1][0].content)
-    servable = episode.wish.kind != "refusal"
+    servable = episode.spec.kind != "refusal"
     truth = last.arguments["answer"] if servable and last.name == FINISH.name else None
     facts = facts_of(truth, [feedback for _, feedback in calls if feedback is not None]) if truth else ()
     names = [tool.name for tool in trajectory.tools]
