@@ -7,8 +7,6 @@ python evaluate.py --endpoint URL --endpoint_model NAME --suite …     a model 
 python evaluate.py --model DIR --data FILE …            every right call of trajectory files
 python evaluate.py --model DIR --suite every-held-out   unseen values, phrasings, tools, and noise in one table
 torchrun --nproc_per_node 8 evaluate.py …               the items are shared out
-python evaluate.py --ablation [--quick]                 trains the embedded model with and without MAE, PKT and IRM
-python evaluate.py --robustness [--quick]               with none and with all of them, where tool names are noisy
 
 Every prediction, its scores and the reason for them go to --report. An interrupted evaluation, started again with the
 same settings, goes on where it stopped. The paper's own rows are printed beside ours and marked as the paper's.
@@ -26,21 +24,17 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from tl.assets import TINY
-from tl.config import option, parse_config
+from tl.config import check_ranges, option, parse_config
 from tl.evaluation.error_analysis import name_words
-from tl.evaluation.journal import Journal
+from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import Suite
-from tl.evaluation.suites.catalogue import DEFAULT, NAMES, read_suites
+from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
-from tl.experiments import ExperimentConfig, Lab, Trainer, Workshop, carry_out, fingerprint
-from tl.experiments.ablation import ablation, robustness
-from tl.experiments.parts import Stopped
-from tl.experiments.results import results_json, text, write
 from tl.files import unwritable, write_whole
-from tl.forms import FORMS, Prediction
+from tl.forms import Form, Prediction
 from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.prompt import name_ids
@@ -56,38 +50,46 @@ from tl.trajectory import DataError
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
 
+Result = SingleTurnResult | EpisodeResult
+
 
 @dataclass
-class EvaluationConfig(ExperimentConfig):
+class EvaluationConfig:
     """What is evaluated, and on what."""
 
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest finished run's, or embedded")
-    suite: list[str] = option([], f"one or more of: {', '.join(NAMES)}; none: {' '.join(DEFAULT)}")
+    suite: list[str] = option([], f"one or more of: {', '.join(NAMES)}; {LEVELS}; none: {' '.join(DEFAULT)}")
     data: list[str] = option([], "folder of a benchmark's official files; without --suite: trajectory files")
     predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
-    format: Literal[FORMS] = option("auto", "output form of --predictions, or of an endpoint's plain text")
+    format: Form = option("auto", "output form of --predictions, or of an endpoint's plain text")
     endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
     endpoint_model: str | None = option(None, "name of the model there")
     on_bad_data: Literal["error", "skip"] = option("error", "bad trajectories: stop after listing them, or go on")
-    limit: int | None = option(None, "only the first so many items of each suite")
-    batch_size: int = option(32, "items worked on at a time")
-    max_new_tokens: int | None = option(None, f"longest turn, wrong beyond; none: {SHORT_TURN}, {LONG_TURN} for files")
+    limit: int | None = option(None, "only the first so many items of each suite", at_least=1)
+    episodes: int = option(40, "how many requests the suite episodes has", at_least=1)
+    batch_size: int = option(32, "items worked on at a time", at_least=1)
+    max_new_tokens: int | None = option(
+        None, f"longest turn, wrong beyond; none: {SHORT_TURN}, {LONG_TURN} for files", at_least=1
+    )
     require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     report: str = option("runs/evaluation/report.json", "file with every prediction, its scores and the reason")
     seed: int = option(0, "of the generated requests")
 
+    @property
+    def turn_tokens(self) -> int:
+        """Tokens that a turn may have."""
+        return (LONG_TURN if self.data else SHORT_TURN) if self.max_new_tokens is None else self.max_new_tokens
+
 
 def check(config: EvaluationConfig) -> None:
-    """Raises ValueError for settings that do not go together."""
-    config.check_experiments()
+    """Raises ValueError for settings out of their range, and for those that do not go together."""
+    check_ranges(config)
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
         raise ValueError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
         raise ValueError("--endpoint and --endpoint_model go together")
     if config.suite and len(config.data) > 1:
         raise ValueError("with --suite, --data is one folder")
-    if min(config.batch_size, config.max_new_tokens, 1 if config.limit is None else config.limit) < 1:
-        raise ValueError("--batch_size, --max_new_tokens and --limit are 1 at least")
 
 
 def check_report(config: EvaluationConfig) -> None:
@@ -109,20 +111,20 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
             raise DataError(f"{', '.join(config.data)}: no right call to ask for")
         return [suite]
     folder = Path(config.data[0]) if config.data else None
-    return read_suites(config.suite or DEFAULT, folder, config.seed, config.require_isolation)
+    return read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
 
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
     """The model that is asked, and what identifies it."""
-    if config.endpoint:
+    if config.endpoint and config.endpoint_model:
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
         identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
-        return EndpointPolicy(endpoint, config.format, config.batch_size, config.max_new_tokens), identity
+        return EndpointPolicy(endpoint, config.format, config.batch_size, config.turn_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
     files = [source / CONFIG_FILE, source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
-    identity = {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
-    return LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens), identity
+    policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
+    return policy, {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
 
 
 def resumable(
@@ -188,12 +190,12 @@ def multi_turn(
     return [result and Rollout.from_json(result) for result in results]
 
 
-def score_predictions(config: EvaluationConfig, suites: Sequence[Suite]) -> list[SingleTurnResult]:
+def score_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Result]:
     """Results for files of predictions. Raises ValueError where they are not one for each single-turn suite."""
     if len(config.predictions) != len(suites):
         names = ", ".join(suite.name for suite in suites)
         raise ValueError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
-    results = []
+    results: list[Result] = []
     for suite, file in zip(suites, config.predictions, strict=True):
         if not isinstance(suite, Suite):
             raise ValueError(f"--predictions are for single turns; {suite.name} is played turn by turn")
@@ -204,14 +206,15 @@ def score_predictions(config: EvaluationConfig, suites: Sequence[Suite]) -> list
 
 def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
-) -> tuple[list[SingleTurnResult | EpisodeResult], list[Journal]]:
+) -> tuple[list[Result], list[Journal]]:
     """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     policy, identity = make_policy(config, source, world)
     tokens = name_words if config.endpoint else partial(name_ids, tokenizer=Tokenizer(source))
-    results, journals = [], []
+    results: list[Result] = []
+    journals = []
     for suite in suites:
-        settings = identity | {"max_new_tokens": config.max_new_tokens, "items": fingerprint(suite)}
+        settings = identity | {"max_new_tokens": config.turn_tokens, "items": fingerprint(suite)}
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
         if isinstance(suite, Suite):
             results.append(SingleTurnResult.of(suite, single_turn(suite, policy, journals[-1], config, world), tokens))
@@ -220,54 +223,12 @@ def ask_model(
     return results, journals
 
 
-def write_report(config: EvaluationConfig, results: Sequence[SingleTurnResult | EpisodeResult]) -> None:
-    report = {"config": asdict(config), "suites": {result.suite.name: result.to_json() for result in results}}
+def write_report(config: EvaluationConfig, results: Sequence[Result]) -> None:
+    settings = asdict(config) | {"max_new_tokens": config.turn_tokens}
+    report = {"config": settings, "suites": {result.suite.name: result.to_json() for result in results}}
     path = Path(config.report)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-
-
-def check_experiments(config: EvaluationConfig) -> None:
-    """Raises ValueError for settings that do not go together with --ablation and --robustness."""
-    config.check_experiments()
-    defaults = {k: v for k, v in asdict(EvaluationConfig()).items() if k not in ExperimentConfig.__dataclass_fields__}
-    if given := [f"--{name}" for name, default in defaults.items() if getattr(config, name) != default]:
-        raise ValueError(
-            f"{', '.join(given)}: --ablation and --robustness have models, suites and settings of their own"
-        )
-
-
-def run_experiments(config: EvaluationConfig) -> int:
-    """Trains and evaluates what is not done yet, and prints the tables. Raises tl.experiments.parts.Stopped."""
-    import train_ppo  # here, because everything else needs no training
-    import train_sft
-
-    check_experiments(config)
-
-    def evaluate(model: Path, suites: Sequence[Suite | EpisodeSuite], report: Path) -> None:
-        settings = EvaluationConfig(model=str(model), report=str(report), max_new_tokens=SHORT_TURN)
-        with distributed.process_group() as world:
-            results, journals = ask_model(settings, suites, world)
-        write_report(settings, results)
-        for journal in journals:
-            journal.remove()
-
-    sft = Trainer("train_sft.py", train_sft.main, lambda flags: asdict(train_sft.resolve_config(flags)))
-    ppo = Trainer(
-        "train_ppo.py", train_ppo.main, lambda flags: asdict(train_ppo.resolve_config([*flags, "--model", str(TINY)]))
-    )
-    workshop = Workshop(Lab(TINY, sft, ppo, evaluate), config.budget, config.folder)
-    split = partial(name_ids, tokenizer=Tokenizer(TINY))
-    chosen = [ablation(config.budget, split, config.sweeps)] if config.ablation else []
-    chosen += [robustness(config.budget)] if config.robustness else []
-    for experiment in chosen:
-        for complete in carry_out(experiment, workshop, range(config.n_seeds)):
-            about = {"command": config.command, "quick": config.quick}
-            results = results_json(experiment, workshop, complete, **about)
-            write(results, experiment, config.folder)
-        print("\n".join(text(results, experiment)))
-        print(f"tables: {config.folder / experiment.kind}.md; every value: {config.folder / experiment.kind}.json")
-    return 0
 
 
 def run(config: EvaluationConfig, world: World) -> int:
@@ -293,10 +254,6 @@ def run(config: EvaluationConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
-    if config.ablation or config.robustness:
-        return run_experiments(config)
-    if config.max_new_tokens is None:
-        config.max_new_tokens = LONG_TURN if config.data else SHORT_TURN
     check(config)
     with distributed.process_group() as world:
         return run(config, world)
@@ -310,7 +267,5 @@ if __name__ == "__main__":
         sys.exit(1)  # the rank that failed says why
     except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    except Stopped as error:
-        sys.exit(f"{error}; the same command goes on from here")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

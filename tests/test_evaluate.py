@@ -120,9 +120,9 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
     [
         (["--model", "m", "--predictions", "p"], "exclude each other"),
         (["--endpoint", "http://x"], "go together"),
-        (["--predictions", "p", "--suite", "robustness"], "1 files of --predictions for 5 suites: held-out,"),
+        (["--predictions", "p", "--suite", "held-out:all"], "1 files of --predictions for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
-        (["--limit", "0"], "1 at least"),
+        (["--limit", "0"], "--limit is 0; it must be at least 1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, message):
@@ -297,7 +297,7 @@ def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_pat
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluate, "make_policy", lambda *_: (lambda ds: [Response(("f()",)) for _ in ds], {}))
-    flags = ["--suite", "robustness", "--limit", "2", "--report", str(tmp_path / "report.json")]
+    flags = ["--suite", "held-out:all", "--limit", "2", "--report", str(tmp_path / "report.json")]
     assert evaluate.main(flags) == 0
     table = capsys.readouterr().out.partition("noisy tools (section 6.1)")[2]
     rows = [line.split(",")[0].strip() for line in table.splitlines()[2:7]]

@@ -11,7 +11,6 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 WITHOUT_TORCH = ["tl", "tl.calls", "tl.schema", "tl.trajectory", "tl.mae", "tl.executor", "tl.synthesis", "tools"]
 PACKAGES = {"torch", "sentencepiece", "safetensors", "numpy", "tqdm", "tl", "tools"}
-SCRIPTS = {"train_sft", "train_ppo"}  # of one another: evaluate.py trains for its ablation
 OPTIONAL = {REPO / "tl/report/charts.py": {"matplotlib"}}  # an extra, whose absence costs the pictures only
 FLOORS = (  # from the ground up: a room imports its own floor and those below
     {"calls", "schema", "config", "files", "assets"},
@@ -98,7 +97,7 @@ def test_the_llama_knows_nothing_else_of_the_project():
 def test_product_imports_only_its_packages():
     for path in product_files():
         packages = {name.split(".")[0] for name in imported(path)}
-        foreign = packages - PACKAGES - SCRIPTS - OPTIONAL.get(path, set()) - sys.stdlib_module_names
+        foreign = packages - PACKAGES - OPTIONAL.get(path, set()) - sys.stdlib_module_names
         assert not foreign, f"{path.relative_to(REPO)} imports {foreign}"
 
 

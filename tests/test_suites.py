@@ -254,23 +254,29 @@ def test_own_episodes_start_at_the_request_and_know_the_truth():
 # ---- by name
 
 
-def test_a_suite_is_named_and_needs_its_folder(tmp_path):
-    with pytest.raises(ValueError, match="no suite nonsense; there are .*rotbench-third-heavy"):
-        catalogue.read_suites(["nonsense"], tmp_path, 0)
-    with pytest.raises(ValueError, match="--suite bfcl needs --data"):
-        catalogue.read_suites(["bfcl"], None, 0)
+@pytest.mark.parametrize("name", ["nonsense", "bfcl:heavy", "rotbench:loud", "every-held-out:heavy"])
+def test_a_name_that_does_not_exist_is_told_those_that_do(name, tmp_path):
+    with pytest.raises(ValueError, match=rf"no suite {name}; there are .*rotbench-third.*held-out:clean\|slight"):
+        catalogue.read_suites([name], tmp_path, 0)
 
 
-def test_robustness_stands_for_five_environments(tmp_path):
-    with pytest.raises(DataError, match="clean.json"):
-        catalogue.read_suites(["rotbench-robustness"], tmp_path, 0)
-    assert [s.name for s in catalogue.read_suites(["robustness", "held-out"], None, 0)] == [
-        "held-out",
-        "held-out-slight",
-        "held-out-medium",
-        "held-out-heavy",
-        "held-out-union",
-    ]
+def test_a_suite_needs_its_folder():
+    with pytest.raises(ValueError, match="--suite bfcl rotbench-third:heavy needs --data"):
+        catalogue.read_suites(["bfcl", "rotbench-third:heavy"], None, 0)
+
+
+def test_a_level_stands_behind_the_name_and_all_of_them_are_five_environments(tmp_path):
+    with pytest.raises(DataError, match="Third_Turn/union.json"):
+        catalogue.read_suites(["rotbench-third:union"], tmp_path, 0)
+    suites = catalogue.read_suites(["held-out:clean", "held-out:all"], None, 0)
+    levels = ["held-out:slight", "held-out:medium", "held-out:heavy", "held-out:union"]
+    assert [s.name for s in suites] == ["held-out", *levels]
+    assert [s.variant.split(",")[0] for s in suites] == ["clean", "slight", "medium", "heavy", "union"]
+
+
+def test_the_number_of_episodes_can_be_given():
+    [suite] = catalogue.read_suites(["episodes"], None, 0, n_episodes=3)
+    assert len(suite.requests) == 3
 
 
 def test_every_held_out_set_has_a_name_and_stands_in_the_same_table():

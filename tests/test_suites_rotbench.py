@@ -104,7 +104,7 @@ def test_the_history_of_a_third_turn_is_calls_and_their_feedback(tmp_path):
     )
     records = [record("Euro?", PLAIN, action("finish", {"answer": "160"}), history=history)]
     (tmp_path / "heavy.json.gz").write_bytes(gzip.compress(json.dumps(records).encode()))
-    [question] = rotbench.read(tmp_path, "rotbench-third-heavy", "third", "heavy").questions
+    [question] = rotbench.read(tmp_path, "rotbench-third:heavy", "third", "heavy").questions
     assert [(m.role, m.content, m.is_call) for m in question.messages] == [
         ("user", "Euro?", False),
         ("assistant", 'ask_to_user(question="To?")', True),

@@ -9,6 +9,7 @@ VERBS = {
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "stats": "what a dataset holds: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
+    "experiments": "ablation and robustness: the embedded model trained in different ways, compared over seeds",
     "scaling": "training on many GPUs, on paper: memory, transfers and speed of CodeLLaMA's sizes",
 }
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
             sys.stderr.close()
             return 0
     usage = ["usage: python -m tl VERB …      (python -m tl VERB --help tells more)", ""]
-    usage += [f"    {verb:<10} {purpose}" for verb, purpose in VERBS.items()]
+    usage += [f"    {verb:<11} {purpose}" for verb, purpose in VERBS.items()]
     asked_for_help = not argv or argv[0] in ("-h", "--help")
     if not asked_for_help:
         usage.insert(0, f"python -m tl: there is no verb {argv[0]!r}")

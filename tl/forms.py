@@ -11,12 +11,12 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, parse_call, parse_literal
 from tl.schema import FINISH, ToolSpec
 
-FORMS = ("auto", "call", "python", "action", "json", "tool_call", "openai", "name_json")
+Form = Literal["auto", "call", "python", "action", "json", "tool_call", "openai", "name_json"]
 
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _ACTION = re.compile(r"Action\s*:(.*?)Action Input\s*:", re.DOTALL)

@@ -3,8 +3,8 @@
     python -m tl report runs/sft                         writes report.html
     python -m tl report runs/sft runs/ppo runs/evaluation runs/ablation --out all.html
 
-A directory may hold a training of either script, the report.json of evaluate.py, or the results of its --ablation or
---robustness. What is missing or damaged is said in the page. Charts need matplotlib, the rest does not.
+A directory may hold a training of either script, the report.json of evaluate.py, or the results of
+`python -m tl experiments`. What is missing or damaged is said in the page. Charts need matplotlib, the rest does not.
 """
 
 import json

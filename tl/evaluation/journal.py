@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, TextIO
 
+from tl.calls import format_call
+from tl.evaluation.suites import Suite
 from tl.files import write_whole
+from tl.rollout import EpisodeSuite
 
 
 class Journal:
@@ -25,7 +29,7 @@ class Journal:
         self.done: dict[int, Any] = {}
         for path in self._files():
             self.done |= self._read(path)
-        self._file = None
+        self._file: TextIO | None = None
 
     def add(self, index: int, result: Any) -> None:
         """Keep a result; it is on disk when this returns."""
@@ -73,3 +77,17 @@ class Journal:
 
 def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def fingerprint(suite: Suite | EpisodeSuite) -> str:
+    """A digest of all that a model sees of a suite, and of what is right."""
+    golden: list[tuple]
+    if isinstance(suite, Suite):
+        golden = [(q, [[format_call(call) for call in answer] for answer in q.answers]) for q in suite.questions]
+    else:
+        golden = [(request, [request.truth, *request.facts], request.servable) for request in suite.requests]
+    seen = [
+        [one.id, [tool.to_openai() for tool in one.tools], [[m.role, m.content] for m in one.messages], *more]
+        for one, *more in golden
+    ]
+    return hashlib.sha256(_line(seen).encode(errors="backslashreplace")).hexdigest()[:12]

@@ -55,7 +55,7 @@ TABLE_1: dict[tuple[str, str], tuple[float, float]] = {
 }
 
 
-def single_turn_rows(suite: str) -> dict[str, tuple[float, float, float]]:
+def single_turn_rows(suite: str) -> dict[str, tuple[float, ...]]:
     """Model -> TS, PI and CF on one of SUITES."""
     start = 3 * SUITES.index(suite)
     return {model: row[start : start + 3] for model, row in TABLE_3.items()}

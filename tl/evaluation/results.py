@@ -12,6 +12,7 @@ from tl.evaluation import paper
 from tl.evaluation.error_analysis import ASPECTS, Diagnosis, analyse, diagnose
 from tl.evaluation.suites import Suite, strict_score
 from tl.forms import Prediction
+from tl.mae import ErrorCategory
 from tl.metrics import CallScore, EpisodeScores, Question, percent, score_episodes, wilson_interval
 from tl.rollout import EpisodeSuite, Rollout, outcome
 from tl.rollout.answers import NOT_REAL
@@ -161,10 +162,9 @@ class EpisodeResult:
 
     def _categories(self) -> dict[str, float]:
         """The shares of the error categories in the erroneous calls (Figure 1), in percent."""
-        found = Counter(c for rollout in self.rollouts if rollout for c in rollout.categories)
-        names = {category: n for category, n in found.items() if category and category.value != "all right"}
-        total = sum(names.values())
-        return {category.value: percent(n, total) for category, n in sorted(names.items(), key=lambda item: -item[1])}
+        categories = (c for rollout in self.rollouts if rollout for c in rollout.categories)
+        found = Counter(c.value for c in categories if c and c is not ErrorCategory.ALL_RIGHT)
+        return {name: 100 * n / found.total() for name, n in found.most_common()}
 
     def lines(self) -> list[str]:
         scores = self.scores
@@ -202,7 +202,8 @@ class EpisodeResult:
 def summary(scores: Sequence[CallScore]) -> dict[str, float | int]:
     """{"n", "ts", "pi", "cf"}, in percent; 0 for no items."""
     n = len(scores)
-    return {"n": n} | {name: percent(sum(getattr(s, name) for s in scores), n) or 0.0 for name in CallScore._fields}
+    shares = {name: percent(sum(getattr(s, name) for s in scores), n) or 0.0 for name in CallScore._fields}
+    return {"n": n, **shares}
 
 
 def family_lines(results: Sequence[SingleTurnResult]) -> list[str]:

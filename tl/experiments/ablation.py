@@ -3,26 +3,77 @@
 Eight variants from four fine-tunings a seed, as IRM is PPO from the checkpoint of its fine-tuning. Requests whose
 golden tool shares the beginning of its name with another tool of the prompt are reported apart, since PKT is about
 them. The sweeps, which the paper does not have, go over PKT's largest weight and over the share of trajectories with
-errors, with MAE and without. `tl.experiments` documents the results' file, ablation.json.
+errors, with MAE and without. `tl.experiments.results` documents the results' file, ablation.json.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
 
 from tl.evaluation.paper import TABLE_5
+from tl.evaluation.results import summary
 from tl.evaluation.suites import Suite
-from tl.evaluation.suites.own import read_episodes, read_held_out, read_unseen_tools
-from tl.experiments import ERRORS, Budget, Experiment, Sweep, Variant
+from tl.evaluation.suites.catalogue import expanded, read_suites
 from tl.experiments.comparison import Column, single_turn_columns
-from tl.metrics import Question
+from tl.llama.tokenizer import Tokenizer
+from tl.metrics import CallScore, Question
 from tl.pkt import key_positions
-from tl.rollout import EpisodeSuite
-from tl.synthesis.environments import ENVIRONMENTS, Environment
+from tl.prompt import name_ids
+from tl.synthesis import MIX
 
 SHARED = "shared prefix"  # group of the requests whose tool's name parts from another one after its first token
 APART = "other names"
+ERRORS = MIX[1]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a model is trained. ``errors`` is the share of the requests with erroneous calls, in percent."""
+
+    name: str
+    mae: bool = False
+    pkt: bool = False
+    irm: bool = False
+    w_max: float = 9.0
+    errors: float = ERRORS
+
+    @property
+    def parts(self) -> list[str]:
+        return [name for name in ("MAE", "PKT", "IRM") if getattr(self, name.lower())]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Curves over the values ``x`` of one setting, each a variant per value."""
+
+    key: str
+    title: str
+    x: tuple[float, ...]
+    curves: dict[str, tuple[Variant, ...]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Variants, the first of which is the reference, and the suites that they are evaluated on."""
+
+    kind: str
+    title: str
+    variants: tuple[Variant, ...]
+    suites: tuple[str, ...]
+    columns: tuple[Column, ...]
+    sweeps: tuple[Sweep, ...] = ()
+    notes: tuple[str, ...] = ()
+    paper: dict[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper to stand beside ours
+
+    @property
+    def everything(self) -> list[Variant]:
+        """The variants of rows and curves."""
+        points = (variant for sweep in self.sweeps for curve in sweep.curves.values() for variant in curve)
+        return [*self.variants, *points]
+
 
 NONE, MAE, PKT = Variant("none"), Variant("MAE", mae=True), Variant("PKT", pkt=True)
 VARIANTS = (
@@ -62,58 +113,60 @@ SWEEPS = (
     ),
 )
 
-NOTES = (
-    "shared prefix: the golden tool's name begins with the token that another tool of the prompt begins with",
-    "eight rows and many columns: of a hundred intervals about five miss 0 by chance",
+ABLATION = Experiment(
+    "ablation",
+    "Ablation (Table 5): what MAE, PKT and IRM do to the embedded model",
+    VARIANTS,
+    ("held-out", "unseen-tools", "episodes"),
+    COLUMNS,
+    notes=(
+        "shared prefix: the golden tool's name begins with the token that another tool of the prompt begins with",
+        "eight rows and many columns: of a hundred intervals about five miss 0 by chance",
+    ),
+    paper={
+        "The paper's Table 5, CodeLLaMA-2 7B: ToolAlpaca, RoTBench, ToolEyes": [
+            ["", *("TS ↑", "PI ↑", "CF ↑") * 2, "DE ↓", "CE ↓", "VA ↑"],
+            *([name, *(f"{value:.2f}" for value in row)] for name, row in TABLE_5.items()),
+        ]
+    },
+)
+ENVIRONMENTS = tuple(expanded("held-out:all"))
+ROBUSTNESS = Experiment(
+    "robustness",
+    "Robustness (Figure 4): standard fine-tuning and all parts where names of tools are noisy",
+    (NONE, VARIANTS[-1]),
+    ENVIRONMENTS,
+    tuple(
+        column
+        for suite in ENVIRONMENTS
+        for column in single_turn_columns(f"Environment: {suite.partition(':')[2] or 'clean'}", suite)
+    ),
 )
 
-PAPER_HEADS = ["", *("TS ↑", "PI ↑", "CF ↑") * 2, "DE ↓", "CE ↓", "VA ↑"]
-PAPER = {
-    "The paper's Table 5, CodeLLaMA-2 7B: ToolAlpaca, RoTBench, ToolEyes": [
-        PAPER_HEADS,
-        *([name, *(f"{value:.2f}" for value in row)] for name, row in TABLE_5.items()),
-    ]
-}
+
+# ---- names with a shared prefix
 
 
-def ablation(budget: Budget, name_ids: Callable[[str], list[int]], sweeps: bool = False) -> Experiment:
-    """The experiment. ``name_ids`` gives the tokens of a tool's name in the base model's vocabulary."""
-
-    def suites(seed: int) -> list[Suite | EpisodeSuite]:
-        single = [read_held_out(seed), read_unseen_tools(seed)]
-        episodes = read_episodes(seed, budget.episodes)
-        return [*(by_prefix(first(suite, budget.requests), name_ids) for suite in single), episodes]
-
-    title = "Ablation (Table 5): what MAE, PKT and IRM do to the embedded model"
-    return Experiment("ablation", title, VARIANTS, COLUMNS, suites, SWEEPS if sweeps else (), NOTES, PAPER)
+def add_groups(report: dict, experiment: Experiment, seed: int, vocabulary: Path) -> None:
+    """Puts the scores of the groups SHARED and APART into a report of ``evaluate.py``, where columns ask for them."""
+    for suite in {column.suite for column in experiment.columns if column.group}:
+        scores: dict[str, list[CallScore]] = {}
+        for item in report["suites"][suite]["items"]:
+            of_group = scores.setdefault(groups_of(suite, seed, vocabulary)[item["id"]], [])
+            of_group.append(CallScore(**item["strict"]))
+        report["suites"][suite]["groups"] = {name: {"strict": summary(of)} for name, of in scores.items()}
 
 
-def first(suite: Suite, most: int) -> Suite:
-    return replace(suite, questions=suite.questions[:most])
+@cache
+def groups_of(name: str, seed: int, vocabulary: Path) -> dict[str, str]:
+    """Identifier of each question of a suite -> its group."""
+    [suite] = read_suites([name], None, seed)
+    assert isinstance(suite, Suite)
+    split = partial(name_ids, tokenizer=Tokenizer(vocabulary))
+    return {question.id: group(question, split) for question in suite.questions}
 
 
-def by_prefix(suite: Suite, name_ids: Callable[[str], list[int]]) -> Suite:
-    """The suite with its questions in the groups SHARED and APART."""
-    return replace(suite, questions=tuple(replace(q, group=group(q, name_ids)) for q in suite.questions))
-
-
-def group(question: Question, name_ids: Callable[[str], Sequence[int]]) -> str:
+def group(question: Question, split: Callable[[str], Sequence[int]]) -> str:
     golden = question.answers[0][0].name
-    others = [name_ids(tool.name) for tool in question.tools if tool.name != golden]
-    return SHARED if len(key_positions(name_ids(golden), others)) > 1 else APART
-
-
-def robustness(budget: Budget) -> Experiment:
-    """The experiment."""
-
-    def suites(seed: int) -> list[Suite]:
-        return [first(read_held_out(seed, name(e), e), budget.requests) for e in ENVIRONMENTS]
-
-    columns = [column for e in ENVIRONMENTS for column in single_turn_columns(f"Environment: {e}", name(e))]
-    title = "Robustness (Figure 4): standard fine-tuning and all parts where names of tools are noisy"
-    return Experiment("robustness", title, (NONE, VARIANTS[-1]), tuple(columns), suites)
-
-
-def name(environment: Environment) -> str:
-    """Name of the suite, as in `tl.evaluation.suites.catalogue`."""
-    return "held-out" if environment == "clean" else f"held-out-{environment}"
+    others = [split(tool.name) for tool in question.tools if tool.name != golden]
+    return SHARED if len(key_positions(split(golden), others)) > 1 else APART

@@ -44,7 +44,7 @@ class Column:
     def value(self, report: Mapping) -> float | None:
         """The metric in report.json of ``evaluate.py``; None where the report has no item of that kind."""
         scores = self._scores(report)
-        return scores and scores[self.metric]
+        return scores[self.metric] if scores else None
 
     def items(self, report: Mapping) -> int:
         """How many items of a report the metric is about."""
@@ -78,15 +78,16 @@ def t_interval(values: Sequence[float]) -> Interval | None:
 
 def spread(values: Values) -> dict:
     """``{"mean": …, "interval": [low, high]}``, both None where a seed has no value."""
-    if None in values:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return {"mean": None, "interval": None}
-    return {"mean": statistics.fmean(values), "interval": t_interval(values)}
+    return {"mean": statistics.fmean(known), "interval": t_interval(known)}
 
 
 def compare(values: Mapping[str, Values], reference: Mapping[str, Values]) -> dict[str, dict]:
     """What each metric has more than in ``reference``, seed by seed: its ``spread``."""
     differences = {
-        key: [None if None in (a, b) else a - b for a, b in zip(values[key], reference[key], strict=True)]
+        key: [None if a is None or b is None else a - b for a, b in zip(values[key], reference[key], strict=True)]
         for key in values
     }
     return {key: spread(difference) for key, difference in differences.items()}

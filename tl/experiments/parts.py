@@ -1,34 +1,45 @@
-"""Trainings and evaluations that an experiment is made of: each is done once, found again, or gone on with.
+"""Runs of the scripts that an experiment is made of: each is done once, found again, or gone on with.
 
 A part lies in a folder of its own whose name ends in the digest of all that its result depends on: settings, base
 model, data. With another setting it is another part, so that results are never mixed. What is not in the digest is the
-code: after changing it, start with an empty folder.
+code: after changing it, start with an empty folder. What a script prints is in the folder's log.txt.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from tl.files import write_whole
+from tl.training.run import STOPPED, is_finished
 
-RECORD = "part.json"
-SHORT = 12  # hexadecimal digits of a digest
+HOME = Path(__file__).resolve().parents[2]
+SCRIPTS = {"sft": HOME / "train_sft.py", "ppo": HOME / "train_ppo.py", "evaluation": HOME / "evaluate.py"}
+RECORD, LOG, REPORT = "part.json", "log.txt", "report.json"
+TAIL = 12  # lines of a log that an error message shows
 
 
 class Stopped(Exception):
     """A part was stopped by a signal and can be gone on with."""
 
 
+class PartError(Exception):
+    """A script failed; the message shows the end of its log."""
+
+
 def digest(value: object) -> str:
     """Of anything that JSON can hold."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:SHORT]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def digest_of_files(folder: Path) -> str:
@@ -39,66 +50,104 @@ def digest_of_files(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """``work(folder)`` makes it, going on with what it finds there; raises Stopped when a signal ended it."""
+    """A run of one of SCRIPTS."""
 
     kind: str
     name: str
+    flags: list[str]  # all but those that say where the result goes
     settings: dict  # all that the result depends on
-    work: Callable[[Path], None]
+    root: Path
 
     @property
     def digest(self) -> str:
         return digest([self.kind, self.settings])
 
+    @property
+    def folder(self) -> Path:
+        return self.root / f"{self.kind}-{self.name}-{self.digest}"
 
-class Store:
-    """The parts under ``root``."""
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def report(self) -> dict:
+        return json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
 
-    def folder(self, part: Part) -> Path:
-        return self.root / f"{part.kind}-{part.name}-{part.digest}"
+    def command(self) -> list[str]:
+        command = [sys.executable, str(SCRIPTS[self.kind]), *self.flags]
+        if self.kind == "evaluation":
+            return [*command, "--report", str(self.folder / REPORT)]
+        return [*command, "--out", str(self.model), *(["--resume"] if self.model.exists() else [])]
 
-    def seconds(self, part: Part) -> float | None:
+    def seconds(self) -> float | None:
         """What a finished part took, interruptions included; None for one that is not finished."""
-        record = self._record(part)
+        record = self._record()
         return record["seconds"] if record["finished"] else None
 
-    def make(self, part: Part) -> None:
-        """Does the part, or what is left of it. Time spent in vain by a killed process is not counted."""
-        record = self._record(part)
+    def make(self) -> None:
+        """Does the part, or what is left of it. Time spent in vain by a killed process is not counted.
+
+        Raises Stopped after a signal, PartError where the script fails.
+        """
+        record = self._record()
         if record["finished"]:
             return
-        folder = self.folder(part)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        try:
-            part.work(folder)
-            record["finished"] = True
-        finally:
-            record["seconds"] += time.perf_counter() - started
-            write_whole(folder / RECORD, json.dumps(record | {"settings": part.settings}, indent=1) + "\n")
+        status, stopped = 0, False
+        if not is_finished(self.model):  # else it was killed after its last step
+            status, stopped = run(self.command(), self.folder / LOG)
+        record = {"finished": status == 0, "seconds": record["seconds"] + time.perf_counter() - started}
+        write_whole(self.folder / RECORD, json.dumps(record | {"settings": self.settings}, indent=1) + "\n")
+        if stopped or status == STOPPED:
+            raise Stopped(f"stopped in {self.folder.name}")
+        if status != 0:
+            log = self.folder / LOG
+            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            raise PartError("\n".join([f"{log}: the script failed with status {status}:", *lines[-TAIL:]]))
 
-    def _record(self, part: Part) -> dict:
-        path = self.folder(part) / RECORD
-        if not path.exists():
-            return {"finished": False, "seconds": 0.0}
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {key: record[key] for key in ("finished", "seconds")}
+    def _record(self) -> dict:
+        path = self.folder / RECORD
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"finished": False, "seconds": 0.0}
 
-    def seconds_left(self, parts: Sequence[Part]) -> float | None:
-        """An estimate for those of the parts that are not finished: the mean of their kind so far, or of all where the
-        kind has none; None before anything is finished."""
-        taken: dict[str, list[float]] = {}
-        for part in parts:
-            if (seconds := self.seconds(part)) is not None:
-                taken.setdefault(part.kind, []).append(seconds)
-        if not taken:
-            return None
-        overall = statistics.fmean(s for kind in taken.values() for s in kind)
-        left = [part.kind for part in parts if self.seconds(part) is None]
-        return sum(statistics.fmean(taken[kind]) if kind in taken else overall for kind in left)
+
+def run(command: Sequence[str], log: Path) -> tuple[int, bool]:
+    """The exit status of a process that writes to the log, and whether a signal came meanwhile: SIGTERM and Ctrl-C go
+    to the process, which ends as it sees fit."""
+    process: subprocess.Popen | None = None
+    received: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if not received:
+            print("\nstopping; once more: at once", file=sys.stderr)
+        received.append(number)
+        if process is not None:
+            process.send_signal(number)
+
+    handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            for number in received:  # before there was a process
+                process.send_signal(number)
+            return process.wait(), bool(received)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def seconds_left(parts: Sequence[Part]) -> float | None:
+    """An estimate for those of the parts that are not finished: the mean of their kind so far, or of all where the
+    kind has none; None before anything is finished."""
+    taken: dict[str, list[float]] = {}
+    left = []
+    for part in parts:
+        if (seconds := part.seconds()) is None:
+            left.append(part.kind)
+        else:
+            taken.setdefault(part.kind, []).append(seconds)
+    overall = [seconds for of_kind in taken.values() for seconds in of_kind]
+    return sum(statistics.fmean(taken.get(kind, overall)) for kind in left) if overall else None
 
 
 def duration(seconds: float) -> str:

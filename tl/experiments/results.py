@@ -22,72 +22,79 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from tl.experiments import Evaluations, Experiment, Variant, Workshop
-from tl.experiments.comparison import markdown_lines, row_json, tables, text_lines
+from tl.experiments.ablation import Experiment, Variant, add_groups
+from tl.experiments.comparison import Values, markdown_lines, row_json, tables, text_lines
 from tl.experiments.parts import duration
+from tl.experiments.plan import Plan
 
 
-def results_json(experiment: Experiment, workshop: Workshop, evaluations: Evaluations, **about: object) -> dict:
-    """The results of the seeds in ``evaluations``, all of whose parts are done."""
+def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **about: object) -> dict:
+    """The results of seeds all of whose parts are done."""
     reports = {
-        variant: [workshop.report(made[variant]) for made in evaluations.values()] for variant in experiment.everything
+        variant: [report(experiment, plan, variant, seed) for seed in seeds] for variant in experiment.everything
     }
-    values = {
+    values: dict[Variant, dict[str, Values]] = {
         variant: {column.key: [column.value(report) for report in of_seeds] for column in experiment.columns}
         for variant, of_seeds in reports.items()
     }
-    reference = values[experiment.variants[0]]
+    reference, *others = experiment.variants
+    n_items = {c: [c.items(report) for report in reports[reference]] for c in experiment.columns}
 
-    def row(variant: Variant, against: Mapping | None) -> dict:
-        seconds = seconds_of(variant, workshop, evaluations)
+    def row(variant: Variant, against: dict[str, Values] | None) -> dict:
+        seconds = seconds_of(experiment, plan, variant, seeds)
         return row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
 
-    first = reports[experiment.variants[0]]
+    def curve(name: str, points: Sequence[Variant]) -> dict:
+        return {"name": name, "points": [row(point, None) for point in points]}
+
     return {
         "version": 1,
         "kind": experiment.kind,
         "title": experiment.title,
         **about,
         "machine": machine(),
-        "seeds": list(evaluations),
-        "budget": asdict(workshop.budget),
-        "seconds": total_seconds(workshop, evaluations),
-        "columns": [c.to_json() | {"n": [c.items(report) for report in first]} for c in experiment.columns],
-        "rows": [row(r, None if i == 0 else reference) for i, r in enumerate(experiment.variants)],
+        "seeds": list(seeds),
+        "budget": asdict(plan.budget),
+        "seconds": total_seconds(experiment, plan, seeds),
+        "columns": [column.to_json() | {"n": n} for column, n in n_items.items()],
+        "rows": [row(reference, None), *(row(variant, values[reference]) for variant in others)],
         "sweeps": {
             sweep.key: {
                 "title": sweep.title,
                 "x": list(sweep.x),
-                "curves": [
-                    {"name": name, "points": [row(point, None) for point in points]}
-                    for name, points in sweep.curves.items()
-                ],
+                "curves": [curve(name, points) for name, points in sweep.curves.items()],
             }
             for sweep in experiment.sweeps
         },
     }
 
 
-def seconds_of(variant: Variant, workshop: Workshop, evaluations: Evaluations) -> dict:
-    """Kind of part -> its seconds, seed by seed. Recipes share their fine-tuning, which then stands with each."""
-    found: dict[str, list[float | None]] = {}
-    for seed, made in evaluations.items():
-        for part in (*workshop.trained(variant, seed), made[variant]):
-            found.setdefault(part.kind, []).append(workshop.store.seconds(part))
+def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> dict:
+    found = plan.evaluation(experiment, variant, seed).report()
+    add_groups(found, experiment, seed, plan.base)
     return found
 
 
-def total_seconds(workshop: Workshop, evaluations: Evaluations) -> dict[str, float]:
+def seconds_of(experiment: Experiment, plan: Plan, variant: Variant, seeds: Sequence[int]) -> dict:
+    """Kind of part -> its seconds, seed by seed. Variants share their fine-tuning, which then stands with each."""
+    found: dict[str, list[float | None]] = {}
+    for seed in seeds:
+        for part in (*plan.trained(variant, seed), plan.evaluation(experiment, variant, seed)):
+            found.setdefault(part.kind, []).append(part.seconds())
+    return found
+
+
+def total_seconds(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> dict[str, float]:
     """Kind of part -> what all of them took, each counted once."""
     totals = dict.fromkeys(("sft", "ppo", "evaluation"), 0.0)
-    for part in workshop.all_parts(evaluations):
-        totals[part.kind] += workshop.store.seconds(part) or 0.0
+    for part in (part for seed in seeds for part in plan.parts(experiment, seed)):
+        totals[part.kind] += part.seconds() or 0.0
     return totals
 
 

@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from tl.evaluation.suites import Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 from tl.rollout import EpisodeSuite
-from tl.synthesis.environments import ENVIRONMENTS
+from tl.synthesis.environments import ENVIRONMENTS, Environment
 
+OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")
+FROM_FILES = ("toolalpaca", "bfcl", "tooleyes", "rotbench", "rotbench-third")
+NOISY = ("held-out", "rotbench", "rotbench-third")  # in each of ENVIRONMENTS; the bare name is the clean one
+EVERY_HELD_OUT = "every-held-out"
+NAMES = (*OWN, *FROM_FILES, EVERY_HELD_OUT)
+LEVELS = f"{', '.join(NOISY)} also with the noise of an environment, as in held-out:{'|'.join((*ENVIRONMENTS, 'all'))}"
 DEFAULT = ("held-out", "episodes")
-N_EPISODES = 40
-
-_OWN = {  # they take a seed; episodes also whether isolation is required
-    "held-out-values": partial(own.read_held_out, name="held-out-values", unseen="values"),
-    "held-out-phrasings": partial(own.read_held_out, name="held-out-phrasings", unseen="phrasings"),
-    "held-out": own.read_held_out,
-    "unseen-tools": own.read_unseen_tools,
-    "episodes": partial(own.read_episodes, size=N_EPISODES),
-    **{
-        f"held-out-{environment}": partial(own.read_held_out, name=f"held-out-{environment}", environment=environment)
-        for environment in ENVIRONMENTS
-        if environment != "clean"
-    },
-}
-_ROTBENCH = {
-    f"rotbench{'' if turn == 'first' else '-third'}{'' if environment == 'clean' else f'-{environment}'}": (
-        turn,
-        environment,
-    )
-    for turn in rotbench.TURNS
-    for environment in rotbench.ENVIRONMENTS
-}
-_FROM_FILES = {
-    "toolalpaca": toolalpaca.read,
-    "bfcl": bfcl.read,
-    "tooleyes": tooleyes.read,
-    **{name: partial(rotbench.read, name=name, turn=t, environment=e) for name, (t, e) in _ROTBENCH.items()},
-}
-_ROBUSTNESS = ["held-out", *(f"held-out-{environment}" for environment in ENVIRONMENTS if environment != "clean")]
-_GROUPS = {
-    "robustness": _ROBUSTNESS,
-    "every-held-out": ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *_ROBUSTNESS[1:]],
-    "rotbench-robustness": [name for name, (turn, _) in _ROTBENCH.items() if turn == "first"],
-}
-NAMES = (*_OWN, *_FROM_FILES, *_GROUPS)
 
 
 def read_suites(
-    names: Sequence[str], data: Path | None, seed: int, require_isolation: bool = False
+    names: Sequence[str], data: Path | None, seed: int, n_episodes: int = 40, require_isolation: bool = False
 ) -> list[Suite | EpisodeSuite]:
     """The suites of these names, from the official files under `data` or from the tool library.
 
     Raises ValueError for a name that does not exist, and for `data` that is missing or that none of them reads,
     DataError for bad files, tl.executor.IsolationError where tools would run with less isolation than is required.
     """
-    names = [single for name in names for single in _GROUPS.get(name, [name])]
-    if unknown := [name for name in names if name not in NAMES]:
-        raise ValueError(f"no suite {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    if data is None and (needy := [name for name in names if name in _FROM_FILES]):
-        raise ValueError(f"--suite {' '.join(needy)} needs --data DIR, the folder of the official files")
-    if data is not None and not any(name in _FROM_FILES for name in names):
+    names = list(dict.fromkeys(single for name in names for single in expanded(name)))
+    from_files = [name for name in names if name.partition(":")[0] in FROM_FILES]
+    if data is None and from_files:
+        raise ValueError(f"--suite {' '.join(from_files)} needs --data DIR, the folder of the official files")
+    if data is not None and not from_files:
         raise ValueError(f"--suite {' '.join(names)} is made here and takes no --data; --data alone is scored as it is")
-    own_suites = _OWN | {"episodes": partial(_OWN["episodes"], require_isolation=require_isolation)}
-    return [own_suites[name](seed) if name in own_suites else _FROM_FILES[name](data) for name in dict.fromkeys(names)]
+    return [_read(name, data or Path(), seed, n_episodes, require_isolation) for name in names]
+
+
+def expanded(name: str) -> list[str]:
+    """The suites that a name stands for. Raises ValueError for a name that does not exist."""
+    if name == EVERY_HELD_OUT:
+        return ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *expanded("held-out:all")[1:]]
+    suite, _, level = name.partition(":")
+    if suite not in NAMES or (level and (suite not in NOISY or level not in (*ENVIRONMENTS, "all"))):
+        raise ValueError(f"no suite {name}; there are {', '.join(NAMES)}; {LEVELS}")
+    levels = ENVIRONMENTS if level == "all" else [level or "clean"]
+    return [suite if level == "clean" else f"{suite}:{level}" for level in levels]
+
+
+def _read(name: str, data: Path, seed: int, n_episodes: int, require_isolation: bool) -> Suite | EpisodeSuite:
+    suite, _, level = name.partition(":")
+    environment = cast(Environment, level or "clean")
+    readers: dict[str, Callable[[], Suite | EpisodeSuite]] = {
+        "held-out": lambda: own.read_held_out(seed, name, environment),
+        "held-out-values": lambda: own.read_held_out(seed, name, unseen="values"),
+        "held-out-phrasings": lambda: own.read_held_out(seed, name, unseen="phrasings"),
+        "unseen-tools": lambda: own.read_unseen_tools(seed),
+        "episodes": lambda: own.read_episodes(seed, n_episodes, require_isolation),
+        "rotbench": lambda: rotbench.read(data, name, "first", environment),
+        "rotbench-third": lambda: rotbench.read(data, name, "third", environment),
+        "toolalpaca": lambda: toolalpaca.read(data),
+        "bfcl": lambda: bfcl.read(data),
+        "tooleyes": lambda: tooleyes.read(data),
+    }
+    return readers[suite]()

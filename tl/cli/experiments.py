@@ -1,0 +1,69 @@
+"""Trains the embedded model in different ways, over several seeds, and compares what the models score.
+
+    python -m tl experiments ablation --quick      MAE, PKT and IRM alone and together (Table 5), roughly: one seed
+    python -m tl experiments ablation --sweeps     three seeds, and curves over w_max and the share of errors
+    python -m tl experiments robustness            none against all of them where tool names are noisy (Figure 4)
+
+Trainings and evaluations run as processes of their own, whose output is in log.txt of their folders under --out. What
+is done is found again: an interrupted experiment, started again, goes on, and robustness takes the models of the
+ablation. The tables are printed and written to --out; `python -m tl report` makes a page of them.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tl.config import check_ranges, option, parse_config
+from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS
+from tl.experiments.parts import PartError, Stopped
+from tl.experiments.plan import FULL, QUICK, Plan, carry_out
+from tl.experiments.results import results_json, text, write
+
+FOLDER = "runs/ablation"
+
+
+@dataclass
+class ExperimentsConfig:
+    """Flags of `python -m tl experiments`."""
+
+    kinds: list[str] = option([], "ablation, robustness, or both", positional=True)
+    quick: bool = option(False, "one seed, a fifth of the training, 100 requests a suite, 50 episodes")
+    sweeps: bool = option(False, "ablation goes over w_max and over the share of erroneous requests as well")
+    seeds: int | None = option(None, "so many trainings of each kind; none: 3, with --quick 1", at_least=1)
+    out: str | None = option(None, f"folder of the experiments; none: {FOLDER}, with --quick {FOLDER}-quick")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, 1 when a part failed or was stopped, or 2 with one line when the flags do not do."""
+    config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
+    experiments = {"ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()), "robustness": ROBUSTNESS}
+    try:
+        check_ranges(config)
+        if not config.kinds or not {*config.kinds} <= experiments.keys():
+            raise ValueError(f"name one or both of {', '.join(experiments)}")
+        if config.sweeps and "ablation" not in config.kinds:
+            raise ValueError("--sweeps goes with ablation")
+    except ValueError as error:
+        print(f"python -m tl experiments: {error}", file=sys.stderr)
+        return 2
+    out = Path(config.out or (f"{FOLDER}-quick" if config.quick else FOLDER))
+    seeds = range(config.seeds or (1 if config.quick else 3))
+    plan, about = Plan(out, QUICK if config.quick else FULL), {"command": command(argv), "quick": config.quick}
+    try:
+        for experiment in (experiments[kind] for kind in config.kinds):
+            for complete in carry_out(experiment, plan, seeds):
+                results = results_json(experiment, plan, complete, **about)
+                write(results, experiment, out)
+            print("\n".join(text(results, experiment)))
+            print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
+    except (Stopped, PartError, OSError) as error:
+        print(f"{error}\nthe same command goes on from here", file=sys.stderr)
+        return 1
+    return 0
+
+
+def command(argv: Sequence[str]) -> str:
+    """What the results say how they were made."""
+    return shlex.join(["python", "-m", "tl", "experiments", *argv])

@@ -1,0 +1,128 @@
+"""From variants and seeds to parts: two or three of each, fine-tuning, PPO where the variant has IRM, evaluation.
+
+Data, order, prompts and evaluated items depend on the seed alone, so that variants are compared seed by seed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tl.assets import TINY
+from tl.experiments.ablation import Experiment, Variant
+from tl.experiments.parts import Part, digest, digest_of_files, duration, seconds_left
+from tl.rl.config import PPOConfig
+from tl.rl.config import resolve_config as resolve_ppo
+from tl.synthesis import MIX, prompts, synthesize
+from tl.training.config import RunConfig, SFTConfig
+from tl.training.config import resolve_config as resolve_sft
+from tl.trajectory import Trajectory
+
+PLACES = {"model", "data", "eval_data", *RunConfig.__dataclass_fields__}  # settings that say nothing about the result
+RESOLVE: dict[str, Callable[[list[str]], SFTConfig | PPOConfig]] = {"sft": resolve_sft, "ppo": resolve_ppo}
+BAR = "{desc}: {n_fmt}/{total_fmt} parts |{bar}| {elapsed}{postfix}"  # its own estimate would count all parts alike
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is trained, as a share of the default epochs, and how many items of each suite are evaluated."""
+
+    share: float = 1.0
+    requests: int = 400
+    episodes: int = 100
+    max_steps: int | None = None  # of each training, for trials
+
+
+FULL, QUICK = Budget(), Budget(share=0.2, requests=100, episodes=50)
+
+
+class Plan:
+    """The parts under ``out`` of models that are trained from ``base``."""
+
+    def __init__(self, out: Path, budget: Budget, base: Path = TINY) -> None:
+        self.out, self.budget, self.base = out, budget, base
+        self.base_digest = digest_of_files(base)
+        self.trajectories, self.prompts = cache(self._trajectories), cache(self._prompts)
+
+    def sft(self, variant: Variant, seed: int) -> Part:
+        parts = [part.lower() for part in variant.parts if part != "IRM"]
+        flags = ["--mae" if variant.mae else "--no-mae", "--pkt" if variant.pkt else "--no-pkt"]
+        flags += ["--w_max", f"{variant.w_max:g}", "--seed", str(seed)]
+        data, source = self.trajectories(seed, variant.errors), {"base": self.base_digest}
+        return self._training("sft", f"{'-'.join(parts) or 'none'}-seed{seed}", self.base, data, flags, source)
+
+    def ppo(self, variant: Variant, seed: int) -> Part:
+        sft, name = self.sft(variant, seed), f"{'-'.join(variant.parts).lower()}-seed{seed}"
+        flags, source = ["--seed", str(seed)], {"sft": sft.digest}
+        return self._training("ppo", name, sft.model, self.prompts(seed), flags, source)
+
+    def trained(self, variant: Variant, seed: int) -> list[Part]:
+        """What makes the model: fine-tuning, and PPO if it is in the variant."""
+        return [self.sft(variant, seed), *([self.ppo(variant, seed)] if variant.irm else [])]
+
+    def evaluation(self, experiment: Experiment, variant: Variant, seed: int) -> Part:
+        trained, budget = self.trained(variant, seed)[-1], self.budget
+        flags = ["--suite", *experiment.suites, "--seed", str(seed)]
+        flags += ["--limit", str(budget.requests), "--episodes", str(budget.episodes)]
+        settings = {"model": trained.digest, "flags": flags}
+        name, flags = f"{experiment.kind}-{trained.name}", ["--model", str(trained.model), *flags]
+        return Part("evaluation", name, flags, settings, self.out / "parts")
+
+    def parts(self, experiment: Experiment, seed: int) -> list[Part]:
+        """All parts of a seed, each once, those that others need before them."""
+        made = [
+            part
+            for variant in experiment.everything
+            for part in (*self.trained(variant, seed), self.evaluation(experiment, variant, seed))
+        ]
+        return list({part.digest: part for part in made}.values())
+
+    def _training(self, kind: str, name: str, model: Path, data: Path, flags: list[str], source: dict) -> Part:
+        base = ["--model", str(self.base)]  # has the shape of the model, which need not be there yet
+        flags = [*flags, "--epochs", f"{RESOLVE[kind](base).epochs * self.budget.share:g}"]
+        flags += [] if self.budget.max_steps is None else ["--max_steps", str(self.budget.max_steps)]
+        resolved = asdict(RESOLVE[kind]([*base, *flags]))
+        settings = {key: value for key, value in resolved.items() if key not in PLACES}
+        settings = {**source, "data": data.name, "settings": settings}  # the file's name has a digest in it
+        return Part(kind, name, ["--model", str(model), "--data", str(data), *flags], settings, self.out / "parts")
+
+    def _trajectories(self, seed: int, errors: float) -> Path:
+        plain, usual, edge = MIX
+        made = synthesize(seed=seed, mix=(plain + usual - errors, errors, edge))
+        return self._written(f"trajectories-seed{seed}-errors{errors:g}", made)
+
+    def _prompts(self, seed: int) -> Path:
+        return self._written(f"prompts-seed{seed}", [question.solved() for question in prompts(seed=seed)])
+
+    def _written(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
+        lines = [json.dumps(trajectory.to_openai(), ensure_ascii=False) + "\n" for trajectory in trajectories]
+        path = self.out / "data" / f"{name}-{digest(lines)}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
+
+def carry_out(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Does what is not done yet, seed by seed; after each, gives the seeds that are complete.
+
+    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed; the same call goes
+    on.
+    """
+    batches = [plan.parts(experiment, seed) for seed in seeds]
+    everything = [part for batch in batches for part in batch]
+    with tqdm(total=len(everything), desc=experiment.kind, bar_format=BAR) as bar:
+        for complete, batch in enumerate(batches, 1):
+            for part in batch:
+                if part.seconds() is None:
+                    left = seconds_left(everything)
+                    bar.set_postfix_str(f"{part.kind} {part.name}{left and f', about {duration(left)} left' or ''}")
+                    part.make()
+                    bar.write(f"{part.kind} {part.name}: {duration(part.seconds() or 0)}", file=sys.stderr)
+                bar.update()
+            yield seeds[:complete]
