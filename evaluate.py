@@ -138,7 +138,7 @@ def resumable(
     todo = [index for index in range(len(items)) if index not in journal.done][world.rank :: world.size]
     distributed.gather_objects(None, world)  # all ranks have read the journals before the first of them writes
     with (
-        distributed.together(world),
+        distributed.propagate_errors(world),
         tqdm(total=len(items), initial=len(done), desc=name, unit=" items", disable=not world.is_main) as bar,
     ):
         for index, result in work(todo):

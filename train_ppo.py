@@ -10,32 +10,28 @@ at temperature 1 (the released script decodes greedily), and the content of what
 
 import math
 import statistics
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
-from tqdm import tqdm
 
-from tl.executor import Executor, IsolationError
-from tl.executor.pool import PoolError
+from tl.executor import Executor
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Critic, Llama
-from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CheckpointError, check_vocabulary, fitting_tensors, read_config
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import read_config
 from tl.metrics import Question
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.prompt import EncodingOptions
 from tl.rl.batch import PPOBatch, minibatches
-from tl.rl.config import PPOConfig, check, check_lengths, resolve_config
+from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
@@ -44,33 +40,26 @@ from tl.rl.update import Learner, action_logp, action_values, update_policy, upd
 from tl.synthesis import LIBRARY
 from tl.training import distributed
 from tl.training.batching import batches
-from tl.training.checkpoint import SavedState, load_state
+from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
-from tl.training.distributed import RankError, World
+from tl.training.distributed import World
 from tl.training.held_out import cache_size, load_held_out, percentages, predict, score
+from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
-    STOPPED,
     Progress,
-    StopSignals,
-    append_metrics,
     check_folder,
     close_run,
-    is_due,
     open_run,
-    resume_command,
+    read_checkpoint,
+    restore,
     save_progress,
-    total_samples,
+    settings_lines,
+    show,
 )
-from tl.trajectory import DataError
-from tools import ToolkitError
 
 Prompt = Question | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
-
-# What is told in one line.
-ERRORS = (CheckpointError, TokenizerError, DataError, IsolationError, PoolError, ToolkitError, RunError, OSError)
-MAX_SKIPPED = 3  # steps in a row without rollouts or with an update that is not finite
 SHOWN = 4  # rollouts written out as text
 
 
@@ -115,7 +104,7 @@ def iterate(
     out, and counted."""
     started = time.perf_counter()
     try:
-        sampled = roll_out(sample, models.actor.model, prompts, progress.samples, config, world)
+        sampled = sample_rollouts(sample, models.actor.model, prompts, progress.samples, config, world)
     except FloatingPointError as error:
         raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
     rollout_seconds = time.perf_counter() - started
@@ -169,13 +158,13 @@ def sampling(config: PPOConfig, tokenizer: Tokenizer, world: World) -> Iterator[
         yield partial(sample_steps, tokenizer=tokenizer, options=options)
         return
     with ExitStack() as stack:
-        with distributed.together(world):
+        with distributed.propagate_errors(world):
             executor = Executor(LIBRARY, config.seed, require_isolation=config.require_isolation)
             stack.enter_context(executor)
         yield partial(sample_episodes, tokenizer=tokenizer, executor=executor, options=options)
 
 
-def roll_out(
+def sample_rollouts(
     sample: Sample, actor: Llama, prompts: Sequence[Prompt], first: int, config: PPOConfig, world: World
 ) -> list[Experience | None]:
     """The policy's answers to a global batch of prompts, whose samples are number ``first`` and following of the run.
@@ -186,7 +175,7 @@ def roll_out(
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
     mine = range(begin, end)  # neighbours, which may begin alike
     seeds = [config.seed * 2**40 + first + i for i in mine]
-    with distributed.unsharded(actor) as plain, distributed.together(world):
+    with distributed.unsharded(actor) as plain, distributed.propagate_errors(world):
         made = sample(plain, prompts=[prompts[i] for i in mine], seeds=seeds) if mine else []
     return [experience for part in distributed.gather_objects(made, world) for experience in part]
 
@@ -198,12 +187,12 @@ def evaluate(
     long as those of rollouts. Each rank asks for a part."""
     mine = held_out[world.rank :: world.size]
     free_text = () if config.compare_text else FREE_TEXT
-    with distributed.unsharded(model) as plain, distributed.together(world):
+    with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
         new_tokens = config.max_new_tokens
         texts = predict(plain, tokenizer, mine, max_new_tokens=new_tokens, bar=world.is_main) if mine else []
         scores = score(mine, texts)
         rewards = [call_reward(t, q.golden, q.tools, free_text).value for q, t in zip(mine, texts, strict=True)]
-    [total] = distributed.all_sum([sum(rewards)])
+    [total] = distributed.sum_over_ranks([sum(rewards)])
     everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     return {"eval_reward": total / len(held_out)} | percentages(everyone)
 
@@ -218,46 +207,41 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on; writes a line of metrics.jsonl a step
-    and an evaluation, the first before any training, and a state every ``save_every``. Returns how far it came, and
-    whether a stop signal ended it: after a step, with a state.
-
-    A run that died between rollout and update draws the same rollouts again. Raises RunError after ``MAX_SKIPPED``
-    steps in a row whose rollouts all failed or with an update that is not finite.
+    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
+    stop signal ended it (see ``main_loop``). A run that died between rollout and update draws the same rollouts again.
     """
-    progress = restore(saved, models, world)
+    progress = restore(saved, *models.trained(), world)
     groups = data.chains(config.samples_per_prompt)
     n = sum(map(len, groups))
-    samples = total_samples(n, progress, config.batch_size, config.epochs, config.max_steps)
-    steps = progress.step + math.ceil((samples - progress.samples) / config.batch_size)
-    bar = tqdm(total=steps, initial=progress.step, desc="ppo", unit="step", disable=not world.is_main)
+    samples, steps = plan(config, n, progress)
 
-    def evaluate_if_due() -> None:
-        whole = progress.step in (0, steps)
-        if held_out and (whole or is_due(config.eval_every, progress.step)):
-            items = held_out if whole else held_out[: config.eval_items]
-            scores = evaluate(models.actor.model, tokenizer, items, config, world)
-            if world.is_main:
-                append_metrics(Path(config.out), {"step": progress.step} | scores)
-                bar.write(f"step {progress.step}, {len(items)} held-out requests: {format_scores(scores)}")
+    def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
+        metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
+        return metrics, trouble(metrics)
 
-    def save() -> None:
-        save_progress(config, progress, *models.trained(), data.fingerprint, world)
+    return progress, main_loop(
+        config,
+        progress,
+        batches(n, config.batch_size, config.seed, progress.samples, samples, groups),
+        steps,
+        world,
+        step=step,
+        save=lambda: save_progress(config, progress, *models.trained(), data.fingerprint, world),
+        held_out=held_out,
+        evaluate=lambda requests: evaluate(models.actor.model, tokenizer, requests, config, world),
+        evaluate_first=True,
+    )
 
-    with bar, StopSignals() as stop:
-        evaluate_if_due()
-        for indices in batches(n, config.batch_size, config.seed, progress.samples, samples, groups):
-            metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
-            report(metrics, bar, config, world)
-            count_skipped(progress, metrics, save, world)
-            stopping = distributed.any_true(stop.received is not None)
-            last = progress.step == steps and config.save_every > 0
-            if stopping or last or is_due(config.save_every, progress.step):
-                save()
-            if stopping:
-                return progress, True
-            evaluate_if_due()
-    return progress, False
+
+def trouble(metrics: Metrics) -> Trouble | None:
+    """What is wrong with a step whose rollouts all failed, which changes no weights, or with updates that were skipped
+    for want of finite numbers."""
+    if "policy_loss" not in metrics:
+        advice = f"mend the executor, then go on with\n  {resume_command()}"
+        return Trouble("every rollout failed", advice, resumable=True)
+    if metrics["policy_skipped"] or metrics.get("value_skipped"):
+        return Trouble("updates skipped, loss or gradient were not finite", "lower --actor_lr and --critic_lr")
+    return None
 
 
 def what_to_do(progress: Progress, config: PPOConfig) -> str:
@@ -267,54 +251,9 @@ def what_to_do(progress: Progress, config: PPOConfig) -> str:
     return "Go on from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails, too"
 
 
-def report(metrics: dict[str, float], bar: tqdm, config: PPOConfig, world: World) -> None:
-    if "reward" in metrics:
-        bar.set_postfix_str(f"reward {metrics['reward']:.2f}, KL {metrics['kl']:.2f}")
-    bar.update()
-    if world.is_main:
-        append_metrics(Path(config.out), metrics)
-
-
-def format_scores(scores: dict[str, float]) -> str:
-    shares = "  ".join(f"{name.upper()} {scores[name]:.1f}" for name in ("ts", "pi", "cf"))
-    return f"reward {scores['eval_reward']:.3f}  {shares}"
-
-
-def count_skipped(progress: Progress, metrics: dict[str, float], save: Callable[[], None], world: World) -> None:
-    """Warns of a step whose rollouts all failed, or with updates that were skipped for want of finite numbers; RunError
-    at ``MAX_SKIPPED`` such steps in a row. Failed rollouts change no weights: their state is a good one to go on from.
-    """
-    lost = "policy_loss" not in metrics
-    if not (lost or metrics["policy_skipped"] or metrics.get("value_skipped")):
-        progress.skipped = 0
-        return
-    progress.skipped += 1
-    trouble = "every rollout failed" if lost else "updates skipped, loss or gradient were not finite"
-    message = f"step {progress.step}: {trouble}"
-    if progress.skipped == MAX_SKIPPED:
-        if lost:
-            progress.skipped = 0  # a resumed run has as many tries again
-            save()
-        mend = f"mend the executor, then go on with\n  {resume_command()}"
-        advice = mend if lost else "lower --actor_lr and --critic_lr"
-        raise RunError(f"{message}. The {MAX_SKIPPED}rd step in a row: {advice}")
-    if world.is_main:
-        warnings.warn(message, stacklevel=2)
-
-
-def restore(saved: SavedState | None, models: Models, world: World) -> Progress:
-    if saved is None:
-        return Progress()
-    load_state(saved, *models.trained(), world)
-    return Progress(**saved.record["progress"])
-
-
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Question]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
-    model, tokenizer = read_config(source), Tokenizer(source)
-    check_vocabulary(tokenizer, model)
-    if not config.dry_run:  # which needs none
-        fitting_tensors(source)
+    model, tokenizer = read_checkpoint(source, config.dry_run)
     check_lengths(config, model)
     if config.rollout == "step":
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
@@ -338,24 +277,16 @@ def estimate_memory(
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
 
-def describe(config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World) -> str:
-    """Configuration, data and memory as text."""
-    memory = estimate_memory(config, data, held_out, model, world)
-    sections = {
-        "configuration": [f"{name:<20}{value}" for name, value in asdict(config).items()],
-        "data": data.lines(),
-        f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}": memory.lines(),
-    }
-    return "\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines))
-
-
 def run(config: PPOConfig, world: World) -> int:
     """Trains and saves the model. Returns the process's exit status."""
-    check_folder(config, world)
     source = Path(config.model)
+    check_folder(config, world)
+    show({"configuration": settings_lines(config)}, world)
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
-    if world.is_main:
-        print(describe(config, data, held_out, read_config(source), world))
+    model = read_config(source)
+    memory = estimate_memory(config, data, held_out, model, world)
+    title = f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}"
+    show({"data": data.lines(), title: memory.lines()}, world)
     tokenizer = Tokenizer(source)
     with sampling(config, tokenizer, world) as sample:  # before anything is overwritten: the executor may not start
         if config.dry_run:
@@ -364,8 +295,6 @@ def run(config: PPOConfig, world: World) -> int:
         models = Models.load(source, config, world)
         progress, stopped = train(models, sample, tokenizer, data, held_out, config, world, saved)
     if stopped:
-        if world.is_main:
-            print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
         return STOPPED
     summary = f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s"
     close_run(config, models.actor.model, tokenizer, [summary], world)
@@ -374,18 +303,9 @@ def run(config: PPOConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv, __doc__)
-    check(config)
     with distributed.process_group() as world:
         return run(config, world)
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    try:
-        sys.exit(main())
-    except RankError:
-        sys.exit(1)  # the rank that failed says why
-    except ERRORS as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run_script(main)

@@ -13,7 +13,8 @@ from runs import Crash, arguments, assert_same_run, before_step, crash_at, diges
 
 import train_sft
 from tl.training import checkpoint
-from tl.training.run import METRICS_FILE, RunError
+from tl.training.config import RunError
+from tl.training.run import METRICS_FILE
 
 FAULT_POINTS = range(1, 8)  # all that tl/training/checkpoint.py calls reached() with
 
@@ -135,6 +136,9 @@ def test_a_step_that_is_not_finite_leaves_no_trace_and_three_in_a_row_are_never_
     toy_sft, tmp_path, monkeypatch, fault
 ):
     monkeypatch.setattr(train_sft, "weighted_cross_entropy", lambda nll, *_: nll.sum() * float(fault))
-    with pytest.warns(UserWarning, match="step 1 skipped.*trajectories"), pytest.raises(RunError, match="3rd in a row"):
+    with (
+        pytest.warns(UserWarning, match="step 1: skipped.*trajectories"),
+        pytest.raises(RunError, match="3rd in a row"),
+    ):
         train_sft.main(arguments(toy_sft, tmp_path / "run", "--save_every", "3"))
     assert not list((tmp_path / "run" / "states").glob("*"))

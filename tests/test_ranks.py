@@ -16,9 +16,9 @@ from tl.llama.weights import load_model
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import collate, target_nll
+from tl.training.config import RunError
 from tl.training.data import load_training_data
 from tl.training.distributed import RankError, World
-from tl.training.run import RunError
 
 STEPS = [[0, 1, 2], [3, 4, 5, 6, 7], [8, 2]]  # trajectories of three global batches, never the same number a rank
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -41,12 +41,12 @@ def train(world: World, toy: Path, dtype: torch.dtype, batches: list[list[int]],
 
 def train_naively(world: World, *arguments):
     """The same, except that each rank divides by its own total: the average of the ranks' averages."""
-    correct = distributed.all_sum
-    distributed.all_sum = lambda values: [value * world.size for value in values]
+    correct = distributed.sum_over_ranks
+    distributed.sum_over_ranks = lambda values: [value * world.size for value in values]
     try:
         return train(world, *arguments)
     finally:
-        distributed.all_sum = correct
+        distributed.sum_over_ranks = correct
 
 
 def assert_equal(one, other, tolerance: float) -> None:
@@ -131,7 +131,7 @@ def test_evaluation_while_training_does_not_depend_on_the_ranks(toy_sft, two_ran
 
 
 def fail_on_rank_1(world: World) -> None:
-    with distributed.together(world):
+    with distributed.propagate_errors(world):
         if world.rank == 1:
             raise RunError("out of cats")
 
@@ -171,7 +171,7 @@ def blow_up_on_rank_1(world: World, flags: list[str]) -> list[str]:
 
 def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all(toy_sft, two_ranks, tmp_path):
     warned, _ = two_ranks.run(blow_up_on_rank_1, arguments(toy_sft, tmp_path / "run"))
-    assert len(warned) == 1 and "step 2 skipped" in warned[0] and "trajectories" in warned[0]
+    assert len(warned) == 1 and "step 2: skipped" in warned[0] and "trajectories" in warned[0]
     assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
 
 

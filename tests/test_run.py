@@ -10,7 +10,8 @@ import torch
 from tl.llama.weights import CONFIG_FILE
 from tl.training.checkpoint import load_state, newest_state, save_state
 from tl.training.distributed import process_group
-from tl.training.run import SETTINGS_FILE, STATES, StopSignals, newest_run
+from tl.training.loop import StopSignals
+from tl.training.run import SETTINGS_FILE, STATES, newest_run
 
 
 @pytest.fixture
@@ -83,10 +84,10 @@ def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_fro
 def test_a_signal_says_what_it_does_and_the_second_one_how_to_go_on(capfd, monkeypatch):
     ends = []
     monkeypatch.setattr(os, "_exit", ends.append)
-    monkeypatch.setattr("tl.training.run.SAME_REQUEST", -1.0)
+    monkeypatch.setattr("tl.training.loop.SAME_REQUEST", -1.0)
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.received is signal.SIGINT and "stopping as soon as a step is done" in capfd.readouterr().err
+        assert stop.received is signal.SIGINT and "Stopping after the current step" in capfd.readouterr().err
         os.kill(os.getpid(), signal.SIGTERM)
     assert ends == [128 + signal.SIGTERM] and "--resume" in capfd.readouterr().err
 

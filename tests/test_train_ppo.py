@@ -27,7 +27,8 @@ from tl.rl.steps import Experience, ScoredCall
 from tl.rl.update import action_logp, action_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
-from tl.training.run import Progress, RunError
+from tl.training.config import RunError
+from tl.training.run import Progress
 from tl.trajectory import DataError, Message, Trajectory
 
 REPO = Path(__file__).resolve().parent.parent
@@ -275,7 +276,7 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
     flags = arguments(toy, tmp_path / "run", "--max_steps", "6")
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 4: every rollout failed"):
         fail_rollouts([4, 0, 4, 4, 4], patch)
-        with pytest.raises(RunError, match=r"step 5: every rollout failed. The 3rd step in a row: (.*\n.*)--resume"):
+        with pytest.raises(RunError, match=r"step 5: every rollout failed. The 3rd in a row: (.*\n.*)--resume"):
             train_ppo.main(flags)
     assert column(tmp_path / "run", "failed_rollouts") == [4, 0, 4, 4, 4]
     assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["step-00000005"]
@@ -286,7 +287,7 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
 
 def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd step in a row"):
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd in a row"):
         train_ppo.main(arguments(toy, tmp_path / "run"))
     assert column(tmp_path / "run", "policy_steps") == [0, 0, 0]
     assert not (tmp_path / "run" / "config.json").exists()

@@ -14,8 +14,9 @@ from tl.assets import TINY
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
 from tl.training.checkpoint import MANIFEST
-from tl.training.config import RunError
-from tl.training.run import Progress, total_samples
+from tl.training.config import RunError, SFTConfig
+from tl.training.loop import plan
+from tl.training.run import Progress
 from tl.trajectory import DataError
 
 
@@ -221,11 +222,12 @@ def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, mo
 
 
 def test_another_batch_size_on_resume_counts_for_what_is_left():
-    assert total_samples(100, Progress(), batch_size=4, epochs=1.0, max_steps=10) == 40
+    before, after = SFTConfig(batch_size=4, max_steps=10), SFTConfig(batch_size=8, max_steps=10)
+    assert plan(before, 100, Progress()) == (40, 10)
     resumed = Progress(samples=20, step=5)
-    assert total_samples(100, resumed, batch_size=8, epochs=1.0, max_steps=10) == 20 + 5 * 8
-    assert total_samples(30, resumed, batch_size=8, epochs=1.0, max_steps=10) == 30
-    assert total_samples(10, resumed, batch_size=8, epochs=1.0, max_steps=None) == 20  # more than that was seen
+    assert plan(after, 100, resumed) == (20 + 5 * 8, 10)
+    assert plan(after, 30, resumed) == (30, 5 + 2)
+    assert plan(SFTConfig(batch_size=8), 10, resumed) == (20, 5)  # more than that was seen
 
 
 def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-METRICS_FILE, SETTINGS_FILE, ROLLOUTS_FILE = "metrics.jsonl", "run_config.json", "rollouts.jsonl"
+from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE
+
 EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
 MODEL_FILE = "config.json"
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE)

@@ -15,8 +15,8 @@ from tl.training.config import (
     MAX_BETA,
     MAX_SEED,
     PRESET_RULE,
-    RunConfig,
     RunError,
+    TrainingConfig,
     check_settings,
     parse_for_model,
 )
@@ -24,7 +24,7 @@ from tl.training.run import newest_run
 
 
 @dataclass
-class PPOConfig(RunConfig):
+class PPOConfig(TrainingConfig):
     """The settings of train_ppo.py."""
 
     out: str = option("runs/ppo", "run directory: the model, metrics.jsonl, rollouts as text, states to resume from")
@@ -67,17 +67,20 @@ class PPOConfig(RunConfig):
 
 
 def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> PPOConfig:
-    """The settings that the command line of train_ppo.py asks for, with the model that it goes on from."""
+    """The settings that the command line of train_ppo.py asks for, with the model that it goes on from. Raises RunError
+    where they make no sense."""
     model = parse_config(PPOConfig, argv, description + PRESET_RULE).model
     source = Path(model) if model else newest_run(Path("runs"), setting="learning_rate")
     if source is None:
         raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
-    return replace(parse_for_model(PPOConfig, argv, source), model=str(source))
+    config = replace(parse_for_model(PPOConfig, argv, source), model=str(source))
+    check(config)
+    return config
 
 
 def check(config: PPOConfig) -> None:
-    """Raises RunError for settings that cannot be meant, and for a run directory that holds what the run reads."""
-    check_settings(config, inputs=[config.model, *config.data, *config.eval_data])
+    """Raises RunError for settings that make no sense."""
+    check_settings(config)
     if config.minibatch_size > config.batch_size:
         raise RunError(
             f"--minibatch_size is {config.minibatch_size}; it must be at most --batch_size, {config.batch_size}: an "

@@ -9,8 +9,7 @@ from pathlib import Path
 from tl.irm import RewardCase
 from tl.llama.tokenizer import Tokenizer
 from tl.rl.steps import Experience
-
-ROLLOUTS_FILE = "rollouts.jsonl"
+from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 
 
 def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
@@ -38,8 +37,8 @@ def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokeni
     records = [{"step": step} | rollout_record(experience, tokenizer) for experience in experiences]
     texts = [rollout_text(experience, tokenizer) for experience in experiences]
     try:
-        (out / "rollouts").mkdir(exist_ok=True)
-        (out / "rollouts" / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        (out / ROLLOUTS).mkdir(exist_ok=True)
+        (out / ROLLOUTS / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
         with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     except OSError as error:

@@ -90,7 +90,7 @@ def update_values(
 
 
 def _over_ranks(sums: dict[str, float]) -> dict[str, float]:
-    return dict(zip(sums, distributed.all_sum(list(sums.values())), strict=True))
+    return dict(zip(sums, distributed.sum_over_ranks(list(sums.values())), strict=True))
 
 
 def _descend(learner: Learner, name: str, loss: float, wanted: bool = True) -> dict[str, float]:

@@ -28,7 +28,7 @@ from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.optim import Optimizer
 
-from tl.training.distributed import World, gather_objects, on_main, together
+from tl.training.distributed import World, gather_objects, on_main, propagate_errors
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -66,7 +66,7 @@ def save_state(
     reached(1)
     files = _write_tensors(partial, model, optimizers)
     reached(3)
-    with together(world), files.create_stream(partial / _random_file(world), "wb") as stream:
+    with propagate_errors(world), files.create_stream(partial / _random_file(world), "wb") as stream:
         torch.save(random_states(), stream)
         os.fsync(stream.fileno())
     reached(4)

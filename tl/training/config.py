@@ -45,8 +45,22 @@ class RunConfig:
     dry_run: bool = option(False, "show configuration, data and memory, train nothing")
 
 
+@dataclass(kw_only=True)
+class TrainingConfig(RunConfig):
+    """What the settings of both trainings have besides, with a default and a help text of its own in each."""
+
+    model: str | None
+    data: list[str]
+    eval_data: list[str]
+    max_length: int
+    epochs: float
+    max_steps: int | None
+    batch_size: int
+    seed: int
+
+
 @dataclass
-class SFTConfig(RunConfig):
+class SFTConfig(TrainingConfig):
     """The settings of train_sft.py."""
 
     out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
@@ -78,13 +92,15 @@ class SFTConfig(RunConfig):
     seed: int = option(0, "order of the data, and the generated data", at_least=0, at_most=MAX_SEED)
 
 
-C = TypeVar("C", bound=RunConfig)
+C = TypeVar("C", bound=TrainingConfig)
 
 
 def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> SFTConfig:
-    """The settings that the command line of train_sft.py asks for."""
+    """The settings that the command line of train_sft.py asks for. Raises RunError where they make no sense."""
     model = parse_config(SFTConfig, argv, description + PRESET_RULE).model
-    return parse_for_model(SFTConfig, argv, Path(model or TINY))
+    config = parse_for_model(SFTConfig, argv, Path(model or TINY))
+    check_settings(config)
+    return config
 
 
 def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) -> C:
@@ -92,14 +108,13 @@ def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) ->
     return parse_config(config, argv, **(preset(config) if read_config(model) == read_config(TINY) else {}))
 
 
-def check_settings(config: RunConfig, inputs: Sequence[str | None]) -> None:
-    """Raises RunError for a number out of its range, and for ``inputs``, paths that the run reads, inside the directory
-    it writes to."""
+def check_settings(config: TrainingConfig) -> None:
+    """Raises RunError for a number out of its range, and where the run would write to a directory that it reads."""
     try:
         check_ranges(config)
     except ValueError as error:
         raise RunError(str(error)) from None
     out = Path(config.out).resolve()
-    for path in filter(None, inputs):
+    for path in filter(None, [config.model, *config.data, *config.eval_data]):
         if Path(path).resolve().is_relative_to(out):
             raise RunError(f"{path} lies in --out {config.out}, which the run writes to: choose another --out")

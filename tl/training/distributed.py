@@ -169,7 +169,7 @@ def unsharded(model: Llama) -> Iterator[Llama]:
     for module in sharded:
         module.unshard()
     try:
-        yield made_of(dict(model.named_parameters()), model.config) if sharded else model
+        yield from_tensors(dict(model.named_parameters()), model.config) if sharded else model
     finally:
         for module in sharded:
             module.reshard()
@@ -182,10 +182,10 @@ def gather(model: Llama, world: World) -> Llama | None:
         full = full_tensor(parameter)
         if world.is_main:
             weights[name] = full.detach().to("cpu", copy=True)  # one CPU rank: it would be its own
-    return made_of(weights, model.config) if world.is_main else None
+    return from_tensors(weights, model.config) if world.is_main else None
 
 
-def made_of(weights: dict[str, Tensor], config: ModelConfig) -> Llama:
+def from_tensors(weights: dict[str, Tensor], config: ModelConfig) -> Llama:
     """A Llama of these very tensors."""
     with torch.device("meta"):
         model = Llama(config)
@@ -206,7 +206,7 @@ def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
     return float(full_tensor(nn.utils.clip_grad_norm_(model.parameters(), max_norm)))
 
 
-def all_sum(values: Sequence[float]) -> list[float]:
+def sum_over_ranks(values: Sequence[float]) -> list[float]:
     """Each value summed over the ranks."""
     total = torch.tensor(values, dtype=torch.float64)  # on the CPU: float64 and no wait for the GPU
     dist.all_reduce(total)
@@ -219,9 +219,9 @@ def all_reduce(x: Tensor) -> Tensor:
     return x
 
 
-def any_true(flag: bool) -> bool:
+def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank."""
-    [count] = all_sum([flag])
+    [count] = sum_over_ranks([flag])
     return count > 0
 
 
@@ -233,7 +233,7 @@ def gather_objects(value: T, world: World) -> list[T]:
 
 
 @contextmanager
-def together(world: World) -> Iterator[None]:
+def propagate_errors(world: World) -> Iterator[None]:
     """When the body raises on one rank, every rank raises, rather than wait for that one for ever: that one its own
     exception, the others a RankError. The body must not communicate."""
     error = None
@@ -252,7 +252,7 @@ def together(world: World) -> Iterator[None]:
 def on_main(function: Callable[[], T], world: World) -> T:
     """The result of ``function()``, which rank 0 alone calls, on every rank. When it raises, every rank raises."""
     box: list[T | None] = [None]
-    with together(world):
+    with propagate_errors(world):
         if world.is_main:
             box = [function()]
     dist.broadcast_object_list(box)

@@ -1,37 +1,32 @@
-"""A run's directory, its position, its log of metrics, and signals that stop it."""
+"""A run's directory: what may be written there, the settings, states to resume from, the log, the trained model."""
 
 import json
 import math
-import os
-import shlex
 import shutil
-import signal
-import sys
-import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from tl.files import unwritable
+from tl.llama.config import ModelConfig
+from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import CONFIG_FILE, save_model
+from tl.llama.weights import CONFIG_FILE, check_vocabulary, fitting_tensors, read_config, save_model
 from tl.prompt import Example, chat_template
-from tl.training.checkpoint import SavedState, newest_state, save_state
+from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
 from tl.training.config import RunConfig, RunError
-from tl.training.distributed import RankError, World, gather, on_main, together
+from tl.training.distributed import RankError, World, gather, on_main, propagate_errors
 
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
 STATES = "states"
-STOPPED = 143  # exit status after a stop signal, whichever it was
-SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
+ROLLOUTS_FILE = "rollouts.jsonl"
+ROLLOUTS = "rollouts"
 
 
 @dataclass
@@ -58,33 +53,24 @@ class Progress:
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
 
 
-class StopSignals:
-    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once. Both say so."""
+def show(sections: Mapping[str, Sequence[str]], world: World) -> None:
+    """Prints lines under titles, once."""
+    if world.is_main:
+        print("\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines)), flush=True)
 
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self._at = 0.0
 
-    def __enter__(self) -> "StopSignals":
-        self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
+def settings_lines(config: RunConfig) -> list[str]:
+    return [f"{name:<20}{value}" for name, value in asdict(config).items()]
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None:
-            self.received, self._at = signal.Signals(number), time.monotonic()
-            self._say("stopping as soon as a step is done, and an evaluation that has begun; once more: at once")
-        elif time.monotonic() - self._at > SAME_REQUEST:
-            self._say(f"ended at once; from the newest state, if there is one, goes on\n  {resume_command()}")
-            os._exit(128 + number)
-
-    def _say(self, message: str) -> None:
-        if os.environ.get("RANK", "0") == "0":
-            with suppress(OSError):  # of a terminal that is gone
-                os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
+def read_checkpoint(source: Path, dry_run: bool) -> tuple[ModelConfig, Tokenizer]:
+    """The shape and the tokenizer of the model that is trained. Raises CheckpointError where they do not belong to each
+    other or to the weights, which a dry run does not need."""
+    model, tokenizer = read_config(source), Tokenizer(source)
+    check_vocabulary(tokenizer, model)
+    if not dry_run:
+        fitting_tensors(source)
+    return model, tokenizer
 
 
 def check_folder(config: RunConfig, world: World) -> None:
@@ -110,20 +96,6 @@ def _check_folder(config: RunConfig) -> None:
         )
 
 
-def is_due(every: int, step: int) -> bool:
-    """Whether something that is done every so many steps, or with 0 never, is to be done at this one."""
-    return every > 0 and step % every == 0
-
-
-def total_samples(available: int, progress: Progress, batch_size: int, epochs: float, max_steps: int | None) -> int:
-    """Samples that a run sees in all, from ``progress`` on in batches of ``batch_size``, which may have been another
-    before."""
-    samples = math.ceil(available * epochs)
-    if max_steps is not None:
-        samples = min(samples, progress.samples + (max_steps - progress.step) * batch_size)
-    return max(samples, progress.samples)
-
-
 def save_progress(
     config: RunConfig,
     progress: Progress,
@@ -142,6 +114,16 @@ def save_progress(
             warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
 
 
+def restore(
+    saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer], world: World
+) -> Progress:
+    """How far the run is: at its beginning or, with model and optimizers put back, where the state was saved."""
+    if saved is None:
+        return Progress()
+    load_state(saved, model, optimizers, world)
+    return Progress(**saved.record["progress"])
+
+
 def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
 
@@ -149,7 +131,7 @@ def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
-    with together(world):
+    with propagate_errors(world):
         if world.is_main:
             _check_folder(config)
             if config.resume:
@@ -176,10 +158,10 @@ def newest_run(runs: Path, setting: str = "out") -> Path | None:
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
 
 
-def close_run(config: RunConfig, model: nn.Module, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
+def close_run(config: RunConfig, model: Llama, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
     """Saves the trained model, deletes the states to resume from, and prints the summary and what comes next."""
     out, whole = Path(config.out), gather(model, world)
-    with together(world):
+    with propagate_errors(world):
         if whole is not None:
             save_model(whole, out, tokenizer.path, world.compute_dtype, chat_template=chat_template())
             shutil.rmtree(out / STATES, ignore_errors=True)
@@ -223,10 +205,3 @@ def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
                 raise OSError(f"{out / METRICS_FILE}: no space left")
     except OSError as error:
         warnings.warn(f"metrics are not logged: {error}", stacklevel=2)
-
-
-def resume_command() -> str:
-    """The command line that continues this run."""
-    arguments = [argument for argument in sys.argv if argument not in ("--overwrite", "--resume")]
-    launcher = "torchrun …" if "TORCHELASTIC_RUN_ID" in os.environ else "python"
-    return f"{launcher} {shlex.join(arguments)} --resume"

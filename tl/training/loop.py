@@ -1,0 +1,189 @@
+"""The loop around the steps of a training run: its log, states, evaluations, and the signals that stop it."""
+
+import math
+import os
+import shlex
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+from tqdm import tqdm
+
+from tl.executor import IsolationError
+from tl.executor.pool import PoolError
+from tl.llama.tokenizer import TokenizerError
+from tl.llama.weights import CheckpointError
+from tl.training.config import RunError, TrainingConfig
+from tl.training.distributed import RankError, World, any_rank
+from tl.training.run import Progress, append_metrics
+from tl.trajectory import DataError
+from tools import ToolkitError
+
+STOPPED = 143  # exit status after a stop signal, whichever it was
+SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
+MAX_SKIPPED = 3  # steps in a row
+SHOWN = ("loss", "reward", "kl", "tokens_per_second")  # beside the progress bar
+
+Metrics = dict[str, float]
+H = TypeVar("H")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a step taught nothing, or not all that it could; and what to do when that happens again and again."""
+
+    reason: str
+    advice: str
+    resumable: bool = False  # whether the weights are good ones to go on from
+
+
+def main_loop(
+    config: TrainingConfig,
+    progress: Progress,
+    order: Iterable[list[int]],
+    steps: int,
+    world: World,
+    *,
+    step: Callable[[list[int]], tuple[Metrics, Trouble | None]],
+    save: Callable[[], None],
+    held_out: Sequence[H],
+    evaluate: Callable[[Sequence[H]], Metrics],
+    evaluate_first: bool = False,
+) -> bool:
+    """Makes a step of each batch in ``order``, up to step number ``steps``; writes a line of metrics.jsonl a step and
+    an evaluation, and a state every ``save_every``. All of ``held_out`` is asked in the last evaluation, and in the one
+    before any training (``evaluate_first``), ``eval_items`` of it in those between.
+
+    Returns whether a stop signal ended it: after a step, with a state and without the evaluation that may be due, which
+    is made when the run is resumed. Raises RunError after ``MAX_SKIPPED`` steps in a row with trouble.
+    """
+    if world.is_main and config.batch_size < world.size:
+        warnings.warn(f"{world.size} ranks, but --batch_size {config.batch_size}: some have no work", stacklevel=2)
+    bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
+
+    def evaluate_if_due() -> None:
+        complete = progress.step in (0, steps)
+        if held_out and (complete or is_due(config.eval_every, progress.step)):
+            items = held_out if complete else held_out[: config.eval_items]
+            scores = evaluate(items)
+            if world.is_main:
+                append_metrics(Path(config.out), {"step": progress.step} | scores)
+                shown = "  ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in scores.items())
+                bar.write(f"step {progress.step}, {len(items)} held-out requests: {shown}")
+
+    with bar, StopSignals() as stop:
+        if progress.step or evaluate_first:
+            evaluate_if_due()
+        for indices in order:
+            metrics, trouble = step(indices)
+            bar.set_postfix({name: metrics[name] for name in SHOWN if name in metrics})
+            bar.update()
+            if world.is_main:
+                append_metrics(Path(config.out), metrics)
+            count_troubles(progress, trouble, save, world)
+            stopping = any_rank(stop.received is not None)
+            last = progress.step == steps and config.save_every > 0
+            if stopping or last or is_due(config.save_every, progress.step):
+                save()
+            if stopping:
+                if world.is_main:
+                    print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+                return True
+            evaluate_if_due()
+    return False
+
+
+def is_due(every: int, step: int) -> bool:
+    """Whether a job that runs every ``every`` steps (0: never) is due at ``step``."""
+    return every > 0 and step % every == 0
+
+
+def plan(config: TrainingConfig, available: int, progress: Progress) -> tuple[int, int]:
+    """(samples, steps) that a run makes in all, from ``progress`` on in batches of ``batch_size``, which may have been
+    another before."""
+    samples = math.ceil(available * config.epochs)
+    if config.max_steps is not None:
+        samples = min(samples, progress.samples + (config.max_steps - progress.step) * config.batch_size)
+    samples = max(samples, progress.samples)
+    return samples, progress.step + math.ceil((samples - progress.samples) / config.batch_size)
+
+
+def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[], None], world: World) -> None:
+    """Warns of a step with trouble; RunError at ``MAX_SKIPPED`` in a row."""
+    if trouble is None:
+        progress.skipped = 0
+        return
+    progress.skipped += 1
+    message = f"step {progress.step}: {trouble.reason}"
+    if progress.skipped == MAX_SKIPPED:
+        if trouble.resumable:
+            progress.skipped = 0  # a resumed run has as many tries again
+            save()
+        raise RunError(f"{message}. The {MAX_SKIPPED}rd in a row: {trouble.advice}")
+    if world.is_main:
+        warnings.warn(message, stacklevel=2)
+
+
+class StopSignals:
+    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once. Both say so."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._at = 0.0
+
+    def __enter__(self) -> "StopSignals":
+        self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received, self._at = signal.Signals(number), time.monotonic()
+            self._say("Stopping after the current step or evaluation; press Ctrl-C again to stop now.")
+        elif time.monotonic() - self._at > SAME_REQUEST:
+            self._say(f"Stopped at once. To go on from the newest state, if there is one:\n  {resume_command()}")
+            os._exit(128 + number)
+
+    def _say(self, message: str) -> None:
+        if os.environ.get("RANK", "0") == "0":
+            with suppress(OSError):  # of a terminal that is gone
+                os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
+
+
+def resume_command() -> str:
+    """The command line that continues this run."""
+    arguments = [argument for argument in sys.argv if argument not in ("--overwrite", "--resume")]
+    launcher = "torchrun …" if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+    return f"{launcher} {shlex.join(arguments)} --resume"
+
+
+def run_script(main: Callable[[], int]) -> NoReturn:
+    """Calls a script's ``main`` and exits with its status. Errors that a user can mend are told in one line."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # type: ignore[assignment]
+    try:
+        sys.exit(main())
+    except RankError:
+        sys.exit(1)  # the rank that failed says why
+    except (
+        CheckpointError,
+        TokenizerError,
+        DataError,
+        IsolationError,
+        PoolError,
+        ToolkitError,
+        RunError,
+        OSError,
+    ) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
