@@ -1,6 +1,6 @@
 """The shape of a Llama, as in config.json."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 
@@ -25,24 +25,15 @@ class ModelConfig:
 
     @classmethod
     def from_hf(cls, raw: dict[str, Any]) -> "ModelConfig":
-        """Reads a config.json's contents, in the old form (``rope_theta``, ``rope_scaling``) or the new one
-        (``rope_parameters``).
-
-        Raises ValueError that names the key when the file describes something else than a plain Llama.
-        """
+        """Reads the contents of a config.json, rotary embeddings in the old form (``rope_theta``, ``rope_scaling``) or
+        the new one (``rope_parameters``). ValueError names the key that does not describe a plain Llama."""
         if raw.get("model_type") != "llama":
             raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'llama': take a checkpoint of a Llama")
         for key, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
             if raw.get(key, only) != only:
                 raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}: take a checkpoint without")
-        required = (
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "max_position_embeddings",
-        )
+        derived = ("num_key_value_heads", "head_dim")  # from the others, where a file leaves them out
+        required = [f.name for f in fields(cls) if f.default is MISSING and f.name not in derived]
         if missing := [key for key in required if not raw.get(key)]:
             raise ValueError(f"{', '.join(missing)}: missing or zero")
         heads = raw["num_attention_heads"]

@@ -1,7 +1,7 @@
 """Sampling from a Llama: many texts at once, each token read once.
 
-``generate`` is the plain function: prompts in, new tokens out. ``Sampler`` is what it is made of; kept over the turns
-of an episode it holds what was read, so that only the new part of a history is read.
+``generate`` takes prompts and returns new tokens. ``Sampler`` does the work; one that is kept over the turns of an
+episode reads only the new part of each history.
 """
 
 import random
@@ -21,11 +21,8 @@ MAX_PREFILL = 16_384  # tokens of new prompts in one forward, which bounds the m
 
 @dataclass
 class Completion:
-    """What the model said: the drawn ids, ``</s>`` included as the last one if it was drawn (``stopped``).
-
-    ``</s>`` is an action of the model but no part of the text that follows: drop it before the next turn.
-    ``logprobs`` has one value per id if they were asked for, else it is empty.
-    """
+    """The drawn ids, and the log-probability of each if asked for. If ``stopped``, the last id is ``</s>``: an action
+    of the model but no part of the text that follows, to be dropped before the next turn."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -45,8 +42,8 @@ def generate(
 ) -> list[list[int]]:
     """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
 
-    An output that ends in ``eos_id`` (default: the model's) stopped there; one that does not was cut.
-    ``batch_size`` prompts are worked on at a time; the others wait for one of them to finish.
+    An output that does not end in ``eos_id`` (default: the model's) was cut. ``batch_size`` prompts are continued at a
+    time; the others wait for one of them to finish.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
@@ -56,11 +53,11 @@ def generate(
 
 @dataclass(eq=False)
 class _Sequence:
-    """A prompt on its way to its completion."""
+    """A prompt and its completion so far."""
 
     prompt: np.ndarray  # [n] int64
     budget: int  # tokens that may be drawn
-    rng: random.Random  # its own, so that what is drawn does not depend on who else is in the batch
+    rng: random.Random  # one each, so that draws do not depend on the rest of the batch
     completion: Completion
     unread: list[int] = field(default_factory=list)  # tokens that the next forward feeds
 
@@ -70,12 +67,12 @@ class _Sequence:
 
 
 class Sampler:
-    """A KV cache of ``rows`` texts and the loop that continues them; good for one state of the model's weights.
+    """A KV cache of ``rows`` texts and the loop that continues them. Make a new one when the model's weights change.
 
-    Every forward feeds each running row what it has not read yet, the prompt of a row that has just started or the one
-    token drawn before, and draws one token for each. Running rows are the first of the cache; a finished row keeps
-    what it holds until its place is needed. A new prompt takes over the row that it continues (the next turn of an
-    episode), or copies the longest prefix that any row holds (the same tool documentation).
+    Every forward feeds each running row its unread tokens (a new row's prompt, or the one token drawn before) and draws
+    one token for each. Running rows are the first of the cache; a finished row keeps its tokens until its place is
+    needed. A new prompt takes over the row that it continues (the next turn of an episode), or copies the longest
+    prefix that any row holds (the same tool documentation).
 
     Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.training.distributed.unsharded``.
     """
@@ -102,11 +99,10 @@ class Sampler:
     ) -> list[Completion]:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
 
-        ``temperature`` 0 is greedy. ``top_p`` keeps the most likely tokens that reach this probability together.
-        ``seeds``: one per prompt (default: from torch's generator); what a prompt draws depends on its own alone, but
-        for the rounding of other batch shapes.
+        ``temperature`` 0 is greedy. ``top_p`` keeps the fewest most likely tokens whose probabilities reach it.
+        ``seeds``: one per prompt (default: from torch's generator), on which alone its draws depend, but for rounding.
         ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
-        ``finished`` is called once for each prompt that has come to its end.
+        ``finished`` is called once for each completed prompt.
         Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
         """
         if temperature < 0 or not 0 < top_p <= 1:
@@ -150,7 +146,7 @@ class Sampler:
         ]
 
     def _order(self, sequences: list[_Sequence]) -> list[_Sequence]:
-        """First those that continue a row, lest another prompt take it; then neighbours with long common prefixes."""
+        """First those that continue a row, before another prompt takes it; sorted, so that common prefixes adjoin."""
 
         def key(sequence: _Sequence) -> tuple[bool, list[int]]:
             prompt = sequence.prompt
@@ -161,7 +157,7 @@ class Sampler:
 
     def _admit(self, waiting: list[_Sequence]) -> None:
         """Gives free rows to waiting sequences, which leave the list."""
-        ready = len(self.running)  # rows from here on are read by the next forward: no prefix to copy from them yet
+        ready = len(self.running)  # rows from here on are read only in the next forward: nothing to copy from them yet
         unread = 0
         for sequence in list(waiting):
             if len(self.running) == len(self.held) or unread >= MAX_PREFILL:
@@ -171,7 +167,7 @@ class Sampler:
             sources = [row for row in range(len(shared)) if not ready <= row < len(self.running)]
             source = max(sources, key=shared.__getitem__)
             if max(shared) >= shared[source] + MIN_SHARED:
-                continue  # another prompt is about to read what this one would
+                continue  # another prompt is about to read the same prefix
             length = shared[source] if shared[source] >= MIN_SHARED else 0
             self._start(sequence, source, length)
             waiting.remove(sequence)
@@ -189,7 +185,7 @@ class Sampler:
         self.running.append(sequence)
 
     def _forward(self) -> Tensor:
-        """Feeds every running row what it has not read. Returns the logits that follow, [n, V]."""
+        """Feeds every running row its unread tokens. Returns the logits after them, [n, V]."""
         unread = [s.unread for s in self.running]
         lengths = [len(ids) for ids in unread]
         ids = torch.tensor([i for row in unread for i in row], device=self.cache.keys.device)
@@ -218,8 +214,8 @@ class Sampler:
             sequence.unread = [drawn]
 
     def _retire(self) -> int:
-        """Moves finished sequences after the running rows; how many. What was drawn last has not been read, and is not
-        held."""
+        """Moves finished sequences after the running rows and returns their number. The cache does not hold the token
+        drawn last, which has not been read."""
         running = len(self.running)
         for row in reversed(range(len(self.running))):
             sequence = self.running[row]

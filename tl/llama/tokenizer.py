@@ -1,4 +1,4 @@
-"""The Llama tokenizer: sentencepiece, one segment at a time, the same ids for training and for generation."""
+"""The Llama tokenizer: sentencepiece, segment by segment, so that training and generation get the same ids."""
 
 import io
 import os
@@ -77,9 +77,8 @@ def _find(path: Path) -> Path:
         raise TokenizerError(f"{path}: no such file or folder; expected a sentencepiece {TOKENIZER_FILE}")
     if (path / TOKENIZER_FILE).is_file():
         return path / TOKENIZER_FILE
-    hint = ""
-    if (path / "tokenizer.json").is_file():
-        hint = "; tokenizer.json, which is there, is another format and cannot be read"
+    there = (path / "tokenizer.json").is_file()
+    hint = "; tokenizer.json, which is there, is another format and cannot be read" if there else ""
     raise TokenizerError(f"{path}: no {TOKENIZER_FILE} in this folder{hint}. Copy it from the original checkpoint")
 
 

@@ -1,7 +1,6 @@
-"""Hugging Face checkpoints in and out: config.json, safetensors in one file or in shards, tokenizer, chat template.
+"""Reads and writes Hugging Face checkpoints: config.json, safetensors (one file or shards), tokenizer, chat template.
 
-Everything that can be wrong with a checkpoint is found from its headers, before a single weight is read, and reported
-as one `CheckpointError`.
+Whatever is wrong with a checkpoint is found from its headers, before any weight is read: a `CheckpointError` says it.
 """
 
 import functools
@@ -37,7 +36,7 @@ class CheckpointError(ValueError):
 
 
 class StoredTensor(NamedTuple):
-    """Where a tensor lies and what it is, as the file's header says. `dtype` is safetensors' name, such as BF16."""
+    """A tensor as the header of its file describes it. `dtype` is safetensors' name, such as BF16."""
 
     file: Path
     shape: tuple[int, ...]
@@ -47,8 +46,7 @@ class StoredTensor(NamedTuple):
 def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Llama:
     """Read a Llama from a Hugging Face folder.
 
-    The model is built without memory for its weights; then each tensor is read once and goes straight to its dtype and
-    device, so that no second copy of the model is ever held.
+    Each tensor is read once, straight into its dtype and device: no second copy of the model is ever held.
 
     Args:
         path: a folder with config.json and safetensors, in one file or in shards with their index.
@@ -99,18 +97,34 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
 
 
 def fitting_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
-    """``stored_tensors`` of a folder that holds the weights of its config.json; reads headers alone.
-
-    Raises CheckpointError where it does not.
-    """
-    stored = stored_tensors(path)
+    """``stored_tensors`` of a folder; CheckpointError that lists every missing, extra and misshapen tensor where they
+    are not those of the model in its config.json."""
+    stored, config = stored_tensors(path), read_config(path)
     with torch.device("meta"):
-        check_fit(Path(path), stored, Llama(read_config(path)))
+        model = Llama(config)
+    expected = {hf_name(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)} if config.tie_word_embeddings else {}
+    problems = [f"{name}: expected {list(expected[name])}, found nothing" for name in expected.keys() - stored.keys()]
+    for name, (file, shape, _) in stored.items():
+        wanted = (expected | optional).get(name)
+        if wanted is None:
+            problems.append(f"{name} in {file.name}: expected no such tensor, found {list(shape)}")
+        elif wanted != shape:
+            problems.append(f"{name} in {file.name}: expected {list(wanted)}, found {list(shape)}")
+    if problems:
+        shown = sorted(problems)[:_SHOWN_PROBLEMS]
+        if len(problems) > len(shown):
+            shown.append(f"and {len(problems) - len(shown)} more")
+        raise CheckpointError(
+            f"{path}: the weights are not those of the model in {CONFIG_FILE}:\n  "
+            + "\n  ".join(shown)
+            + "\nFetch configuration and weights again, both from the same place"
+        )
     return stored
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """CheckpointError if the tokenizer can produce ids that the model has no row for, or ends texts otherwise."""
+    """CheckpointError if the tokenizer has ids that the model has no embedding for, or another id for </s>."""
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
             f"{tokenizer.path}: expected at most {config.vocab_size:,} pieces, the rows of the model's embedding "
@@ -148,11 +162,8 @@ def stored_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
 
 
 def read_slices(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
-    """Yield (Hugging Face name, slice) of each tensor, file by file.
-
-    `slice.get_shape()` costs nothing; `slice[a:b]` reads those rows only, so each rank of many can take its own part.
-    The slice is valid until the next one is taken.
-    """
+    """Yields (Hugging Face name, slice) of each tensor, file by file. `slice[a:b]` reads those rows only, so that each
+    rank can take its own part. A slice is valid until the next one is taken."""
     for file in sorted({tensor.file for tensor in stored.values()}):
         with safe_open(file, framework="pt", device="cpu") as opened:
             for name, tensor in stored.items():
@@ -171,7 +182,7 @@ def own_name(name: str) -> str:
 
 
 def tie(path: Path, weights: dict[str, Tensor]) -> None:
-    """Make the head the embedding's own parameter. A file may hold the head too, if it is the same."""
+    """Makes the embedding the head's weight, too. A file may hold the head as well, if it is equal."""
     embedding = weights["embed_tokens.weight"]
     head = weights.setdefault("lm_head.weight", embedding)
     if head is not embedding and not torch.equal(head, embedding):
@@ -180,28 +191,6 @@ def tie(path: Path, weights: dict[str, Tensor]) -> None:
             "Set it to false if the head was trained on its own"
         )
     weights["lm_head.weight"] = embedding
-
-
-def check_fit(path: Path, stored: dict[str, StoredTensor], model: Llama) -> None:
-    """CheckpointError that lists every missing, extra and misshapen tensor."""
-    expected = {hf_name(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)} if model.config.tie_word_embeddings else {}
-    problems = [f"{name}: expected {list(expected[name])}, found nothing" for name in expected.keys() - stored.keys()]
-    for name, (file, shape, _) in stored.items():
-        wanted = (expected | optional).get(name)
-        if wanted is None:
-            problems.append(f"{name} in {file.name}: expected no such tensor, found {list(shape)}")
-        elif wanted != shape:
-            problems.append(f"{name} in {file.name}: expected {list(wanted)}, found {list(shape)}")
-    if problems:
-        shown = sorted(problems)[:_SHOWN_PROBLEMS]
-        if len(problems) > len(shown):
-            shown.append(f"and {len(problems) - len(shown)} more")
-        raise CheckpointError(
-            f"{path}: the weights are not those of the model in {CONFIG_FILE}:\n  "
-            + "\n  ".join(shown)
-            + "\nFetch configuration and weights again, both from the same place"
-        )
 
 
 def _read_header(file: Path) -> dict[str, StoredTensor]:
@@ -214,20 +203,18 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
 
 
 def _damage(file: Path) -> str:
-    """What is wrong with a file that safetensors refuses: which tensor its bytes do not reach, if that can be told."""
+    """What is wrong with a file that safetensors refuses; names the tensor that is cut off, if there is one."""
     size = file.stat().st_size
     with file.open("rb") as opened:
-        header_size = int.from_bytes(opened.read(8), "little")
-        header = opened.read(header_size) if 8 + header_size <= size else b""
+        start = 8 + int.from_bytes(opened.read(8), "little")  # of the tensors, after the header
+        header = opened.read(min(start - 8, size))
     try:
-        ends = {name: entry["data_offsets"][1] for name, entry in json.loads(header).items() if name != "__metadata__"}
+        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+        ends = [(start, "the header"), *sorted((start + e["data_offsets"][1], name) for name, e in entries.items())]
     except (ValueError, LookupError, TypeError, AttributeError):
         return f"not a safetensors file, or cut short ({size:,} bytes)"
-    needed = 8 + header_size + max(ends.values(), default=0)
-    if size >= needed:
-        return f"damaged: expected {needed:,} bytes, found {size:,}"
-    first = min((end, name) for name, end in ends.items() if 8 + header_size + end > size)[1]
-    return f"cut short within {first}: expected {needed:,} bytes, found {size:,}"
+    cut = next((f"cut short within {name}" for end, name in ends if end > size), "damaged")
+    return f"{cut}: expected {ends[-1][0]:,} bytes, found {size:,}"
 
 
 def _read_shard_headers(path: Path) -> dict[str, StoredTensor]:
@@ -255,13 +242,13 @@ def _read_shard_headers(path: Path) -> dict[str, StoredTensor]:
 
 def _no_weights(path: Path) -> str:
     message = f"{path}: expected {WEIGHTS_FILE} or {INDEX_FILE}, found neither"
-    for pattern in _PICKLES:
-        for file in sorted(path.glob(pattern)):
-            return (
-                f"{message}, but {file.name}. A pickle can run code when it is read, so it is not: fetch the "
-                "safetensors files of this model, or convert it where you trust it"
-            )
-    return f"{message}. Fetch the model again"
+    pickles = [file.name for pattern in _PICKLES for file in sorted(path.glob(pattern))]
+    if not pickles:
+        return f"{message}. Fetch the model again"
+    return (
+        f"{message}, but {pickles[0]}. A pickle can run code when it is read, so it is not: fetch the "
+        "safetensors files of this model, or convert it where you trust it"
+    )
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -286,11 +273,10 @@ def save_model(
     shard_bytes: int = SHARD_BYTES,
     chat_template: str | None = None,
 ) -> None:
-    """Write a folder that this project and other tools open.
+    """Writes a checkpoint folder that this project and other tools open.
 
-    All files are written to a folder of their own inside `path` and moved when complete, config.json last. A save that
-    is cut short leaves a model that was there before as it was or, in the moment of moving, a folder without
-    config.json, which nothing opens; never a mixture that looks whole.
+    All files are written to a folder of their own inside `path` and moved when complete, config.json last: a save that
+    is cut short leaves an older model as it was or, while moving, a folder without config.json, which nothing opens.
 
     Args:
         model: what to save. Its weights are converted and written one shard at a time.
@@ -325,7 +311,7 @@ def save_model(
 
 
 def _publish(staging: Path, path: Path) -> None:
-    """Move the files up in place of an older model's; without config.json in between, a folder is no checkpoint."""
+    """Moves the files up in place of an older model's. In between there is no config.json, hence no checkpoint."""
     for file in staging.glob("*.safetensors"):
         shutil.copymode(staging / CONFIG_FILE, file)  # safetensors lets nobody else read them, whatever the umask says
     (path / CONFIG_FILE).unlink(missing_ok=True)
@@ -352,16 +338,16 @@ def _write_weights(model: Llama, folder: Path, dtype: torch.dtype, shard_bytes: 
 
 
 def _split(sizes: dict[str, int], limit: int) -> list[list[str]]:
-    """Names in order, cut into runs whose sizes add up to at most the limit; a larger tensor is a run of its own."""
-    runs: list[list[str]] = []
+    """Splits the names, in order, into shards of at most `limit` bytes; a larger tensor gets a shard of its own."""
+    shards: list[list[str]] = []
     used = limit
     for name, size in sizes.items():
-        if not runs or used + size > limit:
-            runs.append([])
+        if not shards or used + size > limit:
+            shards.append([])
             used = 0
-        runs[-1].append(name)
+        shards[-1].append(name)
         used += size
-    return runs
+    return shards
 
 
 def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: str | None, folder: Path) -> None:
