@@ -9,9 +9,11 @@ import pytest
 from test_cli_stats import record
 
 from tl.cli import report as verb
+from tl.experiments.comparison import Column
 from tl.irm import RewardCase
 from tl.report import page as report_page
-from tl.report.page import DataColumn, report
+from tl.report.datasets import DataColumn
+from tl.report.page import report
 from tl.report.runs import NoRunError, names, read_run, read_runs
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e{{sections}}\"' onclick='x"
@@ -93,7 +95,8 @@ def evaluation(tmp_path):
     item = {"id": EVIL, "prediction": EVIL, "answers": [[EVIL]], "reason": EVIL}
     single = {"title": "ToolAlpaca", "strict": {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}, "notes": [EVIL]}
     single["items"] = [item | {"strict": {"ts": True, "pi": False, "cf": False}}]
-    trajectory = {"messages": [{"role": "user", "content": EVIL}, {"role": "assistant", "content": EVIL}]}
+    messages = [{"role": "user", "content": EVIL}, {"role": "assistant", "content": EVIL}]
+    trajectory = {"id": "e", "tools": [], "messages": messages}
     episodes = {"title": EVIL, "n": 1, "de": 0.0, "ce": None, "n_calls": 3}
     episodes["items"] = [{"id": "e", "valid": True, "right": False, "truth": EVIL, "trajectory": trajectory}]
     suites = {"toolalpaca": single, "own": episodes}
@@ -106,16 +109,18 @@ def experiments(tmp_path):
     folder = tmp_path / "experiments"
     folder.mkdir()
     for kind, tables in (("ablation", ["Seen toolkits"]), ("robustness", ["Environment: clean", "Environment: heavy"])):
-        columns = [{"key": f"{name}.cf", "table": name, "title": "CF"} for name in tables]
+        columns = [Column(name, "CF", name, "cf").to_json() for name in tables]
 
         def row(name, mean, difference, columns=columns):
             keys = [column["key"] for column in columns]
-            of = {"mean": mean, "interval": [mean - 2, mean + 2], "difference": difference}
-            return {"name": name} | {what: dict.fromkeys(keys, value) for what, value in of.items()}
+            of = {"mean": mean, "interval": [mean - 2, mean + 2]}
+            row = {"name": name} | {what: dict.fromkeys(keys, value) for what, value in of.items()}
+            return row | {"difference": difference and dict.fromkeys(keys, difference)}
 
         rows = [row("none", 40.0, None), row("MAE", 43.5, {"mean": 3.5, "interval": [-1.0, 8.0]})]
         sweep = {"title": "w_max", "x": [1, 9], "curves": [{"name": "PKT", "points": rows}]}
         found = {"kind": kind, "title": f"The {kind}", "seeds": [0, 1, 2], "columns": columns, "rows": rows}
+        found |= {"command": "c", "machine": "m"}
         found["sweeps"] = {"w_max": sweep} if kind == "ablation" else {}
         (folder / f"{kind}.json").write_text(json.dumps(found))
     return folder
@@ -219,7 +224,8 @@ def test_rubbish_in_the_right_files_breaks_nothing(tmp_path):
         folder.mkdir()
         for file in ("report.json", "ablation.json", "robustness.json", "metrics.jsonl", "rollouts.jsonl"):
             (folder / file).write_text(json.dumps(value))
-        Page(write([str(folder)], tmp_path / f"{i}.html"))
+        text = Page(write([str(folder)], tmp_path / f"{i}.html")).text
+        assert "left out" in text or value is None
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path, capsys):

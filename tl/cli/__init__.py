@@ -1,1 +1,1 @@
-"""The verbs of `python -m tl`: the only modules of tl that parse flags or print."""
+"""The verbs of `python -m tl`, a module each: flags, and what is printed."""

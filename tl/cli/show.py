@@ -14,6 +14,7 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -91,9 +92,10 @@ def _turn(turn: TurnView, style: Style) -> str:
     text = "".join(_token(token, style) for token in turn.tokens[:-1])
     stop = turn.tokens[-1]
     text += " " + style("stop", stop.text) + (style("weight", f"×{stop.weight:.3g}") if stop.is_key else "")
-    unsure = sorted((t for t in turn.tokens if t.loss is not None and t.loss > UNSURE), key=lambda t: -t.loss)
+    unsure = [(t.loss, t.piece) for t in turn.tokens if t.loss is not None and t.loss > UNSURE]
     if unsure:
-        listed = ", ".join(f"{visible(t.piece)} {t.loss:.2f}" for t in unsure[:5])
+        unsure.sort(key=itemgetter(0), reverse=True)
+        listed = ", ".join(f"{visible(piece)} {loss:.2f}" for loss, piece in unsure[:5])
         text += style("unsure", f"   unsure of: {listed}")
     return text
 

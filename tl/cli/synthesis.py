@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         check(config)
         if config.teacher:
-            write_taught(config)
+            write_taught(config, Endpoint(config.teacher, config.teacher_model))
         else:
             write(config.path, make(config))
     except (ValueError, OSError, ToolkitError, RuntimeError) as error:
@@ -130,13 +130,12 @@ def summary(trajectories: Sequence[Trajectory]) -> str:
 # ---- a model as teacher
 
 
-def write_taught(config: SynthesisConfig) -> None:
+def write_taught(config: SynthesisConfig, endpoint: Endpoint) -> None:
     """Appends what the teacher gets right to the file, request by request; requests in the file already are skipped."""
     toolkits = config.toolkits or LIBRARY
     made = episodes(config.n, config.seed, read_mix(config.mix), toolkits)
     done = resumed(config.path, {episode.trajectory.id for episode in made})
     todo = [episode for episode in made if episode.trajectory.id not in done]
-    endpoint = Endpoint(config.teacher, config.teacher_model)
     faults: Counter[str] = Counter()
     with Executor(toolkits) as executor, config.path.open("a", encoding="utf-8") as file:
         requests = [request_of(episode, executor) for episode in todo]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 # 97.5 % quantiles of Student's t with 1 to 30 degrees of freedom.
 T_975 = (
@@ -57,8 +57,18 @@ class Column:
             scores = scores["groups"].get(self.group)
         return scores and scores.get("strict", scores)
 
+    @property
+    def head(self) -> str:
+        """The title with the direction that is better."""
+        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
+
     def to_json(self) -> dict:
         return {"key": self.key, **asdict(self)}
+
+
+def columns_of(results: Mapping) -> list[Column]:
+    """The columns of a results' file."""
+    return [Column(**{field.name: column[field.name] for field in fields(Column)}) for column in results["columns"]]
 
 
 def single_turn_columns(table: str, suite: str, group: str = "") -> list[Column]:
@@ -116,7 +126,7 @@ def tables(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, list[li
     found = {}
     for title in dict.fromkeys(column.table for column in columns):
         own = [column for column in columns if column.table == title]
-        heads = ["", *(f"{column.title} {'↑' if column.higher_is_better else '↓'}" for column in own)]
+        heads = ["", *(column.head for column in own)]
         found[title] = [heads, *([row["name"], *(cell(row, column.key) for column in own)] for row in rows)]
     return found
 

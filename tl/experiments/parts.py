@@ -20,7 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from tl.files import write_whole
-from tl.training.run import STOPPED, is_finished
+from tl.training.loop import STOPPED
+from tl.training.run import is_finished
 
 HOME = Path(__file__).resolve().parents[2]
 SCRIPTS = {"sft": HOME / "train_sft.py", "ppo": HOME / "train_ppo.py", "evaluation": HOME / "evaluate.py"}

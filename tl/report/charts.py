@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
 from typing import NamedTuple
@@ -66,7 +66,7 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
     return [sum(part) / len(part) for part in (values[max(0, i + 1 - window) : i + 1] for i in range(len(values)))]
 
 
-def share_chart(title: str, steps: Sequence[float], shares: dict[str, Sequence[float]]) -> str:
+def share_chart(title: str, steps: Sequence[float], shares: Mapping[str, Sequence[float]]) -> str:
     """Shares of a whole, one on top of the other, over steps."""
     figure, axes = _axes(2.4)
     colours = [COLOURS[i % N_COLOURS] for i in range(len(shares))]
@@ -95,7 +95,7 @@ def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
     return captioned(figure, title)
 
 
-def group_chart(title: str, groups: Sequence[str], lines: dict[str, Sequence[Bar | None]]) -> str:
+def group_chart(title: str, groups: Sequence[str], lines: Mapping[str, Sequence[Bar | None]]) -> str:
     """A line for each name through its values in the groups, with intervals."""
     figure, axes = _axes(2.7)
     for i, bars in enumerate(lines.values()):
@@ -130,11 +130,9 @@ def svg(figure: Figure, title: str) -> str:
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, format="svg", transparent=True)
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", out.getvalue(), flags=re.DOTALL)
-    box = re.search(r'viewBox="[\d. ]+"', text)[0]
-    text = (
-        f'<svg class="chart" role="img" aria-label="{escape(title)}" {box}>'
-        + text.partition("<svg")[2].partition(">")[2]
-    )
+    box = re.findall(r'viewBox="[\d. ]+"', text)[0]
+    start = f'<svg class="chart" role="img" aria-label="{escape(title)}" {box}>'
+    text = start + text.partition("<svg")[2].partition(">")[2]
     number = next(_numbers)  # ids are one name space in a page
     text = re.sub(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)', f"g{number}-", text).replace("xlink:href", "href")
     text = text.replace(INK, "var(--ink)").replace(GRID, "var(--line)")

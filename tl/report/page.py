@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from tl.experiments.comparison import Column, columns_of
 from tl.irm import RewardCase
 from tl.report import browser, tables
-from tl.report.runs import Run, as_list, is_number
-from tl.report.samples import fill, resource, text
-from tl.report.views import SampleView
+from tl.report.datasets import DataColumn
+from tl.report.figures import cell
+from tl.report.runs import EVALUATION_FILE, ROLLOUTS_FILE, Run, is_number
+from tl.report.samples import choices, fill, resource, sample, text
+
+if TYPE_CHECKING:
+    from tl.report.charts import Bar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NO_PICTURES = "Charts need matplotlib: pip install matplotlib, then write the report again. All tables are here."
 CURVES = {
@@ -37,24 +44,19 @@ CURVES = {
 SHARE = "share of "  # in front of a reward case in metrics.jsonl
 
 
-@dataclass
-class DataColumn:
-    """A training set: figures as `python -m tl stats` gives them, and samples to look at."""
-
-    name: str
-    figures: dict[str, Any]
-    views: list[SampleView] = field(default_factory=list)
-
-
 def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: int) -> str:
     """The page; `items` is how many rollouts of a run, and answers of a suite, it holds."""
-    articles = [a for column in data for a in browser.samples(column.views, column.name)]
-    articles += [a for run in runs for a in (*browser.rollouts(run, items), *browser.answers(run, items))]
+    kind = "training sample"
+    articles = [sample(view, runs={column.name}, kinds={kind}) for column in data for view in column.views]
+    for run in runs:
+        articles += readable(run, ROLLOUTS_FILE, browser.rollouts, run, items) or []
+        articles += readable(run, EVALUATION_FILE, browser.answers, run, items) or []
+    experiments = [readable(run, file, _experiment, found) for run in runs for file, found in run.experiments.items()]
     sections = {
-        "Runs": _overview(runs),
+        "Runs": _overview(runs),  # with the notes that all others have left
         "Training": _curves(runs),
         "Evaluation": _evaluation(runs),
-        "Experiments": "".join(_experiment(e) for run in runs for e in run.experiments),
+        "Experiments": "".join(filter(None, experiments)),
         "Data": _data(data),
     }
     parts = {
@@ -66,10 +68,19 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
             f'<section id="{n}"><h2>{n}</h2>\n{html}</section>\n' for n, html in sections.items() if html
         ),
         "count": str(len(articles)),
-        "articles": "\n".join(html for _, html in articles),
-        **{name: browser.choices(articles, name) for name in ("runs", "kinds", "categories", "tools")},
+        "articles": "\n".join(made.html for made in articles),
+        **{name: choices(articles, name) for name in ("runs", "kinds", "categories", "tools")},
     }
     return fill(resource("report.html"), parts)
+
+
+def readable(run: Run, file: str, make: Callable[P, T], *args: P.args, **more: P.kwargs) -> T | None:
+    """What `make` makes of a file of the run; a note where it is not what the programs write."""
+    try:
+        return make(*args, **more)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        run.notes.append(f"{file} is damaged and was left out")
+        return None
 
 
 def has_charts() -> bool:
@@ -139,59 +150,45 @@ def _evaluation(runs: Sequence[Run]) -> str:
 
 
 def _experiment(results: dict[str, Any]) -> str:
-    n = len(as_list(results.get("seeds")))
-    told = f"{results.get('command', '')} · {results.get('machine', '')} · seeds: {n}"
-    if n < 2:
-        told += "; one seed gives no interval"
-    head = f"<h3>{text(str(results.get('title', 'Experiment')))}</h3><p class=facts>{text(told)}</p>"
-    rows = [row for row in results["rows"] if isinstance(row, dict)]
-    drawn = _charts(lambda: (_environments if results.get("kind") == "robustness" else _bars)(results | {"rows": rows}))
+    n = len(results["seeds"])
+    seeds = f"seeds: {n}" + ("; one seed gives no interval" if n < 2 else "")
+    told = text(f"{results['command']} · {results['machine']} · {seeds}")
+    head = f"<h3>{text(results['title'])}</h3><p class=facts>{told}</p>"
+    columns = columns_of(results)
+    body = tables.experiment(columns, results["rows"])
+    drawn = _charts(lambda: (_environments if results["kind"] == "robustness" else _bars)(results, columns))
     notes = "<p class=facts>percent: mean over the seeds (difference from the first row, with its 95 % interval)</p>"
-    body = tables.experiment(results | {"rows": rows})
     return f"{head}{drawn}<details><summary>Table</summary>{notes}{body}</details>\n"
 
 
-def _bars(results: dict[str, Any]) -> Iterable[str]:
-    from tl.report.charts import bar_chart
+def _bars(results: dict[str, Any], columns: Sequence[Column]) -> Iterable[str]:
+    from tl.report.charts import bar_chart, group_chart
 
-    for group, columns in tables.grouped(results).items():
+    for column in columns:
+        bars = [bar for row in results["rows"] if (bar := _bar(row, column.key))]
+        if bars:
+            yield bar_chart(f"{column.table}: {column.head}", bars)
+    for sweep in results["sweeps"].values():  # CF over the values of a setting
         for column in columns:
-            bars = [bar for row in results["rows"] if (bar := _bar(row, column["key"]))]
-            if bars:
-                yield bar_chart(f"{group}: {tables.column_title(column)}", bars)
-    sweeps = results.get("sweeps")
-    for sweep in sweeps.values() if isinstance(sweeps, dict) else ():
-        yield from _sweep(sweep, tables.grouped(results))
+            if column.title == "CF":
+                lines = {c["name"]: [_bar(point, column.key) for point in c["points"]] for c in sweep["curves"]}
+                yield group_chart(f"{sweep['title']}: {column.table}, CF", [f"{x:g}" for x in sweep["x"]], lines)
 
 
-def _sweep(sweep: dict[str, Any], groups: dict[str, list[dict]]) -> Iterable[str]:
-    """CF over the values of a setting."""
+def _environments(results: dict[str, Any], columns: Sequence[Column]) -> Iterable[str]:
     from tl.report.charts import group_chart
 
-    for group, columns in groups.items():
-        for column in columns:
-            if column.get("title") == "CF":
-                lines = {c["name"]: [_bar(point, column["key"]) for point in c["points"]] for c in sweep["curves"]}
-                yield group_chart(f"{sweep['title']}: {group}, CF", [f"{x:g}" for x in sweep["x"]], lines)
+    for metric in dict.fromkeys(column.title for column in columns):
+        own = [column for column in columns if column.title == metric]
+        lines = {row["name"]: [_bar(row, column.key) for column in own] for row in results["rows"]}
+        yield group_chart(f"{metric}, %", [column.table.removeprefix("Environment: ") for column in own], lines)
 
 
-def _environments(results: dict[str, Any]) -> Iterable[str]:
-    from tl.report.charts import group_chart
-
-    groups = tables.grouped(results)
-    metrics = dict.fromkeys(str(c.get("title")) for columns in groups.values() for c in columns)
-    for metric in metrics:
-        keys = [next((c["key"] for c in columns if c.get("title") == metric), "") for columns in groups.values()]
-        lines = {str(row.get("name")): [_bar(row, key) for key in keys] for row in results["rows"]}
-        yield group_chart(f"{metric}, %", [name.removeprefix("Environment: ") for name in groups], lines)
-
-
-def _bar(row: dict[str, Any], key: str) -> Any:
+def _bar(row: dict[str, Any], key: str) -> Bar | None:
     from tl.report.charts import Bar
 
-    mean = tables.value_of(row, key, "mean")
-    bounds = tables.interval(tables.value_of(row, key, "interval"))
-    return Bar(str(row.get("name", "")), mean, bounds) if is_number(mean) else None
+    mean = row["mean"][key]
+    return None if mean is None else Bar(row["name"], mean, row["interval"][key])
 
 
 def _data(data: Sequence[DataColumn]) -> str:
@@ -208,18 +205,11 @@ def _data(data: Sequence[DataColumn]) -> str:
 
     if not data:
         return ""
-    names = {name for column in data for name in column.figures}
-    flat = [name for name in data[0].figures if name in names and name not in NESTED]
-    rows = [[name, *(_figure(column.figures.get(name)) for column in data)] for name in flat]
+    flat = [name for name in data[0].figures if name not in NESTED]
+    rows = [[name, *(cell(column.figures[name]) for column in data)] for name in flat]
     told = "spreads are median / 95th percentile / maximum; in the paper's set 17 % of the trajectories have errors. "
     told += "A generated set is made again here from its seed: code that has changed since may make another one."
     return _charts(draw) + f"<p class=facts>{told}</p>" + tables.table(["", *(c.name for c in data)], rows)
 
 
 NESTED = ("errors by category", "families of tool names", "key tokens in a trained call")
-
-
-def _figure(value: Any) -> str:
-    from tl.report.figures import cell
-
-    return "–" if value is None else cell(value)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE
 
 EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
-MODEL_FILE = "config.json"
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE)
 
 
@@ -31,7 +30,7 @@ class Run:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)  # of evaluate.py's report
-    experiments: list[dict[str, Any]] = field(default_factory=list)  # ablation.json and robustness.json
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)  # ablation.json and robustness.json
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -92,8 +91,8 @@ def read_run(path: Path, name: str) -> Run:
     run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
     suites = _read_object(path / EVALUATION_FILE, run.notes).get("suites")
     run.suites = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
-    found = (_read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE))
-    run.experiments = [e for e in found if isinstance(e.get("columns"), list) and isinstance(e.get("rows"), list)]
+    found = {file: _read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE)}
+    run.experiments = {file: results for file, results in found.items() if results}
     run.notes += _missing(run)
     return run
 
@@ -104,7 +103,7 @@ def _missing(run: Run) -> list[str]:
     absent = {
         SETTINGS_FILE: "its settings are not known",
         METRICS_FILE: "it has no curves",
-        MODEL_FILE: "no model yet: the run is not finished, or was broken off",
+        CONFIG_FILE: "no model yet: the run is not finished, or was broken off",
         EVALUATION_FILE: f"python evaluate.py --model {run.path} --report {run.path / EVALUATION_FILE} makes one",
     }
     if run.kind == "PPO":
@@ -149,5 +148,4 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 def _newest(rollouts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each step's rollouts once: a resumed run repeats steps, and its later lines count."""
-    found: Mapping[tuple, dict] = {(str(r.get("step")), str(r.get("id"))): r for r in rollouts}
-    return list(found.values())
+    return list({(r.get("step"), r.get("id")): r for r in rollouts}.values())

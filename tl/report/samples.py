@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
+from typing import NamedTuple
 
 from tl.report.views import SampleView, TokenView, TurnView, visible
 
@@ -13,17 +14,25 @@ WEIGHT_SCALE = 9.0  # the weight that gets the full colour
 LOSS_SCALE = 5.0  # the loss in nats that gets the full colour
 
 
+class Article(NamedTuple):
+    """Something to look at; ``lists``: what it can be filtered by -> its entries."""
+
+    lists: Mapping[str, set[str]]
+    html: str
+
+
 def page(samples: Sequence[SampleView], title: str) -> str:
     """The page: its scale is the loss where the samples have one, else the weight."""
-    has_loss = any(sample.loss is not None for sample in samples)
+    has_loss = any(view.loss is not None for view in samples)
+    articles = [sample(view) for view in samples]
     parts = {
         "title": text(title),
         "count": str(len(samples)),
         "scale": "loss" if has_loss else "weight",
         "loss_option": '<option value="loss" selected>loss</option>' if has_loss else "",
-        "categories": options(Counter(c for s in samples for c in {t.category for t in s.turns if t.is_call})),
-        "tools": options(Counter(tool for s in samples for tool in {t.tool for t in s.turns} - {""})),
-        "samples": "\n".join(map(article, samples)),
+        "categories": choices(articles, "categories"),
+        "tools": choices(articles, "tools"),
+        "samples": "\n".join(made.html for made in articles),
     }
     return fill(resource("page.html"), parts | {"style": resource("page.css"), "script": resource("page.js")})
 
@@ -43,22 +52,24 @@ def text(data: str) -> str:
     return escape(visible(data), quote=True)
 
 
-def options(counts: Counter[str]) -> str:
-    """The choices of a filter with the number of samples that have them, the most frequent first."""
-    return "".join(f'<option value="{text(name)}">{text(name)} ({n})</option>' for name, n in counts.most_common())
+def choices(articles: Sequence[Article], name: str) -> str:
+    """The options of the filter by `name` with the number of articles that have each, the most frequent first."""
+    counts = Counter(entry for made in articles for entry in made.lists[name] if entry)
+    return "".join(f'<option value="{text(entry)}">{text(entry)} ({n})</option>' for entry, n in counts.most_common())
 
 
-def article(sample: SampleView, **more: str) -> str:
-    """A sample; `more` are further lists to filter by, their entries separated by line breaks."""
-    calls = [turn for turn in sample.turns if turn.is_call]
-    lists = {"categories": {turn.category for turn in calls}, "tools": {turn.tool for turn in calls}}
-    joined = {name: "\n".join(sorted(entries)) for name, entries in lists.items()} | more
-    data = "".join(f' data-{name}="{text(entries)}"' for name, entries in joined.items())
-    body = "".join(turn(part) if isinstance(part, TurnView) else context(part) for part in sample.parts)
-    return (
-        f"<article{data}>\n"
-        f"<h2>{text(sample.id)}</h2><p class=facts>{text(' · '.join(sample.facts()))}</p>\n{body}</article>"
-    )
+def article(lists: Mapping[str, set[str]], title: str, facts: str, body: str) -> Article:
+    data = "".join(f' data-{name}="{text(chr(10).join(sorted(entries)))}"' for name, entries in lists.items())
+    html = f"<article{data}>\n<h2>{text(title)}</h2><p class=facts>{text(facts)}</p>\n{body}</article>"
+    return Article(lists, html)
+
+
+def sample(view: SampleView, **lists: set[str]) -> Article:
+    """A training sample: tokens coloured by weight or loss, masked calls greyed."""
+    calls = [turn for turn in view.turns if turn.is_call]
+    body = "".join(turn(part) if isinstance(part, TurnView) else context(part) for part in view.parts)
+    lists = {"categories": {turn.category for turn in calls}, "tools": {turn.tool for turn in calls}} | lists
+    return article(lists, view.id, " · ".join(view.facts()), body)
 
 
 def context(prompt: str) -> str:

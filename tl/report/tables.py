@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tl.evaluation import paper
+from tl.experiments import comparison
+from tl.experiments.comparison import Column
 from tl.metrics import wilson_interval
 from tl.report.runs import Run, as_list, is_number
 from tl.report.samples import text
@@ -144,49 +146,10 @@ def paper_tables() -> str:
     return table(three, rows) + table(["ToolEyes", "DE ↓", "CE ↓", "VA ↑"], four)
 
 
-def experiment(results: Mapping) -> str:
+def experiment(columns: Sequence[Column], rows: Sequence[dict]) -> str:
     """A table for each group of columns: mean, and difference from the first row with its interval."""
-    html = ""
-    for title, columns in grouped(results).items():
-        rows = [
-            [str(row.get("name", "")), *(_cell(row, column["key"]) for column in columns)] for row in results["rows"]
-        ]
-        html += f"<h3>{text(title)}</h3>\n" + table(["", *map(column_title, columns)], rows)
-    return html
-
-
-def grouped(results: Mapping) -> dict[str, list[dict]]:
-    """Name of a table -> its columns."""
-    groups: dict[str, list[dict]] = {}
-    for column in results["columns"]:
-        if isinstance(column, dict) and "key" in column:
-            groups.setdefault(str(column.get("table", "")), []).append(column)
-    return groups
-
-
-def column_title(column: Mapping) -> str:
-    return f"{column.get('title', column['key'])} {'↑' if column.get('higher_is_better', True) else '↓'}"
-
-
-def value_of(row: Mapping, key: str, what: str) -> Any:
-    """An entry of a row of an experiment, None where it is absent."""
-    values = row.get(what)
-    return values.get(key) if isinstance(values, dict) else None
-
-
-def _cell(row: Mapping, key: str) -> str:
-    mean, difference = value_of(row, key, "mean"), value_of(row, key, "difference")
-    if not is_number(mean):
-        return "–"
-    if not isinstance(difference, dict) or not is_number(difference.get("mean")):
-        return f"{mean:.1f}"
-    bounds = interval(difference.get("interval"))
-    return f"{mean:.1f} ({difference['mean']:+.1f}" + (f" [{bounds[0]:+.1f}, {bounds[1]:+.1f}])" if bounds else ")")
-
-
-def interval(value: Any) -> tuple[float, float] | None:
-    good = isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
-    return (value[0], value[1]) if good else None
+    found = comparison.tables(columns, rows).items()
+    return "".join(f"<h3>{text(title)}</h3>\n" + table(head, lines) for title, (head, *lines) in found)
 
 
 def number(value: Any, form: str) -> str:

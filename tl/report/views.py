@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 
@@ -14,7 +15,7 @@ from tl.losses import token_nll, weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory, render
 from tl.trajectory import Trajectory
 
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 # Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -140,16 +141,13 @@ def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
     A character of several byte tokens stands at the first of them, the others are empty.
     """
-    pieces = [tokenizer.piece(i) for i in ids]
-    texts = [piece.replace("▁", " ") for piece in pieces]
-    start = 0
-    while start < len(pieces):
-        run = start
-        while run < len(pieces) and _BYTE.fullmatch(pieces[run]):
-            run += 1
-        if run > start:
-            texts[start:run] = _byte_texts(bytes(int(_BYTE.fullmatch(piece)[1], 16) for piece in pieces[start:run]))
-        start = max(run, start + 1)
+    texts: list[str] = []
+    for is_byte, run in groupby(map(tokenizer.piece, ids), key=lambda piece: bool(_BYTE.fullmatch(piece))):
+        pieces = list(run)
+        if is_byte:
+            texts += _byte_texts(bytes(int(piece[3:5], 16) for piece in pieces))
+        else:
+            texts += [piece.replace("▁", " ") for piece in pieces]
     return texts
 
 

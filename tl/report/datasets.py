@@ -1,0 +1,64 @@
+"""The training sets of runs: figures, and samples to look at, encoded as the runs did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tl.assets import TINY
+from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
+from tl.mae import erroneous_calls
+from tl.prompt import EncodingOptions
+from tl.report.figures import WHOLE, dataset_statistics, summary
+from tl.report.runs import Run
+from tl.report.views import SampleView, view
+from tl.synthesis import synthesize
+from tl.trajectory import DataError, Trajectory, read_trajectories
+
+
+@dataclass
+class DataColumn:
+    """A training set: figures as `python -m tl stats` gives them, and samples to look at."""
+
+    name: str
+    figures: dict[str, Any]
+    views: list[SampleView] = field(default_factory=list)
+
+
+def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
+    """The data set of each fine-tuning, one column for those that share it; what cannot be read is noted at its run."""
+    columns: dict[str, DataColumn] = {}
+    for run in runs:
+        if run.kind != "SFT" or not run.settings:
+            continue
+        key = json.dumps([run.settings.get(name) for name in ("data", "seed", "mae", "pkt", "w_max", "max_length")])
+        if key in columns:
+            continue
+        try:
+            columns[key] = data_column(run, samples)
+        except (DataError, TokenizerError, OSError) as error:
+            run.notes.append(f"its data cannot be looked at: {error}")
+    return list(columns.values())
+
+
+def data_column(run: Run, samples: int) -> DataColumn:
+    settings = run.settings
+    tokenizer = Tokenizer(run.path if (run.path / TOKENIZER_FILE).is_file() else settings.get("model") or TINY)
+    if settings.get("data"):
+        trajectories, report = read_trajectories(settings["data"], "skip")
+        report.warn()
+    else:
+        trajectories = synthesize(seed=settings.get("seed", 0))
+    options = EncodingOptions(**{n: settings[n] for n in EncodingOptions.__dataclass_fields__ if n in settings})
+    whole = EncodingOptions(max_length=WHOLE, max_feedback_tokens=options.max_feedback_tokens)
+    figures = summary(dataset_statistics(trajectories, tokenizer, whole), tokenizer)
+    views = (view(trajectory, tokenizer, options) for trajectory in choose(trajectories, samples))
+    return DataColumn(run.name, figures, [made for made in views if made is not None])
+
+
+def choose(trajectories: Sequence[Trajectory], most: int) -> list[Trajectory]:
+    """Up to `most` trajectories, up to half of them with a masked call."""
+    wrong = [t for t in trajectories[: 50 * most] if any(erroneous_calls(t))][: most // 2]
+    return wrong + [t for t in trajectories if t not in wrong][: most - len(wrong)]
