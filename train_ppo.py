@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -30,13 +31,13 @@ from tl.llama.weights import read_config
 from tl.metrics import Question
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.prompt import EncodingOptions
-from tl.rl.batch import PPOBatch, minibatches
+from tl.rl.batch import PPOBatch
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import FREE_TEXT, Experience, SamplingOptions, sample_steps
-from tl.rl.update import Learner, action_logp, action_values, update_policy, update_values
+from tl.rl.update import Learner, update_policy, update_values
 from tl.synthesis import LIBRARY
 from tl.training import distributed
 from tl.training.batching import batches
@@ -58,6 +59,7 @@ from tl.training.run import (
     show,
 )
 
+L = TypeVar("L", bound=Llama)
 Prompt = Question | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 SHOWN = 4  # rollouts written out as text
@@ -67,23 +69,23 @@ SHOWN = 4  # rollouts written out as text
 class Models:
     """The policy, its critic, and the frozen SFT model that the policy is to stay near."""
 
-    actor: Learner
-    critic: Learner | None
+    actor: Learner[Llama]
+    critic: Learner[Critic] | None
     reference: Llama
 
     @classmethod
     def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
-        def learner(kind: type[Llama], rate: float) -> Learner:
-            model = distributed.load(source, world, config.checkpointing, kind=kind)
+        def learner(model: L, rate: float) -> Learner[L]:
             betas = (0.9, config.beta2)
             optimizer = AdamW(model.parameters(), rate, betas, weight_decay=config.weight_decay, fused=True)
-            return Learner(model, optimizer, config.max_grad_norm, config.micro_tokens, world)
+            return Learner(model, optimizer, config.max_grad_norm)
 
-        return cls(
-            actor=learner(Llama, config.actor_lr),
-            critic=learner(Critic, config.critic_lr) if config.critic else None,
-            reference=distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False),
-        )
+        actor = learner(distributed.load(source, world, config.checkpointing), config.actor_lr)
+        critic = None
+        if config.critic:
+            critic = learner(distributed.load_critic(source, world, config.checkpointing), config.critic_lr)
+        reference = distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False)
+        return cls(actor, critic, reference)
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
         """All that training changes."""
@@ -109,10 +111,10 @@ def iterate(
         raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
     rollout_seconds = time.perf_counter() - started
     experiences = [experience for experience in sampled if experience is not None]
-    batch = PPOBatch.of(experiences)
+    batch = PPOBatch.of(experiences, config.micro_tokens, world)
     metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
     if experiences:
-        metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config, world)
+        metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started
     metrics = progress.advance(batch.examples, seconds) | metrics
     progress.samples += len(sampled) - len(experiences)
@@ -123,28 +125,38 @@ def iterate(
     return metrics | {"seconds": seconds} | shares
 
 
-def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig, world: World) -> dict[str, float]:
+def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) -> Metrics:
     """Learns from the rollouts of a step; returns its metrics. ``seed`` decides in which order they are gone over."""
-    mask, per_action = batch.mask, partial(batch.per_action, micro_tokens=config.micro_tokens, world=world)
-    logp = per_action(partial(action_logp, models.actor.model))  # [B, A], under the precision of training
-    ref_logp = per_action(partial(action_logp, models.reference))
-    values = per_action(partial(action_values, models.critic.model)) if models.critic else torch.zeros_like(logp)
+    actor, critic, mask = models.actor, models.critic, batch.mask  # [B, A]
+
+    # log π and log π_ref of every action and V where it was chosen, as the models stand before the updates. [B, A]
+    logp = batch.logp(actor.model)
+    ref_logp = batch.logp(models.reference)
+    values = batch.values(critic.model) if critic else torch.zeros_like(logp)
+
+    # r = −β (log π − log π_ref), plus R where a call ends (section 3.3).
     rewards = token_rewards(batch.call_rewards, logp, ref_logp, mask, config.kl_coef)
+
+    # A_i = Σ_k (γλ)^k δ_{i+k} with δ_i = r_i + γ V_{i+1} − V_i (GAE: arXiv 1506.02438, equation 16).
     advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
     advantages = whiten(advantages, mask)
+
+    # Epochs of minibatches on min(ρA, clip(ρ, 1 ± ε)A) with ρ = π / π_old (PPO: arXiv 1707.06347, equation 7), and on
+    # the critic's ½ (V − return)², clipped as well.
     updates, near = [], True  # near: the policy has not gone further than target_kl
-    for rows in minibatches(batch.trees(range(len(batch))), config.minibatch_size, config.ppo_epochs, seed):
+    for rows in batch.minibatches(config.minibatch_size, config.ppo_epochs, seed):
         update = {"policy_steps": 0.0}
         if near:
-            update |= update_policy(models.actor, batch, rows, logp, advantages, config.clip, config.target_kl)
+            update |= update_policy(actor, batch, rows, logp, advantages, config.clip, config.target_kl)
             near = update["approx_kl"] <= config.target_kl
-        if models.critic:
-            update |= update_values(models.critic, batch, rows, values, returns, config.value_clip)
+        if critic:
+            update |= update_values(critic, batch, rows, values, returns, config.value_clip)
         updates.append(update)
+
     metrics = {name: statistics.fmean(u[name] for u in updates if name in u) for name in updates[0]}
     metrics["kl"] = torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch)  # nats a rollout
     metrics["sampler_mismatch"] = (logp - batch.sampler_logp)[mask].abs().mean().item()
-    if models.critic:
+    if critic:
         metrics["explained_variance"] = explained_variance(values, returns, mask)
     return metrics
 
@@ -211,7 +223,7 @@ def train(
     stop signal ended it (see ``main_loop``). A run that died between rollout and update draws the same rollouts again.
     """
     progress = restore(saved, *models.trained(), world)
-    groups = data.chains(config.samples_per_prompt)
+    groups = data.prefix_groups(config.samples_per_prompt)
     n = sum(map(len, groups))
     samples, steps = plan(config, n, progress)
 

@@ -10,7 +10,6 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.steps import Experience
-from tl.training import distributed
 from tl.training.batching import target_nll
 from tl.training.distributed import World
 
@@ -38,7 +37,7 @@ def test_epochs_go_in_orders_of_their_own_which_the_seed_decides():
     assert [first, second] != list(minibatches(singles(30), 30, epochs=2, seed=1))
 
 
-def test_a_tree_stays_together_where_minibatches_allow():
+def test_a_prefix_group_stays_together_where_minibatches_allow():
     for rows in minibatches([[0, 1], [2, 3], [4, 5], [6, 7]], 4, epochs=3, seed=0):
         assert all((row ^ 1) in rows for row in rows)
 
@@ -53,6 +52,7 @@ def experience(id: str, prompt: list[int], *call: int) -> Experience:
 
 
 PROMPT = [1, 5, 6, 7]
+ALONE = World(0, 1, torch.device("cpu"))
 EXPERIENCES = [
     experience("other", [1, 5, 9], 3, 2),
     experience("first step", PROMPT, 8, 9, 2),
@@ -63,26 +63,29 @@ EXPERIENCES = [
 ]
 
 
-def test_rollouts_whose_prompts_begin_alike_are_a_tree_and_the_longest_prompt_comes_first():
-    batch = PPOBatch.of(EXPERIENCES)
-    assert batch.trees(range(6)) == [[4, 2, 3, 1], [0], [5]]
-    assert batch.trees([1, 3, 0]) == [[3, 1], [0]]
+def test_rollouts_whose_prompts_begin_alike_are_a_prefix_group_and_the_longest_prompt_comes_first():
+    sharing = PPOBatch.of(EXPERIENCES, 100, ALONE).sharing
+    assert sharing.groups(range(6)) == [[4, 2, 3, 1], [0], [5]]
+    assert sharing.groups([1, 3, 0]) == [[3, 1], [0]]
     # Eleven tokens of the first one; of the others the last token of the prompt and the call but its end.
-    assert [batch.n_read(tree) for tree in batch.trees(range(6))] == [11 + 2 + 1 + 3, 4, 6]
+    assert [sharing.n_read(group) for group in sharing.groups(range(6))] == [11 + 2 + 1 + 3, 4, 6]
 
 
-def test_a_tree_of_too_many_tokens_is_cut():
-    batch = PPOBatch.of(EXPERIENCES)
-    pieces = {most: [piece for tree in batch.trees(range(6)) for piece in batch.cut(tree, most)] for most in (15, 1)}
-    assert pieces[15] == [[4, 2, 3], [1], [0], [5]]
-    assert pieces[1] == [[4], [2], [3], [1], [0], [5]]
+def test_a_prefix_group_of_too_many_tokens_is_cut():
+    sharing = PPOBatch.of(EXPERIENCES, 100, ALONE).sharing
+    parts = {
+        most: [part for group in sharing.groups(range(6)) for part in sharing.cut(group, most)] for most in (15, 1)
+    }
+    assert parts[15] == [[4, 2, 3], [1], [0], [5]]
+    assert parts[1] == [[4], [2], [3], [1], [0], [5]]
 
 
 @pytest.mark.parametrize(("ranks", "micro_tokens"), [(1, 12), (2, 100), (3, 9)])
-def test_a_tree_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micro_tokens):
-    batch, seen = PPOBatch.of([EXPERIENCES[1]] * 6), []
+def test_a_prefix_group_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micro_tokens):
+    seen = []
     for rank in range(ranks):
-        made = list(batch.micro_batches(range(6), micro_tokens, World(rank, ranks, torch.device("cpu"))))
+        batch = PPOBatch.of([EXPERIENCES[1]] * 6, micro_tokens, World(rank, ranks, torch.device("cpu")))
+        made = list(batch.micro_batches(range(6)))
         tokens = [sum(micro.lengths) for micro, _ in made]
         assert all(n <= micro_tokens for n in tokens)
         assert ranks == 1 or sum(tokens) < 6 + 5 * 3
@@ -93,19 +96,19 @@ def test_a_tree_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micro_tokens
 @pytest.mark.parametrize("micro_tokens", [1, 20, 1000])
 def test_reading_a_common_beginning_once_changes_no_number_and_no_gradient(micro_tokens):
     torch.manual_seed(0)
-    model, batch = Llama(ModelConfig(40, 16, 24, 2, 4, 2, 8, 64)).double(), PPOBatch.of(EXPERIENCES)
+    model = Llama(ModelConfig(40, 16, 24, 2, 4, 2, 8, 64)).double()
+    batch = PPOBatch.of(EXPERIENCES, micro_tokens, ALONE)
 
     def outcome(shared: bool) -> list[torch.Tensor]:
         """−log p of all actions, and gradients of a sum that weighs each otherwise."""
         nll, total = torch.zeros(batch.mask.shape, dtype=torch.float64), 0.0
-        with distributed.process_group() as world:
-            parts = [range(6)] if shared else singles(6)
-            for micro, rows in (m for part in parts for m in batch.micro_batches(part, micro_tokens, world)):
-                assert (micro.prefixes is not None) <= shared
-                found = target_nll(model, micro)
-                weight = torch.linspace(-1, 1, nll.numel(), dtype=torch.float64).view(nll.shape)
-                total = total + (found * batch.take(weight, rows, world.device)).sum()
-                nll[rows] = nll[rows].masked_scatter(batch.mask[rows], found.detach())
+        parts = [range(6)] if shared else singles(6)
+        for micro, rows in (m for part in parts for m in batch.micro_batches(part)):
+            assert (micro.prefixes is not None) <= shared
+            found = target_nll(model, micro)
+            weight = torch.linspace(-1, 1, nll.numel(), dtype=torch.float64).view(nll.shape)
+            total = total + (found * batch.take(weight, rows)).sum()
+            nll[rows] = nll[rows].masked_scatter(batch.mask[rows], found.detach())
         return [nll, *torch.autograd.grad(total, list(model.parameters()))]
 
     for a, b in zip(outcome(shared=True), outcome(shared=False), strict=True):

@@ -57,16 +57,16 @@ def test_whole_trajectories_are_not_taken_for_prompts_without_a_word(tokenizer, 
         assert len(read_prompts([path], tokenizer, 500).prompts) == 1
 
 
-def test_prompts_of_one_trajectory_are_a_chain_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
+def test_prompts_of_one_trajectory_are_a_prefix_group_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     data = read_prompts([], tokenizer, 1024)
     ids = [prompt.id for prompt in data.prompts]
-    chains = sorted(data.chains(), key=min)
-    assert [[ids[i] for i in chain] for chain in chains] == [list(g) for _, g in itertools.groupby(ids)]
-    for chain in chains:
-        for before, after in itertools.pairwise(data.prompts[i].prompt_ids for i in chain):
+    groups = sorted(data.prefix_groups(), key=min)
+    assert [[ids[i] for i in group] for group in groups] == [list(g) for _, g in itertools.groupby(ids)]
+    for group in groups:
+        for before, after in itertools.pairwise(data.prompts[i].prompt_ids for i in group):
             assert after[: len(before)] == before
-    assert sorted(data.chains(2), key=min) == [[i for i in chain for _ in range(2)] for chain in chains]
+    assert sorted(data.prefix_groups(2), key=min) == [[i for i in group for _ in range(2)] for group in groups]
 
 
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from torch.optim import SGD
 
 import train_ppo
 from tl.llama.config import ModelConfig
-from tl.llama.model import Critic, Llama
+from tl.llama.model import Llama
 from tl.llama.sampling import Completion
 from tl.llama.weights import save_model
 from tl.rl.batch import PPOBatch
@@ -39,34 +39,34 @@ def rollout(n: int) -> Experience:
     return experience
 
 
-def share(batch: PPOBatch, rows: list[int], world: World) -> list[int]:
-    return [row for _, mine in batch.micro_batches(rows, CONFIG.micro_tokens, world) for row in mine]
+def share(batch: PPOBatch, rows: list[int]) -> list[int]:
+    return [row for _, mine in batch.micro_batches(rows) for row in mine]
 
 
 def train(world: World, folder) -> tuple[list[int], list]:
     """The number of the rank's rollouts in each step; metrics, and parameters of actor and critic after the last one.
     In float64 and without Adam, so that gradients count for what they are and rounding for nothing."""
 
-    def learner(kind: type[Llama]) -> Learner:
-        model = distributed.load(folder, world, dtype=torch.float64, kind=kind)
-        return Learner(model, SGD(model.parameters(), 0.5), 1e9, CONFIG.micro_tokens, world)
+    def learner(load) -> Learner:
+        model = load(folder, world, dtype=torch.float64)
+        return Learner(model, SGD(model.parameters(), 0.5), 1e9)
 
     reference = distributed.load(folder, world, dtype=torch.float64)
-    models = train_ppo.Models(learner(Llama), learner(Critic), reference)
-    batches = [PPOBatch.of([rollout(n) for n in lengths]) for lengths in STEPS]
-    metrics = [train_ppo.train_step(models, batch, seed, CONFIG, world) for seed, batch in enumerate(batches)]
+    models = train_ppo.Models(learner(distributed.load), learner(distributed.load_critic), reference)
+    batches = [PPOBatch.of([rollout(n) for n in lengths], CONFIG.micro_tokens, world) for lengths in STEPS]
+    metrics = [train_ppo.train_step(models, batch, seed, CONFIG) for seed, batch in enumerate(batches)]
     trained = [
         {name: distributed.full_tensor(parameter).detach() for name, parameter in learner.model.named_parameters()}
         for learner in (models.actor, models.critic)
     ]
-    return [len(share(batch, range(len(batch)), world)) for batch in batches], [metrics, *trained]
+    return [len(share(batch, range(len(batch)))) for batch in batches], [metrics, *trained]
 
 
 def train_naively(world: World, folder) -> tuple[list[int], list]:
     """The same, except that each rank divides by the number of its own actions."""
 
     def own_actions(batch: PPOBatch, rows: list[int]) -> int:
-        return world.size * max(int(batch.mask[share(batch, rows, world)].sum()), 1)
+        return world.size * max(int(batch.mask[share(batch, rows)].sum()), 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PPOBatch, "n_actions", own_actions)

@@ -19,12 +19,11 @@ import train_ppo
 from tl.assets import TINY
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
-from tl.llama.model import Critic, Llama
+from tl.llama.model import Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.rl.batch import PPOBatch
 from tl.rl.steps import Experience, ScoredCall
-from tl.rl.update import action_logp, action_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
 from tl.training.config import RunError
@@ -201,12 +200,12 @@ def rollouts() -> list[Experience]:
 def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_path):
     torch.manual_seed(0)
     save_model(Llama(ModelConfig(40, 16, 24, 2, 2, 2, 8, 64)), tmp_path)
-    batch, plain = PPOBatch.of(rollouts()), load_model(tmp_path)
-    assert batch.mask.tolist() == [[True, True, True, False], [True] * 4]
-    assert batch.call_rewards.tolist() == [[0, 0, 1, 0], [0, -2, 0, 1]]
     with distributed.process_group() as world:
         model = distributed.load(tmp_path, world)
-        logp = [batch.per_action(lambda m: action_logp(model, m), micro_tokens=n, world=world) for n in (1, 100)]
+        logp = [PPOBatch.of(rollouts(), micro_tokens, world).logp(model) for micro_tokens in (1, 100)]
+        batch, plain = PPOBatch.of(rollouts(), 100, world), load_model(tmp_path)
+    assert batch.mask.tolist() == [[True, True, True, False], [True] * 4]
+    assert batch.call_rewards.tolist() == [[0, 0, 1, 0], [0, -2, 0, 1]]
     for row, experience in enumerate(rollouts()):
         expected = plain(torch.tensor([experience.ids]))[0, experience.positions].log_softmax(-1)
         expected = expected.gather(-1, torch.tensor(experience.actions)[:, None])[:, 0]
@@ -217,11 +216,11 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
 
 def test_the_critic_starts_as_the_sft_model_with_values_of_zero(toy):
     with distributed.process_group() as world:
-        critic = distributed.load(toy / "model", world, kind=Critic)
+        critic = distributed.load_critic(toy / "model", world)
         body = {
             name: distributed.full_tensor(p) for name, p in critic.named_parameters() if name != "value_head.weight"
         }
-        values = PPOBatch.of(rollouts()).per_action(lambda m: action_values(critic, m), 100, world)
+        values = PPOBatch.of(rollouts(), 100, world).values(critic)
     assert (values == 0).all() and "lm_head.weight" not in critic.state_dict()
     sft = weights(toy / "model")
     assert all(torch.equal(parameter, sft[name]) for name, parameter in body.items()) and len(body) == len(sft) - 1

@@ -12,11 +12,11 @@ from tl.calls import JSON, CallSyntaxError, format_call, parse_call
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.prompt import encode_prompt
+from tl.rl.prefix_groups import prefix_groups
 from tl.schema import FINISH, ToolSpec
 from tl.synthesis import episodes
 from tl.synthesis import prompts as synthetic_prompts
 from tl.synthesis.episodes import Episode
-from tl.training.batching import chains
 from tl.trajectory import BadRecord, DataError, Message, Trajectory, read_trajectories
 
 
@@ -47,11 +47,10 @@ class PPOData:
             digest.update(json.dumps(_seen(prompt)).encode())
         return digest.hexdigest()
 
-    def chains(self, times: int = 1) -> list[list[int]]:
-        """The numbers of the prompts, each so many times, in chains: those of one trajectory are one."""
-        return [
-            [i for i in chain for _ in range(times)] for chain in chains([prompt.prompt_ids for prompt in self.prompts])
-        ]
+    def prefix_groups(self, times: int = 1) -> list[list[int]]:
+        """The numbers of the prompts, each so many times, in prefix groups: those of one trajectory are one."""
+        groups = prefix_groups([prompt.prompt_ids for prompt in self.prompts])
+        return [[i for i in group for _ in range(times)] for group in groups]
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""

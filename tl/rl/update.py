@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,35 +16,23 @@ from torch.optim import Optimizer
 
 from tl.llama.model import Critic, Llama
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
-from tl.rl.batch import PPOBatch
+from tl.rl.batch import PPOBatch, action_values
 from tl.training import distributed
-from tl.training.batching import MicroBatch, target_nll
-from tl.training.distributed import World
+
+L = TypeVar("L", bound=Llama)
 
 
 @dataclass(frozen=True)
-class Learner:
+class Learner(Generic[L]):
     """A model and how it is trained."""
 
-    model: Llama
+    model: L
     optimizer: Optimizer
     max_grad_norm: float
-    micro_tokens: int
-    world: World
-
-
-def action_logp(model: Llama, micro: MicroBatch) -> Tensor:
-    """log π of each action, [M]."""
-    return -target_nll(model, micro)
-
-
-def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
-    """V where each action is chosen, [M]."""
-    return critic(micro.input_ids, micro.lengths, micro.prefixes)[0, micro.positions]
 
 
 def update_policy(
-    actor: Learner,
+    actor: Learner[Llama],
     batch: PPOBatch,
     rows: Sequence[int],
     old_logp: Tensor,
@@ -54,17 +43,18 @@ def update_policy(
     """A step on the clipped objective for a minibatch; none once the policy is ``target_kl`` away (approximate KL, in
     nats a token) from the one that sampled. Returns the means over its actions of what shows whether PPO is healthy.
     """
-    model, world, n_actions, sums = actor.model, actor.world, batch.n_actions(rows), defaultdict(float)
-    for micro, mine in batch.micro_batches(rows, actor.micro_tokens, world):
+    model, n_actions = actor.model, batch.n_actions(rows)
+    sums: dict[str, float] = defaultdict(float)
+    for micro, mine in batch.micro_batches(rows):
         hidden = model(micro.input_ids, micro.lengths, return_hidden=True, prefixes=micro.prefixes)
         hidden = hidden[0, micro.positions]  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
-        old, advantage = (batch.take(x, mine, world.device) for x in (old_logp, advantages))
+        old, advantage = (batch.take(x, mine) for x in (old_logp, advantages))
         every = torch.ones_like(logp, dtype=torch.bool)
         loss = policy_loss(logp, old, advantage, every, clip, n_actions)
         stats = policy_stats(logp, old, advantage, every, clip)
         stats["entropy"] = token_entropy(hidden, model.lm_head.weight).sum()
-        (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
+        (loss * batch.world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
         for name, value in stats.items():
             sums[name] += value.item() / n_actions
         sums["policy_loss"] += loss.item()
@@ -74,16 +64,17 @@ def update_policy(
 
 
 def update_values(
-    critic: Learner, batch: PPOBatch, rows: Sequence[int], old_values: Tensor, returns: Tensor, clip: float
+    critic: Learner[Critic], batch: PPOBatch, rows: Sequence[int], old_values: Tensor, returns: Tensor, clip: float
 ) -> dict[str, float]:
     """A step towards the returns for a minibatch."""
-    world, n_actions, sums = critic.world, batch.n_actions(rows), defaultdict(float)
-    for micro, mine in batch.micro_batches(rows, critic.micro_tokens, world):
+    n_actions = batch.n_actions(rows)
+    sums: dict[str, float] = defaultdict(float)
+    for micro, mine in batch.micro_batches(rows):
         values = action_values(critic.model, micro)
-        old, target = (batch.take(x, mine, world.device) for x in (old_values, returns))
+        old, target = (batch.take(x, mine) for x in (old_values, returns))
         every = torch.ones_like(values, dtype=torch.bool)
         loss = value_loss(values, old, target, every, clip, n_actions)
-        (loss * world.size).backward()
+        (loss * batch.world.size).backward()
         sums["value_loss"] += loss.item()
     metrics = _over_ranks(sums)
     return metrics | _descend(critic, "value", metrics["value_loss"])
@@ -93,7 +84,7 @@ def _over_ranks(sums: dict[str, float]) -> dict[str, float]:
     return dict(zip(sums, distributed.sum_over_ranks(list(sums.values())), strict=True))
 
 
-def _descend(learner: Learner, name: str, loss: float, wanted: bool = True) -> dict[str, float]:
+def _descend(learner: Learner[L], name: str, loss: float, wanted: bool = True) -> dict[str, float]:
     """An optimizer step on the gradients at hand, unless it is not wanted, or loss or gradient norm are not finite: the
     same on all ranks."""
     norm = distributed.clip_grad_norm(learner.model, learner.max_grad_norm)

@@ -76,12 +76,12 @@ def _nothing() -> MicroBatch:
 
 
 def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
-    """A rank's share of a global batch, cut into micro-batches (see ``shares``)."""
-    groups = shares(list(map(len, examples)), micro_tokens, rank, ranks)
+    """A rank's share of a global batch, cut into micro-batches (see ``micro_batch_indices``)."""
+    groups = micro_batch_indices(list(map(len, examples)), micro_tokens, rank, ranks)
     return [collate([examples[i] for i in group]) for group in groups]
 
 
-def shares(lengths: Sequence[int], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+def micro_batch_indices(lengths: Sequence[int], micro_tokens: int, rank: int, ranks: int) -> list[list[int]]:
     """The indices of a rank's examples, cut into micro-batches (see ``pack``).
 
     All ranks get equally many, since each forward and backward pass waits for the others: where examples run out, empty
@@ -119,17 +119,6 @@ def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
     """A permutation of range(n) that depends on nothing but (n, seed, epoch)."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator).tolist()
-
-
-def chains(texts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The numbers of the texts in chains: each text of a chain begins with all of the one before it."""
-    found: list[list[int]] = []
-    for i in sorted(range(len(texts)), key=texts.__getitem__):  # a text comes before all that go on from it
-        if found and texts[i][: len(texts[found[-1][-1]])] == texts[found[-1][-1]]:
-            found[-1].append(i)
-        else:
-            found.append([i])
-    return found
 
 
 def grouped_order(groups: Sequence[Sequence[int]], seed: int, epoch: int) -> list[int]:

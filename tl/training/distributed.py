@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
 from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama.model import Critic, Llama
 from tl.llama.weights import fitting_tensors, own_name, read_config, read_slices, tie
 
 Checkpointing = Literal["none", "selective", "full"]
@@ -96,20 +96,22 @@ def process_group() -> Iterator[World]:
     dist.destroy_process_group()
 
 
-def load(
-    path: str | os.PathLike,
-    world: World,
-    checkpointing: Checkpointing = "none",
-    dtype: torch.dtype = torch.float32,
-    kind: type[L] = Llama,
-) -> L:
+def load(path: Path, world: World, checkpointing: Checkpointing = "none", dtype: torch.dtype = torch.float32) -> Llama:
     """A checkpoint's model, sharded over the ranks. Each rank reads its own rows of each tensor and no others.
 
-    ``dtype`` is that of the master weights. ``kind`` may be a Llama with another head (a Critic): what the checkpoint
-    does not have starts at zero, what the model does not have is left out.
-    Raises tl.llama.weights.CheckpointError as ``tl.llama.weights.load_model`` does.
+    ``dtype`` is that of the master weights. Raises tl.llama.weights.CheckpointError as ``load_model`` there does.
     """
-    path = Path(path)
+    return _load(Llama, path, world, checkpointing, dtype)
+
+
+def load_critic(
+    path: Path, world: World, checkpointing: Checkpointing = "none", dtype: torch.dtype = torch.float32
+) -> Critic:
+    """As ``load``, with the critic's head, which starts at zero, in place of the vocabulary's."""
+    return _load(Critic, path, world, checkpointing, dtype)
+
+
+def _load(kind: type[L], path: Path, world: World, checkpointing: Checkpointing, dtype: torch.dtype) -> L:
     config, stored = read_config(path), fitting_tensors(path)
     with torch.device("meta"):
         model = kind(config)
@@ -208,9 +210,7 @@ def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
     """Each value summed over the ranks."""
-    total = torch.tensor(values, dtype=torch.float64)  # on the CPU: float64 and no wait for the GPU
-    dist.all_reduce(total)
-    return total.tolist()
+    return all_reduce(torch.tensor(values, dtype=torch.float64)).tolist()  # on the CPU: no wait for the GPU
 
 
 def all_reduce(x: Tensor) -> Tensor:
@@ -251,7 +251,7 @@ def propagate_errors(world: World) -> Iterator[None]:
 
 def on_main(function: Callable[[], T], world: World) -> T:
     """The result of ``function()``, which rank 0 alone calls, on every rank. When it raises, every rank raises."""
-    box: list[T | None] = [None]
+    box: list[Any] = [None]
     with propagate_errors(world):
         if world.is_main:
             box = [function()]
