@@ -61,7 +61,7 @@ def _circle(_: str) -> list:
 
 
 def _forge(descriptor: str) -> str:
-    body = b'{"number": 2, "text": "forged", "cause": "ok", "seconds": 0, "question": null, "finished": true}'
+    body = b'{"number": 2, "text": "forged", "cause": "OK", "seconds": 0, "question": null, "finished": true}'
     os.write(int(descriptor), struct.pack("!I", len(body)) + body)
     return "genuine"
 
@@ -109,7 +109,7 @@ def _break_modules(_: str) -> str:
     import tl.executor.execution
     import tl.executor.frames
 
-    json.dumps = tl.executor.frames.encode = tl.executor.execution.parse_call = tl.executor.execution.CATEGORY_OF = None
+    json.dumps = tl.executor.frames.encode = tl.executor.execution.parse_call = None
     return "broken"
 
 

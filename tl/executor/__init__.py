@@ -1,9 +1,9 @@
-"""The executor: runs the calls of a model in other processes, under limits, and gives feedback whatever happens.
+"""The executor: runs the calls of a model in other processes, under limits, and always returns feedback.
 
 An episode is a `Session`: a process of its own, forked from a small zygote that has the tools imported (zygote.py),
-behind as many layers of isolation as the machine permits (sandbox/). A call that takes its session down gets its
-feedback, and the session is made again by replaying the earlier calls, since tools are deterministic. What the text of
-a call means, and which feedback it gets, is decided in the session (execution.py).
+behind as many layers of isolation as the machine permits (sandbox/). A call that kills its session gets feedback, too;
+the session is then restored by replaying the earlier calls, since tools are deterministic. execution.py parses a call
+and runs it, in the session's process.
 
     with Executor() as executor, executor.session(seed=1) as session:
         feedback = session.run('get_weather(city="Oslo")')
@@ -24,14 +24,14 @@ from typing import Literal
 from tl.calls import MAX_LENGTH
 from tl.executor import frames
 from tl.executor.driving import Steps, Wait, drive
-from tl.executor.execution import CATEGORY_OF, Cause, Feedback, InProcessExecutor, Library, execute, no_answer
+from tl.executor.execution import Cause, Feedback, InProcessExecutor, Library, execute, no_answer
 from tl.executor.pool import START_SECONDS, Pool, PoolError, Process, cores
 from tl.executor.sandbox import confines_commands, missing_layers
 from tl.executor.zygote import END
 from tools import ToolkitError
 from tools import __path__ as tool_folders
 
-__all__ = ["CATEGORY_OF", "Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
+__all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
 
 _LOG = logging.getLogger(__name__)
 _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
@@ -42,11 +42,11 @@ class IsolationError(RuntimeError):
 
 
 class _TimedOut(Exception):
-    """No reply before the deadline."""
+    """There was no reply before the deadline."""
 
 
 class _Died(Exception):
-    """The session's process ended, or said something that is no reply."""
+    """The session's process ended, or sent something that is no reply."""
 
 
 class Executor(Library):
@@ -55,7 +55,7 @@ class Executor(Library):
     Args:
         toolkits: names; a toolkit that cannot be used is left out and named in `broken`, but one that is asked for
             here raises `ToolkitError`. One that needs isolation which is not there is named in `refused`, or raises.
-        seed: of the tools' state, where a session is given none.
+        seed: of the tools' state in a session without a seed of its own.
         timeout: seconds that a call may take, from when it is sent to its running session.
         memory: bytes that each process of a session may have over what an idle one has, and all together in use.
         workers: number of zygotes; default one per core, shared out among the ranks of one machine.
@@ -111,7 +111,7 @@ class Executor(Library):
         self.close()
 
     def close(self) -> None:
-        """End all sessions and processes. It happens by itself when the executor is no longer referred to."""
+        """End all sessions and processes; happens by itself when the executor is garbage-collected."""
         self._pool.close()
 
     def session(
@@ -132,10 +132,8 @@ class Executor(Library):
         return Session(self._pool, self.timeout, opening, answer or no_answer)
 
     def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
-        """Run calls of many sessions at once; feedback in the order of `calls`. No session waits for another.
-
-        Several calls of one session run one after the other. Threads may each run calls of sessions of their own.
-        """
+        """Run calls of many sessions at once, those of one session one after the other; feedback in the order of
+        `calls`. Threads may each run calls of sessions of their own."""
         texts: dict[Session, list[str]] = {}
         for session, text in calls:
             texts.setdefault(session, []).append(text)
@@ -232,7 +230,7 @@ class Session:
         try:
             if reply["number"] != self._number:
                 raise ValueError("a reply to another call")
-            feedback = Feedback(str(reply["text"]), Cause(reply["cause"]), float(reply["seconds"]))
+            feedback = Feedback(str(reply["text"]), Cause[reply["cause"]], float(reply["seconds"]))
             question, finished = reply["question"], bool(reply["finished"])
         except (KeyError, TypeError, ValueError) as error:
             raise _Died(f"gave no proper reply: {error}") from None

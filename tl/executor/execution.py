@@ -1,8 +1,8 @@
-"""Text in, feedback out, in this process: the part of execution that knows nothing of sessions, processes or limits.
+"""Runs a call in this process: text in, feedback out. Knows nothing of processes and limits.
 
-Whatever happens to a call becomes a `Feedback`, in the words that Python itself would use. The text is parsed as
-literals and never evaluated. The tools run where `execute` runs, bounded neither in time nor in memory: that is for
-trusted tools alone, as in data construction (`InProcessExecutor`). `tl.executor` runs the same code in other processes.
+Whatever happens to a call becomes a `Feedback`, in Python's own words. The text is parsed as literals and never
+evaluated. Nothing limits the time and memory of the tools: for trusted ones only, as in data construction
+(`InProcessExecutor`). `tl.executor` runs the same code in other processes.
 """
 
 from __future__ import annotations
@@ -32,47 +32,32 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cause(enum.Enum):
-    """What happened to a call."""
+    """What happened to a call, with the paper's category of it; None says nothing of the call."""
 
-    OK = "ok"
-    FORMAT_ERROR = "format error"
-    UNKNOWN_TOOL = "unknown tool"
-    UNEXPECTED_KEYWORD = "unexpected keyword"
-    MISSING_ARGUMENT = "missing argument"
-    VALUE_OR_TYPE = "value or type"
-    REPORTED_ERROR = "reported error"
-    TOOL_EXCEPTION = "tool's exception"
-    CONNECTION = "connection"
-    TIME_OUT = "time-out"
-    MEMORY = "memory"
-    WORKER_DIED = "worker died"
-    OUTPUT_CUT = "output cut"
-    NOT_SERIALISABLE = "not serialisable"
-    INFRASTRUCTURE = "infrastructure"
+    OK = "ok", ErrorCategory.ALL_RIGHT
+    FORMAT_ERROR = "format error", ErrorCategory.TOOL_CALL_FAILURE
+    UNKNOWN_TOOL = "unknown tool", ErrorCategory.TOOL_HALLUCINATION
+    UNEXPECTED_KEYWORD = "unexpected keyword", ErrorCategory.PARAMETER_HALLUCINATION
+    MISSING_ARGUMENT = "missing argument", ErrorCategory.PARAMETER_MISSING
+    VALUE_OR_TYPE = "value or type", ErrorCategory.TOOL_CALL_FAILURE
+    REPORTED_ERROR = "reported error", ErrorCategory.OTHER
+    TOOL_EXCEPTION = "tool's exception", ErrorCategory.TOOL_CALL_FAILURE
+    CONNECTION = "connection", ErrorCategory.TOOL_INSTABILITY
+    TIME_OUT = "time-out", ErrorCategory.TOOL_INSTABILITY
+    MEMORY = "memory", ErrorCategory.TOOL_INSTABILITY
+    WORKER_DIED = "worker died", ErrorCategory.TOOL_INSTABILITY
+    OUTPUT_CUT = "output cut", ErrorCategory.ALL_RIGHT
+    NOT_SERIALISABLE = "not serialisable", ErrorCategory.TOOL_CALL_FAILURE
+    INFRASTRUCTURE = "infrastructure", None  # the executor itself failed
 
-
-CATEGORY_OF: dict[Cause, ErrorCategory | None] = {
-    Cause.OK: ErrorCategory.ALL_RIGHT,
-    Cause.FORMAT_ERROR: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.UNKNOWN_TOOL: ErrorCategory.TOOL_HALLUCINATION,
-    Cause.UNEXPECTED_KEYWORD: ErrorCategory.PARAMETER_HALLUCINATION,
-    Cause.MISSING_ARGUMENT: ErrorCategory.PARAMETER_MISSING,
-    Cause.VALUE_OR_TYPE: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.REPORTED_ERROR: ErrorCategory.OTHER,
-    Cause.TOOL_EXCEPTION: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.CONNECTION: ErrorCategory.TOOL_INSTABILITY,
-    Cause.TIME_OUT: ErrorCategory.TOOL_INSTABILITY,
-    Cause.MEMORY: ErrorCategory.TOOL_INSTABILITY,
-    Cause.WORKER_DIED: ErrorCategory.TOOL_INSTABILITY,
-    Cause.OUTPUT_CUT: ErrorCategory.ALL_RIGHT,
-    Cause.NOT_SERIALISABLE: ErrorCategory.TOOL_CALL_FAILURE,
-    Cause.INFRASTRUCTURE: None,
-}
+    @property
+    def category(self) -> ErrorCategory | None:
+        return self.value[1]
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a call gave: its text for the model, what happened, and how long it took in seconds."""
+    """The result of a call: its text for the model, what happened, and how long it took in seconds."""
 
     text: str
     cause: Cause
@@ -80,8 +65,7 @@ class Feedback:
 
     @property
     def category(self) -> ErrorCategory | None:
-        """The paper's category of the cause; None where the executor itself failed, which says nothing of the call."""
-        return CATEGORY_OF[self.cause]
+        return self.cause.category
 
 
 def execute(tools: Tools, text: str) -> Feedback:
@@ -93,10 +77,9 @@ def execute(tools: Tools, text: str) -> Feedback:
         output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
     else:
         output, cause = _binding_error(tools, call) or _run(tools[call.name], call.arguments)
-    shown = _shown(output)
     if cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
         cause = Cause.OUTPUT_CUT
-    return Feedback(shown, cause, time.perf_counter() - start)
+    return Feedback(_shown(output), cause, time.perf_counter() - start)
 
 
 def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
@@ -154,9 +137,9 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
 
 
 def _described(error: BaseException) -> str:
-    """`ValueError: message`, or the bare name where there is no message or it cannot be had."""
+    """`ValueError: message`; the bare name where there is no message."""
     name = type(error).__name__
-    if not name.endswith("Error"):  # which says in a feedback that it is one
+    if not name.endswith("Error"):  # by which the model and `classify_feedback` know an error
         name = f"RuntimeError: the tool raised {name}"
     try:
         message = str(error)
@@ -184,7 +167,7 @@ def _shown(text: str) -> str:
 
 
 class RefusedError(ToolkitError):
-    """A toolkit that needs isolation which is not there."""
+    """A toolkit that needs isolation which this machine does not give."""
 
 
 class Library:
@@ -273,12 +256,12 @@ class InProcessExecutor(Library):
 
 
 def no_answer(question: str) -> str:
-    """What a user says who knows nothing."""
+    """The answer of a user who knows nothing."""
     return UNKNOWN_ANSWER
 
 
 class InProcessSession:
-    """One episode in this process: its tools and the built-in ones, and whether it has finished."""
+    """One episode in this process: its tools and the built-in ones. `finished` once a call of `finish` was good."""
 
     def __init__(self, tools: Tools, answer: Callable[[str], str]) -> None:
         self.finished = False

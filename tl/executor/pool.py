@@ -46,7 +46,7 @@ class Pool:
         self._lock = threading.Lock()
         self._turn = itertools.count()
         self._slots = deque(range(MAX_SLOTS))  # first in, first out: a slot rests for as long as it can
-        self._zygotes = [_Zygote(settings) for _ in range(size)]
+        self._zygotes = [_ZygoteProcess(settings) for _ in range(size)]
         self._finalizer = weakref.finalize(self, _end_all, self._zygotes)
         hellos = [zygote.hello() for zygote in self._zygotes]
         self.isolation: dict[str, bool] = hellos[0]["isolation"]
@@ -78,14 +78,14 @@ class Pool:
         """End all sessions and zygotes."""
         self._finalizer()
 
-    def _alive(self, place: int) -> _Zygote:
+    def _alive(self, place: int) -> _ZygoteProcess:
         """The zygote of a place; a new one with the same isolation where it has died."""
         with self._lock:
             if not self._finalizer.alive:
                 raise PoolError("the executor is closed")
             if self._zygotes[place].process.poll() is not None:
                 self._zygotes[place].end()
-                zygote = _Zygote(self._settings)
+                zygote = _ZygoteProcess(self._settings)
                 try:
                     if zygote.hello()["isolation"] != self.isolation:
                         raise PoolError("a restarted process does not get the isolation that the first one had")
@@ -96,7 +96,7 @@ class Pool:
             return self._zygotes[place]
 
 
-class _Zygote:
+class _ZygoteProcess:
     """A zygote as the executor sees it."""
 
     def __init__(self, settings: dict) -> None:
@@ -149,7 +149,7 @@ class _Zygote:
             self.process.wait()
 
 
-def _end_all(zygotes: list[_Zygote]) -> None:
+def _end_all(zygotes: list[_ZygoteProcess]) -> None:
     for zygote in zygotes:
         zygote.end()
 

@@ -88,12 +88,11 @@ class _Zygote:
         self._watches = "memory watch" in sandbox.layers
         self._running: dict[int, _Running] = {}  # by process id
         self._selector = selectors.DefaultSelector()
-        self._wake, wake = socket.socketpair()
+        self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
-        wake.setblocking(False)
-        self._waker = wake
+        self._waker.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the signal reaches the socket
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._wake, selectors.EVENT_READ, self._reap)
         self._selector.register(control, selectors.EVENT_READ, self._start)
 
@@ -112,20 +111,21 @@ class _Zygote:
                 self._bury(*os.waitpid(-1, 0))
 
     def _start(self) -> None:
-        slot, descriptors, _, _ = socket.recv_fds(self._control, SLOT.size, 2)
-        if not slot:
+        data, descriptors, _, _ = socket.recv_fds(self._control, SLOT.size, 2)
+        if not data:
             self._control.close()
             return
+        (slot,) = SLOT.unpack(data)
         connection, life = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         try:
-            directory = self._sandbox.new_directory(SLOT.unpack(slot)[0])
+            directory = self._sandbox.new_directory(slot)
             pid = self._sandbox.fork()
         except OSError as error:
             with suppress(OSError):
                 connection.sendall(frames.encode({"failed": f"OSError: {error}"}))
             return
         if pid == 0:
-            _session(connection, self._library, self._sandbox, SLOT.unpack(slot)[0], directory)
+            _session(connection, self._library, self._sandbox, slot, directory)
         connection.close()
         self._running[pid] = _Running(life, directory)
         self._selector.register(life, selectors.EVENT_READ, lambda: self._kill(pid, life))
@@ -213,7 +213,12 @@ def _serve(connection: socket.socket, library: Library) -> None:
         feedback = episode.run(request["text"])
         if os.getpid() != own_pid:  # a tool has forked, and this is the copy
             os._exit(1)
-        reply = {"number": request["number"], "text": feedback.text, "cause": feedback.cause.value}
-        reply["seconds"] = feedback.seconds
-        reply |= {"question": questions.pop() if questions else None, "finished": episode.finished}
+        reply = {
+            "number": request["number"],
+            "text": feedback.text,
+            "cause": feedback.cause.name,
+            "seconds": feedback.seconds,
+            "question": questions.pop() if questions else None,
+            "finished": episode.finished,
+        }
         connection.sendall(frames.encode(reply))

@@ -1,9 +1,9 @@
-"""Isolation of tool processes in layers: what each is, which of them a machine permits, and putting them on.
+"""Isolates tool processes by layers: what each layer does, which ones a machine permits, and how to enter them.
 
-A zygote enters the layers that all its sessions share and forks the sessions, which put on the rest themselves. A layer
-is first tried in a throw-away process; what worked there must work later too, or the session does not start. There are
-two ways: root changes the namespaces directly and gives every session a user id of its own; anyone else does it inside
-a user namespace. docs/executor.md says what the layers stop and what not.
+A zygote enters the layers that all its sessions share and forks the sessions, which enter the rest themselves. Each
+layer is first tried in a throw-away process; what worked there must work later too, or the session does not start.
+There are two ways: root changes the namespaces directly and gives every session a user id of its own; anyone else does
+it inside a user namespace. docs/executor.md says what the layers stop and what they do not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OF_SESSIONS = (
     "landlock",
     "seccomp",
 )
-NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # what takes a namespace
+NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # layers that need one
 CLEAR_ENVIRONMENT = "clear environment"  # holds everywhere: a zygote is started with an environment of its own
 
 DIRECTORY = "/tmp"  # a session's own, in its own root
@@ -55,10 +55,10 @@ _ORDINARY_USER = 60001  # whom root becomes to see what a normal user would get
 
 
 def missing_layers(isolation: dict[str, bool]) -> list[str]:
-    """The layers, of those that full isolation takes, that are not there."""
-    required = ("pid namespace", "network namespace", *OF_SESSIONS)
-    either = {"landlock": "mount namespace"}  # one view of the file system will do
-    return [name for name in required if not (isolation[name] or isolation.get(either.get(name, name)))]
+    """The layers of full isolation that are not on."""
+    # Either of the two restricts what a session sees of the file system.
+    isolation = isolation | {"landlock": isolation["landlock"] or isolation["mount namespace"]}
+    return [name for name in ("pid namespace", "network namespace", *OF_SESSIONS) if not isolation[name]]
 
 
 def confines_commands(isolation: dict[str, bool]) -> bool:
@@ -92,7 +92,7 @@ def _become_ordinary() -> None:
 
 
 def _try(way: str, memory: int, wanted: Collection[str]) -> list[str]:
-    """The layers that work of those `wanted`, found out in a process that ends right after."""
+    """The layers that work of those `wanted`, tried in a process that ends right after."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -148,7 +148,7 @@ class Sandbox:
         return {name: name in self.layers for name in (*OF_ZYGOTES, *OF_SESSIONS)} | {CLEAR_ENVIRONMENT: True}
 
     def try_all(self, report: Callable[[list[str]], object]) -> None:
-        """Put on whatever works of the layers, in this process and a child, which tells `report` the names."""
+        """Enter whatever works of the layers, in this process and a child, which passes the names to `report`."""
         self._prepare()
         wanted = self.layers
         self.layers = set(_working(self._zygote_layers, wanted))
@@ -163,17 +163,17 @@ class Sandbox:
         os.waitpid(pid, 0)
 
     def enter(self) -> None:
-        """Put on the layers of a zygote. With a PID namespace, it is a child of the caller that returns."""
+        """Enter the layers of a zygote. With a PID namespace, it is a child of the caller that returns."""
         self._prepare()
-        for name, put_on in self._zygote_layers.items():
+        for name, enter in self._zygote_layers.items():
             if name in self.layers:
-                put_on()
+                enter()
         if "pid namespace" not in self.layers and kernel.supported():
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that orphans of a session are found
         self._zygote = os.getpid()
 
     def _prepare(self) -> None:
-        """Take down what cannot be seen from inside the layers."""
+        """Record what cannot be seen from inside the layers."""
         with suppress(OSError):
             self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
             self._first_uid = _first_slot_uid(Path("/proc/self/uid_map").read_text(encoding="utf-8"))
@@ -183,7 +183,7 @@ class Sandbox:
     # ---- sessions
 
     def new_directory(self, slot: int) -> str:
-        """Where a session of this slot is to work; the caller removes it unless it is `DIRECTORY`."""
+        """The working directory for a session of this slot; the caller removes it unless it is `DIRECTORY`."""
         if "private directory" in self.layers:
             return DIRECTORY
         path = tempfile.mkdtemp(prefix="session-")
@@ -202,22 +202,22 @@ class Sandbox:
         return pid
 
     def confine(self, slot: int, directory: str, keep: int) -> None:
-        """Put on the layers of a session, in the forked process. All descriptors above 2 but `keep` are closed.
+        """Enter the layers of a session, in the forked process. All descriptors above 2 but `keep` are closed.
 
-        Raises `OSError` where a layer cannot be put on: the session must not go on then.
+        Raises `OSError` if a layer fails: the session must not go on then.
         """
         self._slot, self._directory = slot, directory
         _close_all_but((keep, self._proc))
-        for name, put_on in self._session_layers.items():
+        for name, enter in self._session_layers.items():
             if name in self.layers:
-                put_on()
+                enter()
         _close_all_but((keep,))
         os.chdir(directory)
 
     def memory_in_use(self, sessions: Collection[int]) -> dict[int, int]:
         """Resident bytes of each session with all that it has started; empty while none has started anything.
 
-        Address space is limited by process and not by session: this is what bounds many processes together.
+        The limit of address space holds for each process: this is what bounds the processes of a session together.
         """
         pids = [int(name) for name in os.listdir(self._processes) if name.isdigit()]
         if len(pids) <= len(sessions) + 1:
@@ -243,14 +243,11 @@ class Sandbox:
         uid, gid = os.getuid(), os.getgid()
         kernel.unshare(kernel.CLONE_NEWUSER)
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            descriptor = os.open(f"self/{name}", os.O_WRONLY, dir_fd=self._proc)
-            try:
-                os.write(descriptor, text.encode())
-            finally:
-                os.close(descriptor)
+            with open(os.open(f"self/{name}", os.O_WRONLY, dir_fd=self._proc), "w") as file:
+                file.write(text)
 
     def _enter_pid_namespace(self) -> None:
-        """Go on as the first process of a new PID namespace, whose end is the end of all that were started in it."""
+        """Go on as the first process of a new PID namespace: when it ends, the kernel kills all others in there."""
         kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid:
@@ -260,7 +257,7 @@ class Sandbox:
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
     def _enter_private_root(self) -> None:
-        """A root of its own: the system's programs and libraries and this program, read-only, and no /proc."""
+        """A root that holds only the system's programs and libraries and this program, read-only, and no /proc."""
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         root = DIRECTORY
@@ -282,14 +279,13 @@ class Sandbox:
 
     def _mount_directory(self) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
-        owner = os.getuid() if self._way == "user" else self._first_uid + self._slot
-        options = f"size={DIRECTORY_SIZE},nr_inodes={DIRECTORY_FILES},mode=700,uid={owner},gid={owner}"
-        if self._way == "user":
-            options = options.replace(f"gid={owner}", f"gid={os.getgid()}")
+        slot_uid = self._first_uid + self._slot
+        uid, gid = (os.getuid(), os.getgid()) if self._way == "user" else (slot_uid, slot_uid)
+        options = f"size={DIRECTORY_SIZE},nr_inodes={DIRECTORY_FILES},mode=700,uid={uid},gid={gid}"
         kernel.mount("tmpfs", self._directory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
 
     def _become_slot(self) -> None:
-        """A user id that nothing else runs under: the limit of processes counts by user, and never binds root."""
+        """Become a user that nothing else runs as: the limit of processes counts by user, and never binds root."""
         uid = self._first_uid + self._slot
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -317,7 +313,7 @@ class Sandbox:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children may not look into it
 
     def _die_with_parent(self) -> None:
-        """To be put on after the change of user, which takes it off."""
+        """Must come after the change of user, which resets it."""
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         if os.getppid() not in (self._zygote, 0):  # 0: a parent outside of our PID namespace
             os._exit(1)  # it was gone before we asked
@@ -329,11 +325,13 @@ class Sandbox:
 
 
 def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:
+    """Enters the `wanted` layers; the names of those that worked."""
     worked = []
-    for name in filter(wanted.__contains__, layers):
-        with suppress(OSError, AttributeError):
-            layers[name]()
-            worked.append(name)
+    for name, enter in layers.items():
+        if name in wanted:
+            with suppress(OSError, AttributeError):
+                enter()
+                worked.append(name)
     return worked
 
 
@@ -363,7 +361,7 @@ def _show(path: str, root: str) -> None:
 
 
 def _first_slot_uid(uid_map: str) -> int:
-    """The first of the user ids for slots; far from those of users where the ids of this process reach that far."""
+    """The first of the user ids for slots; far from those of real users if this process has so many ids."""
     first, _, count = map(int, uid_map.split("\n")[0].split())
     end = first + count
     if end > 1 << 31:
@@ -373,7 +371,7 @@ def _first_slot_uid(uid_map: str) -> int:
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
-    """Close all descriptors from 3 on but the `kept`; those that are negative mean none."""
+    """Close all descriptors from 3 on but the `kept`; negative ones stand for none."""
     start = 3
     for descriptor in sorted(number for number in kept if number >= start):
         os.closerange(start, descriptor)
