@@ -222,7 +222,7 @@ def train(
     """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
     stop signal ended it (see ``main_loop``). A run that died between rollout and update draws the same rollouts again.
     """
-    progress = restore(saved, *models.trained(), world)
+    progress = restore(saved, *models.trained())
     groups = data.prefix_groups(config.samples_per_prompt)
     n = sum(map(len, groups))
     samples, steps = plan(config, n, progress)

@@ -118,7 +118,7 @@ def train(
     """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
     stop signal ended it (see ``main_loop``)."""
     optimizer = make_optimizer(model, config)
-    progress = restore(saved, model, optimizer, world)
+    progress = restore(saved, model, optimizer)
     samples, steps = plan(config, len(data.examples), progress)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:

@@ -142,16 +142,20 @@ def test_an_exception_on_one_rank_reaches_all(two_ranks):
     assert isinstance(second, RunError)
 
 
-def save_where_rank_1_cannot_write(world: World, flags: list[str]) -> list[str]:
+def cannot_read(path: Path) -> str:
+    raise OSError(f"{path}: no such file")
+
+
+def save_where_rank_1_cannot_read_what_was_written(world: World, flags: list[str]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         if world.rank == 1:
-            patch.setattr("tl.training.checkpoint._random_file", lambda world: "no such folder/random.pt")
+            patch.setattr("tl.training.checkpoint._digest", cannot_read)
         return run(world, flags)[1]
 
 
-def test_a_state_that_one_rank_cannot_write_is_no_state_and_the_run_goes_on(toy_sft, two_ranks, tmp_path):
+def test_a_state_that_one_rank_cannot_read_back_is_no_state_and_the_run_goes_on(toy_sft, two_ranks, tmp_path):
     flags = arguments(toy_sft, tmp_path / "run", "--save_every", "2")
-    warned, _ = two_ranks.run(save_where_rank_1_cannot_write, flags)
+    warned, _ = two_ranks.run(save_where_rank_1_cannot_read_what_was_written, flags)
     assert len(warned) == 2 and all("no state was saved" in message and "rank 1" in message for message in warned)
     assert len(metrics(tmp_path / "run")) == 4
 

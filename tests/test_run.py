@@ -74,7 +74,7 @@ def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_fro
         optimizer.step()
         save_state(tmp_path, 1, model, optimizer, {}, world, keep=1)
         other, resumed = made(lr=1e-5, betas=(0.9, 0.999), weight_decay=0.1)
-        load_state(newest_state(tmp_path, world), other, resumed, world)
+        load_state(newest_state(tmp_path, world), other, resumed)
     assert torch.equal(other.weight, model.weight)
     assert torch.equal(resumed.state[other.weight]["exp_avg_sq"], optimizer.state[model.weight]["exp_avg_sq"])
     [group] = resumed.param_groups

@@ -103,7 +103,7 @@ def balanced_shards(lengths: Sequence[int], ranks: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def pack(items: Iterable[T], micro_tokens: int, length: Callable[[T], int] = len) -> Iterator[list[T]]:
+def pack(items: Iterable[T], micro_tokens: int, length: Callable[[Any], int] = len) -> Iterator[list[T]]:
     """Groups items, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
     group: list[T] = []
     for item in items:

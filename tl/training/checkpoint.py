@@ -1,8 +1,9 @@
-"""The state of a training run on disk: either whole or not there, and read back to the last bit.
+"""Training states on disk: either whole or not there, and read back to the last bit.
 
-A state is a folder ``step-00000100``: files of torch.distributed.checkpoint, which another number of ranks can read;
-each rank's random states; and manifest.json, written last, with size and SHA-256 of all of them (taken while writing)
-and whatever the caller records. The folder has another name until all of it is synced to disk.
+A state is a folder ``step-00000100``: files of torch.distributed.checkpoint, which another number of ranks can read,
+and manifest.json, written last, with the SHA-256 of all of them and whatever the caller records. The folder has another
+name until all of it is synced to disk. Random states are not in it: nothing draws from the global generators, since
+the order of the data and every rollout have seeds of their own.
 
 Read only states of your own runs: the metadata of torch.distributed.checkpoint is a pickle, which may run code.
 """
@@ -10,21 +11,17 @@ Read only states of your own runs: the metadata of torch.distributed.checkpoint 
 import hashlib
 import json
 import os
-import random
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.optim import Optimizer
 
@@ -61,77 +58,49 @@ def save_state(
     Raises OSError or RankError, on every rank, if it fails on any; older states are then untouched.
     """
     final = folder / f"step-{step:08}"
-    partial = final.with_name(final.name + PARTIAL)
-    on_main(lambda: _make_empty(partial), world)
+    unfinished = final.with_name(final.name + PARTIAL)
+    on_main(partial(_make_empty, unfinished), world)
     reached(1)
-    files = _write_tensors(partial, model, optimizers)
+    _write_tensors(unfinished, model, optimizers)
+    reached(2)
+    digests = _digests(unfinished, world)
     reached(3)
-    with propagate_errors(world), files.create_stream(partial / _random_file(world), "wb") as stream:
-        torch.save(random_states(), stream)
-        os.fsync(stream.fileno())
-    reached(4)
-    written = {name: entry for entries in gather_objects(files.written, world) for name, entry in entries.items()}
-    on_main(lambda: _complete(partial, final, {"files": written, "record": record}), world)
-    reached(6)
+    on_main(lambda: _complete(unfinished, final, {"files": digests, "record": record}), world)
+    reached(5)
     on_main(lambda: _prune(final, keep), world)
-    reached(7)
+    reached(6)
 
 
 def newest_state(folder: Path, world: World) -> SavedState | None:
     """The newest state whose files are all as they were written, or None. Warns of each newer one that it passes over.
-    All ranks must call it; each checks a part of the files."""
-    on_main(lambda: _delete_unfinished(folder), world)
+    All ranks must call it."""
+    on_main(partial(_delete_unfinished, folder), world)
     for path in on_main(lambda: sorted(_states(folder), reverse=True), world):
-        manifest = on_main(lambda path=path: _read_manifest(path), world)
+        manifest = on_main(partial(_read_manifest, path), world)
         problem = f"{MANIFEST} is missing or damaged"
         if manifest is not None:
-            names = sorted(manifest["files"])[world.rank :: world.size]
-            problems = gather_objects(_damage(path, {name: manifest["files"][name] for name in names}), world)
-            problem = next(filter(None, problems), None)
-            if problem is None:
+            found = _digests(path, world)
+            damaged = [name for name, digest in manifest["files"].items() if found.get(name) != digest]
+            if not damaged:
                 return SavedState(path, manifest["record"])
+            problem = f"{damaged[0]} is missing or not what was written (SHA-256)"
         if world.is_main:
             warnings.warn(f"{path}: {problem}; passed over for the state before it", stacklevel=2)
     return None
 
 
-def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer], world: World) -> None:
-    """Puts a state into model, optimizers and the random generators. Ranks that were not there keep their generators,
-    optimizers their settings such as the learning rate."""
+def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
+    """Puts a state into model and optimizers, which keep their settings such as the learning rate."""
     listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-    settings = [
-        [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        for optimizer in listed
-    ]
+    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
-    tensors = {"model": weights, "optimizer": moments}
+    tensors: dict[str, Any] = {"model": weights, "optimizer": moments}
     dcp.load(tensors, checkpoint_id=saved.path)
     set_state_dict(model, optimizers, model_state_dict=tensors["model"], optim_state_dict=tensors["optimizer"])
-    for optimizer, of_groups in zip(listed, settings, strict=True):
-        for group, kept in zip(optimizer.param_groups, of_groups, strict=True):
-            group.update(kept)
-    random_file = saved.path / _random_file(world)
-    if random_file.exists():
-        set_random_states(torch.load(random_file, weights_only=True))
-
-
-def random_states() -> dict[str, Any]:
-    """The states of Python's, NumPy's and PyTorch's global generators, without pickled objects."""
-    name, keys, *rest = np.random.get_state()
-    states = {"python": random.getstate(), "numpy": (name, keys.tolist(), *rest), "torch": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def set_random_states(states: dict[str, Any]) -> None:
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-
-
-def _random_file(world: World) -> str:
-    return f"random_{world.rank}_of_{world.size}.pt"
+    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    for group, kept in zip(groups, settings, strict=True):
+        group.update(kept)
 
 
 def _make_empty(folder: Path) -> None:
@@ -139,27 +108,39 @@ def _make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> "_HashingFileSystem":
-    writer = dcp.FileSystemWriter(folder)
-    writer.fs = _HashingFileSystem()
+def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
     weights, moments = get_state_dict(model, optimizers)
     try:
-        dcp.save({"model": weights, "optimizer": moments}, storage_writer=writer)
+        dcp.save({"model": weights, "optimizer": moments}, storage_writer=dcp.FileSystemWriter(folder))
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
         rank, (cause, _) = next(iter(error.failures.items()))
         raise OSError(f"{folder}: rank {rank}: {cause}") from error
-    return writer.fs
 
 
-def _complete(partial: Path, final: Path, manifest: dict[str, Any]) -> None:
-    with (partial / MANIFEST).open("w") as file:
+def _digests(folder: Path, world: World) -> dict[str, str]:
+    """SHA-256 of each file of a state but the manifest, by name. Each rank reads a part of them."""
+    names = on_main(lambda: sorted(path.name for path in folder.iterdir() if path.name != MANIFEST), world)
+    digests = {}
+    with propagate_errors(world):
+        for name in names[world.rank :: world.size]:
+            digests[name] = _digest(folder / name)
+    return {name: digest for part in gather_objects(digests, world) for name, digest in part.items()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _complete(unfinished: Path, final: Path, manifest: dict[str, Any]) -> None:
+    with (unfinished / MANIFEST).open("w") as file:
         json.dump(manifest, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(partial)
-    reached(5)
+    _sync_folder(unfinished)
+    reached(4)
     shutil.rmtree(final, ignore_errors=True)  # a damaged one that newest_state has passed over
-    partial.rename(final)
+    unfinished.rename(final)
     _sync_folder(final.parent)
 
 
@@ -189,63 +170,7 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _damage(folder: Path, files: dict[str, tuple[int, str]]) -> str | None:
-    """What is wrong with the first file that is not as it was written."""
-    for name, (size, digest) in files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != size:
-            return f"{name} has {path.stat().st_size:,} bytes, expected {size:,}"
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                return f"{name} is not what was written (SHA-256)"
-    return None
-
-
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-
-
-class _HashingFileSystem(FileSystem):
-    """Keeps size and SHA-256 of every file that is written through it."""
-
-    def __init__(self) -> None:
-        self.written: dict[str, tuple[int, str]] = {}
-
-    @contextmanager
-    def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator["_HashingStream"]:
-        with super().create_stream(path, mode) as stream:
-            hashing = _HashingStream(stream)
-            reached(2)
-            yield hashing
-        name = Path(path).name.removesuffix(".tmp")  # .metadata gets its name when it is complete
-        self.written[name] = (hashing.size, hashing.sha256.hexdigest())
-
-
-class _HashingStream:
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream = stream
-        self.sha256 = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        self.stream.write(data)
-        self.sha256.update(data)
-        self.size += memoryview(data).nbytes
-        return memoryview(data).nbytes
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-    def close(self) -> None:
-        self.stream.close()
-
-    def fileno(self) -> int:
-        self.stream.flush()  # it is asked for by fsync, which does not see Python's buffer
-        return self.stream.fileno()

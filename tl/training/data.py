@@ -120,5 +120,5 @@ def _fingerprint(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
         for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
-            digest.update(tensor.numpy())
+            digest.update(tensor.numpy().data)
     return digest.hexdigest()

@@ -114,13 +114,11 @@ def save_progress(
             warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
 
 
-def restore(
-    saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer], world: World
-) -> Progress:
+def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer]) -> Progress:
     """How far the run is: at its beginning or, with model and optimizers put back, where the state was saved."""
     if saved is None:
         return Progress()
-    load_state(saved, model, optimizers, world)
+    load_state(saved, model, optimizers)
     return Progress(**saved.record["progress"])
 
 
