@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeGuard
 
 MAX_STATEMENT = 600  # characters of a statement that are looked at
 MAX_DEPTH = 3  # answers inside answers inside answers
@@ -43,51 +44,41 @@ class Statement:
 _STATUS_LINE = re.compile(
     r"(?:HTTP/[\d.]+|(?:HTTP )?status(?: ?code)?) ?[:=]? ?(\d{3})\b[.:]?(?: ?(?:response|body):)?\s*", re.I
 )
-_ACTION = (
-    "access|call|check|connect|creat|decod|delet|download|evaluat|execut|fetch|find|gett|invok|load|mak|open|pars|"
-    "perform|process|quer|read|retriev|runn|sav|search|send|updat|validat|writ"
-)
+_ACTION = "access|call|connect|creat|execut|fetch|find|gett|load|mak|open|pars|process|read|runn|send|validat|writ"
 _PREFIX = re.compile(
     r"(?:\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
-    r"(?:(?: \(?\d{1,5}\)?| code \w{1,20}| (?:in|from|at) \S{1,80}|"
-    rf" (?:while )?(?:{_ACTION})\w?ing\b[^:\n]{{0,80}})?[:!]|"
+    rf"(?:(?: \(?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
     r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
     re.I,
 )
-_HTML = re.compile(
-    r"(?:<!--.{0,200}?-->\s*)?(?:<\?xml[^>]{0,200}>\s*)?<(?:!doctype html|html|head|title|center|h1)\b", re.I | re.S
-)
+_HTML = re.compile(r"(?:<!--.{0,200}?-->\s*)?<(?:!doctype html|html|head|title)\b", re.I | re.S)
 _HTML_TITLE = re.compile(r"<(title|h1)\b[^>]{0,200}>([^<]{0,200})", re.I)
 _HTML_WORDS = (
-    r"(?:forbidden|(?:page )?not found|bad (?:request|gateway)|unauthori[sz]ed|access (?:is )?denied|too many requests|"
-    r"(?:internal )?server error|service (?:temporarily )?unavailable|gateway time-?out|error)"
+    r"(?:forbidden|(?:page )?not found|bad (?:request|gateway)|unauthori[sz]ed|access denied|too many requests|"
+    r"(?:internal )?server error|service unavailable|gateway time-?out|error)"
 )
 _HTML_ERROR = re.compile(
-    rf"\s*{_HTML_WORDS}\s*(?:\Z|[-|:!(])|.{{0,80}}\b(?:error|http)\W{{0,3}}[45]\d\d\b|"
-    rf".{{0,80}}\b[45]\d\d\b\W{{0,4}}(?:{_HTML_WORDS}|\s*\Z)",
+    rf"\s*{_HTML_WORDS}\s*(?:\Z|[-|:!(])|.{{0,80}}\b(?:(?:error|http)\W{{0,3}}[45]\d\d\b|"
+    rf"[45]\d\d\b\W{{0,4}}(?:{_HTML_WORDS}|\s*\Z))",
     re.I | re.S,
 )
 
 _ERROR_KEY = re.compile(
     # Not any word before it: there are keys such as "default", "terror", "standard_error" and "stderr".
-    r"(?:(?:is|has|last|api|server|client|request|response|http|validation|internal|tool|service|system|fatal|parse|execution|"
-    r"runtime|global)[_ -]?)?(?:errors?|err|exception|fault)"
-    r"(?:[_ -]?(?:message|msg|text|details?|description|info|type|code|reason))?",
+    r"(?:(?:is|has|last|api|server|request|response|http|validation|internal|tool|fatal)[_ -]?)?"
+    r"(?:errors?|err|exception|fault)(?:[_ -]?(?:message|msg|text|details?|description|info|type|code|reason))?",
     re.I,
 )
-_ERROR_CODE_KEY = re.compile(r"(?:error[_ -]?code|err(?:or)?no|err[_ -]?code)", re.I)
+_ERROR_CODE_KEY = re.compile(r"err(?:or)?(?:[_ -]?code|no)", re.I)
 _STATUS_KEY = re.compile(r"(?:http|response)?[_ -]?(?:status|code|cod|status[_ -]?code)", re.I)
-_SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success|successful|succeeded|ok)", re.I)
+_SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success(?:ful)?|succeeded|ok)", re.I)
 _EXIT_KEY = re.compile(r"exit[_ -]?(?:code|status)|return[_ -]?code", re.I)
 _STREAM_KEY = re.compile(r"std(?:out|err)|output", re.I)
-_MESSAGE_KEY = re.compile(r"messages?|msg|details?|description|info|information|note|notice|reason|title|type", re.I)
-_REASON_KEY = re.compile(r"messages?|msg|details?|info|information|reason", re.I)
-_NO_ERROR = re.compile(
-    r"(?:none|null|nil|false|no|0|ok|200|success|successful|no errors?\b.{0,40}|n/a|-)?\Z", re.I | re.S
-)
-_FAILED_WORD = re.compile(
-    r"error|err|fail|failure|exception|request[ _]denied|(?:invalid|bad)[ _]request|unauthorized|forbidden", re.I
-)
+_REASON = "messages?|msg|details?|info|information|reason"
+_REASON_KEY = re.compile(_REASON, re.I)
+_MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
+_NO_ERROR = re.compile(r"(?:none|null|nil|false|no|0|ok|200|success(?:ful)?|no errors?\b.{0,40}|n/a|-)?\Z", re.I | re.S)
+_FAILED_WORD = re.compile(r"error|fail|failure|exception|(?:invalid|bad)[ _]request|request[ _]denied|forbidden", re.I)
 
 
 def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
@@ -167,7 +158,7 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
             yield from statements(value, depth + 1)
 
 
-def _are_objects(answer: object) -> bool:
+def _are_objects(answer: object) -> TypeGuard[list[dict[str, object]]]:
     """Whether an answer is a list of several objects and nothing else."""
     return isinstance(answer, list) and len(answer) > 1 and all(isinstance(record, dict) for record in answer)
 
@@ -176,7 +167,7 @@ def _records(answers: list[dict[str, object]]) -> Iterator[Statement]:
     """What several objects say of themselves, where each reports an error; one that does not makes it content."""
     told = [next(_own_fields(dict(islice(a.items(), MAX_FIELDS)), alone=False), None) for a in answers if a]
     if None not in told:
-        yield from told
+        yield from filter(None, told)
 
 
 def _exit_code(answer: dict[str, object]) -> int | None:
@@ -262,9 +253,8 @@ def _words(value: object, depth: int = 0) -> str:
     if isinstance(value, dict):
         told = [item for key, item in value.items() if _ERROR_KEY.fullmatch(key) or _MESSAGE_KEY.fullmatch(key)]
         value = told or list(value.values())
-    return (
-        ". ".join(words for item in value[:20] if (words := _words(item, depth + 1))) if isinstance(value, list) else ""
-    )
+    items = value[:20] if isinstance(value, list) else []
+    return ". ".join(filter(None, (_words(item, depth + 1) for item in items)))
 
 
 def _read(text: str) -> object:
