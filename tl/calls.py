@@ -129,15 +129,13 @@ def _check_literal(value: object, depth: int) -> None:
     elif type(value) is int:
         if abs(value) >= _TOO_LARGE:
             raise ValueError(f"an integer of more than {MAX_DIGITS - 1} digits")
-    elif type(value) in (list, dict):
+    elif isinstance(value, list | dict):
         if depth == MAX_DEPTH:
             raise ValueError(f"values nested deeper than {MAX_DEPTH}")
-        for item in value:
-            if type(value) is dict and type(item) is not str:
-                raise ValueError(f"the key {item!r} is not a string")
+        if isinstance(value, dict) and (odd := [key for key in value if type(key) is not str]):
+            raise ValueError(f"the key {odd[0]!r} is not a string")
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
             _check_literal(item, depth + 1)
-            if type(value) is dict:
-                _check_literal(value[item], depth + 1)
     else:
         raise ValueError(f"a {type(value).__name__} is not a JSON value")
 
@@ -160,7 +158,7 @@ class _Scanner:
         return self.text[self.at : self.at + 1]
 
     def space(self) -> None:
-        self.at = _SPACE.match(self.text, self.at).end()
+        self.match(_SPACE)
 
     def step(self, token: str) -> bool:
         """Step over this character, if it comes next."""

@@ -9,7 +9,7 @@ import ast
 import json
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -69,8 +69,10 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
         return [parse_call(text)]
     bare = _END_MARKS.sub("", text).strip()
     fenced = _FENCE.match(bare)
+    if fenced:
+        bare = fenced[1]
     try:
-        calls = _READERS[form](fenced[1] if fenced else bare, tools)
+        calls = read_python_calls(bare, tools) if form == "python" else _READERS[form](bare)
     except RecursionError:
         _fail("nested too deeply")
     return calls or _fail("no call in the text")
@@ -95,7 +97,7 @@ def detect(text: str) -> str:
 # ---- JSON forms
 
 
-def _json_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
+def _json_calls(text: str) -> list[Call]:
     """One or more objects, in a list or one after the other, separated by white space, commas or semicolons."""
     rest = text.removeprefix(_PYTHON_TAG).strip()
     calls = []
@@ -107,22 +109,22 @@ def _json_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
     return calls
 
 
-def _tagged_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
+def _tagged_calls(text: str) -> list[Call]:
     return [_call_of(_leading_json(found.strip())[0]) for found in _TOOL_CALL.findall(text)]
 
 
-def _openai_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
+def _openai_calls(text: str) -> list[Call]:
     value, _ = _leading_json(text.removeprefix(_PYTHON_TAG).strip())
     items = value.get("tool_calls", [value]) if isinstance(value, dict) else value
     return [_call_of(item) for item in items] if isinstance(items, list) else _fail("`tool_calls` is no list")
 
 
-def _name_json_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
+def _name_json_calls(text: str) -> list[Call]:
     found = _NAME_JSON.match(text) or _fail("no name before the arguments")
     return [_call(found[1], _leading_json(text[found.end() :])[0])]
 
 
-def _action_calls(text: str, _tools: Sequence[ToolSpec]) -> list[Call]:
+def _action_calls(text: str) -> list[Call]:
     """The first action; what a model imagines after it, such as an observation, is not part of its call."""
     found = _ACTION.search(text)
     if found:
@@ -137,7 +139,7 @@ def _call_of(item: JSON) -> Call:
         item = item["function"]
     if not isinstance(item, dict):
         _fail("a call must be an object")
-    arguments = next((item[key] for key in ("arguments", "parameters") if key in item), {})
+    arguments: JSON = next((item[key] for key in ("arguments", "parameters") if key in item), {})
     return _call(item.get("name", item.get("function")), arguments)
 
 
@@ -249,8 +251,7 @@ def _fail(message: str) -> NoReturn:
     raise CallSyntaxError(message, 0)
 
 
-_READERS = {
-    "python": read_python_calls,
+_READERS: dict[str, Callable[[str], list[Call]]] = {
     "action": _action_calls,
     "json": _json_calls,
     "tool_call": _tagged_calls,

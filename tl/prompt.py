@@ -153,7 +153,8 @@ def encode_trajectory(
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     categories = iter(call_categories(trajectory))
     names = [tool.name for tool in trajectory.tools]
-    ids, turns, n_turns = [tokenizer.bos_id], [], 0
+    ids, n_turns = [tokenizer.bos_id], 0
+    turns: list[Turn] = []
     for text, turn in render(trajectory.tools, messages):
         segment_ids = tokenizer.encode(text)
         start, end = len(ids), len(ids) + len(segment_ids)

@@ -67,7 +67,7 @@ class ToolSpec:
 
     @classmethod
     def from_function(cls, function: Callable, name: str | None = None) -> ToolSpec:
-        """Derive the tool from type hints, defaults and a Google-style docstring; see `tl.signatures`."""
+        """Derive the tool from type hints, defaults and a Google-style docstring; see `describe_function`."""
         return cls.from_openai(describe_function(function, name))
 
     def to_openai(self) -> dict:
@@ -108,7 +108,7 @@ def _normalised(schema: object, where: str, depth: int) -> dict:
         raise ValueError(f"{where}: the schema must be an object, not {schema!r:.80}")
     if depth > MAX_DEPTH:
         raise ValueError(f"{where}: the schema is nested deeper than {MAX_DEPTH}")
-    result = {}
+    result: dict = {}
     for key, value in schema.items():
         if key == "type":
             result |= _normalised_type(value, where)
@@ -268,7 +268,7 @@ def _schema(hint: object, where: str) -> dict:
     raise ValueError(f"{where}: no JSON type for {hint!r}")
 
 
-def _typeddict_schema(hint: type, where: str) -> dict:
+def _typeddict_schema(hint: typing.Any, where: str) -> dict:
     properties, required = {}, []
     for key, value in typing.get_type_hints(hint, include_extras=True).items():
         marker = typing.get_origin(value)

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from tl.calls import Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.schema import BUILT_INS, FINISH, ToolSpec
 
-_ROLES = ("system", "user", "assistant", "tool")
+Role = Literal["system", "user", "assistant", "tool"]
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -30,7 +30,7 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 class Message:
     """One turn. With `is_call`, an assistant's content is the text of one call, else what it says to the user."""
 
-    role: Literal["system", "user", "assistant", "tool"]
+    role: Role
     content: str
     is_call: bool = False
 
@@ -53,7 +53,7 @@ class Trajectory:
         ]
 
     @classmethod
-    def from_openai(cls, record: dict, default_id: str = "") -> Trajectory:
+    def from_openai(cls, record: object, default_id: str = "") -> Trajectory:
         """Read a record of OpenAI messages: `tools`, `messages` and perhaps an `id`. Raises ValueError with the reason.
 
         Text beside a call is dropped. Parallel calls become consecutive pairs of call and feedback, matched by
@@ -135,12 +135,12 @@ def _keys(item: dict) -> str:
     return f"{', '.join(map(str, item)) or 'nothing':.80}"
 
 
-def _role(item: object, number: int) -> str:
+def _role(item: object, number: int) -> Role:
     if not isinstance(item, dict):
         raise ValueError(f"message {number}: must be an object, not {item!r:.80}")
     if "role" not in item:
         raise ValueError(f"message {number}: no `role` and `content`, but {_keys(item)}")
-    if item["role"] not in _ROLES:
+    if item["role"] not in get_args(Role):
         raise ValueError(f"message {number}: unknown role {item['role']!r:.80}")
     return item["role"]
 
@@ -279,6 +279,13 @@ class ReadReport:
             warnings.warn(f"{len(self.bad):,} bad records are left out:\n{listed}", stacklevel=3)
 
 
+def read_record(record: object, default_id: str = "") -> Trajectory:
+    """One record of either layout, told by its keys. Raises ValueError with the reason."""
+    if isinstance(record, dict) and "conversations" in record:
+        return _from_conversations(record, default_id)
+    return Trajectory.from_openai(record, default_id)
+
+
 def read_trajectories(
     paths: str | PathLike | Sequence[str | PathLike],
     on_bad: Literal["error", "skip"] = "error",
@@ -286,10 +293,12 @@ def read_trajectories(
 ) -> tuple[list[Trajectory], ReadReport]:
     """Read and validate every record of one or more files.
 
-    Bad records raise one DataError that lists them all, or with `on_bad="skip"` are left out and stand in the report. A
-    file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record without an id
-    gets its file and place; ids need not be unique. `check` is called with every trajectory; where it raises
-    ValueError, the record is a bad one.
+    With `on_bad="skip"` bad records are left out and listed in the report. A record without an id gets its file and
+    place as one; ids need not be unique. `check` is called with every trajectory; a record for which it raises
+    ValueError is a bad one.
+
+    Raises:
+        DataError: a file is missing, cut off or empty; or, with `on_bad="error"`, records are bad: it lists them all.
     """
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
@@ -300,63 +309,50 @@ def read_trajectories(
             try:
                 if isinstance(record, bytes):
                     record = _loads(record, "the line")
-                released = isinstance(record, dict) and "conversations" in record
-                read = _from_conversations if released else Trajectory.from_openai
-                trajectory = read(record, f"{path}, {place}")
+                trajectory = read_record(record, f"{path}, {place}")
                 if check:
                     check(trajectory)
-                trajectories.append(trajectory)
-                report.dropped_thoughts += 0 if released else _thoughts(record)
             except (ValueError, RecursionError) as error:
                 report.bad.append(BadRecord(str(path), place, str(error)))
+            else:
+                trajectories.append(trajectory)
+                report.dropped_thoughts += _thoughts(record)
     report.read = len(trajectories)
     if report.bad and on_bad == "error":
-        raise DataError(_listing(report), report.bad)
+        count = f"{len(report.bad):,} of {report.read + len(report.bad):,} records are bad"
+        raise DataError("\n".join(["bad records:", *(f"  {bad}" for bad in report.bad), count]), report.bad)
     return trajectories, report
 
 
-def _thoughts(record: dict) -> int:
-    return sum(bool(message.get("tool_calls") and message.get("content")) for message in record["messages"])
-
-
-def _listing(report: ReadReport) -> str:
-    count = f"{len(report.bad):,} of {report.read + len(report.bad):,} records are bad"
-    return "\n".join(["bad records:", *(f"  {bad}" for bad in report.bad), count])
+def _thoughts(record: object) -> int:
+    """The number of texts beside a call in a record that was read."""
+    messages = record.get("messages", ()) if isinstance(record, dict) else ()
+    return sum(bool(message.get("tool_calls") and message.get("content")) for message in messages)
 
 
 def _records(path: Path) -> Iterator[tuple[str, object]]:
     """Each record with its place: lines as raw bytes, or the items of a JSON list. Raises DataError for a bad file."""
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            empty = True
-            for number, line in enumerate(file, 1):
-                line = line.removeprefix(codecs.BOM_UTF8).strip()
-                if empty and line.startswith(b"["):
-                    yield from _listed_records(path, line + b"\n" + file.read())
-                    return
-                if line:
-                    empty = False
-                    yield f"line {number}", line
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if empty:
-        raise DataError(f"{path}: holds no record")
-
-
-def _listed_records(path: Path, text: bytes) -> Iterator[tuple[str, object]]:
-    try:
-        records = _loads(text, "the file")
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {error}") from error
+    data = data.removeprefix(codecs.BOM_UTF8)
+    records: list[tuple[str, object]]
+    if data.lstrip().startswith(b"["):
+        try:
+            listed = _loads(data, "the file")
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: {error}") from error
+        records = [(f"record {n}", record) for n, record in enumerate(listed, 1)]
+    else:
+        records = [(f"line {n}", line) for n, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     if not records:
         raise DataError(f"{path}: holds no record")
-    for number, record in enumerate(records, 1):
-        yield f"record {number}", record
+    yield from records
 
 
-def _loads(data: bytes, what: str) -> object:
+def _loads(data: bytes, what: str) -> Any:
     """Strict JSON in UTF-8: no NaN, and no lone surrogates, which no text could hold."""
     try:
         value = json.loads(data.decode(), parse_constant=_refuse_constant)
