@@ -16,10 +16,7 @@ from tl.assets import TINY
 from tl.assets.tiny.corpus import PYTHON_TYPES, document, make_style
 from tl.assets.tiny.functions import call_text, choose_arguments, make_family, request_phrase, sentence_case
 from tl.assets.tiny.make import HELD_OUT, loss_of
-from tl.llama.model import Llama
-from tl.llama.sampling import generate
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Llama, Tokenizer, generate, load_model
 from tl.metrics import score_call
 from tl.prompt import encode_prompt
 from tl.synthesis import held_out

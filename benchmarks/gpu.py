@@ -19,10 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.models import LARGE, SMALL, random_checkpoint, random_texts
 from benchmarks.ppo import NEVER, our_step
 from tl.assets import TINY
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.sampling import generate
-from tl.llama.tokenizer import Tokenizer
+from tl.llama import Llama, ModelConfig, Tokenizer, generate
 from tl.mae import ErrorCategory
 from tl.prompt import Example, Turn
 from tl.rl.config import PPOConfig

@@ -16,10 +16,7 @@ from benchmarks.models import SMALL, random_model, random_texts
 from benchmarks.side_by_side import Taken
 from tl.assets import TINY
 from tl.executor import Executor
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Llama, ModelConfig, Tokenizer, load_model
 from tl.losses import token_nll
 from tl.prompt import EncodingOptions, encode_trajectory
 from tl.rl.data import make_tasks

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.weights import save_model
+from tl.llama import Llama, ModelConfig, save_model
 
 SMALL = ModelConfig(  # the size of the embedded model
     vocab_size=3072,

@@ -20,7 +20,7 @@ import torch
 from benchmarks.side_by_side import Comparison, Taken, with_peers
 from tl.assets import TINY
 from tl.config import preset
-from tl.llama.tokenizer import Tokenizer
+from tl.llama import Tokenizer
 from tl.metrics import Question
 from tl.rl.data import read_prompts
 from tl.training import distributed

@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.side_by_side import compare, with_peers
 from tl.assets import TINY
 from tl.config import preset
-from tl.llama.tokenizer import Tokenizer
+from tl.llama import Tokenizer
 from tl.prompt import NO_TARGET, EncodingOptions, Example, Turn
 from tl.training import distributed
 from tl.training.data import load_training_data

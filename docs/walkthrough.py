@@ -13,9 +13,7 @@ from torch import Tensor
 
 from tl.assets import TINY
 from tl.irm import call_reward
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Llama, Tokenizer, load_model
 from tl.losses import policy_loss, policy_stats, token_nll, value_loss, weighted_cross_entropy
 from tl.mae import call_categories
 from tl.ppo import gae, token_rewards, whiten

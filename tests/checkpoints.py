@@ -5,8 +5,7 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig
 
 CONFIG = ModelConfig(
     vocab_size=400,

@@ -9,10 +9,8 @@ import torch
 from ranks import Ranks
 from runs import record
 
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer, train_vocabulary
-from tl.llama.weights import save_model
+from tl.llama import Llama, ModelConfig, Tokenizer, save_model
+from tl.llama.tokenizer import train_vocabulary
 
 REPO = Path(__file__).resolve().parent.parent
 

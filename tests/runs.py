@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import train_sft
-from tl.llama.weights import load_model
+from tl.llama import load_model
 
 TOOLS = [
     {

@@ -16,9 +16,7 @@ from tl.assets.tiny.functions import call_text, choose_arguments, make_family, r
 from tl.assets.tiny.make import BaseConfig
 from tl.assets.tiny.values import spoken
 from tl.calls import parse_call
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Llama, Tokenizer, load_model
 from tl.schema import BUILT_INS
 from tl.synthesis.scenarios import all_scenarios
 

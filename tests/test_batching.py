@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import tl.training.batching
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
 from tl.prompt import NO_TARGET, Example, Turn

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tl.llama import Llama, ModelConfig
 from tl.llama.cache import KVCache
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
 
 CONFIG = ModelConfig(
     vocab_size=50,

@@ -10,8 +10,7 @@ from test_cli_stats import record
 
 from tl.cli import show
 from tl.cli.show import Style, terminal
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig
 from tl.losses import weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, encode_trajectory
 from tl.report.samples import page

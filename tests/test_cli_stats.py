@@ -8,7 +8,7 @@ from tl.__main__ import VERBS
 from tl.__main__ import main as tl_main
 from tl.assets import TINY
 from tl.cli import stats
-from tl.llama.tokenizer import Tokenizer
+from tl.llama import Tokenizer
 from tl.report.figures import families, spread
 
 

@@ -13,9 +13,8 @@ import torch
 from torch import multiprocessing
 
 import tl.llama.sampling
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.sampling import Sampler, generate, sample
+from tl.llama import Llama, ModelConfig, generate
+from tl.llama.sampling import Sampler, sample
 from tl.training.distributed import process_group, shard, unsharded
 
 EOS = 2

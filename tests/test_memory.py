@@ -7,9 +7,7 @@ import torch
 from allocations import peak_allocated
 
 import train_sft
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.weights import save_model
+from tl.llama import Llama, ModelConfig, save_model
 from tl.mae import ErrorCategory
 from tl.prompt import Example, Turn
 from tl.training import distributed

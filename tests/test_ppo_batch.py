@@ -6,8 +6,7 @@ import itertools
 import pytest
 import torch
 
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.steps import Experience
 from tl.training.batching import target_nll

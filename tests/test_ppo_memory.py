@@ -5,10 +5,8 @@ import torch
 from allocations import peak_allocated
 
 import train_ppo
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Sampler
-from tl.llama.weights import save_model
 from tl.metrics import Question
 from tl.rl.config import PPOConfig
 from tl.rl.data import PPOData

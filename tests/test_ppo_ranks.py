@@ -8,10 +8,8 @@ from ranks import on_one_rank
 from torch.optim import SGD
 
 import train_ppo
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Completion
-from tl.llama.weights import save_model
 from tl.rl.batch import PPOBatch
 from tl.rl.steps import Experience, ScoredCall
 from tl.rl.update import Learner

@@ -6,9 +6,7 @@ import torch
 from tl.assets import TINY
 from tl.calls import Call, format_call
 from tl.evaluation.suites import rotbench
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
+from tl.llama import Llama, ModelConfig, Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
 from tl.pkt import key_positions

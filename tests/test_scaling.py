@@ -6,7 +6,7 @@ from checkpoints import CONFIG, make_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from tl.cli import scaling as verb
-from tl.llama.weights import save_model
+from tl.llama import save_model
 from tl.losses import LOGITS_PER_CHUNK
 from tl.training.memory import count_parameters
 from tl.training.scaling import (

@@ -8,8 +8,7 @@ import torch
 from tl.assets import TINY
 from tl.calls import format_call
 from tl.evaluation.suites import strict_score
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Tokenizer, load_model
 from tl.losses import weighted_cross_entropy
 from tl.metrics import Question
 from tl.prompt import EncodingOptions, encode_trajectory

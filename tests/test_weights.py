@@ -12,10 +12,8 @@ from checkpoints import SHARDED, assert_same_weights, edit_weights, make_model
 from safetensors.torch import load_file, save_file
 
 import tl.llama.weights
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import CheckpointError, load_model, read_config, read_slices, save_model, stored_tensors
+from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
+from tl.llama.weights import CheckpointError, read_config, read_slices, stored_tensors
 
 CODELLAMA_7B = {  # its config.json as published
     "architectures": ["LlamaForCausalLM"],

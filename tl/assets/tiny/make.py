@@ -69,10 +69,8 @@ class Muon(torch.optim.Optimizer):
     PyTorch's own does this in bfloat16, which is slow on a CPU. Updates are scaled to AdamW's size, 0.2 a weight.
     """
 
-    def __init__(
-        self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
-    ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": 0.95, "weight_decay": 0.05})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # takes no closure
