@@ -19,10 +19,10 @@ from tl.calls import Call
 from tl.cli import experiments as verb
 from tl.experiments import parts, plan
 from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED, SWEEPS, VARIANTS, group, groups_of
-from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables, text_lines
+from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
-from tl.experiments.results import results_json, text, write
+from tl.experiments.results import markdown, results_json, write
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
@@ -370,8 +370,15 @@ def test_a_table_shows_mean_and_difference_with_interval():
     rows = [row_json("none", {"s.de": [1.0, 3.0]}, None), row_json("MAE", {"s.de": [2.0, 4.0]}, {"s.de": [1.0, 3.0]})]
     found = tables([column], rows)
     assert found == {"T": [["", "DE ↓"], ["none", "2.0"], ["MAE", "3.0 (+1.0 [+1.0, +1.0])"]]}
-    assert text_lines(found)[2:4] == ["  none  2.0", "  MAE   3.0 (+1.0 [+1.0, +1.0])"]
-    assert markdown_lines(found)[2:5] == ["|  | DE ↓ |", "| --- | --- |", "| none | 2.0 |"]
+    assert markdown_lines(found) == [
+        "### T",
+        "",
+        "|      | DE ↓                    |",
+        "| ---- | ----------------------- |",
+        "| none | 2.0                     |",
+        "| MAE  | 3.0 (+1.0 [+1.0, +1.0]) |",
+        "",
+    ]
 
 
 def test_a_column_is_found_in_a_report():
@@ -395,12 +402,12 @@ def test_results_say_how_they_were_made_and_are_printed_with_what_got_worse(stub
         and set(results["seconds"]) == {*("sft", "ppo", "evaluation")}
     )
     assert results["rows"][0]["values"]["held-out.ts"] == [50, 49, 48] and results["rows"][0]["difference"] is None
-    printed = "\n".join(text(results, ABLATION))
+    printed = markdown(results, ABLATION)
     assert "paired over the seeds" in printed and "DE ↓" in printed and "79.0 (+30.0 [+30.0, +30.0])" in printed
     assert "21.0 (-30.0 [-30.0, -30.0])" in printed and "–" in printed  # nothing to count for answers
-    markdown = (tmp_path / "out" / "ablation.md").read_text()
-    assert "| 4.84 | 77.75 |" in markdown  # the paper's row
-    assert "| all | 79.0 (+30.0 [+30.0, +30.0]) |" in markdown
+    assert printed == (tmp_path / "out" / "ablation.md").read_text()
+    assert "| 4.84  | 77.75 |" in printed  # the paper's row
+    assert "| all       | 79.0 (+30.0 [+30.0, +30.0]) |" in printed
 
 
 # ---- families of names

@@ -19,7 +19,7 @@ from tl.config import check_ranges, option, parse_config
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS
 from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
-from tl.experiments.results import results_json, text, write
+from tl.experiments.results import markdown, results_json, write
 
 FOLDER = "runs/ablation"
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
             for complete in carry_out(experiment, plan, seeds):
                 results = results_json(experiment, plan, complete, **about)
                 write(results, experiment, out)
-            print("\n".join(text(results, experiment)))
+            print(markdown(results, experiment))
             print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
     except (Stopped, PartError, OSError) as error:
         print(f"{error}\nthe same command goes on from here", file=sys.stderr)

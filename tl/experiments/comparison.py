@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 # 97.5 % quantiles of Student's t with 1 to 30 degrees of freedom.
@@ -143,23 +143,12 @@ def cell(row: dict, key: str) -> str:
     return f"{mean:.1f} ({difference[key]['mean']:+.1f}{between})"
 
 
-def text_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
-    """Tables for the terminal."""
+def markdown_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
+    """Tables as Markdown that can be read as it stands, too."""
     lines = []
     for title, table in found.items():
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        cells = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in table)
-        lines += [title, *(f"  {line}" for line in cells), ""]
+        widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+        head, *rows = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in table)
+        bars = [f"| {' | '.join(cells)} |" for cells in (head, ["-" * max(width, 3) for width in widths], *rows)]
+        lines += [f"### {title}", "", *bars, ""]
     return lines
-
-
-def markdown_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
-    """The same as Markdown."""
-    lines = []
-    for title, (heads, *table) in found.items():
-        lines += [f"### {title}", "", _bar(heads), _bar("---" for _ in heads), *map(_bar, table), ""]
-    return lines
-
-
-def _bar(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

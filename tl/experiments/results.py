@@ -1,4 +1,4 @@
-"""What came out of an experiment, as JSON, as Markdown, and for the terminal.
+"""What came out of an experiment, as JSON and as Markdown.
 
 The folder of an experiment gets KIND.md and KIND.json, rewritten after every seed::
 
@@ -29,9 +29,10 @@ from pathlib import Path
 import torch
 
 from tl.experiments.ablation import Experiment, Variant, add_groups
-from tl.experiments.comparison import Values, markdown_lines, row_json, tables, text_lines
+from tl.experiments.comparison import Values, markdown_lines, row_json, tables
 from tl.experiments.parts import duration
 from tl.experiments.plan import Plan
+from tl.files import write_whole
 
 
 def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **about: object) -> dict:
@@ -105,9 +106,8 @@ def machine() -> str:
 
 def write(results: dict, experiment: Experiment, out: Path) -> None:
     """KIND.json and KIND.md."""
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    (out / f"{experiment.kind}.json").write_text(text, encoding="utf-8")
-    (out / f"{experiment.kind}.md").write_text("\n".join(markdown(results, experiment)), encoding="utf-8")
+    write_whole(out / f"{experiment.kind}.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / f"{experiment.kind}.md", markdown(results, experiment))
 
 
 def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]]]:
@@ -142,16 +142,6 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
     ]
 
 
-def text(results: dict, experiment: Experiment) -> list[str]:
-    """The results for the terminal."""
-    return [
-        experiment.title,
-        *(f"  {note}" for note in notes(results, experiment)),
-        "",
-        *text_lines(tables_of(results, experiment)),
-    ]
-
-
-def markdown(results: dict, experiment: Experiment) -> list[str]:
-    lines = [f"# {experiment.title}", "", *(f"- {note}" for note in notes(results, experiment)), ""]
-    return [*lines, *markdown_lines(tables_of(results, experiment))]
+def markdown(results: dict, experiment: Experiment) -> str:
+    head = [f"# {experiment.title}", "", *(f"- {note}" for note in notes(results, experiment)), ""]
+    return "\n".join([*head, *markdown_lines(tables_of(results, experiment))])
