@@ -13,19 +13,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
-from torch.optim import AdamW, Optimizer
 
 from tl.executor import Executor
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
-from tl.llama.model import Critic, Llama
+from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import read_config
 from tl.metrics import Question
@@ -37,14 +33,14 @@ from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import FREE_TEXT, Experience, SamplingOptions, sample_steps
-from tl.rl.update import Learner, update_policy, update_values
+from tl.rl.update import Models, update_policy, update_values
 from tl.synthesis import LIBRARY
 from tl.training import distributed
 from tl.training.batching import batches
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
-from tl.training.held_out import cache_size, load_held_out, percentages, predict, score
+from tl.training.held_out import cache_size, load_held_out, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
@@ -59,38 +55,9 @@ from tl.training.run import (
     show,
 )
 
-L = TypeVar("L", bound=Llama)
 Prompt = Question | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
 SHOWN = 4  # rollouts written out as text
-
-
-@dataclass(frozen=True)
-class Models:
-    """The policy, its critic, and the frozen SFT model that the policy is to stay near."""
-
-    actor: Learner[Llama]
-    critic: Learner[Critic] | None
-    reference: Llama
-
-    @classmethod
-    def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
-        def learner(model: L, rate: float) -> Learner[L]:
-            betas = (0.9, config.beta2)
-            optimizer = AdamW(model.parameters(), rate, betas, weight_decay=config.weight_decay, fused=True)
-            return Learner(model, optimizer, config.max_grad_norm)
-
-        actor = learner(distributed.load(source, world, config.checkpointing), config.actor_lr)
-        critic = None
-        if config.critic:
-            critic = learner(distributed.load_critic(source, world, config.checkpointing), config.critic_lr)
-        reference = distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False)
-        return cls(actor, critic, reference)
-
-    def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
-        """All that training changes."""
-        learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
-        return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
 
 
 def iterate(
@@ -194,19 +161,13 @@ def sample_rollouts(
 
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], config: PPOConfig, world: World
-) -> dict[str, float]:
-    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests, which may be as
-    long as those of rollouts. Each rank asks for a part."""
-    mine = held_out[world.rank :: world.size]
+) -> Metrics:
+    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests, which may be as long as those
+    of rollouts. Each rank asks for a part."""
+    calls = predict_in_parts(model, tokenizer, held_out, world, config.max_new_tokens)
     free_text = () if config.compare_text else FREE_TEXT
-    with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
-        new_tokens = config.max_new_tokens
-        texts = predict(plain, tokenizer, mine, max_new_tokens=new_tokens, bar=world.is_main) if mine else []
-        scores = score(mine, texts)
-        rewards = [call_reward(t, q.golden, q.tools, free_text).value for q, t in zip(mine, texts, strict=True)]
-    [total] = distributed.sum_over_ranks([sum(rewards)])
-    everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
-    return {"eval_reward": total / len(held_out)} | percentages(everyone)
+    rewards = [call_reward(c, q.golden, q.tools, free_text).value for c, q in zip(calls, held_out, strict=True)]
+    return {"eval_reward": statistics.fmean(rewards)} | percentages(score(held_out, calls))
 
 
 def train(

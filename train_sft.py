@@ -31,7 +31,7 @@ from tl.training.checkpoint import SavedState
 from tl.training.config import RunError, SFTConfig, resolve_config
 from tl.training.data import ExampleStatistics, TrainingData, load_training_data
 from tl.training.distributed import World
-from tl.training.held_out import golden_loss, load_held_out, percentages, predict, score
+from tl.training.held_out import golden_loss, load_held_out, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import count_parameters, training_memory
 from tl.training.run import (
@@ -92,18 +92,15 @@ def evaluate(
     """TS, PI and CF (percent) of the model's greedy calls for held-out requests, and the loss on the accepted calls for
     the first ``eval_items`` of them, which are the same in all evaluations of a run. Each rank works on a part."""
     for_loss = held_out[: config.eval_items]
-    mine, mine_for_loss = (items[world.rank :: world.size] for items in (held_out, for_loss))
-    loss, scores = 0.0, []
+    mine, loss = for_loss[world.rank :: world.size], 0.0
     with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
-        if mine_for_loss:
-            loss = golden_loss(plain, tokenizer, mine_for_loss, config.micro_tokens).item() * len(mine_for_loss)
         if mine:
-            scores = score(mine, predict(plain, tokenizer, mine, bar=world.is_main))
+            loss = golden_loss(plain, tokenizer, mine, config.micro_tokens).item() * len(mine)
     [loss] = distributed.sum_over_ranks([loss])
-    everyone = [item for part in distributed.gather_objects(scores, world) for item in part]
     if world.is_main and not math.isfinite(loss):
         warnings.warn("the model has diverged: try a lower --learning_rate", stacklevel=2)
-    return {"eval_loss": loss / len(for_loss), **percentages(everyone)}
+    calls = predict_in_parts(model, tokenizer, held_out, world)
+    return {"eval_loss": loss / len(for_loss)} | percentages(score(held_out, calls))
 
 
 def train(

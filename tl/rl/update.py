@@ -1,4 +1,4 @@
-"""PPO's updates: what a model says of the actions of rollouts, and a step of gradient descent on it.
+"""PPO's models and updates: steps of gradient descent on the rollouts of a minibatch.
 
 Losses are means over the actions of a whole minibatch, so that micro-batches and ranks change nothing but rounding.
 M counts the actions of a micro-batch, C channels.
@@ -8,16 +8,19 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from tl.llama.model import Critic, Llama
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
 from tl.rl.batch import PPOBatch, action_values
+from tl.rl.config import PPOConfig
 from tl.training import distributed
+from tl.training.distributed import World
 
 L = TypeVar("L", bound=Llama)
 
@@ -29,6 +32,34 @@ class Learner(Generic[L]):
     model: L
     optimizer: Optimizer
     max_grad_norm: float
+
+
+@dataclass(frozen=True)
+class Models:
+    """The policy, its critic, and the frozen SFT model that the policy is to stay near."""
+
+    actor: Learner[Llama]
+    critic: Learner[Critic] | None
+    reference: Llama
+
+    @classmethod
+    def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
+        def learner(model: L, rate: float) -> Learner[L]:
+            betas = (0.9, config.beta2)
+            optimizer = AdamW(model.parameters(), rate, betas, weight_decay=config.weight_decay, fused=True)
+            return Learner(model, optimizer, config.max_grad_norm)
+
+        actor = learner(distributed.load(source, world, config.checkpointing), config.actor_lr)
+        critic = None
+        if config.critic:
+            critic = learner(distributed.load_critic(source, world, config.checkpointing), config.critic_lr)
+        reference = distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False)
+        return cls(actor, critic, reference)
+
+    def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
+        """All that training changes."""
+        learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
+        return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
 
 
 def update_policy(

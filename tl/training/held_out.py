@@ -24,6 +24,7 @@ from tl.rollout.dialogue import Response, ask, prediction_of
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
 from tl.training.batching import collate, pack, target_nll
+from tl.training.distributed import World, gather_objects, propagate_errors, unsharded
 
 MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong, unless others are asked for
 CACHED_TOKENS = 32_768  # of all calls that are made at a time; 16 GiB of keys and values in a 7B model
@@ -73,6 +74,21 @@ def predict(
     with tqdm(total=len(questions), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
         turns = ask(questions, LlamaPolicy(model, tokenizer, rows, max_new_tokens, answered=shown.update))
     return ["" if turn.note else "".join(turn.texts) for turn in turns]
+
+
+def predict_in_parts(
+    model: Llama,
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    world: World,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> list[str]:
+    """As ``predict``, each rank for a part of the questions; every rank has all calls then. All ranks must call it."""
+    mine = questions[world.rank :: world.size]
+    with unsharded(model) as plain, propagate_errors(world):
+        texts = predict(plain, tokenizer, mine, max_new_tokens, bar=world.is_main) if mine else []
+    parts = gather_objects(texts, world)
+    return [parts[i % world.size][i // world.size] for i in range(len(questions))]
 
 
 def cache_size(questions: Sequence[Question], max_new_tokens: int) -> tuple[int, int]:
