@@ -1,8 +1,8 @@
 """Tool calls as text: `name(key=<literal>, ...)` and back.
 
-A small scanner reads the text of a model as data: nothing is evaluated, time is linear in the length, and length, depth
-and digits have caps. It accepts what JSON and Python agree or differ on: `true` and `True`, `null` and `None`, both
-quotes, the escapes of both languages, lists, dictionaries with string keys, tuples (read as lists), trailing commas.
+A small scanner reads a model's text as data: nothing is evaluated, time is linear in the length, and length, depth and
+digits have limits. It accepts the spelling of JSON and of Python: `true` and `True`, `null` and `None`, both quotes,
+the escapes of both languages, lists, dictionaries with string keys, tuples (read as lists), trailing commas.
 
 Real tools and parameters are called `preferred-routes_get`, `api.v2.search`, `from` or `code:`. A name made of letters,
 digits and `_ . - : $ @ /` stands bare; any other (`page[size]`, `limit=10`) stands as a string: `f("page[size]"=3)`.
@@ -27,7 +27,10 @@ _BARE_NAME = re.compile(r"[\w.:$@/-]+")
 _WORD = re.compile(r"[^\W\d]\w*")
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PLAIN = {'"': re.compile(r'[^"\\\r\n]*'), "'": re.compile(r"[^'\\\r\n]*")}  # what a string holds up to its next event
+_PLAIN = {
+    '"': re.compile(r'[^"\\\r\n]*'),
+    "'": re.compile(r"[^'\\\r\n]*"),
+}  # up to the next quote, escape or line break
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOT_ONE_LINE = re.compile("[\x85\u2028\u2029]")  # line ends to str.splitlines, but json.dumps leaves them as they are
 
@@ -79,8 +82,8 @@ def parse_literal(text: str) -> JSON:
 def format_call(call: Call) -> str:
     """Write a call on one line, its values as JSON, so that `parse_call(format_call(call)) == call`.
 
-    Raises ValueError for what no JSON literal can hold (NaN, a tuple, a key that is not a string, a lone surrogate) and
-    for what is beyond the caps of the parser.
+    Raises ValueError for a value that no JSON literal can hold (NaN, a tuple, a key that is not a string, a lone
+    surrogate), and for a call beyond the parser's limits.
     """
     for value in call.arguments.values():
         _check_literal(value, depth=0)

@@ -1,19 +1,19 @@
-"""Files that are there whole or not at all."""
+"""Writing files safely."""
 
 import os
 from pathlib import Path
 
 
 def unwritable(folder: Path) -> Path | None:
-    """The nearest part of the path that exists, if nothing can be made in it; None where the folder can be made."""
+    """The nearest existing parent of `folder` if nothing can be created in it; None where `folder` can be created."""
     nearest = next(part for part in (folder, *folder.parents) if part.exists())
     return None if nearest.is_dir() and os.access(nearest, os.W_OK) else nearest
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text so that a reader, or a stop half-way, finds the file as it was or as it will be.
+    """Write a text so that readers see the old file or the new one, never a part, even if writing is interrupted.
 
-    Half a surrogate pair, which a model's text may hold, has no bytes of its own, but an escape in JSON.
+    A lone surrogate, which a model's text may hold, has no UTF-8 bytes: it is written as a JSON escape.
     """
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Tool calls in the output forms of other models (paper, Tables 6–12): read by name, or told by their look.
+"""Reads tool calls in the forms in which other models write them (paper, Tables 6–12).
 
 Everything is read as data: JSON, literals, or the syntax tree of a Python call whose arguments are constants.
 """
@@ -33,7 +33,7 @@ _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model said for one item, a text per turn, and the calls read from it; none where there is a `problem`."""
+    """What a model said for one item, one text per turn, and the calls in it; with a `problem` there are none."""
 
     texts: tuple[str, ...]
     calls: tuple[Call, ...]
@@ -41,7 +41,7 @@ class Prediction:
 
 
 def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
-    """The calls of all texts, in order. What cannot be read is a problem of the prediction, not an error."""
+    """The calls of all texts, in order. Text that cannot be read becomes the prediction's `problem`; nothing raises."""
     try:
         calls = [call for text in texts for call in read_calls(text, form, tools)]
     except CallSyntaxError as error:
@@ -79,7 +79,7 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
 
 
 def detect(text: str) -> str:
-    """The form that a text looks like."""
+    """The form in which a text seems to be written."""
     bare = _END_MARKS.sub("", text).strip()
     if fenced := _FENCE.match(bare):
         bare = fenced[1].strip()
@@ -125,7 +125,7 @@ def _name_json_calls(text: str) -> list[Call]:
 
 
 def _action_calls(text: str) -> list[Call]:
-    """The first action; what a model imagines after it, such as an observation, is not part of its call."""
+    """The first action only: models often invent an observation and go on."""
     found = _ACTION.search(text)
     if found:
         return [_call(found[1].strip(), _leading_json(text[found.end() :].strip())[0])]
@@ -159,7 +159,7 @@ def _call(name: JSON, arguments: JSON) -> Call:
 
 
 def _leading_json(text: str) -> tuple[JSON, int]:
-    """The value that a text starts with, and where it ends; a Python literal has to be the whole text."""
+    """The JSON value at the start of a text and its end, or else the Python literal that is the whole text."""
     try:
         return _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
@@ -177,7 +177,10 @@ _DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
 
 
 def read_python_calls(text: str, tools: Sequence[ToolSpec] = ()) -> list[Call]:
-    """Calls as Python writes them, see `read_calls`; constants and arithmetic between them. Raises CallSyntaxError."""
+    """Calls in the form "python" of `read_calls`. Arguments are constants, or arithmetic on numbers.
+
+    Raises CallSyntaxError.
+    """
     if found := _RAVEN.match(text):
         text = found[1].strip()
     try:

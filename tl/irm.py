@@ -1,6 +1,6 @@
-"""IRM, the reward made for tool-call errors (section 3.3, Figure 2): a predicted call against the golden one.
+"""IRM, the reward for errors in tool calls (section 3.3, Figure 2): a predicted call against the golden one.
 
-A pure function of two calls and the tool list. First the case is found, then its reward looked up in one table.
+A pure function of two calls and the tool list: it finds the case, then looks up its reward in one table.
 """
 
 import enum
@@ -59,8 +59,8 @@ def call_reward(
 ) -> Reward:
     """The reward of the text of a call against one or more golden calls; the best match counts.
 
-    ``free_text`` names tools whose values are not compared, such as ``finish``: an exact match of what they say is
-    nearly impossible. Raises CallSyntaxError for a golden call that does not parse, ValueError if there is none.
+    ``free_text`` names tools whose values are not compared, such as ``finish``, whose text hardly ever matches exactly.
+    Raises CallSyntaxError for a golden call that does not parse, ValueError if there is none.
     """
     accepted = [golden] if isinstance(golden, str | Call) else golden
     calls = [parse_call(g) if isinstance(g, str) else g for g in accepted]
@@ -75,7 +75,7 @@ def call_reward(
     same_tool = [call for call in calls if call.name == predicted.name]
     if not same_tool:
         return Reward(RewardCase.WRONG_TOOL)
-    # A keyword that any golden call uses is no invention, even where the schema lacks it.
+    # A keyword that a golden call uses is not hallucinated, even where the schema lacks it.
     known = {key for tool in tools if tool.name == predicted.name for key in tool.parameters}
     known |= {key for call in same_tool for key in call.arguments}
     compare = predicted.name not in free_text

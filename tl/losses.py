@@ -13,8 +13,8 @@ LOGITS_PER_CHUNK = 2**24  # 64 MiB of float32 logits at a time
 def token_nll(hidden: Tensor, lm_head: Tensor, targets: Tensor) -> Tensor:
     """−log p(target) at each position, [N], in float32 or wider.
 
-    hidden [N, C], lm_head [V, C], targets [N] (token ids). The logits are made a chunk of rows at a time and, unless
-    one chunk is all, made again in the backward pass: peak memory does not grow with N beyond the inputs.
+    hidden [N, C], lm_head [V, C], targets [N] (token ids). The logits are computed in chunks of rows and, if there is
+    more than one chunk, computed again in the backward pass, so that they never take memory for all N rows.
     """
     return _ChunkedNLL.apply(hidden, lm_head, targets)
 
@@ -41,7 +41,7 @@ class _ChunkedNLL(torch.autograd.Function):
         grad_hidden = []
         grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
         for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
-            unused = grad == 0  # whatever is there, NaN included, stays out
+            unused = grad == 0  # masked: what stands there, even NaN, must not count
             h, normaliser = h.masked_fill(unused[:, None], 0), normaliser.masked_fill(unused, 0)
             logits = _logits(h, lm_head) if only is None else only.masked_fill(unused[:, None], 0)
             grad_logits = logits.sub_(normaliser[:, None]).exp_()
@@ -121,9 +121,9 @@ def policy_loss(
 
 @torch.no_grad()
 def policy_stats(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
-    """Sums over the actions of what shows whether PPO is healthy; divide by the number of actions.
+    """Diagnostics of PPO as sums over the actions; divide by their number. All tensors have one shape.
 
-    ``ratio``; ``approx_kl``, the k3 estimate of KL(old ‖ new); ``clip_fraction``, where the clip stops the gradient.
+    ``ratio``; ``approx_kl``, the k3 estimate of KL(old ‖ new); ``clip_fraction``, actions whose gradient is clipped.
     """
     ratio = _ratio(logp, old_logp, mask)
     moved_past = torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip) & (advantages != 0)
@@ -137,7 +137,10 @@ def policy_stats(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tenso
 def value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float, total: Tensor | float | None = None
 ) -> Tensor:
-    """Σ ½ max((V − G)², (V_clipped − G)²) / total, with V_clipped within ``clip`` of the values at rollout time."""
+    """Σ ½ max((V − G)², (V_clipped − G)²) / total, with V_clipped within ``clip`` of the values at rollout time.
+
+    All tensors have one shape; mask is True at actions, ``total`` as in ``policy_loss``.
+    """
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     error = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     return 0.5 * _masked_sum(error, mask) / _divisor(mask.sum() if total is None else total, values)

@@ -1,7 +1,7 @@
 """PPO's per-token quantities: rewards, advantages, returns, whitening. B rollouts, T positions.
 
 Every mask is True at actions: positions whose next token the policy chose. Prompt, feedback and padding are False, and
-whatever numbers stand there play no part.
+the numbers there are ignored.
 """
 
 import torch
@@ -44,10 +44,9 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
 def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
     """(x − mean) / max(std, min_std) at actions, 0 elsewhere; mean and (population) std are those of the actions.
 
-    Where all calls of a batch earn the same, what is left of the advantages is the critic's error and rounding: noise,
-    which a division by its own std would make as loud as any signal. Below ``min_std``, in units of reward, the scale
-    therefore stays that of min_std. 0.1 is half the smallest step in IRM's table of rewards: a std that low means
-    that hardly a call in the batch earned anything else than the others.
+    When all calls of a batch earn about the same, the advantages hold little but rounding and the critic's error.
+    Dividing by their own std would amplify that noise, so the divisor is at least ``min_std``, in units of reward.
+    0.1 is half the smallest step in IRM's table of rewards.
     """
     chosen = x[mask].double()
     if not len(chosen):
@@ -57,7 +56,7 @@ def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for one that says a constant."""
+    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for a constant one."""
     target, error = returns[mask], (returns - values)[mask]
     variance = target.var(correction=0) if len(target) else torch.tensor(0.0)
     return (1 - error.var(correction=0) / variance).item() if variance > 0 else 0.0

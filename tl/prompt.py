@@ -1,4 +1,4 @@
-"""From a trajectory to what the model reads and is trained on. The one place where the template (Table 13) is written.
+"""From a trajectory to what the model reads and is trained on: the prompt (Table 13), its token ids, targets, weights.
 
     System: Function:
     def search(query: string):
@@ -8,10 +8,13 @@
     Output: [{"id": 7}]
     Assistant: finish(answer="…")
 
-A trajectory is encoded once, whatever its number of calls: targets are an array of their own, not the inputs shifted by
-one. At the last token of a call the target is ``</s>`` while the next input is the newline before ``Output:``; so each
-call gets the same conditional probabilities as in a sample of its own, the end token is trained, and the history never
-holds a ``</s>``.
+A trajectory is encoded once, however many calls it has. The targets are an array of their own, not the inputs shifted
+by one: at the last token of a call the target is ``</s>``, while the next input is the newline before ``Output:``. So
+each call gets the same conditional probabilities as in a sample of its own, the end token is trained, and the history
+never holds a ``</s>``.
+
+Training and evaluation write the prompt with ``render`` below. For other programs, ``assets/chat_template.jinja``
+writes the same text; a test compares the two.
 """
 
 import json
@@ -35,7 +38,7 @@ _HEADERS = {"system": "System: ", "user": "User: ", "tool": "Output: "}
 
 
 class Segment(NamedTuple):
-    """A piece of the prompt's text: context that is only read, or (``turn`` set) what the assistant produces."""
+    """A part of the prompt's text: context, or what the assistant says in ``turn``."""
 
     text: str
     turn: Message | None
@@ -45,8 +48,8 @@ class Segment(NamedTuple):
 class Turn:
     """One assistant turn of an Example: a call, or plain text in mid-conversation.
 
-    ``input_ids[start:end]`` are its tokens. They and the closing ``</s>`` are the targets at positions
-    ``start-1 … end-1``, in all ``end - start + 1`` trained tokens. ``key_positions`` count from the start of the turn.
+    Its tokens are ``input_ids[start:end]``. They and the closing ``</s>`` are the targets at positions
+    ``start-1 … end-1``: ``end - start + 1`` targets in all. ``key_positions`` count from the start of the turn.
     """
 
     start: int
@@ -77,27 +80,28 @@ class Example:
         return sum(turn.trained for turn in self.turns)
 
     def after(self, n: int) -> "Example":
-        """What follows the first ``n`` tokens."""
+        """The example without its first ``n`` tokens; ``turns`` still count from the original start."""
         tensors = ("input_ids", "targets", "weights", "turn_index")
         return replace(self, **{name: getattr(self, name)[n:] for name in tensors})
 
 
 @dataclass(frozen=True)
 class EncodingOptions:
-    """How trajectories become examples: which parts of the method act, and what is done with what is too long."""
+    """How trajectories become examples."""
 
-    mae: bool = True
-    pkt: bool = True
-    w_max: float = 9.0
-    max_length: int = 8192
-    max_feedback_tokens: int = 2048
+    mae: bool = True  # erroneous calls weigh 0
+    pkt: bool = True  # key tokens weigh more
+    w_max: float = 9.0  # largest weight of a key token
+    max_length: int = 8192  # tokens; a longer trajectory is cut after a turn
+    max_feedback_tokens: int = 2048  # longer feedback is cut in the middle
 
 
 def render(tools: Sequence[ToolSpec], messages: Sequence[Message]) -> list[Segment]:
-    """The text as alternating context and assistant segments; with a space before each turn they read as Table 13.
+    """The prompt of Table 13 as alternating segments of context and assistant turns.
 
-    A system message at the start stands before the tools. When the last message is not the assistant's, the last
-    segment ends in ``Assistant:``, where the model goes on.
+    Joined with a space before each turn, they are the prompt's text. A system message at the start comes before the
+    tools. When the last message is not the assistant's, the last segment ends in ``Assistant:``, where the model
+    continues.
     """
     own = [m.content for m in messages[:1] if m.role == "system"]
     context = _HEADERS["system"] + "\n\n".join([*own, *(tool.to_prompt() for tool in tools)])
@@ -136,7 +140,7 @@ def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Token
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of what stands between a call and the next assistant turn: the call's feedback, and ``Assistant:``."""
+    """Ids of the text between a call and the next assistant turn: the call's feedback, then ``Assistant:``."""
     call = Message("assistant", "", is_call=True)
     return tokenizer.encode(render((), (call, Message("tool", feedback)))[-1].text)
 
@@ -146,8 +150,9 @@ def encode_trajectory(
 ) -> Example | None:
     """The training example of a trajectory, or None when not even its first turn fits into ``max_length``.
 
-    Erroneous calls weigh 0 (MAE) unless ``options.mae`` is off; a call whose text does not parse weighs 0 in any case.
-    Key tokens weigh more (PKT) unless ``options.pkt`` is off. What exceeds ``max_length`` is cut after a turn.
+    Erroneous calls weigh 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse always weighs
+    0. Key tokens weigh more (PKT, section 3.2) unless ``options.pkt`` is off. Raises ValueError for text that no
+    encoding of Unicode can hold.
     """
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
@@ -176,7 +181,7 @@ def _turn(
     tokenizer: Tokenizer,
     options: EncodingOptions,
 ) -> Turn:
-    """The turn of ``ids`` that begins at ``start``; ``tools`` are the names that may be called."""
+    """The turn with the tokens ``ids``, the first at position ``start``; ``tools`` are the names that may be called."""
     trained = category is ErrorCategory.ALL_RIGHT or not options.mae
     keys: list[int] = []
     if message.is_call:
@@ -190,14 +195,14 @@ def _turn(
 
 
 def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], tokenizer: Tokenizer) -> list[int]:
-    """The key positions in the ``ids`` of a call's ``text``, which may have white space or a quote before the name.
+    """Key positions in the ``ids`` of a call's ``text``, where white space or a quote may precede the name.
 
-    Other names are tokenised after the same lead. What the lead takes up is never key: it says nothing of the tool.
+    The other names are tokenised after the same lead. No token of the lead is key: it does not tell tools apart.
     """
     lead = text[: len(text) - len(text.lstrip())]
     if text[len(lead)] in "'\"" and format_name(name) == name:
         lead += text[len(lead)]
-    # Taken from the call, since a final "_" of the name makes one token with the "(" after it.
+    # The name's ids are those in the call: a final "_" of the name makes one token with the "(" after it.
     end = len(tokenizer.encode(lead + format_name(name)))
     first = _first_with_text(ids, tokenizer, lead)
     others = [name_ids(other, tokenizer, lead) for other in tools if other != name]
@@ -205,24 +210,24 @@ def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], t
 
 
 def name_ids(name: str, tokenizer: Tokenizer, lead: str = "") -> list[int]:
-    """Ids of a tool's name as a call begins with it, from the first piece that has text of the name.
+    """Ids of a tool's name at the start of a call, from the first piece that has text of the name.
 
-    Some names begin with the bare word mark ``▁``, which nearly all of them would share: it says nothing of the tool.
-    ``lead`` is what the call has before its name, such as white space.
+    A vocabulary may begin many names with a bare word mark ``▁``. It does not tell tools apart, so it is no part of
+    what names share and never a key token. ``lead`` is the call's text before the name, such as white space.
     """
     ids = tokenizer.encode(lead + format_name(name))
     return ids[_first_with_text(ids, tokenizer, lead) :]
 
 
 def _first_with_text(ids: Sequence[int], tokenizer: Tokenizer, lead: str) -> int:
-    """Position of the first token of a call that has text after the ``lead``."""
+    """Position of a call's first token with text that comes after the ``lead``."""
     return next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead))
 
 
 def _example(
     id: str, ids: list[int], turns: list[Turn], n_turns: int, eos_id: int, options: EncodingOptions
 ) -> Example:
-    """Lays the turns' targets and weights over the tokens; ends after the last turn, which needs no further input."""
+    """The example of these tokens and turns. It ends with the last token of the last turn, which predicts ``</s>``."""
     input_ids = torch.tensor(ids[: turns[-1].end])
     targets = torch.full_like(input_ids, NO_TARGET)
     weights = torch.zeros(len(input_ids))
@@ -237,9 +242,9 @@ def _example(
 
 
 def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Message:
-    """The message itself, or a tool's feedback of more than ``max_tokens`` tokens cut in the middle, with a mark."""
+    """The message; a tool's feedback of more than ``max_tokens`` tokens is cut in the middle, and the cut marked."""
     if message.role != "tool" or len(message.content.encode(errors="replace")) <= max_tokens:
-        return message  # a token holds at least a byte
+        return message  # every token stands for at least one byte
     ids = tokenizer.encode(message.content)
     if len(ids) <= max_tokens:
         return message
@@ -249,6 +254,6 @@ def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Mes
 
 
 def chat_template() -> str:
-    """The prompt of `tl.prompt` as a jinja template for other tools' chat functions, built-in tools included."""
+    """A jinja template that writes the same prompt as ``render``, for checkpoints that other programs open."""
     template = (Path(__file__).parent / "assets" / "chat_template.jinja").read_text(encoding="utf-8")
     return template.replace("BUILT_INS", json.dumps([tool.to_openai() for tool in BUILT_INS]))

@@ -1,4 +1,4 @@
-"""What a tool looks like to a model: name, description and parameters, and the block that stands for it in a prompt."""
+"""Tools as models see them: name, description and parameters, and their block in the prompt (Table 13)."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class ToolSpec:
     def to_prompt(self) -> str:
         """The block of Table 13: signature, description and one line per parameter, the required ones first.
 
-        White space in descriptions is collapsed, so that every description is one line and the block has one reading.
-        Enums, nested types and defaults follow a parameter's description as compact JSON.
+        White space in descriptions is collapsed, so that each is one line. Enums, nested types and defaults follow a
+        parameter's description as compact JSON.
         """
         order = [*self.required, *(key for key in self.parameters if key not in self.required)]
         types = {key: _type_name(self.parameters[key]) for key in order}
@@ -145,7 +145,7 @@ def _normalised_type(value: object, where: str) -> dict:
 
 
 def _type_name(schema: dict) -> str:
-    """The one type that stands in the signature: the first that is not null."""
+    """The type in the signature: the first that is not null."""
     if "type" in schema:
         names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         return next((name for name in names if name != "null"), "null")

@@ -1,7 +1,7 @@
 """Trajectories: conversations with tool calls and their feedback, and the files that hold them.
 
-Two layouts are read, plain or gzip, one record a line or as a JSON list, all told from the content: OpenAI messages
-(`tools`, `messages`) and the released `conversations` (roles system, user, assistant, function). Each record becomes a
+Two layouts are read: OpenAI messages (`tools`, `messages`) and the released `conversations` (roles system, user,
+assistant, function), from files with one record a line or one JSON list, plain or gzip. Each record becomes a
 Trajectory: a flat list of messages in which every call is one message, followed by its feedback if it has any.
 """
 
@@ -37,7 +37,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A conversation and the tools it could use, built-in ones included. A tool message answers the call before it."""
+    """A conversation and its tools, built-in ones included. A tool message is the feedback of the call before it."""
 
     id: str
     tools: tuple[ToolSpec, ...]
@@ -69,8 +69,8 @@ class Trajectory:
     def to_openai(self) -> dict:
         """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
 
-        A call that name and arguments cannot express, because it is malformed or not in the form that `format_call`
-        writes, carries its exact text in an extra key `text`.
+        A call whose text `format_call` would write differently, such as a malformed one, keeps its exact text in an
+        extra key `text`.
         """
         messages: list[dict] = []
         for index, message in enumerate(self.messages):
@@ -173,7 +173,7 @@ def _read_calls(item: dict, feedbacks: list[dict], where: str) -> Iterator[Messa
 
 
 def _read_call(call: dict, where: str) -> str:
-    """The text of a call. Arguments that are no literal stay as they are: `name(raw arguments)`."""
+    """The text of a call in the layout of OpenAI."""
     if isinstance(call.get("text"), str):
         return call["text"]
     function = call.get("function")
@@ -188,7 +188,7 @@ def _read_call(call: dict, where: str) -> str:
 
 
 def call_text(name: str, arguments: str) -> str:
-    """The text of a call whose arguments came as text. Those that are no object stay as they are."""
+    """The text of a call whose arguments are JSON text; what is not an object stays as it is: `name(arguments)`."""
     try:
         literal = parse_literal(arguments)
     except CallSyntaxError:
@@ -213,8 +213,8 @@ def _write_call(text: str, call_id: str) -> dict:
 
 
 def _from_conversations(record: dict, default_id: str) -> Trajectory:
-    """Read a record of `conversations`: the system message is a JSON list of tools, a call has its tool's name on the
-    first line and its arguments as JSON below."""
+    """Read a record of `conversations`, in which the system message is a JSON list of tools, and a call is the tool's
+    name on one line and its arguments as JSON below."""
     turns = record["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("`conversations` must be a list of objects")
@@ -266,7 +266,7 @@ class DataError(ValueError):
 
 @dataclass
 class ReadReport:
-    """What happened while reading: records read, records refused, assistant texts dropped because a call followed."""
+    """Counts of a reading: records read, bad records, and texts that were dropped because they stood beside a call."""
 
     read: int = 0
     bad: list[BadRecord] = field(default_factory=list)

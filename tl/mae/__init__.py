@@ -1,7 +1,7 @@
 """MAE, mitigating the adverse effects of erroneous calls (paper section 3.1): which calls failed, and how.
 
-T_e, the calls left out of the loss, is read from the tools' feedback alone, never from a model. statements.py finds
-the places where a feedback speaks about itself, rules.py says what the words mean.
+T_e, the calls left out of the loss, is read from the tools' feedback alone, never from a model. `statements.py` finds
+where a feedback reports on itself; `rules.py` maps what it says there to a category.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tl.trajectory import Trajectory
 
 __all__ = ["ErrorCategory", "call_categories", "classify_feedback", "erroneous_calls"]
 
-ONE_LINE = 300  # characters; what is longer is a text about something, not a message
+ONE_LINE = 300  # characters; a longer text is content, not a message
 
 _EXCEPTION = re.compile(
     r"((?:\w+\.){0,8}[A-Z]\w{0,60}?(?:Error|Exception|Timeout|Exceeded|Expired|Refused|Disconnected|Iteration|Interrupt|"
@@ -25,7 +25,7 @@ _EXCEPTION = re.compile(
 
 
 def classify_feedback(text: str) -> ErrorCategory:
-    """The category of one feedback, in time linear in its length. Any text has one; none raises."""
+    """The error category of one feedback (Figure 3). Never raises; takes time linear in the length of the text."""
     for statement in statements(text):
         category = _classify_statement(statement)
         if category is not ErrorCategory.ALL_RIGHT:
@@ -62,7 +62,7 @@ def _of_status(status: int | None, said: str) -> ErrorCategory:
         return _of_message(said) or _alone(said) or ErrorCategory.TOOL_CALL_FAILURE
     if status in (401, 402, 403, 407, 451):
         return ErrorCategory.OTHER
-    # 501 Not Implemented says that this request is none that the server knows.
+    # 501 Not Implemented: the server does not know this kind of request.
     instable = status in (408, 425, 429) or (status >= 500 and status != 501)
     return ErrorCategory.TOOL_INSTABILITY if instable else ErrorCategory.TOOL_CALL_FAILURE
 

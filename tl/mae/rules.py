@@ -1,8 +1,8 @@
 """The categories of Figure 3 and the forms of error messages that belong to each: what MAE (section 3.1) reads.
 
-A rule is about the form of an error and never about a tool's name. Its pattern has to match at the start of a
-statement, whatever the case of its letters, and its example is a message of that form. `<name>`, `<tool>` and the like
-in a pattern stand for the parts listed first. Repetitions are bounded, so that no pattern takes more than linear time.
+A rule describes the form of an error message and never names a tool. Its pattern must match at the start of a
+statement, ignoring case; its example is a message of that form. In a pattern, `<name>`, `<tool>` and the like stand
+for the expressions in `_PARTS`. Repetitions are bounded, so that every pattern takes linear time.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _PARTS = {
     "parameter": r"(?:parameter|param|argument|arg|keyword|field|property|input|key)s?",
     "program": r"(?-i:[a-z/][\w./+-]{0,60})(?: \(\w+\)|\[\d+\])?",
     "line": r"[^\n]{0,300}",
-    "stop": r"(?:[.:,;!'\"`]|\Z)",  # the words before it are no part of a longer sentence
-    # A process that ends while /proc is read is no failure of the command.
+    "stop": r"(?:[.:,;!'\"`]|\Z)",  # ends a sentence or the text
+    # A process that ends while a command lists /proc is not a failure of the command.
     "no_race": r"(?!.{0,80}/proc/\d)",
     "errno": (
         r"(?:no such (?:file or directory|process|device(?: or address)?)|permission denied|operation not permitted|"
@@ -61,7 +61,7 @@ def _rules(category: ErrorCategory, *forms: tuple[str, str]) -> tuple[Rule, ...]
     return tuple(Rule(category, re.compile(expand(pattern), re.I | re.S), example) for pattern, example in forms)
 
 
-# What is an error wherever a tool says it of its own answer.
+# Errors wherever a tool reports on its own answer.
 MESSAGES = (
     *_rules(
         ErrorCategory.TOOL_HALLUCINATION,
@@ -118,7 +118,7 @@ MESSAGES = (
     ),
 )
 
-# What is an error when one line is all that the tool says.
+# Errors only where one line is the whole answer.
 ALONE = (
     *_rules(
         ErrorCategory.PARAMETER_HALLUCINATION,
@@ -178,7 +178,7 @@ ALONE = (
     ),
 )
 
-# What programs run by a shell say, `program: what: complaint`, at the start or at the end of their output.
+# Complaints of programs run by a shell, `program: what: complaint`, at the start or the end of their output.
 SHELL = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
@@ -205,7 +205,7 @@ SHELL = (
     ),
 )
 
-# Exceptions by the name of their class. An exception of another class is judged by its message.
+# Exceptions by the name of their class. One of another class is classified by its message.
 EXCEPTIONS = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
@@ -219,7 +219,7 @@ EXCEPTIONS = (
     ),
 )
 
-# Which category an error has that is known to be one, by words anywhere in what it says.
+# The category of a statement already known to be an error, from words anywhere in it.
 REASONS_OF_PARAMETERS = (
     *_rules(
         ErrorCategory.PARAMETER_MISSING,

@@ -1,8 +1,8 @@
-"""Where a tool's feedback speaks about itself: the statements that may report an error, apart from the content.
+"""Finds the statements in a tool's feedback that may report an error, and leaves its content aside.
 
-A tool reports an error in few places: the line it starts with, the line it ends with, a status code, a field such as
-`"error"`. Everything else is content and is not read, so a document on error handling or a search result that quotes a
-traceback says nothing here. What a statement means is decided in `tl.mae`.
+A tool reports an error in few places: its first line, its last line, a status code, a field such as `"error"`.
+Everything else is content and is not read, so that a document on error handling or a search result that quotes a
+traceback is not taken for an error. `tl.mae` decides what a statement means.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_LOOSE = 8_192  # characters of an answer that is no whole JSON
 
 
 class Place(enum.Enum):
-    """Where a statement stands, which tells how much it takes to be an error."""
+    """Where a statement was found, which decides the rules that apply to it."""
 
     TEXT = "the start of a plain text, or the only message of an answer"
     LAST_LINE = "the last line of a plain text"
@@ -82,7 +82,7 @@ _FAILED_WORD = re.compile(r"error|fail|failure|exception|(?:invalid|bad)[ _]requ
 
 
 def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
-    """The statements of one feedback in the order in which they count, in time linear in its length."""
+    """The statements of one feedback; the first that is an error decides. Takes time linear in the length."""
     text = feedback.strip()
     status_line = _STATUS_LINE.match(text)
     if status_line:
@@ -130,7 +130,7 @@ def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
 
 
 def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statement]:
-    """Statements of a parsed answer; `alone`: the answer is all that the feedback holds, wrappers apart."""
+    """Statements of a parsed answer; `alone` says that, wrappers aside, it is the whole feedback."""
     answer = _unwrapped(answer)
     if _are_objects(answer):
         yield from _records(answer)
@@ -138,7 +138,7 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
         return
     answer = dict(islice(answer.items(), MAX_FIELDS))
     exit_code = _exit_code(answer)
-    if exit_code is not None:  # a command says how it ended, and what it printed, to stderr too, is content
+    if exit_code is not None:  # it says whether the command failed; the output, also stderr, is content
         if exit_code:
             yield Statement(Place.COMMAND, _last_words(answer))
         return
@@ -152,7 +152,7 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
     only = alone and len(filled) == 1
     for value in map(_unwrapped, filled.values()):
         if isinstance(value, dict) or (only and _are_objects(value)):
-            # A step beside other fields counts twice: there are up to MAX_FIELDS of them.
+            # One value among several costs two levels, since there may be MAX_FIELDS of them.
             yield from _answer(value, depth + (1 if only else 2), alone=only)
         elif isinstance(value, str) and only:
             yield from statements(value, depth + 1)
@@ -164,7 +164,7 @@ def _are_objects(answer: object) -> TypeGuard[list[dict[str, object]]]:
 
 
 def _records(answers: list[dict[str, object]]) -> Iterator[Statement]:
-    """What several objects say of themselves, where each reports an error; one that does not makes it content."""
+    """The error that each of several objects reports; nothing if one reports none: then they are content."""
     told = [next(_own_fields(dict(islice(a.items(), MAX_FIELDS)), alone=False), None) for a in answers if a]
     if None not in told:
         yield from filter(None, told)
@@ -193,7 +193,7 @@ def _unwrapped(value: object) -> object:
 
 
 def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
-    """What the fields of one object say: an error that is not empty, a failing status, a success that is false."""
+    """What one object reports: an error field that is not empty, a failing status, a success that is false."""
     status = next((code for key, value in answer.items() if (code := _status_field(key, value, answer))), None)
     fails = status or (alone and _says_failed(answer))
     if fails or any(_is_error_field(key, value, alone) for key, value in answer.items()):
@@ -201,7 +201,7 @@ def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
 
 
 def _status_field(key: str, value: object, answer: dict[str, object]) -> int | None:
-    """The failing status of a field. A bare number may be anything's code, unless a message stands beside it."""
+    """The failing status in a field. It counts only beside a message: a number alone may be any kind of code."""
     if not _STATUS_KEY.fullmatch(key):
         return None
     beside = _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY
@@ -210,7 +210,7 @@ def _status_field(key: str, value: object, answer: dict[str, object]) -> int | N
 
 
 def _says_failed(answer: dict[str, object]) -> bool:
-    """Whether a status is "failed", and nothing but a reason beside it; among other fields it is a thing's state."""
+    """Whether the answer is a status "failed" with at most a reason; among other fields it is the state of a thing."""
     facts = [
         (key, value)
         for key, value in answer.items()
@@ -231,7 +231,7 @@ def _is_error_field(key: str, value: object, alone: bool) -> bool:
 
 
 def _is_empty(value: object, numbers: bool = False) -> bool:
-    """Nothing, or words for nothing such as "none" and "no errors"; with `numbers`, any number too."""
+    """Whether a value is empty or says "none", "no errors" and the like; with `numbers`, any number counts too."""
     if isinstance(value, str):
         return bool(_NO_ERROR.match(value.strip())) or (numbers and not any(map(str.isalpha, value)))
     return not value or (numbers and isinstance(value, int | float) and value is not True)
@@ -258,7 +258,7 @@ def _words(value: object, depth: int = 0) -> str:
 
 
 def _read(text: str) -> object:
-    """The JSON value at the start of `text`; where there is none, what can be read of the beginning of it."""
+    """The JSON value at the start of `text`, or as much of a damaged one as can be read."""
     try:
         return json.JSONDecoder().raw_decode(text)[0]
     except (ValueError, RecursionError):
