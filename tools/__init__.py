@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 
 class Toolkit(Protocol):
-    """What a toolkit's class offers besides its tools."""
+    """What a toolkit's class has besides its tools."""
 
     example: tuple[str, dict[str, Any]]
 
@@ -47,5 +47,5 @@ def load_toolkit(name: str) -> type[Toolkit]:
 
 
 def tool_functions(toolkit: type) -> dict[str, Callable]:
-    """The tools of a toolkit class, as plain functions of an instance and the arguments, in order of definition."""
+    """The tools of a toolkit class, as plain functions (self first), in order of definition."""
     return {name: value for name, value in vars(toolkit).items() if callable(value) and not name.startswith("_")}

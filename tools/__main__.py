@@ -1,6 +1,6 @@
 """`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example.
 
-NAME may also be that of a tool, which stands for its toolkit.
+NAME may also be the name of a tool: then its toolkit is shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What toolkits that stand for a remote service have in common: seeded records, and outages now and then."""
+"""The base class of toolkits that imitate a remote service: seeded records and occasional outages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Service:
         self._fails_next = has_outage(seed)
 
     def _request(self, path: str) -> None:
-        """To be called first in every tool: raises what an HTTP client raises while the service is away."""
+        """Every tool calls this first; during an outage it raises what an HTTP client would raise."""
         if not self._fails_next:
             return
         self._fails_next = False

@@ -38,7 +38,7 @@ _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYW
 
 
 class IsolationError(RuntimeError):
-    """Isolation was required, and this machine does not permit all of it."""
+    """Isolation is required, but this machine does not permit all of it."""
 
 
 class _TimedOut(Exception):
@@ -53,16 +53,17 @@ class Executor(Library):
     """The tools of some toolkits (default: all), as specs and as isolated sessions that run calls.
 
     Args:
-        toolkits: names; a toolkit that cannot be used is left out and named in `broken`, but one that is asked for
-            here raises `ToolkitError`. One that needs isolation which is not there is named in `refused`, or raises.
+        toolkits: names; one that cannot be used raises `ToolkitError`. By default those that cannot be used are left
+            out and named in `broken`, or in `refused` if they need isolation that this machine does not permit.
         seed: of the tools' state in a session without a seed of its own.
         timeout: seconds that a call may take, from when it is sent to its running session.
-        memory: bytes that each process of a session may have over what an idle one has, and all together in use.
-        workers: number of zygotes; default one per core, shared out among the ranks of one machine.
-        require_isolation: raise `IsolationError` unless every layer is there.
-        mode: "auto" for all the isolation that the machine permits, "user" for what a normal user gets even if root
-            asks, "no namespaces" for what is left to one where namespaces are forbidden, "none" for plain processes:
-            the last two for trusted tools, and refused to those that need isolation.
+        memory: limit in bytes, for the address space that each process of a session adds to an idle one's, and for
+            the resident memory of a session's processes together.
+        workers: number of zygotes; default: one per core, divided among the ranks of one machine.
+        require_isolation: raise `IsolationError` unless every layer is on.
+        mode: "auto" for all the isolation that the machine permits; "user" for what a normal user gets, even if started
+            by root; "no namespaces" for what such a user gets where namespaces are forbidden; "none" for plain
+            processes. The last two are for trusted tools: those that need isolation are refused.
 
     `specs` maps tool names to specs, `toolkit_of` tool names to toolkits; `isolation` says which layers are on.
     """
@@ -124,9 +125,9 @@ class Executor(Library):
 
         Args:
             seed: of the tools' state; default the executor's.
-            tools: names that the episode may call (default: all); any other is "not defined", but `ToolkitError` is
-                raised for one that is refused here: failing calls of it would not be the model's fault.
-            answer: question to `ask_to_user` -> answer; default a fixed sentence. It runs in this process.
+            tools: names that the episode may call (default: all); others are "not defined". A refused one raises
+                `ToolkitError`: that its calls fail would not be the model's fault.
+            answer: question to `ask_to_user` -> answer; default: a fixed sentence. It runs in this process.
         """
         opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
         return Session(self._pool, self.timeout, opening, answer or no_answer)
@@ -169,7 +170,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the episode, with every process that it has started."""
+        """End the episode and every process that it started."""
         self.finished = True
         self._discard()
 
@@ -212,7 +213,7 @@ class Session:
         return feedback
 
     def _open(self) -> Steps[Process]:
-        """Start a process and bring it to where the episode is."""
+        """Start a process and restore the state of the episode."""
         self._process = process = self._pool.open()
         try:
             ready = yield from self._exchange(process, self._opening, START_SECONDS)
@@ -269,11 +270,11 @@ class Session:
 
 
 def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:
-    """What to say of a process that is no use any more; `PoolError` where its zygote has ended, too.
+    """Feedback and cause for a process whose connection failed; `PoolError` if its zygote ended, too.
 
     Args:
-        process: whose connection has failed.
-        seen: what is said while the process itself has not ended.
+        process: of the session.
+        seen: what was wrong with its connection, said if the process itself has not ended.
     """
     if (yield Wait(process.life, time.monotonic() + 0.5)):
         try:

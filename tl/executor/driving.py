@@ -1,7 +1,7 @@
-"""Runs many sessions at once on one thread.
+"""Drives many sessions at once on one thread.
 
-Steps are a generator that yields what it waits for, is sent whether that came before the deadline, and returns its
-result. So the protocol of a session is written once, and knows nothing of who waits for it.
+`Steps` is a generator that yields what it waits for, is sent whether that came before the deadline, and returns its
+result. Sessions describe their protocol as steps; `drive` does the waiting.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Steps = Generator[Wait, Any, T]  # is sent a bool, and None to start it
 
 
 def drive(many: Sequence[Steps[T]]) -> list[T]:
-    """Run all of `many` at once; their results in the same order. None waits for another."""
+    """Run all of `many` at once, none waiting for another; results in the same order."""
     results: dict[int, T] = {}
     waiting: dict[int, tuple[int, Wait]] = {}  # by descriptor: place in `many`, what it waits for
     poll = select.poll()

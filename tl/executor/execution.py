@@ -32,7 +32,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cause(enum.Enum):
-    """What happened to a call, with the paper's category of it; None says nothing of the call."""
+    """What happened to a call, and the paper's category of it (None: it says nothing about the call)."""
 
     OK = "ok", ErrorCategory.ALL_RIGHT
     FORMAT_ERROR = "format error", ErrorCategory.TOOL_CALL_FAILURE
@@ -83,7 +83,7 @@ def execute(tools: Tools, text: str) -> Feedback:
 
 
 def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
-    """What Python would say of a call by keywords before running it; None when it would run it."""
+    """The error that Python would raise before it runs a call with these keywords; None if it would run it."""
     if call.name not in tools:
         return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
     parameters = _parameters(tools[call.name])
@@ -171,11 +171,11 @@ class RefusedError(ToolkitError):
 
 
 class Library:
-    """The tools of some toolkits (default: all): their specs, and fresh ones for each episode.
+    """The tools of some toolkits (default: all): their specs, and new instances for each episode.
 
-    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used is left out and
-    named in `broken` with the reason; one that is asked for by name raises `ToolkitError`. A toolkit whose class says
-    `needs_isolation = True` counts as one that cannot be used unless `isolated`, and is named in `refused`.
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used raises
+    `ToolkitError`; by default it is left out and named in `broken` with the reason. Unless `isolated`, one whose class
+    says `needs_isolation = True` cannot be used either, and is named in `refused`.
     """
 
     def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
@@ -207,19 +207,19 @@ class Library:
             self.toolkit_of[tool] = name
 
     def chosen(self, names: Collection[str] | None) -> list[str]:
-        """Those of the tools that are named; all for None. `RefusedError` when a refused one is among the names."""
+        """The tools with these names (None: all), in order of definition. `RefusedError` if a refused one is named."""
         if refused := self._refused_tools.intersection(names or ()):
             raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
         return [name for name in self.specs if names is None or name in names]
 
     def tools(self, seed: int, names: Collection[str] | None = None) -> Tools:
-        """The tools of a new episode that are `chosen`, as functions that share its state."""
+        """The `chosen` tools of a new episode, as functions that share its state."""
         classes = {name: self._classes[self.toolkit_of[name]] for name in self.chosen(names)}
         return _FreshTools(classes, seed)
 
 
 class _FreshTools(Mapping[str, Callable]):
-    """Tools of one episode by name. A toolkit is made when the first of its tools is asked for: most never are."""
+    """Tools of one episode by name. A toolkit is made when its first tool is called: most never are."""
 
     def __init__(self, classes: dict[str, type], seed: int) -> None:
         self._classes = classes
@@ -243,10 +243,8 @@ class _FreshTools(Mapping[str, Callable]):
 
 
 class InProcessExecutor(Library):
-    """Runs the tools of a library in this process, with neither limits nor isolation: for trusted calls only.
-
-    `tl.executor.Executor` has the same methods, and is what runs the calls of a model.
-    """
+    """Runs tools in this process, with neither limits nor isolation: for trusted calls only. Its sessions work as those
+    of `tl.executor.Executor`, which runs the calls of a model."""
 
     def session(
         self, seed: int = 0, tools: Collection[str] | None = None, answer: Callable[[str], str] | None = None

@@ -26,12 +26,12 @@ _ENVIRONMENT = {
 
 
 class PoolError(RuntimeError):
-    """The pool itself failed, which says nothing about any call."""
+    """The pool itself failed; the call is not to blame."""
 
 
 @dataclass
 class Process:
-    """A session's process: the socket for its calls, and the life line whose end is its end."""
+    """A session's process: the socket for its calls, and the life line, whose closing ends it."""
 
     connection: socket.socket
     life: socket.socket
@@ -39,7 +39,7 @@ class Process:
 
 
 class Pool:
-    """`size` zygotes started with `settings` (toolkits, mode, memory). `PoolError` when one does not start."""
+    """Starts `size` zygotes with `settings` (toolkits, mode, memory); `PoolError` if one does not start."""
 
     def __init__(self, size: int, settings: dict) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class Pool:
             raise PoolError(f"the processes of the pool differ: {hellos}")
 
     def open(self) -> Process:
-        """Ask the next zygote for a session; it starts while the caller goes on."""
+        """Ask the next zygote for a session, without waiting for its start."""
         try:
             slot = self._slots.popleft()
         except IndexError:
@@ -79,7 +79,7 @@ class Pool:
         self._finalizer()
 
     def _alive(self, place: int) -> _ZygoteProcess:
-        """The zygote of a place; a new one with the same isolation where it has died."""
+        """The zygote of a place; if it has died, a new one with the same isolation."""
         with self._lock:
             if not self._finalizer.alive:
                 raise PoolError("the executor is closed")
@@ -115,7 +115,7 @@ class _ZygoteProcess:
         self._control.sendall(frames.encode(settings))
 
     def hello(self) -> dict:
-        """What a new zygote says of its isolation and its tools."""
+        """The first message of a new zygote: its isolation and its tools."""
         try:
             hello = frames.receive(self._control, bytearray())
         except OSError as error:
@@ -140,7 +140,7 @@ class _ZygoteProcess:
         return connection, life
 
     def end(self) -> None:
-        """Close the control socket, which ends the zygote with all its sessions; kill it if it does not listen."""
+        """Close the control socket, which ends the zygote and its sessions; kill it if it does not end."""
         self._control.close()
         try:
             self.process.wait(timeout=5)
@@ -155,6 +155,6 @@ def _end_all(zygotes: list[_ZygoteProcess]) -> None:
 
 
 def cores() -> int:
-    """How many cores this process may use: its share where torchrun has started several on one machine."""
+    """The number of cores for this process: its share if torchrun started several on this machine."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

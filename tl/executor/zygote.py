@@ -1,8 +1,8 @@
-"""The processes behind the executor: a zygote, which has the tools imported, and the sessions that are forked from it.
+"""The processes behind the executor: a zygote, which has the tools imported, and the sessions that it forks.
 
-Both run in a fresh small interpreter (`command`), never in a fork of the trainer. Each session has two sockets: calls
-and replies go over the first, straight between executor and session; the second is its life line, held by the zygote.
-When the executor lets go of the life line, the session is killed; when the session ends, the zygote says how.
+Both run in a fresh small interpreter (`command`), never in a fork of the trainer. Each session has two sockets: the
+first carries calls and replies between executor and session; the second, its life line, ends in the zygote. When the
+executor closes the life line, the zygote kills the session; when the session ends, the zygote reports how.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def command(descriptor: int) -> list[str]:
-    """The command line of a zygote that is told what to do over the socket `descriptor`."""
+    """The command line of a zygote that takes its orders from the socket `descriptor`."""
     start = f"from tl.executor import zygote; zygote.main({descriptor})"
     code = f"import sys; sys.path.insert(0, {str(_REPOSITORY)!r}); {start}"
     return [sys.executable, "-s", "-P", "-B", "-c", code]
 
 
 def main(descriptor: int) -> None:
-    """A zygote's life: settings, tools, isolation, then sessions until the executor is gone."""
+    """Run a zygote: read settings, import tools, isolate, then start sessions until the executor is gone."""
     control = socket.socket(fileno=descriptor)
     settings = frames.receive(control, bytearray())
     if settings is None:
@@ -63,7 +63,7 @@ def main(descriptor: int) -> None:
 
 
 def _warm_up(library: Library) -> None:
-    """Fill every cache that a first call fills, once for all sessions: calls with a keyword that no tool takes."""
+    """Fill the caches of first calls once for all sessions, by calls with a keyword that no tool takes."""
     episode = InProcessSession(library.tools(seed=0), str)
     for name in library.specs:
         episode.run(format_call(Call(name, {"": None})))
@@ -131,7 +131,7 @@ class _Zygote:
         self._selector.register(life, selectors.EVENT_READ, lambda: self._kill(pid, life))
 
     def _kill(self, pid: int, life: socket.socket) -> None:
-        """The executor has let go of the session; it is buried when its end is reported."""
+        """The executor has closed the life line; the session is buried when its end is reported."""
         if life.fileno() < 0:
             return  # it has been buried since the event came
         self._selector.unregister(life)
@@ -172,7 +172,7 @@ class _Zygote:
             shutil.rmtree(session.directory, ignore_errors=True)
 
     def _kill_strays(self) -> None:
-        """Without a PID namespace, what a session leaves behind becomes a child of the zygote."""
+        """Kill what sessions left behind: without a PID namespace it becomes a child of the zygote."""
         with suppress(OSError):
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8")
             for pid in map(int, children.split()):
@@ -181,7 +181,7 @@ class _Zygote:
 
 
 def _session(connection: socket.socket, library: Library, sandbox: Sandbox, slot: int, directory: str) -> None:
-    """The life of a forked session; does not return."""
+    """Run a forked session; does not return."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -280,7 +280,7 @@ def save_model(
 
     Args:
         model: what to save. Its weights are converted and written one shard at a time.
-        path: the folder; made if absent. A model in it is replaced, other files stay.
+        path: the folder; created if needed. A model in it is replaced, other files stay.
         tokenizer_path: a tokenizer.model, or a folder with one, to go with the model.
         dtype: of the weights in the file. Default: the model's own.
         shard_bytes: upper limit of a file (a single larger tensor gets a file of its own).

@@ -1,4 +1,4 @@
-"""Mistakes that a model makes in place of a correct call: candidates, to be executed before they are believed."""
+"""Candidates for wrong calls as models make them; the caller executes them to see how they fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tl.calls import JSON, Call
 from tl.mae import ErrorCategory
 from tl.schema import ToolSpec
 
-# How often each category is wanted; an unstable tool is a matter of the session's seed and not of the call.
+# Relative frequency of each category. TOOL_INSTABILITY depends on the session's seed, not on the call.
 ERROR_SHARES: dict[ErrorCategory, float] = {
     ErrorCategory.TOOL_HALLUCINATION: 3,
     ErrorCategory.PARAMETER_HALLUCINATION: 3,
@@ -54,7 +54,7 @@ _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", 
 def mistakes(
     category: ErrorCategory, call: Call, spec: ToolSpec, library: Collection[str], rng: random.Random
 ) -> list[Call]:
-    """Calls that may fail with `category` where `call` of the tool `spec` is right, in random order."""
+    """Variants of `call`, a correct call of the tool `spec`, that may fail with `category`; in random order."""
     found = list(_MAKERS[category](call, spec))
     rng.shuffle(found)
     return [wrong for wrong in found if wrong.name == call.name or wrong.name not in library]
@@ -92,7 +92,7 @@ def _wrong_values(call: Call, spec: ToolSpec) -> Iterator[Call]:
 
 
 def _spoiled(value: JSON, schema: dict) -> list[JSON]:
-    """Values that are plausible in place of `value`, and of the wrong type, form or set."""
+    """Plausible replacements for `value` of the wrong type or format, or outside the enum."""
     if isinstance(value, bool) or value is None:
         return [str(value)]
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Made-up functions for the corpus: families of alike names, requests in words, calls and what they return."""
+"""Made-up functions for the corpus: families of similar names, requests in words, calls and their results."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Thing:
 
 
 def make_thing(rng: Random) -> Thing:
-    """Always of two words or of a made-up one, so that no function can get the name of a real tool by chance."""
+    """Two words or a made-up one, so that no function gets the name of a real tool by chance."""
     shape = rng.random()
     if shape < 0.3:
         word = values.made_up_word(rng)

@@ -4,9 +4,9 @@
 
 A Llama of 3.2 million parameters learns to continue the documents of corpus.py, each a sequence of its own
 that begins with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned
-late from long ones. Matrices are trained with Muon, which was ahead of AdamW in a short trial, embeddings and norms
-with AdamW; the learning rate warms up, stays, and falls to zero. What is saved, on the way and at the end, is a
-running average of the weights. `--base` goes on from a checkpoint, with the optimisers fresh.
+late from long ones. Muon trains the matrices (it was ahead of AdamW in a short trial), AdamW embeddings and norms; the
+learning rate warms up, stays, and falls to zero. Checkpoints, during the run and at its end, hold a running average of
+the weights. `--base` continues from a checkpoint, with new optimizers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,13 +54,13 @@ class BaseConfig:
 
     out: str = option("tiny", "folder to write the checkpoint to")
     tokens: int = option(8_000_000, "length of the training")
-    base: str | None = option(None, "checkpoint to go on from; none: random weights and a new vocabulary")
+    base: str | None = option(None, "checkpoint to continue from (default: random weights and a new vocabulary)")
     seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
-    echoes: float = option(0.15, "share over which the echoes give way to the other documents")
+    echoes: float = option(0.15, "share over which the echoes are replaced by the other documents")
     growth: float = option(0.3, "share over which longer and longer documents come in")
     rate: float = option(4e-3, "peak learning rate")
     decay: float = option(0.25, "share over which the learning rate falls to zero")
-    save_every: int = option(500_000, "tokens between checkpoints on the way")
+    save_every: int = option(500_000, "tokens between checkpoints")
 
 
 class Muon(torch.optim.Optimizer):
@@ -101,7 +101,7 @@ def optimizers(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
 
 
 def learning_rate(done: float, config: BaseConfig) -> float:
-    """Linear warm-up, constant, linear to zero; `done` is the share of the run behind us."""
+    """Linear warm-up, constant, linear to zero; `done` is the finished share of the run."""
     return config.rate * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / config.decay)
 
 
@@ -141,7 +141,7 @@ def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
 
 
 def train(model: Llama, tokenizer: Tokenizer, config: BaseConfig) -> None:
-    """Trains in place and leaves the averaged weights in `config.out`, on the way and at the end."""
+    """Trains in place; saves the averaged weights to `config.out`, during the run and at its end."""
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     parts = optimizers(model, config.rate)
     saved, smooth = 0, 0.0

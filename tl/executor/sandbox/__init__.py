@@ -71,8 +71,8 @@ def confines_commands(isolation: dict[str, bool]) -> bool:
 def choose(mode: str, memory: int) -> Sandbox:
     """The strongest sandbox that this machine permits; call it in the zygote. `memory`: see `Sandbox`.
 
-    mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what is left to one
-    where a container or a policy forbids them) or "none".
+    mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what such a user
+    would get where a container or a policy forbids them) or "none".
     """
     if mode in ("user", "no namespaces") and os.geteuid() == 0:
         _become_ordinary()
@@ -115,7 +115,7 @@ class Sandbox:
     Args:
         way: "root" or "user".
         memory: bytes of address space that each process of a session may have over what an idle one has.
-        layers: names of those to put on.
+        layers: names of those to enter.
     """
 
     def __init__(self, way: str, memory: int, layers: Iterable[str]) -> None:
@@ -192,7 +192,7 @@ class Sandbox:
         return path
 
     def fork(self) -> int:
-        """Like `os.fork`; the child is the first process of a PID namespace of its own where there is that layer."""
+        """Like `os.fork`; with the layer "pid namespace", the child is the first process of one of its own."""
         if "pid namespace" not in self.layers:
             return os.fork()
         kernel.unshare(kernel.CLONE_NEWPID)

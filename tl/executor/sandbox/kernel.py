@@ -1,4 +1,4 @@
-"""The system calls of isolation that Python 3.11 does not offer, by ctypes. Linux on x86-64; each raises `OSError`."""
+"""System calls for isolation that Python 3.11 lacks, by ctypes, for Linux on x86-64; each raises `OSError`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def supported() -> bool:
-    """Whether the numbers in this package are those of the running system."""
+    """Whether the running system has the system call numbers of this package."""
     return platform.system() == "Linux" and platform.machine() == "x86_64"
 
 
@@ -51,12 +51,12 @@ def syscall(number: int, *arguments: object) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones. After CLONE_NEWPID it is the children that are in the new one."""
+    """Leave namespaces for new ones. With CLONE_NEWPID, only future children are in the new one."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """Enter the namespace of a descriptor; with CLONE_NEWPID, for the children to come."""
+    """Enter the namespace of a descriptor; with CLONE_NEWPID, only future children do."""
     _checked(_libc.setns(descriptor, kind), "setns")
 
 
@@ -66,7 +66,7 @@ def prctl(option: int, value: int = 0) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """Mount a file system, see mount(2)."""
     arguments = [text.encode() if text else None for text in (source, target, kind)]
     _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None), f"mount {target}")
 
@@ -77,13 +77,13 @@ def unmount(path: str) -> None:
 
 
 def make_read_only(path: str) -> None:
-    """Make the mount at `path` and all below it read-only, and deaf to set-user-id bits."""
+    """Make the mount at `path` and all below it read-only, and ignore set-user-id bits there."""
     attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
     syscall(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), _AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
 
 
 def enter_root(path: str) -> None:
-    """Make the mount at `path` the root of this mount namespace, and drop the old one with all that hangs on it."""
+    """Make the mount at `path` the root of this mount namespace, and unmount the old root with all below it."""
     os.chdir(path)
     syscall(_PIVOT_ROOT, b".", b".")
     unmount(".")
@@ -91,7 +91,7 @@ def enter_root(path: str) -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, also those that a program could bring back as root of a user namespace."""
+    """Drop every capability, also from the bounding set, so that no program can regain one."""
     for capability in range(_CAPABILITIES):
         try:
             prctl(PR_CAPBSET_DROP, capability)

@@ -30,10 +30,10 @@ class _Rule(ctypes.Structure):
 
 
 def restrict(readable: Iterable[str], devices: Iterable[str], writable: str) -> None:
-    """Leave this process the reading of `readable`, the use of `devices`, and `writable` with all below it.
+    """Restrict this process to reading `readable`, using `devices`, and everything below `writable`.
 
-    Newer kernels also take TCP, abstract UNIX sockets and signals to processes outside. Paths that are not there are
-    skipped. Needs "no new privileges" first. Raises `OSError` where the kernel has no Landlock.
+    Newer kernels also forbid TCP, abstract UNIX sockets and signals to processes outside. Missing paths are skipped.
+    Needs "no new privileges" first. Raises `OSError` where the kernel has no Landlock.
     """
     version = syscall(_CREATE_RULESET, 0, 0, _ASK_FOR_VERSION)
     handled = _FIRST_RIGHTS | sum(right for since, right in _SINCE_VERSION if version >= since)

@@ -1,4 +1,4 @@
-"""seccomp: a filter that refuses system calls which a tool has no use for (Linux on x86-64)."""
+"""seccomp: a filter that refuses system calls that no tool needs (Linux on x86-64)."""
 
 from __future__ import annotations
 

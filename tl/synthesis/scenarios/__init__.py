@@ -1,7 +1,7 @@
-"""User requests and how a teacher solves them: one module per toolkit of `tools/`, named alike.
+"""User requests and the calls that solve them: one module for each toolkit of `tools/`, with the same name.
 
-A scenario is a generator. It first yields the facts that fill its phrasings, then the calls, and is sent what each
-call returned. The answer tells what the last call returned, or what the scenario itself returns:
+A scenario is a generator. It first yields the facts that fill its phrasings, then the calls, and is sent the result of
+each. The final answer reports the last call's result, or the scenario's own return value:
 
     @scenario(phrasings=("How is the weather in {city}?",), unseen=("Is it nice in {city} today?",))
     def current_weather(draw):
@@ -34,7 +34,7 @@ Plan = Generator[dict[str, Any] | Call, Any, Any]  # a scenario knows the types 
 
 @dataclass(frozen=True)
 class Ask:
-    """A fact that some requests leave out, so that the user has to be asked for the parameter that it is for."""
+    """A fact that some requests leave out; the model has to ask the user for its parameter."""
 
     fact: str
     parameter: str
@@ -58,12 +58,12 @@ class Scenario:
 
 
 class NoValue(LookupError):
-    """The world of this seed holds no value on the wanted side of the split: try another seed."""
+    """This seed has no value on the wanted side of the train/held-out split: try another seed."""
 
 
 @dataclass
 class Draw:
-    """Where a scenario gets its values from; `seed` is that of the session in which its calls will run."""
+    """Draws a scenario's values; `seed` is that of the session in which its calls will run."""
 
     random: random.Random
     seed: int
@@ -88,7 +88,7 @@ class Draw:
         return self.random.choice(values)
 
     def world(self, toolkit: str) -> Any:
-        """A twin of the toolkit in the session: to see which ids and names exist there."""
+        """A copy of the toolkit in the session, to look up its ids and names."""
         return load_toolkit(toolkit)(seed=self.seed)
 
 
