@@ -95,7 +95,10 @@ def format_call(call: Call) -> str:
 
 
 def format_name(name: str) -> str:
-    """The name of a tool or parameter as it stands in a call: bare where it can, a JSON string where it must."""
+    """The name of a tool or parameter as it stands in a call: bare where it can, a JSON string where it must.
+
+    Raises ValueError for what is not a string, or holds a lone surrogate.
+    """
     if not isinstance(name, str):
         raise ValueError(f"a name must be a string, not {name!r}")
     if _BARE_NAME.fullmatch(name):

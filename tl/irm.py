@@ -48,6 +48,7 @@ class Reward:
 
     @property
     def value(self) -> float:
+        """R(t_s) of Figure 2, from −2 to 1."""
         return REWARDS[self.case]
 
 

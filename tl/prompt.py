@@ -77,6 +77,7 @@ class Example:
 
     @property
     def trained_turns(self) -> int:
+        """Number of turns that are not masked."""
         return sum(turn.trained for turn in self.turns)
 
     def after(self, n: int) -> "Example":

@@ -67,7 +67,10 @@ class ToolSpec:
 
     @classmethod
     def from_function(cls, function: Callable, name: str | None = None) -> ToolSpec:
-        """Derive the tool from type hints, defaults and a Google-style docstring; see `describe_function`."""
+        """Derive the tool from type hints, defaults and a Google-style docstring; see `describe_function`.
+
+        Raises ValueError, as `describe_function` does.
+        """
         return cls.from_openai(describe_function(function, name))
 
     def to_openai(self) -> dict:
