@@ -16,13 +16,14 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """The contents of a tokenizer.json that gives the ids of sentencepiece for any text."""
     sp = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer.path))
     ids = range(sp.vocab_size())
+    is_special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     special = [id for id in ids if sp.is_control(id) or sp.is_unknown(id)]
     bos = sp.id_to_piece(sp.bos_id())
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added_token(id, sp.id_to_piece(id)) for id in special],
+        "added_tokens": [{"id": id, "content": sp.id_to_piece(id), **is_special} for id in special],
         "normalizer": None,
         "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False},
         "post_processor": {
@@ -54,11 +55,6 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "merges": merges_of({sp.id_to_piece(id): sp.get_score(id) for id in ids if id not in special}),
         },
     }
-
-
-def _added_token(id: int, piece: str) -> dict[str, Any]:
-    kind = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {"id": id, "content": piece, **kind}
 
 
 def merges_of(scores: dict[str, float]) -> list[list[str]]:

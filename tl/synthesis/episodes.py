@@ -95,10 +95,6 @@ class Repertoire:
         scenarios = tuple(scenario for scenario in all_scenarios() if scenario.toolkit in toolkits)
         return cls(executor, scenarios, {name: len(spec.to_prompt()) for name, spec in executor.specs.items()})
 
-    @property
-    def specs(self) -> dict[str, ToolSpec]:
-        return self.executor.specs
-
 
 def draw_conversation(
     repertoire: Repertoire, specs: Sequence[EpisodeSpec], number: int, rng: random.Random
@@ -273,7 +269,7 @@ def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Ran
     """
     toolkit_of, lengths = repertoire.executor.toolkit_of, repertoire.lengths
     missing = {task.toolkit for task in tasks if task.is_refused}
-    specs = {name: spec for name, spec in repertoire.specs.items() if toolkit_of[name] not in missing}
+    specs = {name: spec for name, spec in repertoire.executor.specs.items() if toolkit_of[name] not in missing}
     needed = list(dict.fromkeys(call.name for task in tasks for call in task.solution if call.name in toolkit_of))
     room = TOOL_CHARACTERS + MORE_CHARACTERS * (len(tasks) - 1)
     if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(lengths[name] for name in needed) > room):
@@ -309,7 +305,7 @@ def _with_mistake(
         return []
     at = rng.choice(places)
     right = parse_call(script[at])
-    for wrong in mistakes(wanted, right, specs[right.name], repertoire.specs, rng):
+    for wrong in mistakes(wanted, right, specs[right.name], repertoire.executor.specs, rng):
         text = format_call(wrong)
         if _run(repertoire, task, [*script[:at], text])[-1].category is wanted:
             return [*script[:at], text, *script[at:]]

@@ -19,14 +19,7 @@ from pathlib import Path
 
 from tl.executor.sandbox import kernel, landlock, seccomp
 
-OF_ZYGOTES = (
-    "user namespace",
-    "network namespace",
-    "ipc namespace",
-    "pid namespace",
-    "memory watch",
-    "mount namespace",
-)
+OF_ZYGOTES = "user namespace", "network namespace", "ipc namespace", "pid namespace", "memory watch", "mount namespace"
 OF_SESSIONS = (
     "own user",
     "private directory",
