@@ -29,7 +29,7 @@ from tl.evaluation.error_analysis import name_words
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
-from tl.evaluation.suites import Suite
+from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
@@ -38,9 +38,9 @@ from tl.forms import Form, Prediction
 from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.prompt import name_ids
-from tl.rollout import EpisodeSuite, Rollout, roll_out
-from tl.rollout.dialogue import Policy, Response, ask, prediction_of
+from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
+from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
 from tl.training import distributed
 from tl.training.distributed import RankError, World
@@ -153,7 +153,7 @@ def resumable(
 
 def tell(answer: Response | Rollout) -> None:
     """Warns that something could not be asked, once for each reason."""
-    if answer.failed:
+    if answer.stop is StopReason.POLICY:
         warnings.warn(answer.note, stacklevel=2)
 
 
@@ -169,7 +169,7 @@ def single_turn(
             indices = todo[start : start + step]
             for index, turn in zip(indices, ask([questions[i] for i in indices], policy), strict=True):
                 tell(turn)
-                yield index, None if turn.failed else [turn.texts, turn.note]
+                yield index, None if turn.stop is StopReason.POLICY else [turn.texts, turn.note]
 
     results = resumable(suite.name, questions, work, journal, world)
     return [result and prediction_of(Response(tuple(result[0]), result[1])) for result in results]
@@ -182,9 +182,9 @@ def multi_turn(
     requests = suite.requests[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
-        for place, rollout in roll_out([requests[i] for i in todo], policy, config.batch_size):
+        for place, rollout in play([requests[i] for i in todo], policy, config.batch_size):
             tell(rollout)
-            yield todo[place], None if rollout.failed else rollout.to_json()
+            yield todo[place], None if rollout.stop is StopReason.POLICY else rollout.to_json()
 
     results = resumable(suite.name, requests, work, journal, world)
     return [result and Rollout.from_json(result) for result in results]

@@ -79,7 +79,7 @@ def iterate(
     rollout_seconds = time.perf_counter() - started
     experiences = [experience for experience in sampled if experience is not None]
     batch = PPOBatch.of(experiences, config.micro_tokens, world)
-    metrics = rollout_metrics(experiences) | {"failed_rollouts": len(sampled) - len(experiences)}
+    metrics = rollout_metrics(sampled) | {"failed_rollouts": len(sampled) - len(experiences)}
     if experiences:
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tools
 from tl.executor import Executor, Session
+from tl.executor.driving import Steps, drive
 
 TOOLKITS = Path(__file__).resolve().parent.parent / "tests" / "toolkits"
 CALL, HANG = "count()", 'misbehave(how="hang")'
@@ -33,11 +34,16 @@ def calls_in_turn(executor: Executor, count: int = 2000) -> float:
 
 
 def calls_at_once(executor: Executor, sessions: int = 16, count: int = 250) -> float:
-    """Calls per second over several sessions by `run_many`."""
+    """Calls per second over several sessions at once."""
+
+    def in_turn(session: Session) -> Steps[None]:
+        for _ in range(count):
+            yield from session.steps(CALL)
+
     live = [executor.session() for _ in range(sessions)]
-    executor.run_many([(session, CALL) for session in live])
+    drive([session.steps(CALL) for session in live])
     start = time.perf_counter()
-    executor.run_many([(session, CALL) for session in live for _ in range(count)])
+    drive([in_turn(session) for session in live])
     seconds = time.perf_counter() - start
     for session in live:
         session.close()
@@ -49,7 +55,7 @@ def starts(executor: Executor, count: int = 200, at_once: int = 16) -> float:
     start = time.perf_counter()
     for _ in range(0, count, at_once):
         new = [executor.session() for _ in range(at_once)]
-        executor.run_many([(session, CALL) for session in new])
+        drive([session.steps(CALL) for session in new])
         for session in new:
             session.close()
     return count / (time.perf_counter() - start)
@@ -71,7 +77,7 @@ def latencies(executor: Executor, sessions: int = 50, seconds: float = 4.0, paus
             time.sleep(pause)
 
     live = [executor.session() for _ in range(sessions)]
-    executor.run_many([(session, CALL) for session in live])
+    drive([session.steps(CALL) for session in live])
     end = time.perf_counter() + seconds
     with ThreadPoolExecutor(sessions) as threads:
         list(threads.map(call_on, live, [CALL if place % 10 else HANG for place in range(sessions)]))

@@ -28,7 +28,7 @@ from tl.llama.weights import load_model
 from tl.metrics import score_episodes
 from tl.prompt import EncodingOptions
 from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps
-from tl.rollout import outcome, roll_out
+from tl.rollout.episodes import outcome, play
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
 from tl.training.held_out import MAX_NEW_TOKENS, predict, score, tokenise
@@ -51,7 +51,7 @@ def measure(folder: Path) -> dict:
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
     policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)
-    played = [outcome(suite.requests[i], rollout) for i, rollout in roll_out(suite.requests, policy, 32)]
+    played = [outcome(suite.requests[i], rollout) for i, rollout in play(suite.requests, policy, 32)]
     scores = score_episodes(played)
     rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
     cf = [100.0 * one.cf for one in score(questions, texts)]

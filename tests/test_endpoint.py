@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tl.rollout.dialogue import Dialogue, Response
+from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy, texts_of
 from tl.schema import BUILT_INS
 from tl.trajectory import Message
@@ -119,20 +119,20 @@ def test_a_turn_that_was_cut_is_no_answer(serve, message, texts):
     answer = {"choices": [{"message": message, "finish_reason": "length"}]}
     url, _ = serve(lambda body: (200, json.dumps(answer)))
     [turn] = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
-    assert turn == Response(texts, "did not stop within 99 tokens")
+    assert turn == Response(texts, "did not stop within 99 tokens", StopReason.CUT)
 
 
 def test_one_item_that_fails_does_not_stop_the_others(serve):
     url, _ = serve(in_turn((400, "too long"), {"content": "Hi"}))
     turns = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
-    assert turns[0].failed and "too long" in turns[0].note
+    assert turns[0].stop is StopReason.POLICY and "too long" in turns[0].note
     assert turns[1].texts == ('finish(answer="Hi")',)
 
 
 def test_once_the_server_is_gone_nothing_more_is_asked():
     policy = EndpointPolicy(Endpoint("http://127.0.0.1:9", "m", retries=0), "auto", 1, 99)
     turns = policy([DIALOGUE] * 50)
-    assert all(turn.failed for turn in turns) and policy.unreachable
+    assert all(turn.stop is StopReason.POLICY for turn in turns) and policy.unreachable
 
 
 @pytest.mark.parametrize(

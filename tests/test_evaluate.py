@@ -15,7 +15,7 @@ from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.weights import save_model
-from tl.rollout.dialogue import Response
+from tl.rollout.dialogue import Response, StopReason
 from tl.trajectory import DataError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -181,7 +181,7 @@ class Oracle:
     def answer(self, dialogue):
         self.asked += 1
         if self.fails(self.asked):
-            return Response(note="out of reach", failed=True)
+            return Response(note="out of reach", stop=StopReason.POLICY)
         return Response(tuple(map(format_call, self.answers[dialogue.messages])))
 
 

@@ -106,14 +106,20 @@ def test_a_late_reply_is_never_taken_for_that_of_the_next_call(session):
     assert session.run("count()").text == "1"
 
 
+def in_turn(session, texts):
+    """The feedback of calls of one session, one after the other, as steps."""
+    feedback = []
+    for text in texts:
+        feedback.append((yield from session.steps(text)))
+    return feedback
+
+
 def test_many_calls_come_back_in_order(executor):
     sessions = [executor.session(seed=seed) for seed in range(30)]
-    calls = [(session, "count()") for session in sessions for _ in range(2)]
-    random.Random(0).shuffle(calls)
-    before = {id(session): seed for seed, session in enumerate(sessions)}
-    for (session, _), feedback in zip(calls, executor.run_many(calls), strict=True):
-        before[id(session)] += 1
-        assert feedback.text == str(before[id(session)])
+    random.Random(0).shuffle(sessions)
+    for number in (1, 2):
+        feedback = drive([session.steps("count()") for session in sessions])
+        assert [f.text for f in feedback] == [str(s._opening["seed"] + number) for s in sessions]
     for session in sessions:
         session.close()
 
@@ -121,15 +127,15 @@ def test_many_calls_come_back_in_order(executor):
 def test_threads_run_calls_of_their_own_sessions(executor):
     slots = len(executor._pool._slots)
 
-    def count(seed: int) -> list[str]:
+    def count(seed: int) -> list[list[str]]:
         sessions = [executor.session(seed=seed) for _ in range(10)]
-        feedback = executor.run_many([(session, "count()") for session in sessions for _ in range(2)])
+        feedback = drive([in_turn(session, ["count()"] * 2) for session in sessions])
         for session in sessions:
             session.close()
-        return [f.text for f in feedback]
+        return [[f.text for f in own] for own in feedback]
 
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(count, range(4))) == [[str(seed + 1), str(seed + 2)] * 10 for seed in range(4)]
+        assert list(threads.map(count, range(4))) == [[[str(seed + 1), str(seed + 2)]] * 10 for seed in range(4)]
     assert len(executor._pool._slots) == len(set(executor._pool._slots)) == slots
 
 
@@ -140,7 +146,7 @@ def test_a_slow_tool_does_not_hold_up_the_others(executor):
         return time.monotonic() - start
 
     sessions = [executor.session(seed=0) for _ in range(6)]
-    executor.run_many([(session, "count()") for session in sessions])
+    drive([session.steps("count()") for session in sessions])
     slow, *others = drive([timed(s, HANG if s is sessions[0] else "count()") for s in sessions])
     for session in sessions:
         session.close()
@@ -150,11 +156,11 @@ def test_a_slow_tool_does_not_hold_up_the_others(executor):
 
 def test_the_deadline_starts_when_the_call_starts(executor):
     with executor.session(seed=0) as one, executor.session(seed=0) as other:
-        calls = [(one, HANG), (other, "count()"), (one, "count()"), (one, HANG), (one, "count()")]
-        feedback = executor.run_many(calls)
-    assert [f.cause for f in feedback] == [Cause.TIME_OUT, Cause.OK, Cause.OK, Cause.TIME_OUT, Cause.OK]
-    assert feedback[4].text == "2"
-    assert TIMEOUT <= feedback[3].seconds < 2 * TIMEOUT
+        feedback, [others] = drive([in_turn(one, [HANG, "count()", HANG, "count()"]), in_turn(other, ["count()"])])
+    assert others.cause is Cause.OK
+    assert [f.cause for f in feedback] == [Cause.TIME_OUT, Cause.OK, Cause.TIME_OUT, Cause.OK]
+    assert feedback[3].text == "2"
+    assert TIMEOUT <= feedback[2].seconds < 2 * TIMEOUT
 
 
 def test_a_call_that_is_given_up_leaves_a_session_that_works(executor):

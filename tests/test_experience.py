@@ -12,7 +12,7 @@ from checkpoints import make_model
 
 from tl.assets import TINY
 from tl.calls import Call, format_call
-from tl.executor import Cause, Executor, Feedback
+from tl.executor import Cause, Executor, Feedback, Session
 from tl.irm import REWARDS, RewardCase
 from tl.llama.model import Llama
 from tl.llama.sampling import Completion
@@ -23,7 +23,8 @@ from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajecto
 from tl.rl.data import PPOTask, make_tasks
 from tl.rl.episodes import sample_episodes
 from tl.rl.steps import Experience, SamplingOptions, sample_steps
-from tl.rollout import MAX_TURNS
+from tl.rollout.dialogue import StopReason
+from tl.rollout.episodes import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, episodes
 from tl.trajectory import Message
@@ -158,6 +159,7 @@ def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
     script(prompt := prompt_of(tokenizer), [said])
     [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
     assert experience.calls[0].case is case and experience.rewards[-1] == REWARDS[case]
+    assert experience.stop is (StopReason.CUT if said.endswith("…") else StopReason.FINISHED)
     assert experience.calls[0].golden == 'search(query="cats")'
 
 
@@ -236,7 +238,7 @@ def test_an_episode_that_follows_the_solution_is_the_training_example_of_its_tra
     assert [c.reward for c in experience.calls] == [1.0] * (calls - 1) + [2.0]  # the answer is right, too
     ends = [a for a, action in enumerate(experience.actions) if action == tokenizer.eos_id]
     assert [experience.rewards[a] for a in ends] == [c.reward for c in experience.calls]
-    assert sum(map(abs, experience.rewards)) == calls + 1
+    assert sum(map(abs, experience.rewards)) == calls + 1 and experience.stop is StopReason.FINISHED
 
 
 def test_a_call_that_fails_leaves_the_golden_one_due(model, tokenizer, executor, tasks, script):
@@ -341,7 +343,7 @@ def test_an_episode_has_nine_turns_at_most_and_its_ids_end_with_the_last_call(
     model, tokenizer, executor, tasks, script
 ):
     experience = play(model, tokenizer, executor, of_kind(tasks, "plain"), script, ["no call"] * 20)
-    assert len(experience.calls) == MAX_TURNS and not experience.right
+    assert len(experience.calls) == MAX_TURNS and not experience.right and experience.stop is StopReason.TURNS
     assert experience.positions[-1] == len(experience.ids) - 1
 
 
@@ -350,6 +352,7 @@ def test_a_call_that_was_cut_is_not_run_and_ends_the_episode(model, tokenizer, e
     experience = play(model, tokenizer, executor, task, script, [solution(task)[0] + "…", *solution(task)])
     assert [(c.reward, c.feedback) for c in experience.calls] == [(-2.0, None)] and not experience.right
     assert experience.rewards[-1] == -2.0 and tokenizer.eos_id not in experience.actions
+    assert experience.stop is StopReason.CUT
 
 
 def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer, executor, tasks, script):
@@ -357,13 +360,18 @@ def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer,
     model = make_model(vocab_size=tokenizer.vocab_size)
     model.config = replace(model.config, max_position_embeddings=len(task.prompt_ids) + OPTIONS.max_new_tokens)
     experience = play(model, tokenizer, executor, task, script, solution(task))
-    assert [c.reward for c in experience.calls] == [1.0]
+    assert [c.reward for c in experience.calls] == [1.0] and experience.stop is StopReason.CONTEXT
 
 
 def test_long_feedback_is_cut_as_in_training(tokenizer, executor, tasks, script, monkeypatch):
     task = of_kind(tasks, "plain")
     model = make_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=8192)
-    monkeypatch.setattr(executor, "run_many", lambda calls: [Feedback("ab " * 5000, Cause.OK) for _ in calls])
+
+    def talks(session, text):
+        yield from ()
+        return Feedback("ab " * 5000, Cause.OK)
+
+    monkeypatch.setattr(Session, "steps", talks)
     experience = play(model, tokenizer, executor, task, script, ["f()", "g()…"])
     messages = (*task.episode.trajectory.messages[:1], Message("assistant", "f()", True), Message("tool", "ab " * 5000))
     before = encode_prompt(task.episode.trajectory.tools, messages, tokenizer)
@@ -376,14 +384,12 @@ def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
     chosen = [of_kind(tasks, kind, calls) for kind, calls in (("plain", 2), ("ask", 3), ("refusal", 1))]
     for task in chosen:
         script(task, solution(task))
-    run_many = executor.run_many
 
-    def fails_for_questions(calls):
-        outputs = run_many(calls)
-        failure = Feedback(OUT_OF_REACH, Cause.INFRASTRUCTURE)
-        return [failure if "ask_to_user" in text else o for (_, text), o in zip(calls, outputs, strict=True)]
+    def fails_for_questions(session, text, steps=Session.steps):
+        feedback = yield from steps(session, text)
+        return Feedback(OUT_OF_REACH, Cause.INFRASTRUCTURE) if "ask_to_user" in text else feedback
 
-    monkeypatch.setattr(executor, "run_many", fails_for_questions)
+    monkeypatch.setattr(Session, "steps", fails_for_questions)
     with pytest.warns(UserWarning, match=f"episode {chosen[1].id} is left out. {OUT_OF_REACH}"):
         first, failed, last = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(3))
     assert failed is None and first.right and last.right
@@ -404,22 +410,22 @@ def test_tools_of_one_half_run_while_the_other_half_speaks_and_while_its_tools_r
     model, tokenizer, executor, tasks, script, monkeypatch
 ):
     one, other = of_kind(tasks, "plain"), of_kind(tasks, "ask", 3)
-    seen: list[list[str]] = []
+    seen: list[str] = []
     both = threading.Event()
 
-    def waits_for_the_other_half(calls, run_many=executor.run_many):
-        seen.append([text for _, text in calls])
+    def waits_for_the_other_half(session, text, steps=Session.steps):
+        seen.append(text)
         if len(seen) == 2:
             both.set()
         assert both.wait(timeout=20), "the policy or the tools of the other half waited for these"
-        return run_many(calls)
+        return (yield from steps(session, text))
 
-    monkeypatch.setattr(executor, "run_many", waits_for_the_other_half)
+    monkeypatch.setattr(Session, "steps", waits_for_the_other_half)
     for task in (one, other):
         script(task, solution(task))
     experiences = sample_episodes(model, tokenizer, [one, other], executor, OPTIONS, range(2))
     assert all(e.right for e in experiences)
-    assert sorted(seen[:2]) == sorted([solution(one)[:1], solution(other)[:1]])
+    assert sorted(seen[:2]) == sorted([solution(one)[0], solution(other)[0]])
 
 
 def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model, tokenizer, executor, tasks):

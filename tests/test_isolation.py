@@ -20,6 +20,7 @@ from toolkits import in_library
 
 from tl.calls import Call, format_call
 from tl.executor import Executor, IsolationError
+from tl.executor.driving import drive
 from tl.executor.execution import MAX_FEEDBACK_CHARACTERS, Cause
 from tl.executor.sandbox import NAMESPACES, OF_SESSIONS, OF_ZYGOTES, missing_layers
 from tl.mae import classify_feedback
@@ -232,14 +233,14 @@ def bash(command):
 def run_between_counts(executor, texts):
     """The feedback of each text, run in a session of its own; asserts that the counts around it are 1 and 2."""
     sessions = [executor.session(seed=0) for _ in texts]
-    calls = [(s, text) for s, text in zip(sessions, texts, strict=True) for text in ("count()", text, "count()")]
-    feedback = executor.run_many(calls)
+    before = drive([session.steps("count()") for session in sessions])
+    feedback = drive([session.steps(text) for session, text in zip(sessions, texts, strict=True)])
+    after = drive([session.steps("count()") for session in sessions])
     for session in sessions:
         session.close()
-    assert [f.text for f in feedback[::3]] == ["1"] * len(texts)
-    went_on = {text: after.text for text, after in zip(texts, feedback[2::3], strict=True)}
-    assert went_on == dict.fromkeys(texts, "2")
-    return feedback[1::3]
+    assert [f.text for f in before] == ["1"] * len(texts)
+    assert {text: f.text for text, f in zip(texts, after, strict=True)} == dict.fromkeys(texts, "2")
+    return feedback
 
 
 def wrong_outcomes(cases, feedback):

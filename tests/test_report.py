@@ -13,7 +13,7 @@ from tl.experiments.comparison import Column
 from tl.irm import RewardCase
 from tl.report import page as report_page
 from tl.report.datasets import DataColumn
-from tl.report.page import report
+from tl.report.page import case_key, report
 from tl.report.runs import NoRunError, names, read_run, read_runs
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e{{sections}}\"' onclick='x"
@@ -77,8 +77,8 @@ def ppo(tmp_path):
     folder = tmp_path / "ppo"
     folder.mkdir()
     (folder / "run_config.json").write_text(json.dumps({"kl_coef": 0.4, "learning_rate": 0.001}))
-    shares = {f"share of {case.value}": 0.0 for case in RewardCase}
-    shares[f"share of {RewardCase.ALL_RIGHT.value}"] = 1.0
+    shares = {case_key(case): 0.0 for case in RewardCase}
+    shares[case_key(RewardCase.ALL_RIGHT)] = 1.0
     write_lines(folder / "metrics.jsonl", [{"step": n, "reward": 0.5 * n, "kl": 0.1} | shares for n in (1, 2)])
     right = {"text": 'f(a="1")', "reward": 1.0, "case": "all right", "golden": 'f(a="1")', "feedback": None}
     wrong = {"text": f"g({EVIL})", "reward": -2.0, "case": "tool hallucination", "golden": EVIL, "feedback": EVIL}

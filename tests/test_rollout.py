@@ -1,7 +1,7 @@
 """Episodes between a model and the executor: turns, what is counted, real and right answers, several calls an item."""
 
 import json
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -11,9 +11,9 @@ from tl.evaluation.suites import own
 from tl.executor import Cause, Feedback
 from tl.mae import ErrorCategory
 from tl.metrics import EpisodeOutcome, Question, score_episodes
-from tl.rollout import MAX_TURNS, Request, Rollout, final_answer, outcome, roll_out
 from tl.rollout.answers import facts_of, is_real, is_right
-from tl.rollout.dialogue import Response, ask, prediction_of
+from tl.rollout.dialogue import Response, StopReason, ask, prediction_of
+from tl.rollout.episodes import MAX_TURNS, Request, Rollout, final_answer, outcome, play
 from tl.schema import BUILT_INS
 from tl.synthesis import episodes
 from tl.trajectory import Message, Trajectory
@@ -23,14 +23,16 @@ RIGHT, FAILURE = ErrorCategory.ALL_RIGHT, ErrorCategory.TOOL_CALL_FAILURE
 
 
 class Echo:
-    """A session that repeats what it is given; "bad" is no call, `finish` ends it."""
+    """A session that repeats what it is given; "bad" is no call, on "down" the executor fails, `finish` ends it."""
 
     def __init__(self):
         self.finished = False
 
-    def run(self, text):
+    def steps(self, text):
+        yield from ()
         self.finished = text.startswith("finish(")
-        return Feedback(f"echo {text}", Cause.FORMAT_ERROR if text == "bad" else Cause.OK)
+        causes = {"bad": Cause.FORMAT_ERROR, "down": Cause.INFRASTRUCTURE}
+        return Feedback(f"echo {text}", causes.get(text, Cause.OK))
 
 
 def request(name="r", **settings):
@@ -47,8 +49,9 @@ def scripted(scripts):
 
 
 def test_an_episode_ends_with_finish_and_keeps_what_was_said():
-    [(index, rollout)] = roll_out([request()], scripted(["bad", "f(x=1)", 'finish(answer="Six.")']), 4)
+    [(index, rollout)] = play([request()], scripted(["bad", "f(x=1)", 'finish(answer="Six.")']), 4)
     assert index == 0 and rollout.answer == "Six." and rollout.categories == (FAILURE, RIGHT, RIGHT)
+    assert rollout.stop is StopReason.FINISHED
     assert [m.content for m in rollout.trajectory.messages[1:]] == [
         "bad",
         "echo bad",
@@ -60,8 +63,8 @@ def test_an_episode_ends_with_finish_and_keeps_what_was_said():
 
 
 def test_an_episode_has_nine_turns_at_most():
-    [(_, rollout)] = roll_out([request()], scripted(["f()"] * 20), 4)
-    assert len(rollout.categories) == MAX_TURNS == 9 and rollout.answer is None
+    [(_, rollout)] = play([request()], scripted(["f()"] * 20), 4)
+    assert len(rollout.categories) == MAX_TURNS == 9 and rollout.answer is None and rollout.stop is StopReason.TURNS
 
 
 def test_episodes_run_side_by_side_and_each_is_given_once():
@@ -71,13 +74,75 @@ def test_episodes_run_side_by_side_and_each_is_given_once():
         asked.append(len(dialogues))
         return [Response(('finish(answer="x")',)) for _ in dialogues]
 
-    done = dict(roll_out([request(str(i)) for i in range(5)], policy, 2))
+    done = dict(play([request(str(i)) for i in range(5)], policy, 2))
     assert [done[i].trajectory.id for i in range(5)] == list("01234") and asked == [2, 2, 1]
 
 
 def test_a_model_out_of_reach_breaks_the_episode_off():
-    [(_, rollout)] = roll_out([request()], lambda ds: [Response(note="no answer", failed=True) for _ in ds], 1)
-    assert rollout.failed and rollout.categories == () and rollout.note == "no answer"
+    [(_, rollout)] = play([request()], lambda ds: [Response(note="no answer", stop=StopReason.POLICY) for _ in ds], 1)
+    assert rollout.stop is StopReason.POLICY and rollout.categories == () and rollout.note == "no answer"
+
+
+@pytest.mark.parametrize(("strict", "stop", "calls"), [(False, StopReason.FINISHED, 2), (True, StopReason.CUT, 1)])
+def test_a_turn_that_was_cut_is_run_unless_strict(strict, stop, calls):
+    def policy(dialogues):
+        begun = len(dialogues[0].messages) > 1
+        return [Response(('finish(answer="x")',)) if begun else Response(("f(x=",), "cut", StopReason.CUT)]
+
+    [(_, rollout)] = play([request()], policy, 1, strict=strict)
+    assert rollout.stop is stop and len(rollout.trajectory.calls()) == calls
+    assert len(rollout.categories) == (0 if strict else calls)
+
+
+@pytest.mark.parametrize(("strict", "stop"), [(False, StopReason.FINISHED), (True, StopReason.EXECUTOR)])
+def test_an_episode_goes_on_where_the_executor_failed_unless_strict(strict, stop):
+    [(_, rollout)] = play([request()], scripted(["down", 'finish(answer="x")']), 1, strict=strict)
+    assert rollout.stop is stop and rollout.categories[0] is None
+
+
+def test_a_prompt_without_room_ends_the_episode():
+    def policy(dialogues):
+        return [Response(note="no room", stop=StopReason.CONTEXT) for _ in dialogues]
+
+    [(_, rollout)] = play([request()], policy, 1)
+    assert rollout.stop is StopReason.CONTEXT and rollout.note == "no room" and rollout.categories == ()
+
+
+def test_a_turn_of_several_calls_runs_them_in_order_up_to_finish():
+    [(_, rollout)] = play([request()], lambda _: [Response(("f()", 'finish(answer="x")', "g()"))], 1)
+    assert [call.content for call, _ in rollout.trajectory.calls()] == ["f()", 'finish(answer="x")']
+
+
+def test_groups_take_turns_and_play_the_same_episodes():
+    asked = []
+
+    def policy(dialogues):
+        asked.append([d.number for d in dialogues])
+        return [Response(("f()" if len(d.messages) == 1 else 'finish(answer="x")',)) for d in dialogues]
+
+    requests = [request(str(i)) for i in range(5)]
+    together, apart = (dict(play(requests, policy, 3, n_groups=n)) for n in (1, 2))
+    assert together == apart
+    assert asked == [[0, 1, 2], [0, 1, 2], [3, 4], [3, 4]] + [[0, 1], [2], [0, 1], [2], [3, 4], [3, 4]]
+
+
+def test_sessions_are_closed_however_the_loop_ends():
+    opened, closed = [], []
+
+    @contextmanager
+    def session():
+        opened.append(one := Echo())
+        yield one
+        closed.append(one)
+
+    def policy(dialogues):
+        if len(opened) == 2 and any(len(d.messages) > 1 for d in dialogues):
+            raise KeyboardInterrupt
+        return [Response(("f()",)) for _ in dialogues]
+
+    with pytest.raises(KeyboardInterrupt):
+        list(play([Request(str(i), BUILT_INS, START, session) for i in range(3)], policy, 2, n_groups=2))
+    assert len(opened) == 2 and opened == closed
 
 
 def test_the_golden_calls_of_our_own_episodes_score_in_full():
@@ -91,7 +156,7 @@ def test_the_golden_calls_of_our_own_episodes_score_in_full():
         counts = [sum(m.is_call for m in d.messages) for d in dialogues]
         return [Response((t.calls()[n][0].content,)) for t, n in zip(trajectories, counts, strict=True)]
 
-    done = dict(roll_out(suite.requests, policy, 8))
+    done = dict(play(suite.requests, policy, 8))
     scores = score_episodes([outcome(r, done[i]) for i, r in enumerate(suite.requests)])
     assert (scores.va, scores.answer_accuracy, scores.refusal_accuracy, scores.finished) == (100, 100, 100, 100)
     assert scores.de > 0 and scores.ce > 0  # some have erroneous calls on purpose
@@ -120,7 +185,7 @@ def test_shares_are_over_all_turns_and_answers_over_what_can_be_answered():
 def test_an_answer_without_a_word_is_no_refusal():
     request = Request("r", (), START, nullcontext, servable=False)
     for answer, refused in (("", False), (" ", False), ("I cannot handle the task.", True), ("It is 7.", False)):
-        made = outcome(request, Rollout(Trajectory("r", (), request.messages), (RIGHT,), answer))
+        made = outcome(request, Rollout(Trajectory("r", (), request.messages), (RIGHT,), StopReason.FINISHED, answer))
         assert made.refused is refused
         assert score_episodes([made]).refusal_accuracy == 100 * refused
 

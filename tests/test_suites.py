@@ -7,6 +7,7 @@ import pytest
 from tl.calls import Call, parse_call
 from tl.evaluation.suites import bfcl, catalogue, own, python_score, strict_score, toolalpaca, tooleyes
 from tl.executor import Cause
+from tl.executor.driving import drive
 from tl.forms import Prediction, read_prediction
 from tl.metrics import CallScore
 from tl.trajectory import DataError
@@ -199,7 +200,7 @@ def eyes(tmp_path):
 def test_tooleyes_judges_calls_by_the_documentation_alone(eyes):
     with eyes.requests[0].open() as session:
         causes = [
-            session.run(text).cause
+            drive([session.steps(text)])[0].cause
             for text in (
                 "look",
                 "peek()",

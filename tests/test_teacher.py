@@ -11,8 +11,8 @@ from tl.__main__ import main
 from tl.calls import format_call, parse_call
 from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
-from tl.rollout import MAX_TURNS
 from tl.rollout.endpoint import Endpoint, EndpointError
+from tl.rollout.episodes import MAX_TURNS
 from tl.synthesis import LIBRARY, episodes
 from tl.synthesis.episodes import REFUSAL
 from tl.synthesis.requests import request_of

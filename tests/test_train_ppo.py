@@ -131,7 +131,7 @@ def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
     expected += "rollout_share generation_share sampler_mismatch tool_seconds failed_rollouts seconds "
     expected += "policy_grad_norm value_grad_norm"
     assert set(expected.split()) <= lines[0].keys()
-    assert sum(value for name, value in lines[0].items() if name.startswith("share of")) == pytest.approx(1)
+    assert sum(value for name, value in lines[0].items() if name.startswith("case/")) == pytest.approx(1)
     assert lines[0]["kl"] == 0 and lines[-1]["kl"] != 0 and lines[0]["sampler_mismatch"] < 1e-4
     old, new = weights(toy / "model"), weights(run)
     assert old.keys() == new.keys() and not torch.equal(old["norm.weight"], new["norm.weight"])

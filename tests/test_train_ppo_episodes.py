@@ -67,7 +67,9 @@ def test_episodes_are_played_scored_logged_and_learned_from(flags, tmp_path):
     assert [line["step"] for line in steps(tmp_path / "run")] == [1, 2]
     assert [line["kl"] == 0 for line in steps(tmp_path / "run")] == [True, False]
     for line in steps(tmp_path / "run"):
-        assert line["reward"] == -2 and line["share of format error"] == 1 and line["right_answers"] == 0
+        assert (
+            line["reward"] == -2 and line["case/format_error"] == line["stop/cut"] == 1 and line["right_answers"] == 0
+        )
         assert line["failed_rollouts"] == 0 and line["policy_steps"] == line["value_steps"] == 1
     text = (tmp_path / "run" / "rollouts" / "step-00000002.txt").read_text()
     assert text.count("---- reward -2.00, format error") == 2 and (tmp_path / "run" / "config.json").exists()

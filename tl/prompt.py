@@ -141,9 +141,11 @@ def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Token
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of the text between a call and the next assistant turn: the call's feedback, then ``Assistant:``."""
-    call = Message("assistant", "", is_call=True)
-    return tokenizer.encode(render((), (call, Message("tool", feedback)))[-1].text)
+    """Ids of the text between a call and the next assistant turn: the call's feedback, cut as in training data, then
+    ``Assistant:``."""
+    call, output = Message("assistant", "", is_call=True), Message("tool", feedback)
+    read = cut_feedback(output, tokenizer, EncodingOptions.max_feedback_tokens)
+    return tokenizer.encode(render((), (call, read))[-1].text)
 
 
 def encode_trajectory(

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tl.calls import format_call
-from tl.evaluation.suites import Suite
+from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.files import write_whole
-from tl.rollout import EpisodeSuite
 
 
 class Journal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from tl.calls import Call
 from tl.evaluation.suites.files import read_lines
@@ -25,32 +26,29 @@ def read_predictions(path: Path, questions: tuple[Question, ...], form: str, lim
     """
     records = read_lines(path)
     wanted = questions[:limit]
-    ids = [str(record["id"]) if "id" in record else None for record in records]
-    unique = len({question.id for question in questions}) == len(questions)
-    if unique and None not in ids and len(set(ids)) == len(ids):
-        _check_ids(path, ids, questions)
+    known = {question.id for question in questions}
+    ids = [str(record["id"]) for record in records if "id" in record]
+    if len(known) == len(questions) and len(set(ids)) == len(records):
+        if foreign := [identifier for identifier in ids if identifier not in known]:
+            many = f"{len(foreign)} predictions are for items that are not in this set"
+            raise DataError(f"{path}: {many}: {_some(foreign)}")
         by_id = dict(zip(ids, records, strict=True))
         missing = [question.id for question in wanted if question.id not in by_id]
         if missing:
             raise DataError(f"{path}: {len(missing)} of {len(wanted)} items have no prediction: {_some(missing)}")
         matched = [by_id[question.id] for question in wanted]
     else:
-        matched = _by_line(path, ids, records, wanted, len(questions))
+        matched = _by_line(path, records, wanted, len(questions))
     return [_prediction(r, q, form, f"{path}, item {q.id}") for r, q in zip(matched, wanted, strict=True)]
 
 
-def _check_ids(path: Path, ids: list[str], questions: tuple[Question, ...]) -> None:
-    known = {question.id for question in questions}
-    if foreign := [identifier for identifier in ids if identifier not in known]:
-        raise DataError(f"{path}: {len(foreign)} predictions are for items that are not in this set: {_some(foreign)}")
-
-
-def _by_line(path: Path, ids: list, records: list[dict], wanted: tuple[Question, ...], total: int) -> list[dict]:
+def _by_line(path: Path, records: list[dict], wanted: tuple[Question, ...], total: int) -> list[dict]:
     if len(records) not in (len(wanted), total):
         raise DataError(
             f"{path}: {len(records)} predictions for {len(wanted)} items; "
             "without an id of its own for each, there has to be one line an item"
         )
+    ids = [str(record["id"]) if "id" in record else None for record in records]
     for number, (identifier, question) in enumerate(zip(ids, wanted, strict=False), 1):
         if identifier not in (None, question.id):
             repeated = Counter(ids)[identifier]
@@ -71,7 +69,7 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
     said = record.get("prediction")
     if isinstance(said, dict):
         said = json.dumps(said)
-    texts = said if isinstance(said, list) else [said]
+    texts: list[Any] = said if isinstance(said, list) else [said]
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f'{where}: needs a "prediction" (text) or a "call"')
     return read_prediction(texts, form, question.tools)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from tl.calls import format_call
 from tl.evaluation import paper
 from tl.evaluation.error_analysis import ASPECTS, Diagnosis, analyse, diagnose
-from tl.evaluation.suites import Suite, strict_score
+from tl.evaluation.suites import EpisodeSuite, Suite, strict_score
 from tl.forms import Prediction
 from tl.mae import ErrorCategory
 from tl.metrics import CallScore, EpisodeScores, Question, percent, score_episodes, wilson_interval
-from tl.rollout import EpisodeSuite, Rollout, outcome
 from tl.rollout.answers import NOT_REAL
+from tl.rollout.episodes import Rollout, outcome
 
 WIDTH = 34  # of the first column of a table
 LINE = 118  # to which notes are wrapped

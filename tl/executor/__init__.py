@@ -17,7 +17,7 @@ import logging
 import struct
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from signal import Signals
 from typing import Literal
 
@@ -131,22 +131,6 @@ class Executor(Library):
         """
         opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
         return Session(self._pool, self.timeout, opening, answer or no_answer)
-
-    def run_many(self, calls: Sequence[tuple[Session, str]]) -> list[Feedback]:
-        """Run calls of many sessions at once, those of one session one after the other; feedback in the order of
-        `calls`. Threads may each run calls of sessions of their own."""
-        texts: dict[Session, list[str]] = {}
-        for session, text in calls:
-            texts.setdefault(session, []).append(text)
-
-        def in_turn(session: Session) -> Steps[Iterator[Feedback]]:
-            feedback = []
-            for text in texts[session]:
-                feedback.append((yield from session.steps(text)))
-            return iter(feedback)
-
-        feedback = dict(zip(texts, drive([in_turn(session) for session in texts]), strict=True))
-        return [next(feedback[session]) for session, _ in calls]
 
 
 class Session:

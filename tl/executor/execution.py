@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tl.calls import Call, CallSyntaxError, parse_call
+from tl.executor.driving import Steps
 from tl.mae import ErrorCategory
 from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
 from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
@@ -285,3 +286,8 @@ class InProcessSession:
         if self.finished:
             raise RuntimeError("the episode has finished: open a new session")
         return execute(self._tools, text)
+
+    def steps(self, text: str) -> Steps[Feedback]:
+        """`run` as steps that wait for nothing."""
+        yield from ()
+        return self.run(text)

@@ -41,7 +41,11 @@ CURVES = {
     "tokens_per_second": "Throughput, tokens a second",
     "grad_norm": "Gradient norm",
 }
-SHARE = "share of "  # in front of a reward case in metrics.jsonl
+
+
+def case_key(case: RewardCase) -> str:
+    """Where metrics.jsonl has the share of a case among the calls of a step."""
+    return f"case/{case.name.lower()}"
 
 
 def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: int) -> str:
@@ -134,7 +138,7 @@ def _case_shares(run: Run) -> dict[str, list[float]]:
     all runs, or nothing where no step has any."""
     steps = [line for line in run.metrics if is_number(line.get("reward")) and is_number(line.get("step"))]
     shares = {
-        case.value: [line[SHARE + case.value] if is_number(line.get(SHARE + case.value)) else 0.0 for line in steps]
+        case.value: [line[case_key(case)] if is_number(line.get(case_key(case))) else 0.0 for line in steps]
         for case in reversed(RewardCase)
     }
     return shares if any(map(any, shares.values())) else {}

@@ -9,21 +9,25 @@ from pathlib import Path
 from tl.irm import RewardCase
 from tl.llama.tokenizer import Tokenizer
 from tl.rl.steps import Experience
+from tl.rollout.dialogue import StopReason
 from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 
 
-def rollout_metrics(experiences: Sequence[Experience]) -> dict[str, float]:
+def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
     """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
-    one, seconds of generation and of tools, and of episodes the share that ends in a right answer. Nothing without
-    rollouts."""
+    one and of each reason for which a rollout ended, seconds of generation and of tools, and of episodes the share that
+    ends in a right answer. None is a rollout that the executor ended. Nothing where there is no other."""
+    experiences = [experience for experience in rollouts if experience is not None]
     if not experiences:
         return {}
     cases = Counter(call.case for experience in experiences for call in experience.calls if call.case is not None)
+    stops = Counter(experience.stop if experience else StopReason.EXECUTOR for experience in rollouts)
     judged = [e.right for e in experiences if e.right is not None]
     return {
         "reward": sum(sum(e.rewards) for e in experiences) / len(experiences),
         "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
-        **{f"share of {case.value}": cases[case] / max(cases.total(), 1) for case in RewardCase},
+        **{f"case/{case.name.lower()}": cases[case] / max(cases.total(), 1) for case in RewardCase},
+        **{f"stop/{why.value}": stops[why] / len(rollouts) for why in StopReason if why is not StopReason.POLICY},
         **({"right_answers": sum(judged) / len(judged)} if judged else {}),
         "generation_seconds": sum(e.generation_seconds for e in experiences),
         "tool_seconds": sum(e.tool_seconds for e in experiences),

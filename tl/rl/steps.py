@@ -1,8 +1,8 @@
 """Rollouts of PPO: what the policy says at temperature 1, as ids, and what it is worth (paper, section 3.3).
 
-Two kinds: one call for a prompt (``sample_steps``, the paper's) and whole tasks (``sample_episodes``). Token in, token
-out: what was drawn is kept as ids and never tokenised again. A call's reward is read from the text of its own ids and
-from what the executor says of it, never from the context.
+Two kinds: one call for a prompt (``sample_steps``, the paper's) and whole tasks (``sample_episodes``). What was drawn
+is kept as ids and never tokenised again. A call's reward is read from the text of its own ids and from what the
+executor says of it, never from the context.
 """
 
 import time
@@ -15,6 +15,7 @@ from tl.llama.model import Llama
 from tl.llama.sampling import Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
+from tl.rollout.dialogue import StopReason
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
 
 FREE_TEXT = (FINISH.name, ASK_TO_USER.name)  # tools whose text is not compared, unless it is asked for
@@ -63,6 +64,7 @@ class Experience:
     rewards: list[float] = field(default_factory=list)  # [A] R on a call's last action, else 0; without KL
     calls: list[ScoredCall] = field(default_factory=list)
     right: bool | None = None  # whether an episode ended in a right answer; None for a single call
+    stop: StopReason = StopReason.FINISHED
     generation_seconds: float = field(default=0.0, compare=False)  # its part of what sampling took
     tool_seconds: float = field(default=0.0, compare=False)  # that its calls ran, others beside them
 
@@ -87,20 +89,20 @@ def sample_steps(
     """
     longest = max((len(prompt.prompt_ids) for prompt in prompts), default=0) + options.max_new_tokens
     sampler = Sampler(model, options.rows(len(prompts), longest), eos_id=tokenizer.eos_id)
-    completions, seconds = complete(sampler, [prompt.prompt_ids for prompt in prompts], options, seeds)
-    experiences = []
+    completions, seconds = complete(sampler, options, [prompt.prompt_ids for prompt in prompts], seeds)
+    experiences: list[Experience | None] = []
     for prompt, completion in zip(prompts, completions, strict=True):
         text = tokenizer.decode(completion.ids)
         case = case_of(completion, text, prompt.golden, prompt.tools, options)
-        golden = " or ".join(map(format_call, prompt.golden))
         experience = Experience(prompt.id, list(prompt.prompt_ids), generation_seconds=seconds)
-        experience.add(completion, ScoredCall(text, REWARDS[case], case, golden))
+        experience.stop = StopReason.FINISHED if completion.stopped else StopReason.CUT
+        experience.add(completion, ScoredCall(text, REWARDS[case], case, " or ".join(map(format_call, prompt.golden))))
         experiences.append(experience)
     return experiences
 
 
 def complete(
-    sampler: Sampler, prompts: Sequence[Sequence[int]], options: SamplingOptions, seeds: Sequence[int]
+    sampler: Sampler, options: SamplingOptions, prompts: Sequence[Sequence[int]], seeds: Sequence[int]
 ) -> tuple[list[Completion], float]:
     """Completions, and the seconds that each took."""
     start = time.perf_counter()
@@ -115,6 +117,3 @@ def case_of(
     if not completion.stopped:
         return RewardCase.FORMAT_ERROR
     return call_reward(text, golden, tools, () if options.compare_text else FREE_TEXT).case
-
-
-# ---- whole episodes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,24 +13,36 @@ from tl.schema import FINISH, ToolSpec
 from tl.trajectory import Message
 
 
+class StopReason(enum.Enum):
+    """Why a rollout ended."""
+
+    FINISHED = "finished"  # with `finish`, or with the one call that was asked for
+    CUT = "cut"  # in the middle of a turn, which became too long
+    TURNS = "turns"  # as many as an episode may have
+    CONTEXT = "context"  # no room for another turn
+    EXECUTOR = "executor"  # which failed itself
+    POLICY = "policy"  # the model is out of reach, and nothing could be asked
+
+
 class Dialogue(NamedTuple):
-    """A conversation in which the model's turn is due. `prompt_ids` is what a model reads, where it is tokenised."""
+    """A conversation in which the model's turn is due. `prompt_ids` is what a model reads, where it is tokenised.
+    `number` is that of the episode."""
 
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
     prompt_ids: Sequence[int] = ()
+    number: int = 0
 
 
 class Response(NamedTuple):
     """The calls of one turn as text, normally one; text that is no call stays what it is.
 
-    `note` says what went wrong: the prompt does not fit (no text then), the text was cut. `failed`: nothing could be
-    asked, because the model is out of reach; that is no answer of the model.
+    `stop` is CUT where the text was cut, CONTEXT or POLICY where there is none; `note` says it in words.
     """
 
     texts: tuple[str, ...] = ()
     note: str = ""
-    failed: bool = False
+    stop: StopReason | None = None
 
 
 Policy = Callable[[Sequence[Dialogue]], list[Response]]
@@ -48,7 +61,7 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
             before = answers[i].texts
-            if before and not turn.failed and _is_finish(turn.texts):
+            if before and _is_finish(turn.texts):
                 continue
             answers[i] = turn._replace(texts=before + turn.texts)
             wants_more = len(answers[i].texts) < questions[i].n_calls

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call
 from tl.forms import read_calls
-from tl.rollout.dialogue import Dialogue, Response
+from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.schema import FINISH
 from tl.trajectory import Trajectory, call_text
 
@@ -129,7 +129,7 @@ class EndpointPolicy:
 
     def _answer(self, dialogue: Dialogue) -> Response:
         if self.unreachable:
-            return Response(note=self.unreachable, failed=True)
+            return Response(note=self.unreachable, stop=StopReason.POLICY)
         record = Trajectory("", dialogue.tools, dialogue.messages).to_openai()
         try:
             message, reason = self.endpoint.chat(
@@ -138,10 +138,10 @@ class EndpointPolicy:
         except EndpointError as error:
             if error.unreachable:
                 self.unreachable = str(error)
-            return Response(note=str(error), failed=True)
+            return Response(note=str(error), stop=StopReason.POLICY)
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
-            return Response(tuple(said), f"did not stop within {self.max_tokens} tokens")
+            return Response(tuple(said), f"did not stop within {self.max_tokens} tokens", StopReason.CUT)
         return Response(tuple(texts_of(message, self.form)))
 
 

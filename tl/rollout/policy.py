@@ -1,17 +1,19 @@
-"""Our own model as a `tl.rollout.dialogue.Policy`: greedy, with what it has read kept over the turns."""
+"""Our own model as a `tl.rollout.dialogue.Policy`: greedy for evaluation, drawing from its distribution for PPO."""
 
+import random
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tl.llama.model import Llama
-from tl.llama.sampling import Sampler
+from tl.llama.sampling import Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
-from tl.prompt import encode_prompt
-from tl.rollout.dialogue import Dialogue, Response
+from tl.prompt import encode_feedback, encode_prompt
+from tl.rollout.dialogue import Dialogue, Response, StopReason
 
 
 class LlamaPolicy:
-    """Answers dialogues in the prompt of Table 13, up to `batch_size` at a time. `answered` is called once for each
-    answer, as they come."""
+    """Answers dialogues greedily, in the prompt of Table 13, up to `batch_size` at a time; keeps over the turns what it
+    has read. `answered` is called once for each answer, as they come."""
 
     def __init__(
         self,
@@ -29,12 +31,74 @@ class LlamaPolicy:
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         prompts = [d.prompt_ids or encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
-        turns = [Response(note=f"a prompt of {len(p)} tokens does not fit into {self.limit}") for p in prompts]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
         made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
+        responses = [_no_room(len(prompt), self.limit) for prompt in prompts]
         for i, completion in zip(fit, made, strict=True):
-            text = self.tokenizer.decode(completion.ids)
-            turns[i] = Response(
-                (text,), "" if completion.stopped else f"did not stop within {len(completion.ids)} tokens"
-            )
-        return turns
+            responses[i] = _response(completion, self.tokenizer)
+        return responses
+
+
+class Drawn(NamedTuple):
+    """A turn as tokens: what was read since the turn before, what was drawn, and its part of the seconds it took."""
+
+    read: Sequence[int]
+    completion: Completion
+    seconds: float
+
+
+class SamplingPolicy:
+    """PPO's policy of some episodes: token in, token out. The prompt of an episode's next turn is that of the last one,
+    the ids that were drawn there and the feedback; nothing that was drawn is tokenised again. `turns` keeps it all.
+
+    `prompts` and `seeds`: one per episode, in the order of their numbers. `draw` gives the completions of prompts and
+    seeds, and the seconds that each took. A prompt of more than `room` tokens is not continued.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[list[list[int]], list[int]], tuple[list[Completion], float]],
+        tokenizer: Tokenizer,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        room: int,
+    ) -> None:
+        self.draw, self.tokenizer, self.room = draw, tokenizer, room
+        self.prompts, self.seeds = prompts, seeds
+        self.turns: list[list[Drawn]] = [[] for _ in prompts]
+
+    def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
+        reads = [self._read(dialogue) for dialogue in dialogues]
+        prompts = [[*self._before(d.number), *read] for d, read in zip(dialogues, reads, strict=True)]
+        fit = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.room]
+        made, seconds = self.draw([prompts[i] for i in fit], [self._seed(dialogues[i].number) for i in fit])
+        responses = [_no_room(len(prompt), self.room) for prompt in prompts]
+        for i, completion in zip(fit, made, strict=True):
+            self.turns[dialogues[i].number].append(Drawn(reads[i], completion, seconds))
+            responses[i] = _response(completion, self.tokenizer)
+        return responses
+
+    def _before(self, number: int) -> list[int]:
+        """All that the episode has read and drawn, without `</s>`, which is never an input."""
+        return [i for turn in self.turns[number] for i in (*turn.read, *turn.completion.ids[:-1])]
+
+    def _read(self, dialogue: Dialogue) -> Sequence[int]:
+        """What is new since the last turn: its feedback, or at first the prompt."""
+        if not self.turns[dialogue.number]:
+            return self.prompts[dialogue.number]
+        return encode_feedback(dialogue.messages[-1].content, self.tokenizer)
+
+    def _seed(self, number: int) -> int:
+        """Of the next turn: a function of the episode's seed and the turn alone."""
+        return random.Random(f"{self.seeds[number]} {len(self.turns[number])}").getrandbits(62)
+
+
+def _response(completion: Completion, tokenizer: Tokenizer) -> Response:
+    text = tokenizer.decode(completion.ids)
+    if completion.stopped:
+        return Response((text,))
+    return Response((text,), f"did not stop within {len(completion.ids)} tokens", StopReason.CUT)
+
+
+def _no_room(length: int, limit: int) -> Response:
+    return Response(note=f"a prompt of {length} tokens does not fit into {limit}", stop=StopReason.CONTEXT)

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from tl.calls import format_call
 from tl.metrics import Question, questions_of
-from tl.synthesis.episodes import Episode, EpisodeSpec, Repertoire, draw_conversation, join
+from tl.synthesis.episodes import Episode, EpisodeSpec, Kind, Repertoire, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.trajectory import Trajectory
 
@@ -136,7 +136,8 @@ def conversations(
 
 def _episode_specs(size: int, mix: Sequence[float], unseen: Unseen) -> list[EpisodeSpec]:
     plain, error, edge = mix
-    kinds = _shares(size, {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4})
+    weights: dict[Kind, float] = {"plain": plain, "error": error, "ask": edge * 0.6, "refusal": edge * 0.4}
+    kinds = _shares(size, weights)
     categories = iter(_shares(kinds.count("error"), ERROR_SHARES))
     values, phrasing = unseen in (True, "values"), unseen in (True, "phrasings")
     return [EpisodeSpec(kind, next(categories) if kind == "error" else None, values, phrasing) for kind in kinds]

@@ -143,8 +143,8 @@ def _renamed_call(call: Call, renamings: dict[str, Renaming]) -> Call:
     if call.name not in renamings:
         return call
     renaming = renamings[call.name]
-    arguments = {renaming.parameters.get(key, key): value for key, value in call.arguments.items()}
-    return Call(renaming.name, arguments | renaming.extra)
+    renamed = {renaming.parameters.get(key, key): value for key, value in call.arguments.items()}
+    return Call(renaming.name, {**renamed, **renaming.extra})
 
 
 def _renamed_messages(messages: Sequence[Message], renamings: dict[str, Renaming]) -> tuple[Message, ...]:

@@ -2,11 +2,9 @@
 
 from functools import partial
 
-from tl.calls import parse_call
 from tl.executor import Executor
-from tl.rollout import Request
 from tl.rollout.answers import facts_of
-from tl.schema import FINISH
+from tl.rollout.episodes import Request, final_answer
 from tl.synthesis.episodes import Episode
 
 
@@ -14,9 +12,8 @@ def request_of(episode: Episode, executor: Executor) -> Request:
     """The request of an episode, to be served by somebody else in the same world."""
     task, trajectory = episode.task, episode.trajectory
     calls = trajectory.calls()
-    last = parse_call(calls[-1][0].content)
     servable = episode.spec.kind != "refusal"
-    truth = last.arguments["answer"] if servable and last.name == FINISH.name else None
+    truth = final_answer(calls[-1][0].content) if servable else None
     facts = facts_of(truth, [feedback for _, feedback in calls if feedback is not None]) if truth else ()
     names = [tool.name for tool in trajectory.tools]
     answer = (lambda question: task.user_answer) if task.user_answer else None

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from tl.rollout import Request, Rollout, outcome, roll_out
+from tl.rollout.dialogue import StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy
+from tl.rollout.episodes import Request, Rollout, outcome, play
 from tl.synthesis.episodes import REFUSAL
 from tl.trajectory import Message, Trajectory
 
@@ -33,8 +34,8 @@ def teach(
     system = Message("system", INSTRUCTIONS)
     instructed = [replace(request, messages=(system, *request.messages)) for request in requests]
     policy = EndpointPolicy(endpoint, "auto", parallel, MAX_TOKENS)
-    for index, rollout in roll_out(instructed, policy, parallel):
-        if rollout.failed:
+    for index, rollout in play(instructed, policy, parallel):
+        if rollout.stop is StopReason.POLICY:
             raise EndpointError(rollout.note)
         fault = fault_of(requests[index], rollout)
         if fault:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tl.calls import Call, same_value
 from tl.forms import Prediction
 from tl.metrics import WRONG, CallScore, Question, match_calls
+from tl.rollout.episodes import Request
 
 Scorer = Callable[[Question, Prediction], CallScore]
 
@@ -28,6 +29,18 @@ class Suite:
     paper: str | None = None
     family: str = ""  # title of the table in which several suites stand
     variant: str = ""  # what tells this one from the others there
+
+
+@dataclass(frozen=True)
+class EpisodeSuite:
+    """A multi-turn benchmark. Without a backend its tools do not run, and only DE and `finished` mean something."""
+
+    name: str
+    title: str
+    requests: tuple[Request, ...]
+    notes: tuple[str, ...] = ()
+    has_backend: bool = True
+    paper: bool = False  # Table 4 is about it
 
 
 def compared(prediction: Prediction, uncompared: frozenset[str]) -> list[Call]:

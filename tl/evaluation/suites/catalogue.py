@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from tl.evaluation.suites import Suite, bfcl, own, rotbench, toolalpaca, tooleyes
-from tl.rollout import EpisodeSuite
+from tl.evaluation.suites import EpisodeSuite, Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 from tl.synthesis.environments import ENVIRONMENTS, Environment
 
 OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")

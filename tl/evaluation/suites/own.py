@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from tl.evaluation.suites import Suite
+from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.executor import Executor
 from tl.metrics import Question, questions_of
-from tl.rollout import EpisodeSuite
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, episodes, held_out
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of

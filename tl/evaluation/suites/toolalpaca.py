@@ -69,7 +69,7 @@ def _tool(name: str, text: str) -> ToolSpec:
         raise ValueError(f"tool {name}: no line of parameters")
     parameters, required = {}, []
     for key, description in json.loads(found[1]).items():
-        is_required, kind, words = _PARAMETER.fullmatch(description).groups()
+        is_required, kind, words = _PARAMETER.findall(description)[0]
         parameters[key] = {"type": kind or "string", "description": words}
         required += [key] if is_required else []
     schema = {"type": "object", "properties": parameters, "required": required}

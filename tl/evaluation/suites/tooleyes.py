@@ -5,15 +5,15 @@ The tools themselves are not here, so that only what their documentation decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 
 from tl.calls import CallSyntaxError, parse_call
+from tl.evaluation.suites import EpisodeSuite
 from tl.evaluation.suites.files import find, read_json, read_list
 from tl.executor import Cause, Feedback
-from tl.rollout import EpisodeSuite, Request
+from tl.executor.driving import Steps
+from tl.rollout.episodes import Request
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory import DataError, Message
 
@@ -36,7 +36,7 @@ def read(data: Path) -> EpisodeSuite:
     return EpisodeSuite("tooleyes", "ToolEyes", requests, notes, has_backend=False, paper=True)
 
 
-def _request(record: dict, docs: object, number: int, where: str) -> Request:
+def _request(record: dict, docs: dict, number: int, where: str) -> Request:
     try:
         key = "/".join(str(record["path"]).split("/")[-2:])
         tools = tuple(map(ToolSpec.from_openai, docs[key]))
@@ -44,12 +44,7 @@ def _request(record: dict, docs: object, number: int, where: str) -> Request:
         name = f"{number:03d}/{record['scenario']}"
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
-    return Request(name, tools, (message,), partial(open_session, tools))
-
-
-@contextmanager
-def open_session(tools: tuple[ToolSpec, ...]) -> Iterator[DocumentedSession]:
-    yield DocumentedSession(tools)
+    return Request(name, tools, (message,), lambda: nullcontext(DocumentedSession(tools)))
 
 
 class DocumentedSession:
@@ -59,7 +54,8 @@ class DocumentedSession:
         self.tools = {tool.name: tool for tool in tools}
         self.finished = False
 
-    def run(self, text: str) -> Feedback:
+    def steps(self, text: str) -> Steps[Feedback]:
+        yield from ()  # nothing to wait for
         try:
             call = parse_call(text)
         except CallSyntaxError as error:

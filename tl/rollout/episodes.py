@@ -1,0 +1,199 @@
+"""The episode loop: a policy and the tools take turns until `finish`, for nine turns at most (paper, section 4.3)."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tl.calls import CallSyntaxError, parse_call
+from tl.executor import Cause, Feedback
+from tl.executor.driving import Steps, drive
+from tl.mae import ErrorCategory
+from tl.metrics import EpisodeOutcome
+from tl.rollout.answers import is_real, is_right
+from tl.rollout.dialogue import Dialogue, Policy, Response, StopReason
+from tl.schema import FINISH, ToolSpec
+from tl.trajectory import Message, Trajectory
+
+MAX_TURNS = 9
+
+
+class ToolSession(Protocol):
+    """Where the calls of an episode run, such as `tl.executor.Session`; `finished` once a call of `finish` was good."""
+
+    finished: bool
+
+    def steps(self, text: str) -> Steps[Feedback]: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an episode starts from: `messages` up to the model's first turn, and a way to open its session.
+
+    `truth` is the true final answer where one is known; an answer is right if it has all of `facts`, or is the truth
+    itself where there are none. `servable`: False if the tools cannot do what is asked for.
+    """
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    open: Callable[[], AbstractContextManager[ToolSession]]
+    servable: bool = True
+    truth: str | None = None
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """An episode as it went. `note` says what was wrong with the last turn. `feedback` is not saved."""
+
+    trajectory: Trajectory
+    categories: tuple[ErrorCategory | None, ...]  # one per call that was run, see EpisodeOutcome
+    stop: StopReason
+    answer: str | None = None  # that of `finish`
+    note: str = ""
+    feedback: tuple[Feedback, ...] = field(default=(), compare=False)  # one per call that was run
+
+    def to_json(self) -> dict:
+        return {
+            "trajectory": self.trajectory.to_openai(),
+            "categories": [category.value if category else None for category in self.categories],
+            "stop": self.stop.value,
+            "answer": self.answer,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_json(cls, record: dict) -> Rollout:
+        trajectory = Trajectory.from_openai(record["trajectory"])
+        categories = tuple(value and ErrorCategory(value) for value in record["categories"])
+        return cls(trajectory, categories, StopReason(record["stop"]), record["answer"], record["note"])
+
+
+def play(
+    requests: Sequence[Request], policy: Policy, parallel: int, *, n_groups: int = 1, strict: bool = False
+) -> Iterator[tuple[int, Rollout]]:
+    """Plays an episode for each request, `parallel` at a time; gives each with its index when it is over.
+
+    The tools of a group of episodes run, all at once, while the policy answers another group. Who is in which group
+    depends on the episodes and not on how long anything took, so equal answers give equal episodes.
+
+    An episode ends with `finish`, with the ninth turn, or where the policy has nothing to say. A turn that was cut is
+    run like any other: what it gives is the feedback of a format error. `strict`: it is not run and ends the episode,
+    and so does a call in which the executor itself failed.
+    """
+    waiting = deque(enumerate(requests))
+    groups = [_Group(parallel // n_groups + (number < parallel % n_groups)) for number in range(n_groups)]
+    try:
+        with ThreadPoolExecutor(n_groups) as background:
+            while waiting or any(group.episodes for group in groups):
+                for group in groups:
+                    group.tools.result()
+                    yield from group.leave()
+                    while waiting and len(group.episodes) < group.room:
+                        group.episodes.append(_Episode(*waiting.popleft(), strict))
+                    if group.episodes:
+                        turns = policy([episode.dialogue() for episode in group.episodes])
+                        for episode, turn in zip(group.episodes, turns, strict=True):
+                            episode.hear(turn)
+                        yield from group.leave()
+                        group.tools = background.submit(drive, [episode.run() for episode in group.episodes])
+    finally:
+        for group in groups:
+            for episode in group.episodes:
+                episode.opened.close()
+
+
+class _Group:
+    """Episodes that the policy answers together, and whose calls then run together."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.episodes: list[_Episode] = []
+        self.tools: Future[list[None]] = Future()
+        self.tools.set_result([])
+
+    def leave(self) -> Iterator[tuple[int, Rollout]]:
+        """Lets go of the episodes that are over."""
+        over = [(episode, episode.stop) for episode in self.episodes if episode.stop]
+        self.episodes = [episode for episode in self.episodes if not episode.stop]
+        for episode, stop in over:
+            episode.opened.close()
+            yield episode.number, episode.rollout(stop)
+
+
+class _Episode:
+    """A running episode."""
+
+    def __init__(self, number: int, request: Request, strict: bool) -> None:
+        self.number, self.request, self.strict = number, request, strict
+        self.opened = ExitStack()
+        self.session = self.opened.enter_context(request.open())
+        self.messages = list(request.messages)
+        self.feedback: list[Feedback] = []
+        self.turns = 0
+        self.turn = Response()
+        self.stop: StopReason | None = None
+
+    def dialogue(self) -> Dialogue:
+        return Dialogue(self.request.tools, tuple(self.messages), number=self.number)
+
+    def hear(self, turn: Response) -> None:
+        """Takes the policy's turn."""
+        self.turn = turn
+        self.turns += 1
+        if turn.stop and (self.strict or not turn.texts):
+            self.stop = turn.stop
+            self.messages += [Message("assistant", text, is_call=True) for text in turn.texts]
+
+    def run(self) -> Steps[None]:
+        """Runs the calls of the turn, one after the other, and takes their feedback."""
+        for text in self.turn.texts:
+            self.messages.append(Message("assistant", text, is_call=True))
+            feedback = yield from self.session.steps(text)
+            self.feedback.append(feedback)
+            if self.strict and feedback.cause is Cause.INFRASTRUCTURE:
+                self.stop = StopReason.EXECUTOR
+                return
+            if self.session.finished:
+                self.stop = StopReason.FINISHED
+                return
+            self.messages.append(Message("tool", feedback.text))
+        if self.turns == MAX_TURNS:
+            self.stop = StopReason.TURNS
+
+    def rollout(self, stop: StopReason) -> Rollout:
+        return Rollout(
+            Trajectory(self.request.id, self.request.tools, tuple(self.messages)),
+            tuple(feedback.category for feedback in self.feedback),
+            stop,
+            final_answer(self.messages[-1].content) if stop is StopReason.FINISHED else None,
+            self.turn.note,
+            tuple(self.feedback),
+        )
+
+
+def final_answer(text: str) -> str | None:
+    """The answer of a call of `finish`; None for anything else."""
+    try:
+        call = parse_call(text)
+    except CallSyntaxError:
+        return None
+    if call.name != FINISH.name or "answer" not in call.arguments:
+        return None
+    answer = call.arguments["answer"]
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+
+
+def outcome(request: Request, rollout: Rollout) -> EpisodeOutcome:
+    """What counts of an episode."""
+    answer = rollout.answer or ""
+    valid = is_real(answer)
+    right = None if request.truth is None else valid and is_right(answer, request.truth, request.facts)
+    refused = bool(answer.strip()) and not valid
+    return EpisodeOutcome(rollout.categories, request.servable, rollout.answer is not None, valid, right, refused)
