@@ -23,8 +23,7 @@ import torch
 from tl.evaluation.suites.own import read_episodes
 from tl.experiments.comparison import t_interval
 from tl.irm import call_reward
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Tokenizer, load_model
 from tl.metrics import score_episodes
 from tl.prompt import EncodingOptions
 from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps

@@ -14,9 +14,8 @@ from tl.assets import TINY
 from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback, Session
 from tl.irm import REWARDS, RewardCase
-from tl.llama.model import Llama
+from tl.llama import Llama, Tokenizer
 from tl.llama.sampling import Completion
-from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory

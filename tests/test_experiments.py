@@ -23,10 +23,7 @@ from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_j
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
 from tl.experiments.results import markdown, results_json, write
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model, save_model
+from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.metrics import Question
 from tl.prompt import name_ids
 from tl.schema import ToolSpec

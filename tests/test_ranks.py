@@ -11,8 +11,7 @@ from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weigh
 from torch.distributed.tensor import DTensor
 
 import train_sft
-from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model
+from tl.llama import Tokenizer, load_model
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import collate, target_nll
