@@ -4,6 +4,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tl.irm import RewardCase
@@ -51,16 +52,7 @@ def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokeni
 
 def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
     """The prompt, and each call with its reward, case, golden call and feedback, which may be None."""
-    calls = [
-        {
-            "text": call.text,
-            "reward": call.reward,
-            "case": call.case.value if call.case else None,
-            "golden": call.golden,
-            "feedback": call.feedback,
-        }
-        for call in experience.calls
-    ]
+    calls = [asdict(call) | {"case": call.case and call.case.value} for call in experience.calls]
     prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
     return {"id": experience.id, "prompt": prompt, "calls": calls}
 

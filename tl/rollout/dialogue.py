@@ -60,12 +60,12 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
         turns = policy([_dialogue(questions[i], answers[i].texts) for i in due])
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
-            before = answers[i].texts
-            if before and _is_finish(turn.texts):
+            before, names = answers[i].texts, [_name(text) for text in turn.texts]
+            if before and names == [FINISH.name]:
                 continue
             answers[i] = turn._replace(texts=before + turn.texts)
-            wants_more = len(answers[i].texts) < questions[i].n_calls
-            if wants_more and not turn.note and _only_calls(turn.texts):
+            only_calls = names and not {None, FINISH.name} & set(names)
+            if only_calls and not turn.note and len(answers[i].texts) < questions[i].n_calls:
                 due.append(i)
     return answers
 
@@ -89,11 +89,3 @@ def _name(text: str) -> str | None:
         return parse_call(text).name
     except CallSyntaxError:
         return None
-
-
-def _is_finish(texts: Sequence[str]) -> bool:
-    return [_name(text) for text in texts] == [FINISH.name]
-
-
-def _only_calls(texts: Sequence[str]) -> bool:
-    return bool(texts) and all(_name(text) not in (None, FINISH.name) for text in texts)

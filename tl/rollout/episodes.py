@@ -93,71 +93,62 @@ def play(
         with ThreadPoolExecutor(n_groups) as background:
             while waiting or any(group.episodes for group in groups):
                 for group in groups:
-                    group.tools.result()
-                    yield from group.leave()
+                    if group.tools:
+                        group.tools.result()
+                    for episode, stop in [(episode, episode.stop) for episode in group.episodes if episode.stop]:
+                        group.episodes.remove(episode)
+                        episode.opened.close()
+                        yield episode.number, episode.rollout(stop)
                     while waiting and len(group.episodes) < group.room:
-                        group.episodes.append(_Episode(*waiting.popleft(), strict))
+                        group.episodes.append(_Episode(*waiting.popleft()))
                     if group.episodes:
                         turns = policy([episode.dialogue() for episode in group.episodes])
-                        for episode, turn in zip(group.episodes, turns, strict=True):
-                            episode.hear(turn)
-                        yield from group.leave()
-                        group.tools = background.submit(drive, [episode.run() for episode in group.episodes])
+                        calls = [e.run(turn, strict) for e, turn in zip(group.episodes, turns, strict=True)]
+                        group.tools = background.submit(drive, calls)
     finally:
         for group in groups:
             for episode in group.episodes:
                 episode.opened.close()
 
 
+@dataclass
 class _Group:
     """Episodes that the policy answers together, and whose calls then run together."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.episodes: list[_Episode] = []
-        self.tools: Future[list[None]] = Future()
-        self.tools.set_result([])
-
-    def leave(self) -> Iterator[tuple[int, Rollout]]:
-        """Lets go of the episodes that are over."""
-        over = [(episode, episode.stop) for episode in self.episodes if episode.stop]
-        self.episodes = [episode for episode in self.episodes if not episode.stop]
-        for episode, stop in over:
-            episode.opened.close()
-            yield episode.number, episode.rollout(stop)
+    room: int
+    episodes: list[_Episode] = field(default_factory=list)
+    tools: Future[list[None]] | None = None
 
 
 class _Episode:
     """A running episode."""
 
-    def __init__(self, number: int, request: Request, strict: bool) -> None:
-        self.number, self.request, self.strict = number, request, strict
+    def __init__(self, number: int, request: Request) -> None:
+        self.number, self.request = number, request
         self.opened = ExitStack()
         self.session = self.opened.enter_context(request.open())
         self.messages = list(request.messages)
         self.feedback: list[Feedback] = []
         self.turns = 0
-        self.turn = Response()
+        self.note = ""
         self.stop: StopReason | None = None
 
     def dialogue(self) -> Dialogue:
         return Dialogue(self.request.tools, tuple(self.messages), number=self.number)
 
-    def hear(self, turn: Response) -> None:
-        """Takes the policy's turn."""
-        self.turn = turn
+    def run(self, turn: Response, strict: bool) -> Steps[None]:
+        """Runs the calls of the next turn, one after the other, and takes their feedback."""
         self.turns += 1
-        if turn.stop and (self.strict or not turn.texts):
-            self.stop = turn.stop
+        self.note = turn.note
+        if turn.stop and (strict or not turn.texts):
             self.messages += [Message("assistant", text, is_call=True) for text in turn.texts]
-
-    def run(self) -> Steps[None]:
-        """Runs the calls of the turn, one after the other, and takes their feedback."""
-        for text in self.turn.texts:
+            self.stop = turn.stop
+            return
+        for text in turn.texts:
             self.messages.append(Message("assistant", text, is_call=True))
             feedback = yield from self.session.steps(text)
             self.feedback.append(feedback)
-            if self.strict and feedback.cause is Cause.INFRASTRUCTURE:
+            if strict and feedback.cause is Cause.INFRASTRUCTURE:
                 self.stop = StopReason.EXECUTOR
                 return
             if self.session.finished:
@@ -168,14 +159,10 @@ class _Episode:
             self.stop = StopReason.TURNS
 
     def rollout(self, stop: StopReason) -> Rollout:
-        return Rollout(
-            Trajectory(self.request.id, self.request.tools, tuple(self.messages)),
-            tuple(feedback.category for feedback in self.feedback),
-            stop,
-            final_answer(self.messages[-1].content) if stop is StopReason.FINISHED else None,
-            self.turn.note,
-            tuple(self.feedback),
-        )
+        trajectory = Trajectory(self.request.id, self.request.tools, tuple(self.messages))
+        categories = tuple(feedback.category for feedback in self.feedback)
+        answer = final_answer(self.messages[-1].content) if stop is StopReason.FINISHED else None
+        return Rollout(trajectory, categories, stop, answer, self.note, tuple(self.feedback))
 
 
 def final_answer(text: str) -> str | None:

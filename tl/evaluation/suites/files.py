@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,7 @@ def read_list(path: Path) -> list[dict]:
 
 def read_lines(path: Path) -> list[dict]:
     """JSON objects, one a line, at least one."""
-    return list(_records(path))
-
-
-def _records(path: Path) -> Iterator[dict]:
-    number = 0
+    records = []
     for number, line in enumerate((line for line in _text(path).split("\n") if line.strip()), 1):
         try:
             record = json.loads(line)
@@ -56,9 +52,10 @@ def _records(path: Path) -> Iterator[dict]:
             raise DataError(f"{path}, record {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise DataError(f"{path}, record {number}: expected an object, not {record!r:.80}")
-        yield record
-    if not number:
+        records.append(record)
+    if not records:
         raise DataError(f"{path}: holds no record")
+    return records
 
 
 def _text(path: Path) -> str:
