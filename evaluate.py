@@ -35,16 +35,17 @@ from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
-from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
-from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
+from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer
+from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.prompt import name_ids
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
 from tl.training import distributed
-from tl.training.distributed import RankError, World
-from tl.training.run import RunError, newest_run
+from tl.training.distributed import World
+from tl.training.loop import run_script
+from tl.training.run import newest_run
 from tl.trajectory import DataError
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
@@ -260,12 +261,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    try:
-        sys.exit(main())
-    except RankError:
-        sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, IsolationError, RunError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from here")
+    run_script(main, IsolationError, ValueError, interrupted="interrupted; the same command goes on from here")

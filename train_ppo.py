@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from tl.executor import Executor
+from tl.executor import Executor, IsolationError
+from tl.executor.pool import PoolError
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
@@ -54,6 +55,7 @@ from tl.training.run import (
     settings_lines,
     show,
 )
+from tools import ToolkitError
 
 Prompt = Question | PPOTask
 Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
@@ -281,4 +283,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, IsolationError, PoolError, ToolkitError)

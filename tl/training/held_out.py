@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from tl.calls import format_call
 from tl.evaluation.suites import strict_score
-from tl.evaluation.suites.own import trajectory_suite
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.losses import weighted_cross_entropy
-from tl.metrics import CallScore, Question
+from tl.metrics import CallScore, Question, read_questions
 from tl.prompt import EncodingOptions, encode_call, encode_prompt
 from tl.rollout.dialogue import Response, ask, prediction_of
 from tl.rollout.policy import LlamaPolicy
@@ -40,10 +39,11 @@ def load_held_out(
 ) -> list[Question]:
     """What a run on ``data`` is evaluated on: the calls in ``eval_data`` or, when neither is given, the tool library's
     held-out questions. A warning counts those that are too long."""
+    questions: list[Question] = []
     if eval_data:
-        questions: Sequence[Question] = trajectory_suite(eval_data, on_bad).questions
-    else:
-        questions = [] if data else held_out()
+        questions = read_questions(eval_data, on_bad)
+    elif not data:
+        questions = held_out()
     fitting = tokenise(questions, tokenizer, options)
     if len(fitting) < len(questions):
         left_out = len(questions) - len(fitting)

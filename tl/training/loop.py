@@ -16,15 +16,12 @@ from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from tl.executor import IsolationError
-from tl.executor.pool import PoolError
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
 from tl.trajectory import DataError
-from tools import ToolkitError
 
 STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
@@ -167,23 +164,15 @@ def resume_command() -> str:
     return f"{launcher} {shlex.join(arguments)} --resume"
 
 
-def run_script(main: Callable[[], int]) -> NoReturn:
-    """Calls a script's ``main`` and exits with its status. Errors that a user can mend are told in one line."""
+def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: str = "interrupted") -> NoReturn:
+    """Calls a script's ``main`` and exits with its status. Errors that a user can mend, those of files and runs and
+    the script's own ``errors``, are told in one line; ``interrupted`` is said after Ctrl-C."""
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # type: ignore[assignment]
     try:
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (
-        CheckpointError,
-        TokenizerError,
-        DataError,
-        IsolationError,
-        PoolError,
-        ToolkitError,
-        RunError,
-        OSError,
-    ) as error:
+    except (CheckpointError, TokenizerError, DataError, RunError, OSError, *errors) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        sys.exit(interrupted)

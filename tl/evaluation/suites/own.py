@@ -8,11 +8,10 @@ from typing import Literal
 
 from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.executor import Executor
-from tl.metrics import Question, questions_of
+from tl.metrics import Question, read_questions
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, episodes, held_out
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
-from tl.trajectory import read_trajectories
 
 FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
@@ -37,12 +36,8 @@ def read_unseen_tools(seed: int) -> Suite:
 
 
 def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> Suite:
-    """Every right call of trajectory files. Bad records raise tl.trajectory.DataError; with ``on_bad="skip"`` they are
-    left out, and a warning lists them."""
-    trajectories, report = read_trajectories(paths, on_bad)
-    report.warn()
-    questions = [question for trajectory in trajectories for question in questions_of(trajectory)]
-    return _suite(questions, "trajectories", "Calls of trajectories", ", ".join(paths))
+    """Every right call of trajectory files. Raises tl.trajectory.DataError as `read_questions` does."""
+    return _suite(read_questions(paths, on_bad), "trajectories", "Calls of trajectories", ", ".join(paths))
 
 
 def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> Suite:
