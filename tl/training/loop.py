@@ -167,12 +167,13 @@ def resume_command() -> str:
 def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: str = "interrupted") -> NoReturn:
     """Calls a script's ``main`` and exits with its status. Errors that a user can mend, those of files and runs and
     the script's own ``errors``, are told in one line; ``interrupted`` is said after Ctrl-C."""
+    expected: tuple[type[Exception], ...] = (CheckpointError, TokenizerError, DataError, RunError, OSError, *errors)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # type: ignore[assignment]
     try:
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
-    except (CheckpointError, TokenizerError, DataError, RunError, OSError, *errors) as error:
+    except expected as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(interrupted)
