@@ -165,8 +165,8 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 @contextmanager
 def unsharded(model: Llama) -> Iterator[Llama]:
-    """Gives a plain Llama whose parameters are there on every rank meanwhile, in the compute dtype: its forwards wait
-    for no other rank, so that each may run as many as it likes, and for none of FSDP's wrappers."""
+    """While entered, all parameters are on every rank, in the compute dtype, as those of a plain Llama without FSDP's
+    wrappers: each rank may run as many forward passes as it likes, since none waits for another rank."""
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
         module.unshard()

@@ -115,7 +115,7 @@ def save_progress(
 
 
 def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer]) -> Progress:
-    """How far the run is: at its beginning or, with model and optimizers put back, where the state was saved."""
+    """Puts model and optimizers back to the state, if there is one; returns how far the run was then."""
     if saved is None:
         return Progress()
     load_state(saved, model, optimizers)
@@ -125,13 +125,12 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
 def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
     """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
 
-    ``data`` is the fingerprint of what is trained on. Raises RunError when the directory is not what the flags expect.
+    ``data`` is the fingerprint of what is trained on. Raises RunError where that or the settings have changed.
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
     with propagate_errors(world):
         if world.is_main:
-            _check_folder(config)
             if config.resume:
                 _check_resumable(out, config, data, saved)
             elif config.overwrite and out.exists():
