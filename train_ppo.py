@@ -243,7 +243,7 @@ def estimate_memory(
 ) -> PPOMemory:
     """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
     longest = max(len(prompt.prompt_ids) for prompt in data.prompts) + config.max_new_tokens
-    each = longest if config.rollout == "step" else model.max_position_embeddings
+    each = longest if config.rollout == "step" else model.context_length
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
     cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
     asked = [cache_size(held_out[rank :: world.size], config.max_new_tokens) for rank in range(world.size)]

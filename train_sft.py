@@ -169,8 +169,9 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
 def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Question]]:
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.dry_run)
-    if config.max_length > model.max_position_embeddings:
-        raise RunError(f"--max_length {config.max_length} is more than the model's {model.max_position_embeddings}")
+    if config.max_length > model.context_length:
+        window = " (its sliding window)" if model.context_length == model.sliding_window else ""
+        raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
     return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)

@@ -250,7 +250,7 @@ def test_llama3_scaling_by_hand():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "mistral"}, "take a checkpoint of a Llama"),
+        ({"model_type": "gemma2"}, "expected one of llama, mistral, qwen2, qwen3: take a checkpoint of one"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"vocab_size": None}, "vocab_size: missing"),

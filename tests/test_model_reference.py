@@ -1,7 +1,8 @@
-"""The logits are those of Hugging Face's Llama.
+"""The logits are those of Hugging Face's models, family by family.
 
-`data/llama_logits.json` holds logits that its LlamaForCausalLM computed (the versions stand in the file) with weights
-from `fill` below, for configurations as its config.json gives them.
+`data/llama_logits.json` holds logits that transformers computed (the versions stand in the file) with weights from
+`fill`, for configurations as its config.json gives them. `benchmarks/families.py` recorded them, and checks there that
+transformers opens what is written back, with the same logits.
 """
 
 import json
@@ -10,21 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.families import fill
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.weights import hf_name
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "llama_logits.json").read_text())
-
-
-@torch.no_grad()
-def fill(model: Llama) -> None:
-    """Weights that anyone can make: a quadratic sequence modulo a prime, another for each parameter by sorted name."""
-    parameters = sorted((hf_name(name), parameter) for name, parameter in model.named_parameters())
-    for k, (_, parameter) in enumerate(parameters):
-        i = torch.arange(parameter.numel())
-        values = ((31 * i * i + 7919 * i + 104729 * k) % 2003) / 2003 - 0.5
-        parameter.copy_(values.view(parameter.shape) * 0.5 + (parameter.dim() == 1))
 
 
 def older(config: dict) -> dict:
@@ -39,7 +31,7 @@ def older(config: dict) -> dict:
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: case["name"])
 def test_logits_equal_the_recorded_ones(case, form):
     model = Llama(ModelConfig.from_hf(form(case["config"])))
-    fill(model)
+    fill((hf_name(name), parameter) for name, parameter in model.named_parameters())
     with torch.no_grad():
         logits = model(torch.tensor([case["input_ids"]]))[0]
     torch.testing.assert_close(logits, torch.tensor(case["logits"]), atol=1e-5, rtol=1e-5)

@@ -1,7 +1,27 @@
 """The shape of a Llama, as in config.json."""
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Family(NamedTuple):
+    """Models of one ``model_type``: transformers' class for them, what their attention has beside Llama's, and what a
+    config.json means that leaves a key out."""
+
+    architecture: str
+    qkv_bias: bool = False  # on the projections to q, k and v
+    qk_norm: bool = False  # an RMSNorm over each head of q and k
+    bos: int | None = 1
+    eos: int | None = 2
+    window: int | None = None
+
+
+FAMILIES = {
+    "llama": Family("LlamaForCausalLM"),
+    "mistral": Family("MistralForCausalLM", window=4096),
+    "qwen2": Family("Qwen2ForCausalLM", qkv_bias=True, bos=None, eos=None),
+    "qwen3": Family("Qwen3ForCausalLM", qk_norm=True, bos=None, eos=None),
+}
 
 
 @dataclass(frozen=True)
@@ -20,16 +40,32 @@ class ModelConfig:
     rope_theta: float = 10000.0
     rope_scaling: dict[str, Any] | None = None  # {"rope_type": "linear" | "llama3", "factor": …}
     tie_word_embeddings: bool = False
-    bos_token_id: int = 1
-    eos_token_id: int = 2
+    bos_token_id: int | None = 1
+    eos_token_id: int = 2  # </s>, the one that is trained; the first where a file names several
+    other_eos_token_ids: tuple[int, ...] = ()  # that end a text, too
+    model_type: str = "llama"
+    sliding_window: int | None = None  # tokens that attention sees at most
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.model_type]
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of the longest text. Attention here sees all of it, so it has to lie within a sliding window."""
+        return min(self.max_position_embeddings, self.sliding_window or self.max_position_embeddings)
 
     @classmethod
     def from_hf(cls, raw: dict[str, Any]) -> "ModelConfig":
         """Reads the contents of a config.json, rotary embeddings in the old form (``rope_theta``, ``rope_scaling``) or
-        the new one (``rope_parameters``). ValueError names the key that does not describe a plain Llama."""
-        if raw.get("model_type") != "llama":
-            raise ValueError(f"model_type is {raw.get('model_type')!r}, expected 'llama': take a checkpoint of a Llama")
-        for key, only in (("hidden_act", "silu"), ("attention_bias", False), ("mlp_bias", False)):
+        the new one (``rope_parameters``). ValueError names the key that does not describe such a model."""
+        family = _family(raw)
+        for key, only in (
+            ("hidden_act", "silu"),
+            ("attention_bias", family.qkv_bias),
+            ("mlp_bias", False),
+            ("use_sliding_window", False),
+        ):
             if raw.get(key, only) != only:
                 raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}: take a checkpoint without")
         derived = ("num_key_value_heads", "head_dim")  # from the others, where a file leaves them out
@@ -38,7 +74,9 @@ class ModelConfig:
             raise ValueError(f"{', '.join(missing)}: missing or zero")
         heads = raw["num_attention_heads"]
         theta, scaling = _read_rope(raw)
-        optional = ("tie_word_embeddings", "bos_token_id", "eos_token_id")
+        ends = token_ids(raw.get("eos_token_id", family.eos))
+        if not ends:
+            raise ValueError("eos_token_id: missing here and in generation_config.json; name the token that ends texts")
         return cls(
             **{key: raw[key] for key in required},
             num_key_value_heads=raw.get("num_key_value_heads") or heads,
@@ -46,23 +84,34 @@ class ModelConfig:
             rms_norm_eps=raw.get("rms_norm_eps") or 1e-6,  # what a file that leaves it out means
             rope_theta=theta,
             rope_scaling=scaling,
-            **{key: raw[key] for key in optional if raw.get(key) is not None},
+            tie_word_embeddings=bool(raw.get("tie_word_embeddings")),
+            bos_token_id=raw.get("bos_token_id", family.bos),
+            eos_token_id=ends[0],
+            other_eos_token_ids=tuple(ends[1:]),
+            model_type=raw["model_type"],
+            sliding_window=raw.get("sliding_window", family.window) if family.window else None,
         )
 
     def to_hf(self) -> dict[str, Any]:
         """The contents of a config.json that both old and new readers understand."""
         rope = {"rope_type": "default", "rope_theta": self.rope_theta} | (self.rope_scaling or {})
+        others = self.other_eos_token_ids
         return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+            "architectures": [self.family.architecture],
             "hidden_act": "silu",
-            "attention_bias": False,
+            "attention_bias": self.family.qkv_bias,
             "mlp_bias": False,
-            **self.__dict__,
+            **{key: value for key, value in self.__dict__.items() if key != "other_eos_token_ids"},
+            "eos_token_id": [self.eos_token_id, *others] if others else self.eos_token_id,
             "rope_parameters": rope,
         }
 
     def __post_init__(self) -> None:
+        if self.model_type not in FAMILIES:
+            raise ValueError(f"model_type is {self.model_type!r}; known are {', '.join(FAMILIES)}")
+        for id in self.other_eos_token_ids:
+            if type(id) is not int or id < 0:
+                raise ValueError(f"eos_token_id has {id!r}, expected whole numbers of at least 0")
         for field in fields(self):
             value, lowest = getattr(self, field.name), 0 if field.name.endswith("_token_id") else 1
             if field.type is int and (type(value) is not int or value < lowest):
@@ -78,19 +127,43 @@ class ModelConfig:
             raise ValueError(f"head_dim is {self.head_dim}; rotary embeddings need an even one")
 
 
+def token_ids(value: Any) -> list[Any]:
+    """The ids in a config.json's or a generation_config.json's ``eos_token_id``: one, several, or none."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _family(raw: dict[str, Any]) -> Family:
+    kind, known = raw.get("model_type"), ", ".join(FAMILIES)
+    if raw.get("num_experts") or raw.get("num_local_experts") or "moe" in str(kind):
+        raise ValueError(f"model_type is {kind!r}, a mixture of experts: take a dense checkpoint of {known}")
+    if kind not in FAMILIES:
+        raise ValueError(f"model_type is {kind!r}, expected one of {known}: take a checkpoint of one of these")
+    return FAMILIES[kind]
+
+
 def _read_rope(raw: dict[str, Any]) -> tuple[float, dict[str, Any] | None]:
     """(theta, scaling) from either form of config.json; scaling is None for plain rotary embeddings."""
-    rope = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    theta = float(rope.pop("rope_theta", raw.get("rope_theta", 10000.0)))
-    kind = rope.pop("rope_type", None) or rope.pop("type", None) or "default"
-    rope.pop("type", None)
+    new, old = (dict(raw.get(key) or {}) for key in ("rope_parameters", "rope_scaling"))
+    theta = raw.get("rope_theta")
+    if new and (scaling := _rope_scaling(new)) != (_rope_scaling(old) if old else scaling):
+        raise ValueError(f"rope_scaling is {old}, rope_parameters are {new}: leave out what is not meant")
+    if theta not in (None, new.get("rope_theta", theta)):
+        raise ValueError(f"rope_theta is {theta}, that of rope_parameters {new['rope_theta']}: leave out one of them")
+    return float(new.get("rope_theta", theta or 10000.0)), _rope_scaling(new or old)
+
+
+def _rope_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
+    kind = rope.get("rope_type") or rope.get("type") or "default"
     needed = {
         "default": (),
         "linear": ("factor",),
         "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
     }
     if kind not in needed:
-        raise ValueError(f"rope type {kind!r} is not supported; known are {', '.join(needed)}")
+        raise ValueError(
+            f"rope type {kind!r} is not supported; known: {', '.join(needed)}. Take a checkpoint without it, or leave "
+            "it out for texts of the length that the model was trained with"
+        )
     if missing := [key for key in needed[kind] if key not in rope]:
         raise ValueError(f"rope type {kind!r} needs {', '.join(missing)}")
-    return theta, None if kind == "default" else {"rope_type": kind, **{key: rope[key] for key in needed[kind]}}
+    return None if kind == "default" else {"rope_type": kind, **{key: rope[key] for key in needed[kind]}}

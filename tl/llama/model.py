@@ -1,4 +1,5 @@
-"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU; and PPO's critic.
+"""Llama from scratch: RMSNorm, rotary embeddings, grouped-query attention, SwiGLU; and PPO's critic. Mistral is the
+same, Qwen 2 adds a bias to the projections of q, k and v, Qwen 3 a norm on q and k.
 
 Axes: B rows, T positions, C hidden size, H query heads, K key/value heads, D head size, V vocabulary.
 Parameter names are Hugging Face's without their leading ``model.`` (see ``tl/llama/weights.py``).
@@ -54,17 +55,19 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
-        self.head_dim = config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        bias, self.head_dim = config.family.qkv_bias, config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, queries, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, keys, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, keys, bias=bias)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
+        self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.family.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.family.qk_norm else nn.Identity()
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         q, k, v = (  # [B, T, heads, D]
             proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        out = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        out = attend(rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin), v)
         return self.o_proj(out.flatten(-2))
 
 
@@ -107,11 +110,12 @@ class Llama(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, std: float = 0.02) -> None:
-        """Random weights: normal(0, std), the projections back into the residual stream scaled by 1/sqrt(2 layers)."""
+        """Random weights: normal(0, std), the projections back into the residual stream scaled by 1/sqrt(2 layers).
+        Norms start at 1, biases at 0."""
         back = std / math.sqrt(2 * len(self.layers))
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
-                parameter.fill_(1.0)
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
             else:
                 into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 parameter.normal_(0.0, back if into_residual else std)

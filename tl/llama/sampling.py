@@ -42,8 +42,8 @@ def generate(
 ) -> list[list[int]]:
     """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
 
-    An output that does not end in ``eos_id`` (default: the model's) was cut. ``batch_size`` prompts are continued at a
-    time; the others wait for one of them to finish.
+    An output that does not end in ``eos_id`` (default: the model's), or in another id that ends this model's texts, was
+    cut. ``batch_size`` prompts are continued at a time; the others wait for one of them to finish.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
@@ -78,10 +78,10 @@ class Sampler:
     """
 
     def __init__(self, model: Llama, rows: int, *, eos_id: int | None = None) -> None:
-        weight = model.lm_head.weight
+        weight, config = model.lm_head.weight, model.config
         self.model = model
-        self.eos_id = model.config.eos_token_id if eos_id is None else eos_id
-        self.cache = KVCache(model.config, rows, 0, weight.dtype, weight.device)
+        self.eos_ids = (config.eos_token_id if eos_id is None else eos_id, *config.other_eos_token_ids)
+        self.cache = KVCache(config, rows, 0, weight.dtype, weight.device)
         self.held = [np.zeros(0, dtype=np.int64) for _ in range(rows)]  # token ids of each row, at least the prompt's
         self.running: list[_Sequence] = []  # the sequence of each of the first rows
 
@@ -97,7 +97,7 @@ class Sampler:
         logprobs: bool = False,
         finished: Callable[[], object] = lambda: None,
     ) -> list[Completion]:
-        """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``max_position_embeddings``.
+        """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``context_length``.
 
         ``temperature`` 0 is greedy. ``top_p`` keeps the fewest most likely tokens whose probabilities reach it.
         ``seeds``: one per prompt (default: from torch's generator), on which alone its draws depend, but for rounding.
@@ -129,7 +129,7 @@ class Sampler:
     ) -> list[_Sequence]:
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts")
-        limit = self.model.config.max_position_embeddings
+        limit = self.model.config.context_length
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {max_new_tokens}; at least 1 token has to be drawn")
         for i, prompt in enumerate(prompts):
@@ -210,7 +210,7 @@ class Sampler:
                 sequence.completion.logprobs.append(logprob)
         for sequence, drawn in zip(self.running, ids.tolist(), strict=True):
             sequence.completion.ids.append(drawn)
-            sequence.completion.stopped = drawn == self.eos_id
+            sequence.completion.stopped = drawn in self.eos_ids
             sequence.unread = [drawn]
 
     def _retire(self) -> int:

@@ -6,6 +6,7 @@ Whatever is wrong with a checkpoint is found from its headers, before any weight
 import functools
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,18 +17,28 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tl.llama.config import ModelConfig
+from tl.llama.config import ModelConfig, token_ids
 from tl.llama.model import Llama
 from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer
 from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_PICKLES = ("*.bin", "*.pth", "*.pt", "*.ckpt")
+_PICKLES = ("pytorch_model*.bin", "*.bin", "*.pth", "*.pt", "*.ckpt")
+# torch.load runs no code with weights_only; copies, since a file may hold one storage under two names.
+_CONVERT = """python - {path} <<'EOF'
+import pathlib, sys, torch
+from safetensors.torch import save_file
+folder = pathlib.Path(sys.argv[1])
+files = sorted(folder.glob("pytorch_model*.bin"))
+weights = {{name: w for file in files for name, w in torch.load(file, "cpu", weights_only=True).items()}}
+save_file({{name: w.clone() for name, w in weights.items()}}, folder / "model.safetensors", {{"format": "pt"}})
+EOF"""
 _SHOWN_PROBLEMS = 8
 
 
@@ -76,7 +87,10 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
 
 
 def read_config(path: str | os.PathLike) -> ModelConfig:
-    """The configuration in a checkpoint folder. CheckpointError if there is none or it describes something else."""
+    """The configuration in a checkpoint folder; generation_config.json may name more tokens that end a text.
+
+    Raises CheckpointError if there is none or it describes something else.
+    """
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(
@@ -90,8 +104,10 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
             f"{file}: quantization_config: expected none, found {found!r:.80}. Quantised weights cannot be trained; "
             "use the original ones (float32, float16 or bfloat16)"
         )
+    generation = _read_json(path / GENERATION_FILE) if (path / GENERATION_FILE).is_file() else {}
+    ends = [id for content in (raw, generation) for id in token_ids(content.get("eos_token_id"))]
     try:
-        return ModelConfig.from_hf(raw)
+        return ModelConfig.from_hf(raw | ({"eos_token_id": list(dict.fromkeys(ends))} if ends else {}))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file}: {error}") from error
 
@@ -242,13 +258,12 @@ def _read_shard_headers(path: Path) -> dict[str, StoredTensor]:
 
 def _no_weights(path: Path) -> str:
     message = f"{path}: expected {WEIGHTS_FILE} or {INDEX_FILE}, found neither"
-    pickles = [file.name for pattern in _PICKLES for file in sorted(path.glob(pattern))]
-    if not pickles:
-        return f"{message}. Fetch the model again"
-    return (
-        f"{message}, but {pickles[0]}. A pickle can run code when it is read, so it is not: fetch the "
-        "safetensors files of this model, or convert it where you trust it"
-    )
+    for file in [file for pattern in _PICKLES for file in sorted(path.glob(pattern))]:
+        advice = "fetch the safetensors files of this model"
+        if file.match(_PICKLES[0]):
+            advice += ", or convert it with\n" + _CONVERT.format(path=shlex.quote(str(path)))
+        return f"{message}, but {file.name}. A pickle can run code when it is read, so it is not: {advice}"
+    return f"{message}. Fetch the model again"
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -302,9 +317,9 @@ def save_model(
         _write_weights(model, staging, dtype, shard_bytes)
         if tokenizer is not None:
             _write_tokenizer(tokenizer, model.config, chat_template, staging)
-        ends = {"bos_token_id": model.config.bos_token_id, "eos_token_id": model.config.eos_token_id}
-        _write_json(staging / "generation_config.json", ends)
-        _write_json(staging / CONFIG_FILE, model.config.to_hf() | {"torch_dtype": str(dtype).removeprefix("torch.")})
+        config = model.config.to_hf()
+        _write_json(staging / GENERATION_FILE, {key: config[key] for key in ("bos_token_id", "eos_token_id")})
+        _write_json(staging / CONFIG_FILE, config | {"torch_dtype": str(dtype).removeprefix("torch.")})
         _publish(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -98,7 +98,7 @@ def check(config: PPOConfig) -> None:
 def check_lengths(config: PPOConfig, model: ModelConfig) -> None:
     """Raises RunError where the longest prompt would leave a call less room than it may need: a call that is cut for
     want of room would be scored as a format error."""
-    needed, room = config.max_length + config.max_new_tokens, model.max_position_embeddings
+    needed, room = config.max_length + config.max_new_tokens, model.context_length
     if needed > room:
         raise RunError(
             f"--max_length {config.max_length} and --max_new_tokens {config.max_new_tokens} are {needed} tokens, the "

@@ -48,7 +48,7 @@ def sample_episodes(
     An episode ends with ``finish``, with a call that was cut, with the ninth, or where the next would have no room.
     None stands for one in which the executor failed. Half of the episodes speak while the tools of the others run.
     """
-    limit = model.config.max_position_embeddings
+    limit = model.config.context_length
     rows = options.rows(len(prompts), limit)
     draw = partial(complete, Sampler(model, rows, eos_id=tokenizer.eos_id), options)
     first_prompts = [task.prompt_ids for task in prompts]

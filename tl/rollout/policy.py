@@ -26,7 +26,7 @@ class LlamaPolicy:
         self.answered = answered
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
-        self.limit = model.config.max_position_embeddings
+        self.limit = model.config.context_length
         self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:

@@ -65,10 +65,17 @@ def training_memory(
 
 
 def block_parameters(config: ModelConfig) -> int:
-    """Of one layer."""
+    """Of one layer: its matrices, two norms and, in some families, a bias or two norms more."""
+    heads, size = config.num_attention_heads + 2 * config.num_key_value_heads, config.head_dim
+    bias, norms = config.family.qkv_bias * size * heads, config.family.qk_norm * 2 * size
+    return block_matrices(config) + 2 * config.hidden_size + bias + norms
+
+
+def block_matrices(config: ModelConfig) -> int:
+    """Weights of one layer's matrix products."""
     hidden, size = config.hidden_size, config.head_dim
     attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
-    return attention + 3 * hidden * config.intermediate_size + 2 * hidden
+    return attention + 3 * hidden * config.intermediate_size
 
 
 def root_parameters(config: ModelConfig) -> int:
@@ -82,6 +89,7 @@ def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing) ->
     hidden, intermediate, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     everything = 4 * hidden + 3 * queries + 3 * keys + 4 * intermediate
+    everything += config.family.qk_norm * (queries + keys)
     products = 3 * hidden + 2 * queries + 2 * keys + 2 * intermediate  # with the block's input
     per_block = {"none": everything, "selective": products, "full": hidden}[checkpointing]
     return layers * per_block + (everything - per_block) + 2 * hidden

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tl.llama.config import ModelConfig
 from tl.losses import LOGITS_PER_CHUNK
 from tl.training.distributed import Checkpointing
-from tl.training.memory import TrainingMemory, block_parameters, root_parameters, training_memory
+from tl.training.memory import TrainingMemory, block_matrices, block_parameters, root_parameters, training_memory
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: f
     Causal attention reads (length + 1) / 2 tokens on average; norms and the like are left out. The head is applied to
     the targets alone.
     """
-    matrices = config.num_hidden_layers * (block_parameters(config) - 2 * config.hidden_size)
+    matrices = config.num_hidden_layers * block_matrices(config)
     queries = config.num_attention_heads * config.head_dim
     attention = config.num_hidden_layers * 4 * queries * (length + 1) / 2
     head = config.vocab_size * config.hidden_size * target_share
