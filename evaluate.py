@@ -35,7 +35,7 @@ from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
-from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer
+from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.prompt import name_ids
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
@@ -123,7 +123,7 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
         return EndpointPolicy(endpoint, config.format, config.batch_size, config.turn_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
     check_vocabulary(tokenizer, model.config)
-    files = [source / CONFIG_FILE, source / TOKENIZER_FILE, *source.glob("*.safetensors*")]
+    files = [source / CONFIG_FILE, tokenizer.path, *source.glob("*.safetensors*")]
     policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
     return policy, {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
 

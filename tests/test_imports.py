@@ -11,7 +11,10 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 WITHOUT_TORCH = ["tl", "tl.calls", "tl.schema", "tl.trajectory", "tl.mae", "tl.executor", "tl.synthesis", "tools"]
 PACKAGES = {"torch", "sentencepiece", "safetensors", "numpy", "tqdm", "tl", "tools"}
-OPTIONAL = {REPO / "tl/report/charts.py": {"matplotlib"}}  # an extra, whose absence costs the pictures only
+OPTIONAL = {  # extras: without the first there are no pictures, without the second no tokenizer.json is read
+    REPO / "tl/report/charts.py": {"matplotlib"},
+    REPO / "tl/llama/byte_level.py": {"tokenizers"},
+}
 FLOORS = (  # from the ground up: a room imports its own floor and those below
     {"calls", "schema", "config", "files", "assets"},
     {"trajectory"},

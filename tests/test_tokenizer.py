@@ -201,9 +201,18 @@ def test_a_half_downloaded_file_is_named(tmp_path, small_tokenizer):
         Tokenizer(tmp_path)
 
 
-def test_a_folder_with_only_tokenizer_json_is_refused(tmp_path):
-    with pytest.raises(TokenizerError, match="no tokenizer.model in this folder. Copy"):
+def test_a_folder_without_a_vocabulary_is_refused(tmp_path):
+    with pytest.raises(TokenizerError, match="no tokenizer.model and no tokenizer.json in this folder. Copy"):
         Tokenizer(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(TokenizerError, match=r"tokenizer\.json, which is there, is another format"):
-        Tokenizer(tmp_path)
+
+
+def test_control_pieces_are_known_by_name(tokenizer):
+    assert tokenizer.vocabulary.control_ids == {"<s>": 1, "</s>": 2}
+    assert tokenizer.start() == [1]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_bytes_of_the_tokens_are_those_of_the_text(tokenizer, text):
+    joined = b"".join(map(tokenizer.bytes_of, tokenizer.encode(text))).decode()
+    assert joined == text if text.startswith("\n") or not text else joined == " " + text
+    assert tokenizer.normalise(text) == text

@@ -8,6 +8,7 @@ from checkpoints import SHARDED, edit_config, edit_weights, make_model
 from safetensors.torch import load_file, save_file
 
 from tl.llama.tokenizer import TokenizerError
+from tl.llama.tokenizer_json import tokenizer_json
 from tl.llama.weights import CheckpointError, load_model, save_model
 
 
@@ -226,12 +227,12 @@ def test_a_tokenizer_with_more_pieces_than_rows_is_refused(tmp_path, small_token
 
 
 def test_a_tokenizer_that_ends_texts_otherwise_is_refused(tmp_path, small_tokenizer):
-    with pytest.raises(CheckpointError, match="expected </s> to be id 5, the model's eos_token_id, found 2"):
+    with pytest.raises(CheckpointError, match="expected texts to end with id 5, the model's eos_token_id, found 2"):
         save_model(make_model(eos_token_id=5), tmp_path, small_tokenizer.path)
 
 
-def test_a_folder_with_only_tokenizer_json_is_no_tokenizer(tmp_path, saved):
-    (saved / "tokenizer.json").write_text("{}")
-    with pytest.raises(TokenizerError, match="tokenizer.json, which is there, is another format"):
+def test_a_sentencepiece_vocabulary_is_not_read_from_its_tokenizer_json(tmp_path, saved, small_tokenizer):
+    (saved / "tokenizer.json").write_text(json.dumps(tokenizer_json(small_tokenizer)))
+    with pytest.raises(TokenizerError, match="not a byte-level vocabulary, .* read from its tokenizer.model: copy it"):
         save_model(make_model(), tmp_path / "out", tokenizer_path=saved)
     assert not (tmp_path / "out").exists()

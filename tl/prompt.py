@@ -126,7 +126,7 @@ def encode_prompt(
 ) -> list[int]:
     """Ids of everything up to the next assistant turn, beginning with ``<s>`` and ending with ``Assistant:``. Long
     feedback is cut as in training data."""
-    ids = [tokenizer.bos_id]
+    ids = tokenizer.start()
     for segment in render(tools, [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]):
         ids += tokenizer.encode(segment.text)
     return ids
@@ -161,7 +161,7 @@ def encode_trajectory(
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     categories = iter(call_categories(trajectory))
     names = [tool.name for tool in trajectory.tools]
-    ids, n_turns = [tokenizer.bos_id], 0
+    ids, n_turns = tokenizer.start(), 0
     turns: list[Turn] = []
     for text, turn in render(trajectory.tools, messages):
         segment_ids = tokenizer.encode(text)

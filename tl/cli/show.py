@@ -44,7 +44,9 @@ class ShowConfig:
     random: bool = option(False, "show trajectories drawn at random")
     seed: int = option(0, "of the random draw, and of the default training set")
     model: str | None = option(None, "checkpoint whose loss on each token is shown")
-    tokenizer: str | None = option(None, "tokenizer.model or folder; none: the model's, without one the embedded one")
+    tokenizer: str | None = option(
+        None, "tokenizer.model or .json or folder; none: the model's, without one the embedded one"
+    )
     max_length: int = option(8192, "tokens of a trajectory; what exceeds them is cut at a turn")
     on_bad_data: Literal["error", "skip"] = option("skip", "bad records: stop, naming them, or go on without them")
     html: str | None = option(None, "write a web page here instead of printing")

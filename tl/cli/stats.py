@@ -29,7 +29,7 @@ class StatsConfig:
     """Flags of `python -m tl stats`."""
 
     files: list[str] = option([], "trajectory files; none: the default training set", positional=True)
-    tokenizer: str = option(str(TINY), "tokenizer.model, or a checkpoint folder that holds one")
+    tokenizer: str = option(str(TINY), "tokenizer.model or .json, or a checkpoint folder that holds one")
     max_feedback_tokens: int = option(EncodingOptions().max_feedback_tokens, "longer feedback is cut in the middle")
     on_bad_data: Literal["error", "skip"] = option("skip", "bad records: stop, naming them, or go on without them")
     json: bool = option(False, "print JSON instead of a table")

@@ -1,4 +1,4 @@
-"""The Llama tokenizer: sentencepiece, segment by segment, so that training and generation get the same ids."""
+"""The tokenizer: one segment at a time, the same ids for training and for generation."""
 
 import io
 import os
@@ -7,104 +7,97 @@ from pathlib import Path
 
 import sentencepiece
 
+from tl.llama.byte_level import ByteLevelVocabulary
+from tl.llama.vocabulary import SentencePieceVocabulary, TokenizerError, Vocabulary
+
+__all__ = ["TOKENIZER_FILE", "TOKENIZER_JSON", "Tokenizer", "TokenizerError", "find_vocabulary", "train_vocabulary"]
+
 TOKENIZER_FILE = "tokenizer.model"
-
-
-class TokenizerError(ValueError):
-    """A vocabulary that cannot be used; the message names the file, what is wrong and what to do."""
+TOKENIZER_JSON = "tokenizer.json"
 
 
 class Tokenizer:
-    """A Llama-style sentencepiece vocabulary.
+    """A vocabulary and how texts are encoded with it: sentencepiece's of Llama 2, or a byte-level one.
 
     Text is encoded segment by segment, so that a token never straddles two roles and a span's ids are known without
-    looking for them. The ids of a text are those of its segments, one after the other, when every segment but the
-    first either starts with a newline or follows a single space that is left out of both
-    (`"\\nAssistant:"`, then `"search(x=1)"`, for the text `"\\nAssistant: search(x=1)"`).
+    looking for them. What is trained, sampled and scored are these ids. With sentencepiece they are those of the whole
+    text when every segment but the first either starts with a newline or follows a single space that is left out of
+    both (`"\nAssistant:"`, then `"search(x=1)"`, for the text `"\nAssistant: search(x=1)"`); a byte-level vocabulary
+    may have a token for what stands on both sides of a seam, such as `")` and a newline, which is then not used.
 
-    Control pieces (`<s>`, `</s>`) have ids only: the same characters inside a text are encoded as plain text.
+    Control tokens (`</s>`, `<|im_end|>`) have ids only: the same characters inside a text are encoded as plain text.
 
     Args:
-        path: a `tokenizer.model` file, or a checkpoint folder that holds one.
+        path: a `tokenizer.model` or `tokenizer.json`, or a checkpoint folder that holds one (the first, if both).
 
     Raises:
-        TokenizerError: no such file, not a sentencepiece model, or not one that works as Llama's does.
+        TokenizerError: no such file, not a vocabulary, or not one that keeps text as it is.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = _find(Path(path))
-        self._sp = _read(self.path)
-        self.vocab_size: int = self._sp.vocab_size()
-        self.bos_id: int = self._sp.bos_id()
-        self.eos_id: int = self._sp.eos_id()
-        _check(self)
+        self.vocabulary: Vocabulary = (
+            ByteLevelVocabulary(self.path) if self.path.suffix == ".json" else SentencePieceVocabulary(self.path)
+        )
+        self.vocab_size = self.vocabulary.vocab_size
+        self.bos_id = self.vocabulary.bos_id
+        self.eos_id = self.vocabulary.eos_id
+
+    def start(self) -> list[int]:
+        """The ids that every text begins with: `<s>`, or none where the vocabulary has no such token."""
+        return [self.bos_id] if self.bos_id >= 0 else []
 
     def encode(self, segment: str) -> list[int]:
         """Ids of one segment, without bos and eos.
 
-        A segment that starts with a newline is encoded as the continuation of what comes before it; any other one
-        gets sentencepiece's dummy prefix, as if a space stood before it.
+        With sentencepiece, a segment that starts with a newline is encoded as the continuation of what comes before
+        it; any other one gets a dummy prefix, as if a space stood before it. A byte-level vocabulary adds nothing.
 
         Raises:
             ValueError: the text has half a surrogate pair, which no encoding of Unicode can hold.
         """
         try:
-            if segment.startswith("\n"):
-                # Alone, "\n…" would begin with a stray "▁". The guard newline takes it, and both are cut off.
-                return self._sp.encode("\n" + segment)[2:]
-            return self._sp.encode(segment)
-        except RuntimeError as error:
+            return self.vocabulary.encode(segment)
+        except (RuntimeError, TypeError, UnicodeEncodeError) as error:
             raise ValueError(f"text is not valid Unicode and cannot be encoded: {segment[:80]!a}") from error
 
     def decode(self, ids: list[int]) -> str:
-        """The text of one segment: `decode(encode(s)) == s`, except that `▁` (U+2581, the space mark) becomes a space.
+        """The text of one segment: `decode(encode(s)) == normalise(s)`, except that `▁` (U+2581, sentencepiece's space
+        mark) becomes a space.
 
         Control ids have no text. Ids past the vocabulary (a model may have more rows than there are pieces) read as
-        the unknown piece, so that whatever a model samples can be shown.
+        an unknown piece, so that whatever a model samples can be shown.
         """
-        unknown = self._sp.unk_id()
-        return self._sp.decode([i if i < self.vocab_size else unknown for i in ids])
+        return self.vocabulary.decode(ids)
+
+    def normalise(self, text: str) -> str:
+        """What is left of a text that was encoded: the text itself, unless the vocabulary normalises (Qwen's: NFC)."""
+        return self.vocabulary.normalise(text)
 
     def piece(self, id: int) -> str:
-        """The vocabulary's spelling of an id, such as `▁search` or `<0x0A>`. IndexError for an id it does not have."""
-        return self._sp.id_to_piece(id)
+        """The vocabulary's spelling of an id, such as `▁search` or `Ġsearch`. IndexError for an id it does not have."""
+        return self.vocabulary.piece(id)
+
+    def bytes_of(self, id: int) -> bytes:
+        """The part of a text, in UTF-8, that an id stands for; the spelling of a control token."""
+        return self.vocabulary.bytes_of(id)
+
+
+def find_vocabulary(folder: Path) -> Path | None:
+    """The file in a checkpoint folder that its vocabulary is read from."""
+    return next((folder / name for name in (TOKENIZER_FILE, TOKENIZER_JSON) if (folder / name).is_file()), None)
 
 
 def _find(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise TokenizerError(f"{path}: no such file or folder; expected a sentencepiece {TOKENIZER_FILE}")
-    if (path / TOKENIZER_FILE).is_file():
-        return path / TOKENIZER_FILE
-    there = (path / "tokenizer.json").is_file()
-    hint = "; tokenizer.json, which is there, is another format and cannot be read" if there else ""
-    raise TokenizerError(f"{path}: no {TOKENIZER_FILE} in this folder{hint}. Copy it from the original checkpoint")
-
-
-def _read(path: Path) -> sentencepiece.SentencePieceProcessor:
-    content = path.read_bytes()
-    problem = f"{path}: not a sentencepiece model ({len(content):,} bytes); the file may be damaged or half downloaded"
-    if not content:
-        raise TokenizerError(problem)
-    try:
-        return sentencepiece.SentencePieceProcessor(model_proto=content)
-    except RuntimeError as error:
-        raise TokenizerError(problem) from error
-
-
-def _check(tokenizer: Tokenizer) -> None:
-    """Refuse a vocabulary for which segment-wise encoding would not be exact, or that cannot end a text."""
-    for name, id in (("bos", tokenizer.bos_id), ("eos", tokenizer.eos_id)):
-        if id < 0:
-            raise TokenizerError(f"{tokenizer.path}: the vocabulary has no {name} piece; a Llama vocabulary is needed")
-    probe = "\n  a\tb  \u00e9 \n\n"
-    first = [tokenizer.piece(id) for id in tokenizer.encode(probe)[:1]]
-    if first != ["<0x0A>"] or tokenizer.decode(tokenizer.encode(probe)) != probe:
-        raise TokenizerError(
-            f"{tokenizer.path}: does not keep text as it is (newlines as the byte piece <0x0A>, white space and "
-            "accents unchanged, a dummy prefix); a Llama vocabulary is needed"
-        )
+        raise TokenizerError(f"{path}: no such file or folder; expected a {TOKENIZER_FILE} or a {TOKENIZER_JSON}")
+    if found := find_vocabulary(path):
+        return found
+    raise TokenizerError(
+        f"{path}: no {TOKENIZER_FILE} and no {TOKENIZER_JSON} in this folder. Copy it from the original checkpoint"
+    )
 
 
 def train_vocabulary(texts: Iterable[str], path: str | os.PathLike, size: int) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tl.llama.config import ModelConfig, token_ids
 from tl.llama.model import Llama
-from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer
+from tl.llama.tokenizer import TOKENIZER_FILE, TOKENIZER_JSON, Tokenizer, find_vocabulary
 from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
@@ -65,12 +65,12 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
         device: where the parameters go.
 
     Raises:
-        CheckpointError: the folder is not a whole, unquantised Llama, or its tokenizer.model does not suit the model.
-        tl.llama.tokenizer.TokenizerError: its tokenizer.model cannot be read.
+        CheckpointError: the folder is not a whole, unquantised Llama, or its tokenizer does not suit the model.
+        tl.llama.tokenizer.TokenizerError: its tokenizer cannot be read.
     """
     path = Path(path)
     config = read_config(path)
-    if (path / TOKENIZER_FILE).is_file():
+    if find_vocabulary(path):
         check_vocabulary(Tokenizer(path), config)
     stored = fitting_tensors(path)
     with torch.device("meta"):
@@ -148,7 +148,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
         )
     if tokenizer.eos_id != config.eos_token_id:
         raise CheckpointError(
-            f"{tokenizer.path}: expected </s> to be id {config.eos_token_id}, the model's eos_token_id, found "
+            f"{tokenizer.path}: expected texts to end with id {config.eos_token_id}, the model's eos_token_id, found "
             f"{tokenizer.eos_id}. Use the tokenizer that belongs to this model"
         )
 
@@ -296,7 +296,7 @@ def save_model(
     Args:
         model: what to save. Its weights are converted and written one shard at a time.
         path: the folder; created if needed. A model in it is replaced, other files stay.
-        tokenizer_path: a tokenizer.model, or a folder with one, to go with the model.
+        tokenizer_path: a tokenizer.model or tokenizer.json, or a folder with one, to go with the model.
         dtype: of the weights in the file. Default: the model's own.
         shard_bytes: upper limit of a file (a single larger tensor gets a file of its own).
         chat_template: jinja, for the chat functions of other tools; written with the tokenizer.
@@ -330,8 +330,11 @@ def _publish(staging: Path, path: Path) -> None:
     for file in staging.glob("*.safetensors"):
         shutil.copymode(staging / CONFIG_FILE, file)  # safetensors lets nobody else read them, whatever the umask says
     (path / CONFIG_FILE).unlink(missing_ok=True)
-    for old in [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]:
-        old.unlink(missing_ok=True)
+    old = [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]
+    if (staging / TOKENIZER_JSON).is_file():
+        old += [path / TOKENIZER_FILE, path / "chat_template.jinja"]  # either would go before what is written now
+    for file in old:
+        file.unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == CONFIG_FILE):
         file.replace(path / file.name)
 
@@ -366,9 +369,31 @@ def _split(sizes: dict[str, int], limit: int) -> list[list[str]]:
 
 
 def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: str | None, folder: Path) -> None:
-    shutil.copyfile(tokenizer.path, folder / TOKENIZER_FILE)
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json(tokenizer), ensure_ascii=False), encoding="utf-8")
-    settings = {
+    if tokenizer.path.suffix == ".json":
+        shutil.copyfile(tokenizer.path, folder / TOKENIZER_JSON)
+        settings = _byte_level_settings(tokenizer)
+    else:
+        shutil.copyfile(tokenizer.path, folder / TOKENIZER_FILE)
+        contents = json.dumps(tokenizer_json(tokenizer), ensure_ascii=False)
+        (folder / TOKENIZER_JSON).write_text(contents, encoding="utf-8")
+        settings = _sentencepiece_settings(tokenizer, config)
+    if chat_template is not None:
+        settings["chat_template"] = chat_template
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _byte_level_settings(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Those beside the tokenizer.json. A chat template that writes ``bos_token`` writes what texts begin with here."""
+    source = tokenizer.path.with_name("tokenizer_config.json")
+    settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings |= _read_json(source) if source.is_file() else {}
+    settings["bos_token"] = tokenizer.piece(tokenizer.bos_id) if tokenizer.start() else None
+    settings.setdefault("eos_token", tokenizer.piece(tokenizer.eos_id))
+    return settings
+
+
+def _sentencepiece_settings(tokenizer: Tokenizer, config: ModelConfig) -> dict[str, Any]:
+    return {
         "tokenizer_class": "LlamaTokenizer",
         "bos_token": tokenizer.piece(tokenizer.bos_id),
         "eos_token": tokenizer.piece(tokenizer.eos_id),
@@ -379,9 +404,6 @@ def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: s
         "clean_up_tokenization_spaces": False,
         "model_max_length": config.max_position_embeddings,
     }
-    if chat_template is not None:
-        settings["chat_template"] = chat_template
-    _write_json(folder / "tokenizer_config.json", settings)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tl.assets import TINY
-from tl.llama.tokenizer import TOKENIZER_FILE, Tokenizer, TokenizerError
+from tl.llama.tokenizer import Tokenizer, TokenizerError, find_vocabulary
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, dataset_statistics, summary
@@ -45,7 +45,7 @@ def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
 
 def data_column(run: Run, samples: int) -> DataColumn:
     settings = run.settings
-    tokenizer = Tokenizer(run.path if (run.path / TOKENIZER_FILE).is_file() else settings.get("model") or TINY)
+    tokenizer = Tokenizer(run.path if find_vocabulary(run.path) else settings.get("model") or TINY)
     if settings.get("data"):
         trajectories, report = read_trajectories(settings["data"], "skip")
         report.warn()

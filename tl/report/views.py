@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import islice
 
 import torch
 
@@ -15,7 +15,6 @@ from tl.losses import token_nll, weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory, render
 from tl.trajectory import Trajectory
 
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 # Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -115,7 +114,7 @@ def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses
     turn = example.turns[number]
     predicting = range(turn.start - 1, turn.end)
     ids = [int(example.targets[t]) for t in predicting]
-    texts = [*token_texts(tokenizer, ids[:-1]), "</s>"]
+    texts = [*token_texts(tokenizer, ids[:-1]), tokenizer.piece(tokenizer.eos_id)]
     tokens = [
         TokenView(
             texts[m],
@@ -139,16 +138,11 @@ def called_name(text: str) -> str:
 def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     """The text of each token; joined they are that of all, a space before the first included.
 
-    A character of several byte tokens stands at the first of them, the others are empty.
+    A character that several tokens share stands at the first of them.
     """
-    texts: list[str] = []
-    for is_byte, run in groupby(map(tokenizer.piece, ids), key=lambda piece: bool(_BYTE.fullmatch(piece))):
-        pieces = list(run)
-        if is_byte:
-            texts += _byte_texts(bytes(int(piece[3:5], 16) for piece in pieces))
-        else:
-            texts += [piece.replace("▁", " ") for piece in pieces]
-    return texts
+    pieces = [tokenizer.bytes_of(i) for i in ids]
+    texts = iter(_byte_texts(b"".join(pieces)))
+    return ["".join(islice(texts, len(piece))) for piece in pieces]
 
 
 def _byte_texts(data: bytes) -> list[str]:

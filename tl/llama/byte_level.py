@@ -1,0 +1,112 @@
+"""Byte-level vocabularies (Llama 3, Qwen, SmolLM2): a tokenizer.json, read by the optional package `tokenizers`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl.llama.vocabulary import PROBE, TokenizerError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+# A piece has a letter for each byte: its own where that can be seen, else one from U+0100 on.
+_SEEN = {*range(33, 127), *range(161, 173), *range(174, 256)}
+_HIDDEN = sorted(set(range(256)) - _SEEN)
+_BYTES = {chr(byte): byte for byte in _SEEN} | {chr(256 + n): byte for n, byte in enumerate(_HIDDEN)}
+
+
+class ByteLevelVocabulary:
+    """A `tokenizer.json` of byte-pair encoding over bytes; config.json beside it says which token ends a text."""
+
+    adds_space = False
+
+    def __init__(self, path: Path) -> None:
+        content = _read_json(path)
+        if content.get("model", {}).get("type") != "BPE" or not _mentions(content.get("decoder"), "ByteLevel"):
+            raise TokenizerError(
+                f"{path}: not a byte-level vocabulary, as Llama 3 and Qwen have it. That of a Llama 2 or a Mistral is "
+                "read from its tokenizer.model: copy it from the original checkpoint"
+            )
+        added = {token["content"]: token for token in content.get("added_tokens") or ()}
+        self.control_ids = {piece: token["id"] for piece, token in added.items()}
+        self._silent = {token["id"] for token in added.values() if token["special"]}
+        self._pieces = {id: piece for piece, id in (content["model"]["vocab"] | self.control_ids).items()}
+        self.vocab_size = max(self._pieces) + 1
+        self._library = _library(path, content)
+        self.bos_id, self.eos_id = self._start(path), self._end(path)
+        changed = [piece for piece, id in self.control_ids.items() if id in self.encode(piece)]
+        if changed or self.decode(self.encode(PROBE)) != self.normalise(PROBE):
+            raise TokenizerError(
+                f"{path}: does not keep {changed[0] if changed else 'white space'} in a text as it is; take the "
+                "tokenizer.json of the original checkpoint"
+            )
+
+    def encode(self, segment: str) -> list[int]:
+        return self._library.encode(segment, add_special_tokens=False).ids
+
+    def decode(self, ids: list[int]) -> str:
+        return b"".join(self.bytes_of(id) for id in ids if id not in self._silent).decode(errors="replace")
+
+    def piece(self, id: int) -> str:
+        if id not in self._pieces:
+            raise IndexError(f"the vocabulary has no id {id}")
+        return self._pieces[id]
+
+    def bytes_of(self, id: int) -> bytes:
+        piece = self._pieces.get(id, "\ufffd")
+        if piece in self.control_ids or id not in self._pieces:
+            return piece.encode()
+        return bytes(_BYTES[letter] for letter in piece)
+
+    def normalise(self, text: str) -> str:
+        normalizer = self._library.normalizer
+        return text if normalizer is None else normalizer.normalize_str(text)
+
+    def _start(self, path: Path) -> int:
+        """What the file puts before every text; -1 if that is nothing."""
+        ids = self._library.encode("").ids
+        if len(ids) > 1:
+            raise TokenizerError(f"{path}: puts {len(ids)} tokens around a text; a Llama's begins with one or none")
+        return ids[0] if ids else -1
+
+    def _end(self, path: Path) -> int:
+        """The first token that config.json names as the end of a text, or else the one of tokenizer_config.json."""
+        config, settings = (path.with_name(name) for name in ("config.json", "tokenizer_config.json"))
+        ends = _read_json(config).get("eos_token_id") if config.is_file() else None
+        if ends is not None:
+            return ends[0] if isinstance(ends, list) else ends
+        end = _read_json(settings).get("eos_token") if settings.is_file() else None
+        piece = end["content"] if isinstance(end, dict) else end
+        if piece not in self.control_ids:
+            raise TokenizerError(f"{path}: no config.json beside it says which token ends a text (eos_token_id)")
+        return self.control_ids[piece]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path}: not JSON ({error}); the file may be damaged or half downloaded") from error
+    if not isinstance(content, dict):
+        raise TokenizerError(f"{path}: expected a JSON object, found {type(content).__name__}. Fetch it again")
+    return content
+
+
+def _mentions(decoder: dict[str, Any] | None, kind: str) -> bool:
+    parts = [decoder or {}, *(decoder or {}).get("decoders", ())]
+    return any(part.get("type") == kind for part in parts)
+
+
+def _library(path: Path, content: dict[str, Any]) -> "tokenizers.Tokenizer":
+    """The library's tokenizer without the added tokens: it would find them within a text."""
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise TokenizerError(
+            f"{path}: reading it needs the package tokenizers, which is not here: pip install tokenizers"
+        ) from error
+    bare: dict[str, Any] = {"added_tokens": [], "truncation": None, "padding": None}
+    try:
+        return tokenizers.Tokenizer.from_str(json.dumps(content | bare))
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(f"{path}: not a tokenizer.json that the library reads: {error}") from error
