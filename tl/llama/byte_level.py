@@ -32,6 +32,7 @@ class ByteLevelVocabulary:
         self._silent = {token["id"] for token in added.values() if token["special"]}
         self._pieces = {id: piece for piece, id in (content["model"]["vocab"] | self.control_ids).items()}
         self.vocab_size = max(self._pieces) + 1
+        self._lost = bytes(byte for letter, byte in _BYTES.items() if letter not in content["model"]["vocab"])
         self._library = _library(path, content)
         self.bos_id, self.eos_id = self._start(path), self._end(path)
         changed = [piece for piece, id in self.control_ids.items() if id in self.encode(piece)]
@@ -59,8 +60,10 @@ class ByteLevelVocabulary:
         return bytes(_BYTES[letter] for letter in piece)
 
     def normalise(self, text: str) -> str:
-        normalizer = self._library.normalizer
-        return text if normalizer is None else normalizer.normalize_str(text)
+        if self._library.normalizer is not None:
+            text = self._library.normalizer.normalize_str(text)
+        # A vocabulary may lack bytes of rare characters, as SmolLM2's does: the library leaves them out.
+        return text.encode().translate(None, self._lost).decode(errors="replace") if self._lost else text
 
     def _start(self, path: Path) -> int:
         """What the file puts before every text; -1 if that is nothing."""

@@ -71,7 +71,8 @@ class Tokenizer:
         return self.vocabulary.decode(ids)
 
     def normalise(self, text: str) -> str:
-        """What is left of a text that was encoded: the text itself, unless the vocabulary normalises (Qwen's: NFC)."""
+        """What is left of a text that was encoded: the text itself, unless the vocabulary normalises it (Qwen's: NFC)
+        or has no piece for one of its bytes (SmolLM2's: a few control characters)."""
         return self.vocabulary.normalise(text)
 
     def piece(self, id: int) -> str:
