@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import make_model
-from runs import Crash, arguments, assert_same_run, crash_at
+from runs import Crash, arguments, assert_same_run, crash_at, record
 from test_ranks import logits_of_the_whole
 from test_tokenizer import TEXTS
 from vocabularies import CONTROL, KINDS, make_vocabulary
@@ -19,8 +19,9 @@ from benchmarks.tokenizer import failures, random_text, read_library
 from tl.cli import show
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model, save_model
-from tl.prompt import encode_trajectory
+from tl.prompt import EncodingOptions, encode_trajectory
 from tl.report.views import token_texts
+from tl.training.data import load_training_data
 from tl.trajectory import read_trajectories
 
 pytest.importorskip("tokenizers", reason="needs the package tokenizers: pip install tokenizers")
@@ -137,6 +138,13 @@ def test_the_end_that_is_trained_is_the_first_in_config_json(folder):
     assert Tokenizer(folder).eos_id == last
 
 
+def test_or_else_the_first_in_generation_config_json(folder):
+    last = Tokenizer(folder).vocabulary.control_ids["<|eot_id|>"]
+    (folder / "config.json").write_text("{}")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [last]}))
+    assert Tokenizer(folder).eos_id == last
+
+
 @pytest.mark.parametrize("end", ["<|eot_id|>", {"content": "<|eot_id|>", "special": True}])
 def test_without_a_config_json_it_is_the_one_of_tokenizer_config_json(folder, end):
     (folder / "config.json").unlink()
@@ -144,7 +152,9 @@ def test_without_a_config_json_it_is_the_one_of_tokenizer_config_json(folder, en
     tokenizer = Tokenizer(folder / "tokenizer.json")
     assert tokenizer.piece(tokenizer.eos_id) == "<|eot_id|>"
     (folder / "tokenizer_config.json").unlink()
-    with pytest.raises(TokenizerError, match="tokenizer.json: no config.json beside it says which token ends a text"):
+    with pytest.raises(
+        TokenizerError, match="tokenizer.json: no config.json beside it says which of its tokens ends a text"
+    ):
         Tokenizer(folder)
 
 
@@ -262,6 +272,15 @@ def test_a_tokenizer_of_another_model_is_refused(folder, tmp_path):
 
 
 # ---- training
+
+
+def test_trajectories_that_a_normalizer_changes_are_counted(tmp_path):
+    tokenizer = Tokenizer(make_vocabulary(tmp_path, "qwen"))
+    plain, joined = record(0), record(1)
+    joined["messages"][0]["content"] += " cafe\u0301"
+    (tmp_path / "data.jsonl").write_text(json.dumps(plain) + "\n" + json.dumps(joined))
+    data = load_training_data([str(tmp_path / "data.jsonl")], tokenizer, EncodingOptions(), progress=False)
+    assert data.normalised == 1 and any("1 trajectories with characters" in line for line in data.lines())
 
 
 @pytest.fixture(params=[("llama3", "llama"), ("qwen", "qwen2"), ("qwen", "qwen3")], ids=lambda param: param[1])

@@ -74,15 +74,16 @@ class ByteLevelVocabulary:
 
     def _end(self, path: Path) -> int:
         """The first token that config.json names as the end of a text, or else the one of tokenizer_config.json."""
-        config, settings = (path.with_name(name) for name in ("config.json", "tokenizer_config.json"))
-        ends = _read_json(config).get("eos_token_id") if config.is_file() else None
-        if ends is not None:
-            return ends[0] if isinstance(ends, list) else ends
-        end = _read_json(settings).get("eos_token") if settings.is_file() else None
-        piece = end["content"] if isinstance(end, dict) else end
-        if piece not in self.control_ids:
-            raise TokenizerError(f"{path}: no config.json beside it says which token ends a text (eos_token_id)")
-        return self.control_ids[piece]
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+            file = path.with_name(name)
+            content = _read_json(file) if file.is_file() else {}
+            end = content.get("eos_token_id", content.get("eos_token"))
+            end = end[0] if isinstance(end, list) and end else end
+            end = end["content"] if isinstance(end, dict) else end
+            id = self.control_ids.get(end) if isinstance(end, str) else end
+            if isinstance(id, int) and id in self._pieces:
+                return id
+        raise TokenizerError(f"{path}: no config.json beside it says which of its tokens ends a text (eos_token_id)")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -66,12 +66,14 @@ class TrainingData:
     statistics: ExampleStatistics = field(default_factory=ExampleStatistics)
     too_long: int = 0  # trajectories whose first turn does not fit
     untrainable: int = 0  # trajectories in which every call is masked
+    normalised: int = 0  # trajectories whose messages the vocabulary changes (Tokenizer.normalise)
     report: ReadReport = field(default_factory=ReadReport)
     fingerprint: str = ""  # SHA-256 over all that training sees of the examples, in their order
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
-        return [*self.statistics.lines(), self.dropped()]
+        changed = f"normalised          {self.normalised:,} trajectories with characters that the vocabulary changes"
+        return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped()]
 
     def dropped(self) -> str:
         """What was left out, as a line."""
@@ -106,6 +108,7 @@ def load_training_data(
             data.too_long += 1
             continue
         data.statistics.add(example)
+        data.normalised += any(tokenizer.normalise(m.content) != m.content for m in trajectory.messages)
         if example.trained_turns:
             data.examples.append(example)
         else:
