@@ -2,12 +2,14 @@
 
     python -m benchmarks.families            # compares, and writes nothing
     python -m benchmarks.families --record   # and writes tests/data/llama_logits.json
+    python -m benchmarks.families --model FOLDER   # compares logits and greedy text of a real model, on 30 requests
 
 For each family of models, small and with weights that anyone can make (`fill`): transformers saves a model, ours reads
 it and writes it back, transformers opens that. All three give the same logits.
 """
 
 import argparse
+import itertools
 import json
 import re
 import tempfile
@@ -18,7 +20,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.side_by_side import with_peers
-from tl.llama.weights import load_model, save_model
+from tl.llama import Tokenizer, generate, load_model, save_model
+from tl.prompt import encode_prompt
+from tl.synthesis import synthesize
 
 RECORDED = Path(__file__).resolve().parent.parent / "tests" / "data" / "llama_logits.json"
 TOKENS = [1, 11, 4, 11, 1, 5, 23, 24, 8, 6, 18, 13, 22, 14, 20, 9, 12, 29, 29, 12]
@@ -96,14 +100,40 @@ def compare(config: dict) -> tuple[Tensor, float, float]:
     return logits, *(float((other - logits).abs().max()) for other in (ours(ids)[0], again(ids).logits[0]))
 
 
+@torch.no_grad()
+def compare_model(folder: str, count: int = 30, new_tokens: int = 40) -> str:
+    """By how much the logits of a real model differ from transformers' on ``count`` requests, and its greedy texts."""
+    from transformers import AutoModelForCausalLM
+
+    ours, tokenizer = load_model(folder, dtype=torch.float32).eval(), Tokenizer(folder)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    requests = [trajectory.messages[:1] for trajectory in itertools.islice(synthesize(), count)]
+    prompts = [encode_prompt((), request, tokenizer) for request in requests]
+    worst, same = 0.0, 0
+    for prompt, drawn in zip(prompts, generate(ours, prompts, new_tokens), strict=True):
+        ids = torch.tensor([prompt])
+        worst = max(worst, float((ours(ids) - theirs(ids).logits).abs().max()))
+        stops = [ours.config.eos_token_id, *ours.config.other_eos_token_ids]
+        text = theirs.generate(
+            ids, max_new_tokens=new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=stops[0]
+        )
+        same += text[0, len(prompt) :].tolist() == drawn
+    return (
+        f"{count} requests: logits differ by {worst:.1e} at most, {same} greedy texts of {new_tokens} tokens are equal"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
+    parser.add_argument("--model", metavar="FOLDER", help="a checkpoint to compare instead")
     options = parser.parse_args()
     with_peers("benchmarks.families", transformers="5.24.0")
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    if options.model:
+        return print(compare_model(options.model))
     cases = []
     for name, changes in CASES.items():
         config = {key: value for key, value in (SMALL | changes).items() if key != "head_dim" or value}
