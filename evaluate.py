@@ -1,15 +1,15 @@
 """Evaluation (paper, sections 4 and 5): TS, PI and CF of single calls, DE, CE and VA of whole episodes; greedy.
 
-python evaluate.py                                      the newest run, else the embedded model, on held-out requests
-python evaluate.py --model runs/sft --suite rotbench --data DIR       a benchmark's official files, see --suite
-python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl      what was predicted elsewhere, no model
-python evaluate.py --endpoint URL --endpoint_model NAME --suite …     a model behind an OpenAI-compatible server
-python evaluate.py --model DIR --data FILE …            every right call of trajectory files
-python evaluate.py --model DIR --suite every-held-out   unseen values, phrasings, tools, and noise in one table
-torchrun --nproc_per_node 8 evaluate.py …               the items are shared out
+    python evaluate.py                                   the newest run, else the embedded model, on held-out requests
+    python evaluate.py --model runs/sft --suite rotbench --data DIR      a benchmark's official files, see --suite
+    python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl   predictions made elsewhere, no model
+    python evaluate.py --endpoint URL --endpoint_model NAME --suite …    a model behind an OpenAI-compatible server
+    python evaluate.py --model DIR --data FILE …         every right call of trajectory files
+    python evaluate.py --model DIR --suite every-held-out    unseen values, phrasings and tools, and noise, in one table
+    torchrun --nproc_per_node 8 evaluate.py …            the ranks share the items
 
-Every prediction, its scores and the reason for them go to --report. An interrupted evaluation, started again with the
-same settings, goes on where it stopped. The paper's own rows are printed beside ours and marked as the paper's.
+Every prediction, its scores and the reason for them are written to --report. To resume an interrupted evaluation, run
+it again with the same settings. The paper's rows are printed beside ours and marked as the paper's.
 """
 
 import json
@@ -24,7 +24,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from tl.assets import TINY
-from tl.config import check_ranges, option, parse_config
+from tl.config import option, parse_config
 from tl.evaluation.error_analysis import name_words
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.predictions import read_predictions
@@ -33,23 +33,28 @@ from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
+from tl.executor.pool import PoolError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.prompt import name_ids
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
-from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
+from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
 from tl.training import distributed
+from tl.training.config import MAX_SEED, RunError
 from tl.training.distributed import World
 from tl.training.loop import run_script
 from tl.training.run import newest_run
 from tl.trajectory import DataError
+from tools import ToolkitError
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
+
+ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # of what runs tools, or answers, for a model
 
 Result = SingleTurnResult | EpisodeResult
 
@@ -58,23 +63,30 @@ Result = SingleTurnResult | EpisodeResult
 class EvaluationConfig:
     """What is evaluated, and on what."""
 
-    model: str | None = option(None, "checkpoint in Hugging Face layout; none: the newest finished run's, or embedded")
-    suite: list[str] = option([], f"one or more of: {', '.join(NAMES)}; {LEVELS}; none: {' '.join(DEFAULT)}")
-    data: list[str] = option([], "folder of a benchmark's official files; without --suite: trajectory files")
-    predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
-    format: Form = option("auto", "output form of --predictions, or of an endpoint's plain text")
-    endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
-    endpoint_model: str | None = option(None, "name of the model there")
-    on_bad_data: Literal["error", "skip"] = option("error", "bad trajectories: stop after listing them, or go on")
-    limit: int | None = option(None, "only the first so many items of each suite", at_least=1)
-    episodes: int = option(40, "how many requests the suite episodes has", at_least=1)
-    batch_size: int = option(32, "items worked on at a time", at_least=1)
-    max_new_tokens: int | None = option(
-        None, f"longest turn, wrong beyond; none: {SHORT_TURN}, {LONG_TURN} for files", at_least=1
+    model: str | None = option(
+        None,
+        "checkpoint in Hugging Face layout (default: the newest finished run under runs/, else the embedded model)",
     )
-    require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
-    report: str = option("runs/evaluation/report.json", "file with every prediction, its scores and the reason")
-    seed: int = option(0, "of the generated requests")
+    suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
+    data: list[str] = option([], "folder with a benchmark's official files; without --suite, trajectory files")
+    predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
+    format: Form = option("auto", "form of the calls in --predictions, or in an endpoint's plain text")
+    endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
+    endpoint_model: str | None = option(None, "name of the model on that server")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad records: list them and stop, or skip them")
+    limit: int | None = option(None, "evaluate only this many items of each suite, the first ones", at_least=1)
+    episodes: int = option(40, "number of requests in the suite episodes", at_least=1)
+    batch_size: int = option(32, "number of items processed at a time", at_least=1)
+    max_new_tokens: int | None = option(
+        None,
+        f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
+        at_least=1,
+    )
+    require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
+    report: str = option(
+        "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
+    )
+    seed: int = option(0, "seed of the generated requests", at_least=0, at_most=MAX_SEED)
 
     @property
     def turn_tokens(self) -> int:
@@ -83,29 +95,28 @@ class EvaluationConfig:
 
 
 def check(config: EvaluationConfig) -> None:
-    """Raises ValueError for settings out of their range, and for those that do not go together."""
-    check_ranges(config)
+    """Raises RunError for settings that do not go together."""
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
-        raise ValueError("--model, --predictions and --endpoint exclude each other")
+        raise RunError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
-        raise ValueError("--endpoint and --endpoint_model go together")
+        raise RunError("--endpoint and --endpoint_model go together")
     if config.suite and len(config.data) > 1:
-        raise ValueError("with --suite, --data is one folder")
+        raise RunError("with --suite, --data is one folder")
 
 
 def check_report(config: EvaluationConfig) -> None:
-    """Raises ValueError where --report cannot be written, or would replace something that is no report."""
+    """Raises RunError where --report cannot be written, or would replace something other than a report."""
     path = Path(config.report)
     if nearest := unwritable(path.parent):
-        raise ValueError(f"--report {path}: {nearest} is no folder that can be written to")
+        raise RunError(f"--report {path}: {nearest} is not a folder that can be written to")
     if path.exists() and not path.is_file():
-        raise ValueError(f"--report {path} is no regular file: name one, which may be there or not")
+        raise RunError(f"--report {path} is not a regular file: name a file, new or existing")
     if path.exists() and path.stat().st_size and b'"suites"' not in path.read_bytes():
-        raise ValueError(f"--report {path} exists and is no report: choose another file")
+        raise RunError(f"--report {path} exists and is not a report: choose another file")
 
 
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
-    """Raises DataError or ValueError for files and names that do not do, and where nothing is left to ask."""
+    """Raises DataError for invalid files and names, and where there is no call to ask for."""
     if config.data and not config.suite:
         suite = trajectory_suite(config.data, config.on_bad_data)
         if not suite.questions:
@@ -116,7 +127,7 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
 
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
-    """The model that is asked, and what identifies it."""
+    """The model to evaluate, and what identifies it."""
     if config.endpoint and config.endpoint_model:
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
         identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
@@ -131,9 +142,9 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
 def resumable(
     name: str, items: Sequence, work: Callable[[list[int]], Iterator[tuple[int, Any]]], journal: Journal, world: World
 ) -> list[Any]:
-    """The result of every item, those of an interrupted evaluation included; None where there is none.
+    """The result of every item, including those of an interrupted evaluation; None where there is none.
 
-    `work` gets the indices that this rank has to do, and gives results as they come.
+    `work` gets the indices that are this rank's, and yields results as they come.
     """
     done = [index for index in range(len(items)) if index in journal.done]
     todo = [index for index in range(len(items)) if index not in journal.done][world.rank :: world.size]
@@ -153,7 +164,7 @@ def resumable(
 
 
 def tell(answer: Response | Rollout) -> None:
-    """Warns that something could not be asked, once for each reason."""
+    """Warns that the model could not be asked, once for each reason."""
     if answer.stop is StopReason.POLICY:
         warnings.warn(answer.note, stacklevel=2)
 
@@ -165,7 +176,7 @@ def single_turn(
     questions = suite.questions[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
-        step = 4 * config.batch_size  # items asked before their results are on disk
+        step = 4 * config.batch_size  # items asked before their results are written
         for start in range(0, len(todo), step):
             indices = todo[start : start + step]
             for index, turn in zip(indices, ask([questions[i] for i in indices], policy), strict=True):
@@ -179,7 +190,7 @@ def single_turn(
 def multi_turn(
     suite: EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Rollout | None]:
-    """An episode for each request of the suite, None where it was broken off."""
+    """An episode for each request of the suite, None where it was aborted."""
     requests = suite.requests[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
@@ -192,14 +203,14 @@ def multi_turn(
 
 
 def score_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Result]:
-    """Results for files of predictions. Raises ValueError where they are not one for each single-turn suite."""
+    """Results for files of predictions. Raises RunError where there is not one for each single-turn suite."""
     if len(config.predictions) != len(suites):
         names = ", ".join(suite.name for suite in suites)
-        raise ValueError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
+        raise RunError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
     results: list[Result] = []
     for suite, file in zip(suites, config.predictions, strict=True):
         if not isinstance(suite, Suite):
-            raise ValueError(f"--predictions are for single turns; {suite.name} is played turn by turn")
+            raise RunError(f"--predictions are for single turns; {suite.name} is played turn by turn")
         made = read_predictions(Path(file), suite.questions, config.format, config.limit)
         results.append(SingleTurnResult.of(suite, made, name_words))
     return results
@@ -208,7 +219,7 @@ def score_predictions(config: EvaluationConfig, suites: Sequence[Suite | Episode
 def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
 ) -> tuple[list[Result], list[Journal]]:
-    """Results of the model, suite by suite, and the journals that hold them until they are in the report."""
+    """The model's results, suite by suite, and the journals that hold them until the report is written."""
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     policy, identity = make_policy(config, source, world)
     tokens = name_words if config.endpoint else partial(name_ids, tokenizer=Tokenizer(source))
@@ -261,4 +272,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, IsolationError, ValueError, interrupted="interrupted; the same command goes on from here")
+    run_script(main, *ERRORS, interrupted="interrupted; run the same command again to resume")

@@ -3,18 +3,22 @@
 import html.parser
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 import torch
 from test_cli_stats import record
 
+from tl.assets import TINY
 from tl.cli import show
-from tl.cli.show import Style, terminal
-from tl.llama import Llama, ModelConfig
+from tl.cli.show import Style, terminal, training_settings
+from tl.config import preset
+from tl.llama import Llama, ModelConfig, save_model
 from tl.losses import weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, encode_trajectory
 from tl.report.samples import page
 from tl.report.views import TurnView, token_texts, view, visible
+from tl.training.config import SFTConfig
 from tl.trajectory import Trajectory
 
 EVIL = "<script>alert(1)</script>\x1b[2J\x07\u202e{{samples}}\"'"
@@ -192,6 +196,25 @@ def test_a_sample_that_is_not_there_is_one_message_and_status_2(flags, dataset, 
     assert show.main([str(dataset), "--tokenizer", str(small_tokenizer.path), *flags]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_a_sample_is_encoded_with_the_settings_of_the_run(model, small_tokenizer, tmp_path, capsys):
+    """Without MAE the erroneous call of a tool that exists is trained on."""
+    run = tmp_path / "run"
+    save_model(model, run, small_tokenizer.path)
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(record("one", WRONG, RIGHT)))
+    argv = [str(data), "--model", str(run)]
+    assert show.main(argv) == 0
+    assert "1 trained, 1 masked" in capsys.readouterr().out
+    (run / "run_config.json").write_text(json.dumps(asdict(SFTConfig(mae=False))))
+    assert show.main(argv) == 0
+    assert "2 trained, 0 masked" in capsys.readouterr().out
+
+
+def test_without_a_run_a_sample_is_cut_as_training_with_that_model_would_cut_it():
+    assert training_settings(TINY)["max_length"] == preset(SFTConfig)["max_length"]
+    assert training_settings(TINY / "tokenizer.model")["max_length"] == SFTConfig().max_length
 
 
 def test_a_page_holds_many_samples_and_is_not_overwritten_unasked(dataset, small_tokenizer, tmp_path, capsys):

@@ -80,7 +80,8 @@ def test_files_of_the_same_name_are_told_apart(dataset, small_tokenizer, tmp_pat
 
 
 def test_feedback_cannot_be_cut_to_nothing(dataset, capsys):
-    assert stats.main([str(dataset), "--max_feedback_tokens", "1"]) == 2
+    with pytest.raises(SystemExit):
+        stats.main([str(dataset), "--max_feedback_tokens", "1"])
     assert "must be at least 2" in capsys.readouterr().err
 
 

@@ -57,12 +57,12 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--mix", "1,-1,1"], "three shares"),
         (["--toolkits", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
-        (["--teacher", "http://127.0.0.1:9"], "wants --teacher_model"),
-        (["--size", "0"], "must be at least 1"),
+        (["--teacher", "http://127.0.0.1:9"], "needs --teacher_model"),
+        (["--teacher", "host", "--teacher_model", "m"], "an endpoint is an http:// or https:// address"),
         (["--kind", "unseen_toolkits", "--toolkits", "bank"], "takes no --toolkits"),
     ],
 )
-def test_flags_that_do_not_do_are_one_line(tmp_path, capsys, flags, complaint):
+def test_invalid_flags_are_one_line(tmp_path, capsys, flags, complaint):
     assert main(["synthesis", "--size", "3", "--out", str(tmp_path / "out.jsonl"), *flags]) == 2
     error = capsys.readouterr().err
     assert complaint in error

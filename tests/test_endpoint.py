@@ -94,7 +94,7 @@ def test_nobody_there_is_unreachable():
 
 
 def test_an_address_has_to_be_http():
-    with pytest.raises(ValueError, match="http"):
+    with pytest.raises(EndpointError, match="http"):
         Endpoint("file:///etc/passwd", "m")
 
 

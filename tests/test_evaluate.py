@@ -16,6 +16,8 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.weights import save_model
 from tl.rollout.dialogue import Response, StopReason
+from tl.training.config import RunError
+from tl.training.loop import run_script
 from tl.trajectory import DataError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -122,12 +124,34 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
         (["--endpoint", "http://x"], "go together"),
         (["--predictions", "p", "--suite", "held-out:all"], "1 files of --predictions for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
-        (["--limit", "0"], "--limit is 0; it must be at least 1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((RunError, DataError), match=message):
         evaluate.main(flags)
+
+
+@pytest.mark.parametrize("flags", [["--limit", "0"], ["--seed", "-1"], ["--seed", "1048577"]])
+def test_a_number_out_of_its_range_is_a_usage_error(flags, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(flags)
+    assert f"{flags[0]} is {flags[1]}; it must be" in capsys.readouterr().err
+
+
+def test_more_episodes_than_there_are_is_an_error_that_a_user_can_mend(monkeypatch):
+    monkeypatch.setattr("tl.synthesis.MAX_TRIES", 0)
+    with pytest.raises(DataError, match="ask for fewer"):
+        evaluate.main(["--suite", "episodes"])
+
+
+def test_a_fault_of_our_own_is_no_message_to_the_user(monkeypatch):
+    def fault(_config):
+        raise ValueError("zip() argument 2 is shorter than argument 1")
+
+    monkeypatch.setattr(evaluate, "check", fault)
+    monkeypatch.setattr("sys.argv", ["evaluate.py"])
+    with pytest.raises(ValueError, match="shorter"):
+        run_script(evaluate.main, *evaluate.ERRORS)
 
 
 def test_an_error_is_one_line(tmp_path):
@@ -271,11 +295,11 @@ def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "is no regular file"), ("data.jsonl", "is no report"), ("data.jsonl/r.json", "no folder that can")],
+    [("", "is not a regular file"), ("data.jsonl", "is not a report"), ("data.jsonl/r.json", "not a folder that can")],
 )
 def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refused_first(name, message, tmp_path):
     (tmp_path / "data.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RunError, match=message):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / name)])
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
 
@@ -289,7 +313,7 @@ def test_an_empty_file_may_become_the_report(data):
 def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):
     (tmp_path / "bad.jsonl").write_text("{}\n")
     report = ["--report", str(tmp_path / "report.json")]
-    with pytest.raises(ValueError, match="--suite held-out is made here and takes no --data"):
+    with pytest.raises(DataError, match="--suite held-out is made here and takes no --data"):
         evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
     with pytest.warns(UserWarning, match="1 bad records"), pytest.raises(DataError, match="no right call to ask for"):
         evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])

@@ -25,7 +25,7 @@ from tl.rl.steps import Experience, SamplingOptions, sample_steps
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
-from tl.synthesis import LIBRARY, episodes
+from tl.synthesis import LIBRARY, make_episodes
 from tl.trajectory import Message
 
 OPTIONS = SamplingOptions(max_new_tokens=25)
@@ -285,7 +285,7 @@ def test_giving_up_earns_no_more_than_failing_to_the_end(model, tokenizer, execu
     ],
 )
 def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, reward, model, tokenizer, executor, script):
-    papers = episodes(30, mix=(1, 0, 0), toolkits=("papers",))
+    papers = make_episodes(30, mix=(1, 0, 0), toolkits=("papers",))
     trajectory, episode = next((e.trajectory, e) for e in papers if "get_paper" in [t.name for t in e.trajectory.tools])
     task = PPOTask(encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer), episode)
     detour = 'ask_to_user(question="Why?")'  # works, and is not what the solution does

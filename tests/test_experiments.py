@@ -458,7 +458,6 @@ def test_both_groups_are_in_the_default_sets():
         ([], "name one or both of ablation, robustness"),
         (["ablations"], "name one or both of ablation, robustness"),
         (["robustness", "--sweeps"], "--sweeps goes with ablation"),
-        (["ablation", "--seeds", "0"], "--seeds is 0; it must be at least 1"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):

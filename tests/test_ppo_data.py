@@ -12,7 +12,7 @@ from tl.cli.synthesis import line
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
 from tl.rl.data import PPOData, make_tasks, read_prompts
-from tl.synthesis import episodes, prompts
+from tl.synthesis import make_episodes, prompts
 from tl.trajectory import DataError
 
 SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
@@ -143,7 +143,7 @@ def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
 
 def test_tasks_are_the_requests_of_the_training_side(tokenizer):
     tasks = make_tasks(tokenizer, 1024, seed=1, size=30).prompts
-    held_out = {episode.task.template for episode in episodes(60, seed=1, unseen=True)}
+    held_out = {episode.task.template for episode in make_episodes(60, seed=1, unseen=True)}
     assert not held_out & {task.episode.task.template for task in tasks}
     for task in tasks:
         trajectory = task.episode.trajectory

@@ -15,7 +15,7 @@ from tl.rollout.answers import facts_of, is_real, is_right
 from tl.rollout.dialogue import Response, StopReason, ask, prediction_of
 from tl.rollout.episodes import MAX_TURNS, Request, Rollout, final_answer, outcome, play
 from tl.schema import BUILT_INS
-from tl.synthesis import episodes
+from tl.synthesis import make_episodes
 from tl.trajectory import Message, Trajectory
 
 START = (Message("user", "Hello"),)
@@ -146,7 +146,7 @@ def test_sessions_are_closed_however_the_loop_ends():
 
 
 def test_the_golden_calls_of_our_own_episodes_score_in_full():
-    made = [e.trajectory for e in episodes(40, 0, unseen=True)]
+    made = [e.trajectory for e in make_episodes(40, 0, unseen=True)]
     suite = own.read_episodes(seed=0, size=40)
 
     def policy(dialogues):

@@ -130,9 +130,14 @@ def test_verb_takes_the_shape_of_a_checkpoint(tmp_path, capsys):
         (["--tokens", "0"], "--tokens is 0"),
         (["--gpus", "8", "-1"], "--gpus is -1"),
         (["--target_share", "2"], "--target_share is 2.0"),
-        (["--model", "nowhere"], "nowhere"),
     ],
 )
 def test_verb_refuses_what_cannot_be_meant(flags, problem, capsys):
-    assert verb.main(flags) == 2
+    with pytest.raises(SystemExit):
+        verb.main(flags)
     assert problem in capsys.readouterr().err
+
+
+def test_verb_says_in_one_line_that_a_checkpoint_cannot_be_read(capsys):
+    assert verb.main(["--model", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err

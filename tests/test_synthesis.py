@@ -12,24 +12,24 @@ from tl.calls import format_call, parse_call
 from tl.executor import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.schema import BUILT_INS
-from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, episodes, held_out, prompts, synthesize
+from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, held_out, make_episodes, prompts, synthesize
 from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.synthesis.scenarios import Draw, all_scenarios, is_held_out
 from tl.synthesis.scenarios import _wording as wording
-from tl.trajectory import Trajectory
+from tl.trajectory import DataError, Trajectory
 
 SIZE = 400
 
 
 @pytest.fixture(scope="module")
 def training():
-    return episodes(SIZE)
+    return make_episodes(SIZE)
 
 
 @pytest.fixture(scope="module")
 def unseen():
-    return episodes(SIZE, unseen=True)
+    return make_episodes(SIZE, unseen=True)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_the_kinds_come_in_the_shares_of_the_mix(training):
 
 
 def test_the_shares_can_be_chosen():
-    kinds = Counter(episode.spec.kind for episode in episodes(50, mix=(40, 30, 30)))
+    kinds = Counter(episode.spec.kind for episode in make_episodes(50, mix=(40, 30, 30)))
     assert (kinds["plain"], kinds["error"], kinds["ask"] + kinds["refusal"]) == (20, 15, 15)
 
 
@@ -283,7 +283,7 @@ def test_phrasings_are_used_on_their_own_side_only(training, unseen):
 @pytest.mark.parametrize("side", ["values", "phrasings"])
 def test_values_and_phrasings_can_be_held_out_apart(training, unseen, side):
     """What is held out lies on the held-out side, the other on that of training."""
-    made = episodes(100, unseen=side)
+    made = make_episodes(100, unseen=side)
     values, templates = {v for e in made for v in e.task.values}, {e.task.template for e in made}
     new_values, new_templates = side == "values", side == "phrasings"
     assert all(is_held_out(value) == new_values for value in values)
@@ -299,7 +299,7 @@ def test_no_episode_is_twice_in_a_set(training, unseen):
 
 
 def test_a_set_has_its_size_even_where_draws_repeat_themselves():
-    made = episodes(150, mix=(1, 0, 0), toolkits=["database"])
+    made = make_episodes(150, mix=(1, 0, 0), toolkits=["database"])
     assert len({(e.task.request, *map(format_call, e.task.solution)) for e in made}) == len(made) == 150
 
 
@@ -326,7 +326,7 @@ def test_golden_calls_of_held_out_items_run_without_an_error(executor):
 def test_prompts_are_the_right_calls_of_training_episodes_one_after_the_other():
     items = prompts(150)
     expected = []
-    for episode in episodes(150):
+    for episode in make_episodes(150):
         messages = episode.trajectory.messages
         calls = [i for i, message in enumerate(messages) if message.is_call]
         right = [i for i, wrong in zip(calls, erroneous_calls(episode.trajectory), strict=True) if not wrong]
@@ -342,13 +342,13 @@ def test_unseen_toolkits_are_not_those_of_training():
 
 
 def test_a_set_can_be_made_from_every_toolkit():
-    made = episodes(300, toolkits=LIBRARY)
+    made = make_episodes(300, toolkits=LIBRARY)
     assert {e.task.source.partition(".")[0] for e in made} == {*LIBRARY, "none"}
 
 
 def test_toolkits_without_a_service_have_no_outages_to_offer():
-    with pytest.raises(RuntimeError, match="conversations made, then none that is new"):
-        episodes(20, mix=(0, 1, 0), toolkits=["calendar"])
+    with pytest.raises(DataError, match="made 0 of 20 conversations, then found no new one"):
+        make_episodes(20, mix=(0, 1, 0), toolkits=["calendar"])
 
 
 # ---- the scenarios
@@ -359,7 +359,7 @@ def test_toolkits_without_a_service_have_no_outages_to_offer():
 def test_every_scenario_can_be_solved_on_both_sides(scenario, is_unseen, monkeypatch):
     repertoire = replace(Repertoire.of((scenario.toolkit,)), scenarios=(scenario,))
     monkeypatch.setattr(Repertoire, "of", lambda toolkits: repertoire)
-    made = episodes(3, mix=(1, 0, 0), unseen=is_unseen)
+    made = make_episodes(3, mix=(1, 0, 0), unseen=is_unseen)
     assert {episode.task.source for episode in made} == {scenario.name}
 
 

@@ -13,7 +13,7 @@ from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
 from tl.rollout.endpoint import Endpoint, EndpointError
 from tl.rollout.episodes import MAX_TURNS
-from tl.synthesis import LIBRARY, episodes
+from tl.synthesis import LIBRARY, make_episodes
 from tl.synthesis.episodes import REFUSAL
 from tl.synthesis.requests import request_of
 from tl.synthesis.teacher import INSTRUCTIONS, teach
@@ -63,7 +63,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def made():
-    return episodes(12, seed=5)
+    return make_episodes(12, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def command(server, out, size=8):
 
 
 def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
-    made = episodes(8, seed=5)
+    made = make_episodes(8, seed=5)
     server = start(solving(made))
     out = tmp_path / "taught.jsonl"
     assert command(server, out) == 0
@@ -198,7 +198,7 @@ def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
     "content", ['[{"id": "a"}]', "notes", '{"id": "other"}\n', "\x1f\x8b", '{"id": "other"}\n{"id": "a']
 )
 def test_a_file_that_this_command_did_not_write_stays_as_it_is(start, tmp_path, content, capsys):
-    server = start(solving(episodes(2, seed=5)))
+    server = start(solving(make_episodes(2, seed=5)))
     out = tmp_path / "mine.json"
     out.write_text(content)
     assert command(server, out, size=2) == 2

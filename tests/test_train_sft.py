@@ -149,12 +149,18 @@ def test_bad_records_are_listed_or_skipped(toy, tmp_path):
         (["--weight_decay", "inf"], "--weight_decay is inf"),
         (["--warmup_ratio", "1.5"], "--warmup_ratio is 1.5; it must be from 0 to 1"),
         (["--beta2", "1"], "--beta2 is 1.0"),
-        (["--max_length", "4097"], "more than the model's 4096"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path, flags, message):
-    with pytest.raises(RunError, match=message):
+def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path, flags, message, capsys):
+    with pytest.raises(SystemExit):
         train_sft.main(arguments(toy, tmp_path / "run", *flags))
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_trajectories_longer_than_the_context_are_refused_before_training(toy, tmp_path):
+    with pytest.raises(RunError, match="more than the model's 4096"):
+        train_sft.main(arguments(toy, tmp_path / "run", "--max_length", "4097"))
     assert not (tmp_path / "run").exists()
 
 

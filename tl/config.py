@@ -24,8 +24,7 @@ def option(
     """A dataclass field with a default and the text that ``--help`` shows.
 
     ``embedded`` is its value for the embedded model, where that is another one (see ``preset``); ``at_least``,
-    ``at_most`` and ``positive`` (over 0) say which numbers are allowed (see ``check_ranges``); a ``positional`` list
-    needs no flag.
+    ``at_most`` and ``positive`` (over 0) say which numbers are allowed; a ``positional`` list needs no flag.
     """
     metadata = {
         "help": help,
@@ -46,22 +45,6 @@ def preset(config: type) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check_ranges(config: Any) -> None:
-    """Raises ValueError for a number that is not finite or out of its field's range."""
-    for field in dataclasses.fields(config):
-        name, value, allowed = field.name, getattr(config, field.name), field.metadata
-        if not isinstance(value, (int, float)):
-            continue
-        if not math.isfinite(value):
-            raise ValueError(f"--{name} is {value}; it must be a finite number")
-        if allowed["positive"] and value <= 0:
-            raise ValueError(f"--{name} is {value}; it must be over 0")
-        lowest, highest = allowed["at_least"], allowed["at_most"]
-        if not lowest <= value <= highest:
-            bound = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
-            raise ValueError(f"--{name} is {value}; it must be {bound}")
-
-
 def parse_config(
     config: type[T],
     argv: Sequence[str] | None = None,
@@ -73,8 +56,8 @@ def parse_config(
     """Reads the command line into the dataclass; ``defaults`` replace those of its fields.
 
     A bool field becomes ``--name``, or ``--name / --no-name`` where its default is True; lists take several values,
-    Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage message on an unknown flag
-    or a wrong type.
+    Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage message on an unknown flag,
+    a wrong type, and a number that is not finite or out of its field's range.
     """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
@@ -88,7 +71,25 @@ def parse_config(
             help=_help(field.metadata, default).replace("%", "%%"),
             **_flag(hints[field.name], default) | ({"nargs": "*"} if positional else {}),
         )
-    return config(**vars(parser.parse_args(argv)))
+    values = vars(parser.parse_args(argv))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = values[field.name]
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and (wrong := _out_of_range(number, field.metadata)):
+                parser.error(f"--{field.name} is {number}; it must be {wrong}")
+    return config(**values)
+
+
+def _out_of_range(number: float, allowed: typing.Mapping[str, Any]) -> str | None:
+    """What the number must be, if it is something else."""
+    lowest, highest = allowed["at_least"], allowed["at_most"]
+    if not math.isfinite(number):
+        return "a finite number"
+    if allowed["positive"] and number <= 0:
+        return "over 0"
+    if not lowest <= number <= highest:
+        return f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+    return None
 
 
 def _help(metadata: typing.Mapping[str, Any], default: Any) -> str:

@@ -83,6 +83,10 @@ class Trajectory:
                 messages.append({"role": message.role, "content": message.content})
         return {"id": self.id, "tools": [spec.to_openai() for spec in self.tools], "messages": messages}
 
+    def to_line(self) -> str:
+        """A line of a trajectory file."""
+        return json.dumps(self.to_openai(), ensure_ascii=False) + "\n"
+
 
 # ---- one record: OpenAI messages
 

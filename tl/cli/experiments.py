@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tl.config import check_ranges, option, parse_config
+from tl.config import option, parse_config
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS
 from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
@@ -29,18 +29,19 @@ class ExperimentsConfig:
     """Flags of `python -m tl experiments`."""
 
     kinds: list[str] = option([], "ablation, robustness, or both", positional=True)
-    quick: bool = option(False, "one seed, a fifth of the training, 100 requests a suite, 50 episodes")
-    sweeps: bool = option(False, "ablation goes over w_max and over the share of erroneous requests as well")
-    seeds: int | None = option(None, "so many trainings of each kind; none: 3, with --quick 1", at_least=1)
-    out: str | None = option(None, f"folder of the experiments; none: {FOLDER}, with --quick {FOLDER}-quick")
+    quick: bool = option(
+        False, "a rough run: one seed, a fifth of the training, at most 100 requests a suite and 50 episodes"
+    )
+    sweeps: bool = option(False, "ablation: also vary w_max and the share of requests with erroneous calls")
+    seeds: int | None = option(None, "number of trainings of each kind (default: 3, with --quick 1)", at_least=1)
+    out: str | None = option(None, f"output folder (default: {FOLDER}, with --quick {FOLDER}-quick)")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, 1 when a part failed or was stopped, or 2 with one line when the flags do not do."""
+    """Exit status 0, 1 when a part failed or was stopped, or 2 with one line when the flags are invalid."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = {"ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()), "robustness": ROBUSTNESS}
     try:
-        check_ranges(config)
         if not config.kinds or not {*config.kinds} <= experiments.keys():
             raise ValueError(f"name one or both of {', '.join(experiments)}")
         if config.sweeps and "ablation" not in config.kinds:

@@ -22,22 +22,20 @@ from tl.report.runs import NoRunError, read_runs
 class ReportConfig:
     """Flags of `python -m tl report`."""
 
-    runs: list[str] = option([], "run directories", positional=True)
-    out: str = option("report.html", "the page")
+    runs: list[str] = option([], "run folders", positional=True)
+    out: str = option("report.html", "output file")
     overwrite: bool = option(False, "replace an existing file")
-    samples: int = option(20, "training samples of a data set that can be looked at, half of them with masked calls")
-    items: int = option(100, "rollouts of a run, and answers of an evaluated suite, that can be looked at")
+    samples: int = option(20, "training samples shown for each data set, half of them with masked calls", at_least=0)
+    items: int = option(100, "rollouts shown for each PPO run, and answers for each evaluated suite", at_least=0)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something is no run, or the page cannot be written."""
+    """Exit status 0, or 2 when a folder is not a run or the page cannot be written."""
     config = parse_config(ReportConfig, argv, __doc__, prog="python -m tl report")
     out = Path(config.out)
     try:
         if not config.runs:
             raise NoRunError("name one run directory at least, such as runs/sft")
-        if min(config.samples, config.items) < 0:
-            raise NoRunError("--samples and --items are 0 at least")
         if out.exists() and not config.overwrite:
             raise NoRunError(f"{out} exists already: choose another --out, or add --overwrite")
         runs = read_runs(config.runs)

@@ -2,10 +2,10 @@
 
     python -m tl scaling
     python -m tl scaling --tokens 4096 --length 4096 --checkpointing selective
-    python -m tl scaling --model /ckpt/model --gpus 8 16            of this shape instead
+    python -m tl scaling --model /ckpt/model --gpus 8 16            for the shape of this model
 
-A step is one micro-batch of --tokens on each GPU. The GPUs are H200s, 8 in a machine; what is assumed of them stands in
-tl/training/scaling.py.
+A step is one micro-batch of --tokens tokens on each GPU. The GPUs are H200s, 8 in a machine; tl/training/scaling.py
+lists what is assumed about them.
 """
 
 import sys
@@ -29,20 +29,19 @@ HEADER = (
 class ScalingConfig:
     """Flags of `python -m tl scaling`."""
 
-    tokens: int = option(Work.tokens, "tokens of a GPU's micro-batch")
-    length: int = option(Work.length, "tokens of a text")
-    target_share: float = option(Work.target_share, "share of the tokens that are trained on, and need logits")
-    checkpointing: Checkpointing = option(Work.checkpointing, "activations computed again in the backward pass")
-    gpus: list[int] = option([8, 64, 512], "numbers of GPUs")
-    model: str | None = option(None, "checkpoint folder whose shape is taken; none: the sizes of CodeLLaMA")
+    tokens: int = option(Work.tokens, "tokens in each GPU's micro-batch", at_least=1)
+    length: int = option(Work.length, "tokens in each text", at_least=1)
+    target_share: float = option(
+        Work.target_share, "share of the tokens that are trained on and need logits", at_least=0, at_most=1
+    )
+    checkpointing: Checkpointing = option(Work.checkpointing, "activations recomputed in the backward pass")
+    gpus: list[int] = option([8, 64, 512], "numbers of GPUs", at_least=1)
+    model: str | None = option(None, "checkpoint folder with the model's shape (default: CodeLLaMA's sizes)")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 with one line when the flags or the checkpoint do not do."""
+    """Exit status 0, or 2 with one line when the checkpoint cannot be read."""
     config = parse_config(ScalingConfig, argv, __doc__, prog="python -m tl scaling")
-    if problem := wrong(config):
-        print(f"python -m tl scaling: {problem}", file=sys.stderr)
-        return 2
     work = Work(config.tokens, config.length, config.target_share, config.checkpointing)
     try:
         models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
@@ -51,16 +50,6 @@ def main(argv: Sequence[str]) -> int:
         return 2
     print("\n".join(table(models, config.gpus, work)))
     return 0
-
-
-def wrong(config: ScalingConfig) -> str | None:
-    """What is wrong with the flags."""
-    for name, value in (("tokens", config.tokens), ("length", config.length), ("gpus", min(config.gpus))):
-        if value < 1:
-            return f"--{name} is {value}; it must be at least 1"
-    if not 0 <= config.target_share <= 1:
-        return f"--target_share is {config.target_share}; it must be between 0 and 1"
-    return None
 
 
 def table(models: dict[str, ModelConfig], gpus: Sequence[int], work: Work) -> list[str]:

@@ -1,32 +1,37 @@
-"""Look at what one trains on: masked calls grey, key tokens bold with their weight, the stop target, losses.
+"""Shows training samples: masked calls in grey, key tokens with their weights, the stop token, each token's loss.
 
-    python -m tl show                                  the first sample with a masked call, of the default training set
+    python -m tl show                                  the first sample with a masked call in the default training set
     python -m tl show trajectories.jsonl --number 7    the eighth trajectory; or --id ID, or --random
-    python -m tl show --model runs/sft                 with each token's loss: where the model is unsure
+    python -m tl show --model runs/sft                 with that run's settings, and the model's loss on each token
     python -m tl show data.jsonl --html out.html       many samples as one self-contained page
 
-Key tokens are printed as the vocabulary spells them (▁ is the space before a word), in brackets where there are no
-colours (a pipe, or NO_COLOR). Control characters in data are spelled out.
+A sample is encoded with the settings of the run that --model names; for any other model they are train_sft.py's
+defaults. Key tokens are printed as the vocabulary spells them (▁ is the space before a word), in brackets where there
+are no colours (a pipe, or NO_COLOR). Control characters in the data are escaped.
 """
 
 import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CheckpointError, check_vocabulary, load_model
+from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
+from tl.report.datasets import encoding_options
+from tl.report.runs import read_object
 from tl.report.samples import page
 from tl.report.views import SampleView, TokenView, TurnView, counted, view, visible
 from tl.synthesis import synthesize
+from tl.training.config import SFTConfig, parse_for_model
+from tl.training.run import SETTINGS_FILE
 from tl.trajectory import DataError, Trajectory, read_trajectories
 
 DEFAULT_SET = "default training set"
@@ -38,19 +43,21 @@ LOST = 3.0  # nats: less than 5 %
 class ShowConfig:
     """Flags of `python -m tl show`."""
 
-    files: list[str] = option([], "trajectory files; none: the default training set", positional=True)
+    files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
     id: str | None = option(None, "show the trajectory with this id")
-    number: int | None = option(None, "show the trajectory at this place, counted from 0")
-    random: bool = option(False, "show trajectories drawn at random")
-    seed: int = option(0, "of the random draw, and of the default training set")
-    model: str | None = option(None, "checkpoint whose loss on each token is shown")
+    number: int | None = option(None, "show the trajectory with this index, counted from 0")
+    random: bool = option(False, "show randomly chosen trajectories")
+    seed: int = option(0, "seed of the random choice and of the default training set")
+    model: str | None = option(None, "run or checkpoint folder; shows the model's loss on each token")
     tokenizer: str | None = option(
-        None, "tokenizer.model or .json or folder; none: the model's, without one the embedded one"
+        None, "tokenizer.model or .json, or a checkpoint folder (default: the model's, else the embedded one)"
     )
-    max_length: int = option(8192, "tokens of a trajectory; what exceeds them is cut at a turn")
-    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: stop, naming them, or go on without them")
+    max_length: int | None = option(
+        None, "tokens of a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
+    )
+    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
     html: str | None = option(None, "write a web page here instead of printing")
-    samples: int = option(50, "how many samples the page holds")
+    samples: int = option(50, "number of samples on the page", at_least=1)
     overwrite: bool = option(False, "replace an existing page")
 
 
@@ -119,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
         check(config)
         samples = list(load(config))
         if not samples:
-            raise LookupError("there is nothing to show: no turn of the assistant's fits into --max_length")
+            raise LookupError("nothing to show: no assistant turn fits into --max_length")
         if config.html:
             title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
             Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
@@ -138,8 +145,6 @@ def check(config: ShowConfig) -> None:
     """Raises LookupError for flags that do not go together, and for a page that would replace something."""
     if config.id is not None and config.number is not None:
         raise LookupError("--id and --number both choose a trajectory: give one of them")
-    if config.samples < 1:
-        raise LookupError(f"--samples is {config.samples}; it must be at least 1")
     if config.html and Path(config.html).exists():
         if not config.overwrite:
             raise LookupError(f"{config.html} exists already: choose another name, or add --overwrite")
@@ -159,11 +164,21 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
             print(f"skipped {record}", file=sys.stderr)
     else:
         trajectories = synthesize(seed=config.seed)
-    options = EncodingOptions(max_length=config.max_length)
+    options = encoding_options(training_settings(Path(config.model or config.tokenizer or TINY)))
+    if config.max_length is not None:
+        options = replace(options, max_length=config.max_length)
     for trajectory in choose(trajectories, config):
         sample = view(trajectory, tokenizer, options, model)
         if sample is not None:
             yield sample
+
+
+def training_settings(source: Path) -> dict[str, Any]:
+    """The settings of the fine-tuning run in this folder; for any other model those that train_sft.py would use."""
+    settings = read_object(source / SETTINGS_FILE, [])
+    if settings.keys() >= EncodingOptions.__dataclass_fields__.keys():
+        return settings
+    return asdict(parse_for_model(SFTConfig, [], source) if (source / CONFIG_FILE).is_file() else SFTConfig())
 
 
 def choose(trajectories: Sequence[Trajectory], config: ShowConfig) -> Sequence[Trajectory]:

@@ -28,10 +28,14 @@ from tl.trajectory import DataError, Trajectory, read_trajectories
 class StatsConfig:
     """Flags of `python -m tl stats`."""
 
-    files: list[str] = option([], "trajectory files; none: the default training set", positional=True)
-    tokenizer: str = option(str(TINY), "tokenizer.model or .json, or a checkpoint folder that holds one")
-    max_feedback_tokens: int = option(EncodingOptions().max_feedback_tokens, "longer feedback is cut in the middle")
-    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: stop, naming them, or go on without them")
+    files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
+    tokenizer: str = option(str(TINY), "tokenizer.model or .json, or a checkpoint folder that contains one")
+    max_feedback_tokens: int = option(
+        EncodingOptions().max_feedback_tokens,
+        "tokens of one tool feedback; longer ones are cut in the middle",
+        at_least=2,
+    )
+    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
     json: bool = option(False, "print JSON instead of a table")
 
 
@@ -67,8 +71,6 @@ def main(argv: Sequence[str]) -> int:
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
     try:
-        if config.max_feedback_tokens < 2:
-            raise DataError(f"--max_feedback_tokens is {config.max_feedback_tokens}; it must be at least 2")
         tokenizer = Tokenizer(config.tokenizer)
         titles = names(config.files) or ["default training set"]
         for title, name in zip(titles, config.files or [""], strict=True):

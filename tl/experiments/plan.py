@@ -5,7 +5,6 @@ Data, order, prompts and evaluated items depend on the seed alone, so that varia
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -101,7 +100,7 @@ class Plan:
         return self._written(f"prompts-seed{seed}", [question.solved() for question in prompts(seed=seed)])
 
     def _written(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
-        lines = [json.dumps(trajectory.to_openai(), ensure_ascii=False) + "\n" for trajectory in trajectories]
+        lines = [trajectory.to_line() for trajectory in trajectories]
         path = self.out / "data" / f"{name}-{digest(lines)}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(lines), encoding="utf-8")

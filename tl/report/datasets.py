@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,16 @@ def data_column(run: Run, samples: int) -> DataColumn:
         report.warn()
     else:
         trajectories = synthesize(seed=settings.get("seed", 0))
-    options = EncodingOptions(**{n: settings[n] for n in EncodingOptions.__dataclass_fields__ if n in settings})
+    options = encoding_options(settings)
     whole = EncodingOptions(max_length=WHOLE, max_feedback_tokens=options.max_feedback_tokens)
     figures = summary(dataset_statistics(trajectories, tokenizer, whole), tokenizer)
     views = (view(trajectory, tokenizer, options) for trajectory in choose(trajectories, samples))
     return DataColumn(run.name, figures, [made for made in views if made is not None])
+
+
+def encoding_options(settings: Mapping[str, Any]) -> EncodingOptions:
+    """How a run of train_sft.py with these settings encodes trajectories."""
+    return EncodingOptions(**{n: settings[n] for n in EncodingOptions.__dataclass_fields__ if n in settings})
 
 
 def choose(trajectories: Sequence[Trajectory], most: int) -> list[Trajectory]:

@@ -86,12 +86,12 @@ def read_run(path: Path, name: str) -> Run:
     if not any((path / file).is_file() for file in ANY_RUN):
         raise NoRunError(f"{path} holds no run: none of {', '.join(ANY_RUN)} is there")
     run = Run(name, path)
-    run.settings = _read_object(path / SETTINGS_FILE, run.notes)
+    run.settings = read_object(path / SETTINGS_FILE, run.notes)
     run.metrics = _read_lines(path / METRICS_FILE, run.notes)
     run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
-    suites = _read_object(path / EVALUATION_FILE, run.notes).get("suites")
+    suites = read_object(path / EVALUATION_FILE, run.notes).get("suites")
     run.suites = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
-    found = {file: _read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE)}
+    found = {file: read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE)}
     run.experiments = {file: results for file, results in found.items() if results}
     run.notes += _missing(run)
     return run
@@ -111,7 +111,7 @@ def _missing(run: Run) -> list[str]:
     return [f"no {file}: {what}" for file, what in absent.items() if not (run.path / file).exists()]
 
 
-def _read_object(path: Path, notes: list[str]) -> dict[str, Any]:
+def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
     """A JSON object; an empty one where the file is absent or, which is noted, damaged."""
     if not path.is_file():
         return {}

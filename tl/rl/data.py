@@ -14,7 +14,7 @@ from tl.metrics import Question
 from tl.prompt import encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.schema import FINISH, ToolSpec
-from tl.synthesis import episodes
+from tl.synthesis import make_episodes
 from tl.synthesis import prompts as synthetic_prompts
 from tl.synthesis.episodes import Episode
 from tl.trajectory import BadRecord, DataError, Message, Trajectory, read_trajectories
@@ -103,7 +103,7 @@ def make_tasks(tokenizer: Tokenizer, max_length: int, seed: int = 0, size: int =
     ``max_length`` tokens.
     """
     tasks = []
-    for episode in episodes(size, seed):
+    for episode in make_episodes(size, seed):
         request = episode.trajectory
         try:
             ids = _prompt_ids(request.tools, request.messages[:1], tokenizer, max_length)

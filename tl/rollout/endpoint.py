@@ -55,7 +55,7 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"an endpoint is an http:// or https:// address, not {self.url!r}")
+            raise EndpointError(f"an endpoint is an http:// or https:// address, not {self.url!r}")
 
     def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
         """What the model says next.

@@ -15,7 +15,7 @@ from tl.calls import format_call
 from tl.metrics import Question, questions_of
 from tl.synthesis.episodes import Episode, EpisodeSpec, Kind, Repertoire, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
-from tl.trajectory import Trajectory
+from tl.trajectory import DataError, Trajectory
 
 T = TypeVar("T")
 Unseen = bool | Literal["values", "phrasings"]  # which of both a request has from the held-out side: both where True
@@ -67,7 +67,7 @@ def held_out(
     `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
     """
     rng = random.Random(f"items {seed}")
-    questions = map(_questions, episodes(size, seed, mix, toolkits, unseen=unseen))
+    questions = map(_questions, make_episodes(size, seed, mix, toolkits, unseen=unseen))
     return [each[0] if rng.random() < 0.5 else rng.choice(each) for each in questions]
 
 
@@ -76,7 +76,7 @@ def prompts(
 ) -> list[Question]:
     """Prompts for PPO: histories of the training side and the golden next call, episode after episode all its calls
     that are right. PPO reads the history of an episode once for all of them."""
-    questions = (question for episode in episodes(size, seed, mix, toolkits) for question in _questions(episode))
+    questions = (question for episode in make_episodes(size, seed, mix, toolkits) for question in _questions(episode))
     return list(islice(questions, size))
 
 
@@ -85,7 +85,7 @@ def _questions(episode: Episode) -> list[Question]:
     return [replace(question, id=episode.trajectory.id) for question in questions_of(episode.trajectory)]
 
 
-def episodes(
+def make_episodes(
     size: int,
     seed: int = 0,
     mix: Sequence[float] = MIX,
@@ -95,7 +95,7 @@ def episodes(
 ) -> list[Episode]:
     """`size` different episodes, of the training side or as far as `unseen` says of the held-out one.
 
-    Raises `RuntimeError` when the toolkits have no scenario for a kind of episode, or no more different episodes.
+    Raises `DataError` where the toolkits have no scenario for a kind of episode, or no more different episodes.
     """
     return [episode for (episode,) in conversations([1] * size, seed, mix, toolkits, unseen=unseen)]
 
@@ -108,7 +108,7 @@ def conversations(
     *,
     unseen: Unseen = False,
 ) -> list[list[Episode]]:
-    """As many different episodes as each of `lengths` says, with the same tools; otherwise as `episodes`."""
+    """As many different episodes as each of `lengths` says, with the same tools; otherwise as `make_episodes`."""
     repertoire = Repertoire.of(tuple(sorted(toolkits)))
     rng = random.Random(f"episodes {seed} {unseen}")
     specs = _episode_specs(sum(lengths), mix, unseen)
@@ -127,9 +127,9 @@ def conversations(
                 break
         else:
             kinds = ", ".join(spec.kind for spec in wanted)
-            raise RuntimeError(
-                f"{number} of {len(lengths)} conversations made, then none that is new in {MAX_TRIES} tries ({kinds}; "
-                f"toolkits {', '.join(toolkits)}): ask for fewer, or take more toolkits"
+            raise DataError(
+                f"made {number} of {len(lengths)} conversations, then found no new one in {MAX_TRIES} tries ({kinds}; "
+                f"toolkits {', '.join(toolkits)}): ask for fewer, or name more toolkits"
             )
     return made
 

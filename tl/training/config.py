@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from tl.assets import TINY
-from tl.config import check_ranges, option, parse_config, preset
+from tl.config import option, parse_config, preset
 from tl.llama.weights import read_config
 from tl.training.distributed import Checkpointing
 
@@ -109,11 +109,7 @@ def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) ->
 
 
 def check_settings(config: TrainingConfig) -> None:
-    """Raises RunError for a number out of its range, and where the run would write to a directory that it reads."""
-    try:
-        check_ranges(config)
-    except ValueError as error:
-        raise RunError(str(error)) from None
+    """Raises RunError where the run would write to a directory that it reads."""
     out = Path(config.out).resolve()
     for path in filter(None, [config.model, *config.data, *config.eval_data]):
         if Path(path).resolve().is_relative_to(out):

@@ -8,6 +8,7 @@ from typing import cast
 
 from tl.evaluation.suites import EpisodeSuite, Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 from tl.synthesis.environments import ENVIRONMENTS, Environment
+from tl.trajectory import DataError
 
 OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")
 FROM_FILES = ("toolalpaca", "bfcl", "tooleyes", "rotbench", "rotbench-third")
@@ -23,25 +24,27 @@ def read_suites(
 ) -> list[Suite | EpisodeSuite]:
     """The suites of these names, from the official files under `data` or from the tool library.
 
-    Raises ValueError for a name that does not exist, and for `data` that is missing or that none of them reads,
-    DataError for bad files, tl.executor.IsolationError where tools would run with less isolation than is required.
+    Raises DataError for a name that does not exist, for `data` that is missing or that none of them reads, and for bad
+    files, tl.executor.IsolationError where tools would run with less isolation than is required.
     """
     names = list(dict.fromkeys(single for name in names for single in expanded(name)))
     from_files = [name for name in names if name.partition(":")[0] in FROM_FILES]
     if data is None and from_files:
-        raise ValueError(f"--suite {' '.join(from_files)} needs --data DIR, the folder of the official files")
+        raise DataError(f"--suite {' '.join(from_files)} needs --data DIR, the folder of the official files")
     if data is not None and not from_files:
-        raise ValueError(f"--suite {' '.join(names)} is made here and takes no --data; --data alone is scored as it is")
+        raise DataError(
+            f"--suite {' '.join(names)} is made here and takes no --data; trajectory files are named without --suite"
+        )
     return [_read(name, data or Path(), seed, n_episodes, require_isolation) for name in names]
 
 
 def expanded(name: str) -> list[str]:
-    """The suites that a name stands for. Raises ValueError for a name that does not exist."""
+    """The suites that a name stands for. Raises DataError for a name that does not exist."""
     if name == EVERY_HELD_OUT:
         return ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *expanded("held-out:all")[1:]]
     suite, _, level = name.partition(":")
     if suite not in NAMES or (level and (suite not in NOISY or level not in (*ENVIRONMENTS, "all"))):
-        raise ValueError(f"no suite {name}; there are {', '.join(NAMES)}; {LEVELS}")
+        raise DataError(f"no suite {name}; there are {', '.join(NAMES)}; {LEVELS}")
     levels = ENVIRONMENTS if level == "all" else [level or "clean"]
     return [suite if level == "clean" else f"{suite}:{level}" for level in levels]
 

@@ -9,7 +9,7 @@ from typing import Literal
 from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.executor import Executor
 from tl.metrics import Question, read_questions
-from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, episodes, held_out
+from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out, make_episodes
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
 
@@ -46,7 +46,7 @@ def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> S
 
 def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:
     """Whole episodes with real execution. Raises tl.executor.IsolationError as `tl.executor.Executor` does."""
-    made = episodes(size, seed, unseen=True)
+    made = make_episodes(size, seed, unseen=True)
     executor = Executor(LIBRARY, seed, require_isolation=require_isolation)
     requests = tuple(request_of(episode, executor) for episode in made)
     refused = sum(not request.servable for request in requests)
