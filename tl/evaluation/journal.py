@@ -1,4 +1,4 @@
-"""Results as they come, on disk, so that an interrupted evaluation goes on where it stopped."""
+"""Results written to a file as they come, so that an interrupted evaluation can be resumed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tl.files import write_whole
 class Journal:
     """JSON lines `[index, result]` of one suite, beside the report that they are for; a file for each rank.
 
-    The first line holds `key`, what the results depend on; files with another key are of another evaluation and are
-    overwritten. `done` maps the index of an item to its result, from the files of all ranks. Where several ranks work,
-    all have to be made before any of them adds a result.
+    The first line holds `key`, what the results depend on; files with another key belong to another evaluation and are
+    overwritten. `done` maps the index of an item to its result, from the files of all ranks. With several ranks,
+    all journals must be created before any of them adds a result.
     """
 
     def __init__(self, report: Path, suite: str, key: dict, rank: int = 0) -> None:
@@ -31,7 +31,7 @@ class Journal:
         self._file: TextIO | None = None
 
     def add(self, index: int, result: Any) -> None:
-        """Keep a result; it is on disk when this returns."""
+        """Keeps a result. It survives the end of this process, not of the machine: nothing waits for the disk."""
         if self._file is None:
             self._file = self._open()
         self.done[index] = result
@@ -44,7 +44,7 @@ class Journal:
             self._file = None
 
     def remove(self) -> None:
-        """Delete the files of all ranks; the results stand elsewhere now."""
+        """Deletes the files of all ranks, once the report holds the results."""
         self.close()
         for path in self._files():
             path.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ class Journal:
         return sorted(self.folder.glob(f"{glob.escape(self.stem)}.*.partial"))
 
     def _open(self) -> TextIO:
-        """The file, cut after its last whole line, to be written on."""
+        """The file, truncated after its last whole line and open for appending."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = self._read(self.path) if self.path.exists() else {}
         write_whole(self.path, "".join(map(_line, (self.key, *before.items()))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tl.forms import Prediction, read_prediction
 from tl.metrics import Question
 from tl.trajectory import DataError
 
-MAX_LISTED = 5  # items that an error message names
+MAX_LISTED = 5  # items that a message names
 
 
 def read_predictions(path: Path, questions: tuple[Question, ...], form: str, limit: int | None) -> list[Prediction]:
@@ -31,11 +32,11 @@ def read_predictions(path: Path, questions: tuple[Question, ...], form: str, lim
     if len(known) == len(questions) and len(set(ids)) == len(records):
         if foreign := [identifier for identifier in ids if identifier not in known]:
             many = f"{len(foreign)} predictions are for items that are not in this set"
-            raise DataError(f"{path}: {many}: {_some(foreign)}")
+            raise DataError(f"{path}: {many}: {some(foreign)}")
         by_id = dict(zip(ids, records, strict=True))
         missing = [question.id for question in wanted if question.id not in by_id]
         if missing:
-            raise DataError(f"{path}: {len(missing)} of {len(wanted)} items have no prediction: {_some(missing)}")
+            raise DataError(f"{path}: {len(missing)} of {len(wanted)} items have no prediction: {some(missing)}")
         matched = [by_id[question.id] for question in wanted]
     else:
         matched = _by_line(path, records, wanted, len(questions))
@@ -79,6 +80,7 @@ def _is_call(call: object) -> bool:
     return isinstance(call, dict) and isinstance(call.get("name"), str) and isinstance(call.get("arguments"), dict)
 
 
-def _some(identifiers: list[str]) -> str:
+def some(identifiers: Sequence[str]) -> str:
+    """The first MAX_LISTED of them, and how many more there are."""
     listed = ", ".join(f"{identifier:.60}" for identifier in identifiers[:MAX_LISTED])
     return listed + (f" and {len(identifiers) - MAX_LISTED} more" if len(identifiers) > MAX_LISTED else "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tl.calls import format_call
 from tl.evaluation import paper
 from tl.evaluation.error_analysis import ASPECTS, Diagnosis, analyse, diagnose
+from tl.evaluation.predictions import some
 from tl.evaluation.suites import EpisodeSuite, Suite, strict_score
 from tl.forms import Prediction
 from tl.mae import ErrorCategory
@@ -79,7 +80,7 @@ class SingleTurnResult:
         """The table of scores beside the paper's rows, per group, and where the errors are."""
         lines = [self.suite.title, *_wrapped(self.suite.notes)]
         if self.missing:
-            lines.append(f"  {len(self.missing)} items could not be asked and are not counted: {_some(self.missing)}")
+            lines.append(f"  {len(self.missing)} items could not be asked and are not counted: {some(self.missing)}")
         if len(self.questions) + len(self.missing) < len(self.suite.questions):
             lines.append(f"  only the first {len(self.questions) + len(self.missing)} items")
         lines.append(HEADER)
@@ -124,7 +125,7 @@ class SingleTurnResult:
 
 @dataclass
 class EpisodeResult:
-    """Episodes of a suite and what they score. Those that were broken off are `missing` and not counted."""
+    """Episodes of a suite and what they score. Aborted ones are `missing` and not counted."""
 
     suite: EpisodeSuite
     rollouts: list[Rollout | None]  # of the first requests
@@ -170,9 +171,7 @@ class EpisodeResult:
         scores = self.scores
         lines = [self.suite.title, *_wrapped(self.suite.notes)]
         if self.missing:
-            lines.append(
-                f"  {len(self.missing)} requests could not be asked and are not counted: {_some(self.missing)}"
-            )
+            lines.append(f"  {len(self.missing)} requests could not be asked and are not counted: {some(self.missing)}")
         if len(self.rollouts) < len(self.suite.requests):
             lines.append(f"  only the first {len(self.rollouts)} requests")
         n = sum(rollout is not None for rollout in self.rollouts)
@@ -236,8 +235,3 @@ def _with_interval(share: float | None, n: int) -> str:
         return f"{'-':>6}" + " " * 17
     low, high = wilson_interval(round(share * n / 100), n)
     return f"{share:6.2f} [{100 * low:6.2f}, {100 * high:6.2f}]"
-
-
-def _some(identifiers: Sequence[str], most: int = 5) -> str:
-    listed = ", ".join(f"{identifier:.60}" for identifier in identifiers[:most])
-    return listed + (f" and {len(identifiers) - most} more" if len(identifiers) > most else "")

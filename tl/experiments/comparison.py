@@ -27,7 +27,8 @@ Values = Sequence[float | None]  # one per seed, in percent; None where there wa
 class Column:
     """A metric: where it stands in the report of an evaluation, and what it is called in a table.
 
-    ``group`` and ``scoring`` are those of single turns; whole episodes have neither.
+    ``group`` is one of a single-turn suite's groups, "" for all its items; whole episodes have no groups. Single turns
+    count as scored strictly.
     """
 
     table: str  # columns of one table stand side by side
