@@ -325,11 +325,11 @@ time.sleep(60)
     assert "saving" in (tmp_path / "log.txt").read_text() and signal.getsignal(number) is before
 
 
-def test_a_stopped_experiment_says_that_the_same_command_goes_on(stub, tmp_path, capsys):
+def test_a_stopped_experiment_says_how_to_resume(stub, tmp_path, capsys):
     stub.trouble(1, 143)
     flags = ["robustness", "--quick", "--out", str(tmp_path / "out")]
     assert verb.main(flags) == 1
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
     stub.trouble(0, 0)
     assert verb.main(flags) == 0
 

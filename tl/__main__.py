@@ -5,9 +5,9 @@ import sys
 
 # Name of the module in tl.cli that has `main(argv)` -> what it is for.
 VERBS = {
-    "show": "look at what one trains on: masked calls, key tokens, weights, losses; in the terminal or as a web page",
+    "show": "training samples with masked calls, key tokens, weights, losses; in the terminal or as a web page",
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
-    "stats": "what a dataset holds: calls, errors by category, key tokens, families of tool names",
+    "stats": "figures of a dataset: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
     "experiments": "ablation and robustness: the embedded model trained in different ways, compared over seeds",
     "scaling": "training on many GPUs, on paper: memory, transfers and speed of CodeLLaMA's sizes",

@@ -4,9 +4,9 @@
     python -m tl experiments ablation --sweeps     three seeds, and curves over w_max and the share of errors
     python -m tl experiments robustness            none against all of them where tool names are noisy (Figure 4)
 
-Trainings and evaluations run as processes of their own, whose output is in log.txt of their folders under --out. What
-is done is found again: an interrupted experiment, started again, goes on, and robustness takes the models of the
-ablation. The tables are printed and written to --out; `python -m tl report` makes a page of them.
+Trainings and evaluations run as separate processes, whose output is in log.txt in their folders under --out. Finished
+parts are reused: run an interrupted experiment again to resume it; robustness reuses the models of the ablation. The
+tables are printed and written to --out; `python -m tl report` makes a page of them.
 """
 
 import shlex
@@ -51,7 +51,10 @@ def main(argv: Sequence[str]) -> int:
         return 2
     out = Path(config.out or (f"{FOLDER}-quick" if config.quick else FOLDER))
     seeds = range(config.seeds or (1 if config.quick else 3))
-    plan, about = Plan(out, QUICK if config.quick else FULL), {"command": command(argv), "quick": config.quick}
+    plan, about = (
+        Plan(out, QUICK if config.quick else FULL),
+        {"command": shlex.join(["python", "-m", "tl", "experiments", *argv]), "quick": config.quick},
+    )
     try:
         for experiment in (experiments[kind] for kind in config.kinds):
             for complete in carry_out(experiment, plan, seeds):
@@ -60,11 +63,6 @@ def main(argv: Sequence[str]) -> int:
             print(markdown(results, experiment))
             print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
     except (Stopped, PartError, OSError) as error:
-        print(f"{error}\nthe same command goes on from here", file=sys.stderr)
+        print(f"{error}\nrun the same command again to resume", file=sys.stderr)
         return 1
     return 0
-
-
-def command(argv: Sequence[str]) -> str:
-    """What the results say how they were made."""
-    return shlex.join(["python", "-m", "tl", "experiments", *argv])

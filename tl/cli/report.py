@@ -3,8 +3,8 @@
     python -m tl report runs/sft                         writes report.html
     python -m tl report runs/sft runs/ppo runs/evaluation runs/ablation --out all.html
 
-A directory may hold a training of either script, the report.json of evaluate.py, or the results of
-`python -m tl experiments`. What is missing or damaged is said in the page. Charts need matplotlib, the rest does not.
+A directory may contain a run of train_sft.py or train_ppo.py, the report.json of evaluate.py, or the results of
+`python -m tl experiments`. The page says what is missing or damaged. Charts need matplotlib; the rest does not.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(config.out)
     try:
         if not config.runs:
-            raise NoRunError("name one run directory at least, such as runs/sft")
+            raise NoRunError("name at least one run directory, such as runs/sft")
         if out.exists() and not config.overwrite:
             raise NoRunError(f"{out} exists already: choose another --out, or add --overwrite")
         runs = read_runs(config.runs)

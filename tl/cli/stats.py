@@ -1,10 +1,10 @@
-"""What a dataset holds, as in the paper's Figure 1 and Table 2, and what training will make of it.
+"""Figures of a dataset, as in the paper's Figure 1 and Table 2: its calls, errors, lengths, and what is trained.
 
     python -m tl stats trajectories.jsonl            one column a file
     python -m tl stats a.jsonl.gz b.json --json      the same as JSON
     python -m tl stats                               the default training set
 
-Lengths are those of whole trajectories in tokens; feedback longer than `--max_feedback_tokens` is cut, as in training.
+Lengths are in tokens and of whole trajectories; feedback longer than `--max_feedback_tokens` is cut, as in training.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Runs of the scripts that an experiment is made of: each is done once, found again, or gone on with.
+"""Runs of the scripts that an experiment consists of: each is done once and then reused; interrupted ones are resumed.
 
 A part lies in a folder of its own whose name ends in the digest of all that its result depends on: settings, base
 model, data. With another setting it is another part, so that results are never mixed. What is not in the digest is the
@@ -30,7 +30,7 @@ TAIL = 12  # lines of a log that an error message shows
 
 
 class Stopped(Exception):
-    """A part was stopped by a signal and can be gone on with."""
+    """A part was stopped by a signal and can be resumed."""
 
 
 class PartError(Exception):
@@ -86,7 +86,7 @@ class Part:
         return record["seconds"] if record["finished"] else None
 
     def make(self) -> None:
-        """Does the part, or what is left of it. Time spent in vain by a killed process is not counted.
+        """Does the part, or what is left of it. The time of a killed process is not counted.
 
         Raises Stopped after a signal, PartError where the script fails.
         """
@@ -113,14 +113,14 @@ class Part:
 
 
 def run(command: Sequence[str], log: Path) -> tuple[int, bool]:
-    """The exit status of a process that writes to the log, and whether a signal came meanwhile: SIGTERM and Ctrl-C go
-    to the process, which ends as it sees fit."""
+    """The exit status of a process that writes to the log, and whether a signal came meanwhile: SIGTERM and Ctrl-C are
+    passed on to the process, which decides when to end."""
     process: subprocess.Popen | None = None
     received: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if not received:
-            print("\nstopping; once more: at once", file=sys.stderr)
+            print("\nstopping; press Ctrl-C again to stop now", file=sys.stderr)
         received.append(number)
         if process is not None:
             process.send_signal(number)

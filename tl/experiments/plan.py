@@ -110,8 +110,8 @@ class Plan:
 def carry_out(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> Iterator[Sequence[int]]:
     """Does what is not done yet, seed by seed; after each, gives the seeds that are complete.
 
-    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed; the same call goes
-    on.
+    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed; the same call
+    resumes.
     """
     batches = [plan.parts(experiment, seed) for seed in seeds]
     everything = [part for batch in batches for part in batch]

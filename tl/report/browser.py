@@ -1,4 +1,4 @@
-"""What there is to read beside training samples: PPO's rollouts, answers of evaluations."""
+"""PPO's rollouts and the answers of evaluations, as articles of the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tl.report.samples import Article, article, context, text
 from tl.report.views import called_name
 from tl.trajectory import Trajectory
 
-UNJUDGED = "no case"  # of a call without a golden one to hold it against
+UNJUDGED = "no case"  # of a call that has no golden call to compare with
 
 
 def rollouts(run: Run, most: int) -> list[Article]:

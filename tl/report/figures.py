@@ -14,9 +14,7 @@ from tl.training.data import ExampleStatistics
 from tl.trajectory import Trajectory
 
 WHOLE = 2**62  # max_length of trajectories that are not to be cut
-
-
-LARGEST_FAMILIES = 8
+LARGEST_FAMILIES = 8  # that a summary lists
 
 
 @dataclass

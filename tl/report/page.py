@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NESTED = ("errors by category", "families of tool names", "key tokens in a trained call")  # figures of a data set
 NO_PICTURES = "Charts need matplotlib: pip install matplotlib, then write the report again. All tables are here."
 CURVES = {
     "loss": "Loss",
@@ -79,7 +80,7 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
 
 
 def readable(run: Run, file: str, make: Callable[P, T], *args: P.args, **more: P.kwargs) -> T | None:
-    """What `make` makes of a file of the run; a note where it is not what the programs write."""
+    """What `make` makes of a file of the run; a note where the file is damaged."""
     try:
         return make(*args, **more)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -92,7 +93,7 @@ def has_charts() -> bool:
 
 
 def _charts(draw: Callable[[], Iterable[str]]) -> str:
-    """Charts side by side, or a line that says what they need. `draw` is called only where it is there."""
+    """Charts side by side; nothing without matplotlib, for which `draw` is not called."""
     if not has_charts():
         return ""
     drawn = list(draw())
@@ -111,12 +112,6 @@ def _overview(runs: Sequence[Run]) -> str:
     return f"{hint}<ul class=key>{keys}</ul>\n{tables.overview(runs)}{fold}"
 
 
-def _legend(runs: Sequence[Run]) -> str:
-    key = tables.key((i, run.name) for i, run in enumerate(runs) if run.metrics)
-    told = "The last scores of a training are on all held-out requests, those before on --eval_items of them."
-    return f"{key}<p class=facts>{told}</p>"
-
-
 def _curves(runs: Sequence[Run]) -> str:
     def draw() -> Iterable[str]:
         from tl.report.charts import Line, line_chart, share_chart
@@ -129,8 +124,11 @@ def _curves(runs: Sequence[Run]) -> str:
             if shares := _case_shares(run):
                 yield share_chart(f"Calls by case of the reward: {run.name}", run.curve("reward")[0], shares)
 
-    drawn = _charts(draw)
-    return _legend(runs) + drawn if drawn else ""
+    if not (drawn := _charts(draw)):
+        return ""
+    key = tables.key((i, run.name) for i, run in enumerate(runs) if run.metrics)
+    told = "The last scores of a training are on all held-out requests, earlier ones on --eval_items of them."
+    return f"{key}<p class=facts>{told}</p>{drawn}"
 
 
 def _case_shares(run: Run) -> dict[str, list[float]]:
@@ -214,6 +212,3 @@ def _data(data: Sequence[DataColumn]) -> str:
     told = "spreads are median / 95th percentile / maximum; in the paper's set 17 % of the trajectories have errors. "
     told += "A generated set is made again here from its seed: code that has changed since may make another one."
     return _charts(draw) + f"<p class=facts>{told}</p>" + tables.table(["", *(c.name for c in data)], rows)
-
-
-NESTED = ("errors by category", "families of tool names", "key tokens in a trained call")

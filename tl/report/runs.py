@@ -1,4 +1,4 @@
-"""What lies in a run directory, read as far as it is there and whole."""
+"""Run directories: reads the files that exist and are valid, and notes what is missing or damaged."""
 
 from __future__ import annotations
 
@@ -56,11 +56,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def as_list(value: Any) -> list:
-    """The value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
 def read_runs(paths: list[str]) -> list[Run]:
     """The runs in these directories, named by what tells their paths apart. Raises NoRunError."""
     return [read_run(Path(path), name) for path, name in zip(paths, names(paths), strict=True)]
@@ -82,7 +77,7 @@ def names(paths: list[str]) -> list[str]:
 def read_run(path: Path, name: str) -> Run:
     """Everything of a run directory that can be read. Raises NoRunError when that is nothing."""
     if not path.is_dir():
-        raise NoRunError(f"{path} is no directory: name the --out of a training, an evaluation or an experiment")
+        raise NoRunError(f"{path} is not a directory: name the --out of a training, an evaluation or an experiment")
     if not any((path / file).is_file() for file in ANY_RUN):
         raise NoRunError(f"{path} holds no run: none of {', '.join(ANY_RUN)} is there")
     run = Run(name, path)
@@ -103,11 +98,11 @@ def _missing(run: Run) -> list[str]:
     absent = {
         SETTINGS_FILE: "its settings are not known",
         METRICS_FILE: "it has no curves",
-        CONFIG_FILE: "no model yet: the run is not finished, or was broken off",
+        CONFIG_FILE: "no model yet: the run is unfinished or was interrupted",
         EVALUATION_FILE: f"python evaluate.py --model {run.path} --report {run.path / EVALUATION_FILE} makes one",
     }
     if run.kind == "PPO":
-        absent[ROLLOUTS_FILE] = "no rollouts to look at; --show_every of train_ppo.py writes some"
+        absent[ROLLOUTS_FILE] = "no rollouts to show; --show_every of train_ppo.py writes some"
     return [f"no {file}: {what}" for file, what in absent.items() if not (run.path / file).exists()]
 
 
@@ -119,7 +114,7 @@ def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(value, dict):
             return value
-        notes.append(f"{path.name} is no JSON object and was left out")
+        notes.append(f"{path.name} is not a JSON object and was left out")
     except (OSError, ValueError, RecursionError) as error:
         notes.append(f"{path.name} cannot be read and was left out: {error}")
     return {}

@@ -9,7 +9,7 @@ from tl.evaluation import paper
 from tl.experiments import comparison
 from tl.experiments.comparison import Column
 from tl.metrics import wilson_interval
-from tl.report.runs import Run, as_list, is_number
+from tl.report.runs import Run, is_number
 from tl.report.samples import text
 
 # Name of a suite in evaluate.py's report -> its name in the paper's Table 3.
@@ -73,7 +73,7 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 def settings(runs: Sequence[Run]) -> str:
-    """What the runs were started with; where there are several, settings that differ come first and stand out."""
+    """The settings of the runs; with several runs, those that differ come first and stand out."""
     runs = [run for run in runs if run.settings]
     if not runs:
         return ""
@@ -97,7 +97,8 @@ def evaluations(runs: Sequence[Run]) -> str:
         found = [(run.name, run.suites[name]) for run in runs if name in run.suites]
         title = str(found[0][1].get("title", name))
         html += f"<h3>{text(title)}</h3>\n" + (_episodes if "de" in found[0][1] else _single_turn)(name, found)
-        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in as_list(found[0][1].get("notes")))
+        notes = found[0][1].get("notes")
+        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in (notes if isinstance(notes, list) else ()))
     return html
 
 

@@ -1,8 +1,7 @@
-"""What `show` shows: a trajectory as context and turns, each turn as the tokens that are trained on."""
+"""A trajectory as context and turns, each turn as the tokens that are trained on."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -34,10 +33,6 @@ class TokenView:
     weight: float
     is_key: bool
     loss: float | None = None
-
-    @property
-    def probability(self) -> float | None:
-        return None if self.loss is None else math.exp(-self.loss)
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def counted(n: int, noun: str) -> str:
 def view(
     trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions, model: Llama | None = None
 ) -> SampleView | None:
-    """The sample as it is trained on, with losses if there is a model; None when there is nothing of it to show."""
+    """The sample as it is trained on, with losses if there is a model; None where no turn fits."""
     example = encode_trajectory(trajectory, tokenizer, options)
     if example is None:
         return None
