@@ -11,10 +11,10 @@ at temperature 1 (the released script decodes greedily), and the content of what
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -23,17 +23,17 @@ from tl.executor.pool import PoolError
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
+from tl.llama.sampling import rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import read_config
 from tl.metrics import Question
 from tl.ppo import explained_variance, gae, token_rewards, whiten
-from tl.prompt import EncodingOptions
-from tl.rl.batch import PPOBatch
+from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
-from tl.rl.steps import FREE_TEXT, Experience, SamplingOptions, sample_steps
+from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, update_policy, update_values
 from tl.synthesis import LIBRARY
 from tl.training import distributed
@@ -41,7 +41,7 @@ from tl.training.batching import batches
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
-from tl.training.held_out import cache_size, load_held_out, percentages, predict_in_parts, score
+from tl.training.held_out import load_held_out, longest, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
@@ -58,24 +58,23 @@ from tl.training.run import (
 from tools import ToolkitError
 
 Prompt = Question | PPOTask
-Sample = Callable[..., list[Experience | None]]  # sample_steps or sample_episodes, given all but model, prompts, seeds
-SHOWN = 4  # rollouts written out as text
+ROLLOUTS_LOGGED = 4  # rollouts of a step that are written out as text
 
 
 def iterate(
     models: Models,
-    sample: Sample,
     tokenizer: Tokenizer,
+    executor: Executor | None,
     prompts: Sequence[Prompt],
     progress: Progress,
     config: PPOConfig,
     world: World,
 ) -> dict[str, float]:
-    """One step, rollouts and updates; returns all there is to log about it. A rollout that could not be scored is left
-    out, and counted."""
+    """One step, rollouts and updates; returns its line of the log. A rollout that could not be scored is left out, and
+    counted."""
     started = time.perf_counter()
     try:
-        sampled = sample_rollouts(sample, models.actor.model, prompts, progress.samples, config, world)
+        sampled = sample_rollouts(models.actor.model, tokenizer, executor, prompts, progress.samples, config, world)
     except FloatingPointError as error:
         raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
     rollout_seconds = time.perf_counter() - started
@@ -85,20 +84,19 @@ def iterate(
     if experiences:
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started
-    metrics = progress.advance(batch.examples, seconds) | metrics
-    progress.samples += len(sampled) - len(experiences)
+    metrics = progress.advance(len(sampled), sum(map(len, batch.examples)), seconds) | metrics
     if world.is_main and is_due(config.show_every, progress.step):
-        log_rollouts(Path(config.out), progress.step, experiences[:SHOWN], tokenizer)
+        log_rollouts(Path(config.out), progress.step, experiences[:ROLLOUTS_LOGGED], tokenizer)
     generation_seconds = metrics.get("generation_seconds", 0.0) / world.size  # of a rank
     shares = {"rollout_share": rollout_seconds / seconds, "generation_share": generation_seconds / seconds}
     return metrics | {"seconds": seconds} | shares
 
 
 def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) -> Metrics:
-    """Learns from the rollouts of a step; returns its metrics. ``seed`` decides in which order they are gone over."""
+    """Learns from the rollouts of a step; returns its metrics. ``seed`` decides their order in each epoch."""
     actor, critic, mask = models.actor, models.critic, batch.mask  # [B, A]
 
-    # log π and log π_ref of every action and V where it was chosen, as the models stand before the updates. [B, A]
+    # log π and log π_ref of every action, and V where it was chosen, before the updates of this step. [B, A]
     logp = batch.logp(actor.model)
     ref_logp = batch.logp(models.reference)
     values = batch.values(critic.model) if critic else torch.zeros_like(logp)
@@ -112,12 +110,14 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
 
     # Epochs of minibatches on min(ρA, clip(ρ, 1 ± ε)A) with ρ = π / π_old (PPO: arXiv 1707.06347, equation 7), and on
     # the critic's ½ (V − return)², clipped as well.
-    updates, near = [], True  # near: the policy has not gone further than target_kl
-    for rows in batch.minibatches(config.minibatch_size, config.ppo_epochs, seed):
+    # The first update that finds the policy further than target_kl from the one that sampled is discarded, and no other
+    # of the policy follows in this step.
+    updates, within_target_kl = [], True
+    for rows in minibatches(batch.prefix_groups(), config.minibatch_size, config.ppo_epochs, seed):
         update = {"policy_steps": 0.0}
-        if near:
+        if within_target_kl:
             update |= update_policy(actor, batch, rows, logp, advantages, config.clip, config.target_kl)
-            near = update["approx_kl"] <= config.target_kl
+            within_target_kl = update["approx_kl"] <= config.target_kl
         if critic:
             update |= update_values(critic, batch, rows, values, returns, config.value_clip)
         updates.append(update)
@@ -131,51 +131,58 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
 
 
 @contextmanager
-def sampling(config: PPOConfig, tokenizer: Tokenizer, world: World) -> Iterator[Sample]:
-    """What makes rollouts: of one call each, or of whole tasks, with an executor on each rank that lives as long as
-    this is entered. All ranks must enter it; where the executor of one does not start, every rank raises."""
-    options = SamplingOptions(config.max_new_tokens, compare_text=config.compare_text)
+def start_executor(config: PPOConfig, world: World) -> Iterator[Executor | None]:
+    """Where rollouts are whole tasks, an executor on each rank, while this is entered. All ranks must enter it; where
+    the executor of one does not start, every rank raises."""
     if config.rollout == "step":
-        yield partial(sample_steps, tokenizer=tokenizer, options=options)
+        yield None
         return
     with ExitStack() as stack:
         with distributed.propagate_errors(world):
             executor = Executor(LIBRARY, config.seed, require_isolation=config.require_isolation)
             stack.enter_context(executor)
-        yield partial(sample_episodes, tokenizer=tokenizer, executor=executor, options=options)
+        yield executor
 
 
 def sample_rollouts(
-    sample: Sample, actor: Llama, prompts: Sequence[Prompt], first: int, config: PPOConfig, world: World
+    actor: Llama,
+    tokenizer: Tokenizer,
+    executor: Executor | None,
+    prompts: Sequence[Prompt],
+    first: int,
+    config: PPOConfig,
+    world: World,
 ) -> list[Experience | None]:
-    """The policy's answers to a global batch of prompts, whose samples are number ``first`` and following of the run.
+    """The policy's rollouts for a global batch of prompts, in their order; the first is number ``first`` of the run.
 
-    A sample is drawn from a seed of its own, so that it does not depend on the number of ranks or on what was sampled
-    before a run was resumed.
+    Each is drawn with a seed of its own, so that it does not depend on the number of ranks or on what was sampled
+    before a run was resumed. Neighbours, whose prompts may begin alike, go to the same rank.
     """
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
-    mine = range(begin, end)  # neighbours, which may begin alike
-    seeds = [config.seed * 2**40 + first + i for i in mine]
+    mine, seeds = prompts[begin:end], [config.seed * 2**40 + first + i for i in range(begin, end)]
+    made: Sequence[Experience | None] = []
     with distributed.unsharded(actor) as plain, distributed.propagate_errors(world):
-        made = sample(plain, prompts=[prompts[i] for i in mine], seeds=seeds) if mine else []
+        if mine and executor:
+            made = sample_episodes(plain, tokenizer, cast("Sequence[PPOTask]", mine), executor, config, seeds)
+        elif mine:
+            made = sample_steps(plain, tokenizer, cast("Sequence[Question]", mine), config, seeds)
     return [experience for part in distributed.gather_objects(made, world) for experience in part]
 
 
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], config: PPOConfig, world: World
 ) -> Metrics:
-    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests, which may be as long as those
+    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests. A call may be as long as those
     of rollouts. Each rank asks for a part."""
     calls = predict_in_parts(model, tokenizer, held_out, world, config.max_new_tokens)
-    free_text = () if config.compare_text else FREE_TEXT
-    rewards = [call_reward(c, q.golden, q.tools, free_text).value for c, q in zip(calls, held_out, strict=True)]
+    rewards = [call_reward(c, q.golden, q.tools, config.free_text).value for c, q in zip(calls, held_out, strict=True)]
     return {"eval_reward": statistics.fmean(rewards)} | percentages(score(held_out, calls))
 
 
 def train(
     models: Models,
-    sample: Sample,
     tokenizer: Tokenizer,
+    executor: Executor | None,
     data: PPOData,
     held_out: Sequence[Question],
     config: PPOConfig,
@@ -191,8 +198,9 @@ def train(
     samples, steps = plan(config, n, progress)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
-        metrics = iterate(models, sample, tokenizer, [data.prompts[i] for i in indices], progress, config, world)
-        return metrics, trouble(metrics)
+        prompts = [data.prompts[i] for i in indices]
+        metrics = iterate(models, tokenizer, executor, prompts, progress, config, world)
+        return metrics, trouble(metrics, len(prompts))
 
     return progress, main_loop(
         config,
@@ -208,10 +216,10 @@ def train(
     )
 
 
-def trouble(metrics: Metrics) -> Trouble | None:
-    """What is wrong with a step whose rollouts all failed, which changes no weights, or with updates that were skipped
-    for want of finite numbers."""
-    if "policy_loss" not in metrics:
+def trouble(metrics: Metrics, n_rollouts: int) -> Trouble | None:
+    """What is wrong with a step whose rollouts all failed, or whose updates were skipped because a loss or a gradient
+    was not finite."""
+    if metrics["failed_rollouts"] == n_rollouts:
         advice = f"mend the executor, then go on with\n  {resume_command()}"
         return Trouble("every rollout failed", advice, resumable=True)
     if metrics["policy_skipped"] or metrics.get("value_skipped"):
@@ -234,20 +242,22 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Questio
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
     else:
         data = make_tasks(tokenizer, config.max_length, config.seed)
-    options = EncodingOptions(max_length=config.max_length)
-    return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
+    return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
 
 
 def estimate_memory(
     config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> PPOMemory:
     """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
-    longest = max(len(prompt.prompt_ids) for prompt in data.prompts) + config.max_new_tokens
-    each = longest if config.rollout == "step" else model.context_length
+    each = max(len(prompt.prompt_ids) for prompt in data.prompts) + config.max_new_tokens
+    if config.rollout == "episode":
+        each = model.context_length
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
-    cached = each * SamplingOptions().rows(math.ceil(config.batch_size / world.size), each)
-    asked = [cache_size(held_out[rank :: world.size], config.max_new_tokens) for rank in range(world.size)]
-    cached = max(cached, *map(math.prod, asked))
+    cached = each * rows_at_a_time(math.ceil(config.batch_size / world.size), each)
+    for rank in range(world.size):
+        asked = held_out[rank :: world.size]
+        tokens_of_a_row = longest(asked, config.max_new_tokens)
+        cached = max(cached, tokens_of_a_row * rows_at_a_time(len(asked), tokens_of_a_row))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
@@ -263,16 +273,15 @@ def run(config: PPOConfig, world: World) -> int:
     title = f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}"
     show({"data": data.lines(), title: memory.lines()}, world)
     tokenizer = Tokenizer(source)
-    with sampling(config, tokenizer, world) as sample:  # before anything is overwritten: the executor may not start
+    with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
         if config.dry_run:
             return 0
         saved = open_run(config, data.fingerprint, world)
         models = Models.load(source, config, world)
-        progress, stopped = train(models, sample, tokenizer, data, held_out, config, world, saved)
+        progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
-    summary = f"{progress.samples:,} rollouts, {progress.tokens:,} tokens in {progress.seconds:,.0f} s"
-    close_run(config, models.actor.model, tokenizer, [summary], world)
+    close_run(config, models.actor.model, tokenizer, [progress.line("rollouts")], world)
     return 0
 
 

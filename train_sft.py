@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from tl.assets import TINY
 from tl.llama.config import ModelConfig
@@ -34,6 +34,7 @@ from tl.training.distributed import World
 from tl.training.held_out import golden_loss, load_held_out, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import count_parameters, training_memory
+from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     Progress,
     check_folder,
@@ -46,6 +47,7 @@ from tl.training.run import (
     show,
 )
 from tl.training.scaling import Work, estimate
+from tools import ToolkitError
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
@@ -56,14 +58,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> fl
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
 
 
-def make_optimizer(model: Llama, config: SFTConfig) -> AdamW:
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
-
-
-def train_step(model: Llama, optimizer: AdamW, examples: list[Example], config: SFTConfig, world: World) -> Metrics:
+def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], config: SFTConfig, world: World) -> Metrics:
     """One optimizer step on a global batch; returns the step's loss and gradient norm.
 
     Every part is divided by the total of the whole step, so that micro-batches and ranks change nothing but rounding.
@@ -92,10 +87,8 @@ def evaluate(
     """TS, PI and CF (percent) of the model's greedy calls for held-out requests, and the loss on the accepted calls for
     the first ``eval_items`` of them, which are the same in all evaluations of a run. Each rank works on a part."""
     for_loss = held_out[: config.eval_items]
-    mine, loss = for_loss[world.rank :: world.size], 0.0
     with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
-        if mine:
-            loss = golden_loss(plain, tokenizer, mine, config.micro_tokens).item() * len(mine)
+        loss = golden_loss(plain, tokenizer, for_loss[world.rank :: world.size], config.micro_tokens)
     [loss] = distributed.sum_over_ranks([loss])
     if world.is_main and not math.isfinite(loss):
         warnings.warn("the model has diverged: try a lower --learning_rate", stacklevel=2)
@@ -114,7 +107,7 @@ def train(
 ) -> tuple[Progress, bool]:
     """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
     stop signal ended it (see ``main_loop``)."""
-    optimizer = make_optimizer(model, config)
+    optimizer = make_optimizer(model, config.learning_rate, config)
     progress = restore(saved, model, optimizer)
     samples, steps = plan(config, len(data.examples), progress)
 
@@ -124,7 +117,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         metrics = train_step(model, optimizer, batch, config, world)
-        log = progress.advance(batch, time.perf_counter() - started) | metrics | {"learning_rate": rate}
+        tokens = sum(map(len, batch))
+        log = progress.advance(len(batch), tokens, time.perf_counter() - started) | metrics | {"learning_rate": rate}
         return log, trouble(metrics, batch)
 
     return progress, main_loop(
@@ -174,7 +168,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Qu
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
-    return data, load_held_out(config.data, config.eval_data, tokenizer, options, config.on_bad_data)
+    return data, load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
 
 
 def summary(config: SFTConfig, data: TrainingData, progress: Progress) -> list[str]:
@@ -183,7 +177,7 @@ def summary(config: SFTConfig, data: TrainingData, progress: Progress) -> list[s
     for indices in batches(len(data.examples), config.batch_size, config.seed, 0, seen):
         for i in indices:
             statistics.add(data.examples[i])
-    return ["-- trained on", *statistics.lines(), data.dropped(), progress.line()]
+    return ["-- trained on", *statistics.lines(), data.dropped(), progress.line("trajectories")]
 
 
 def run(config: SFTConfig, world: World) -> int:
@@ -196,7 +190,7 @@ def run(config: SFTConfig, world: World) -> int:
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
-    tokenizer, model = Tokenizer(source), distributed.load(source, world, config.checkpointing)
+    tokenizer, model = Tokenizer(source), distributed.load(Llama, source, world, config.checkpointing)
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
@@ -211,4 +205,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, ToolkitError)  # of the tool library, where data is generated

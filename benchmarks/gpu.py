@@ -26,8 +26,9 @@ from tl.rl.config import PPOConfig
 from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.memory import count_parameters, training_memory
+from tl.training.optimizer import make_optimizer
 from tl.training.scaling import CODE_LLAMA, model_flops
-from train_sft import SFTConfig, make_optimizer, train_step
+from train_sft import SFTConfig, train_step
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -78,7 +79,7 @@ def train(config: ModelConfig, options: argparse.Namespace, peak: float) -> str:
         with DEVICE:
             model = Llama(config)
         model = distributed.shard(model, world, options.checkpointing)
-        optimizer = make_optimizer(model, settings)
+        optimizer = make_optimizer(model, settings.learning_rate, settings)
         step = seconds(lambda: train_step(model, optimizer, examples, settings, world))
         estimated = training_memory(config, tokens, 1, world.compute_dtype.itemsize, options.checkpointing).total
     used = torch.cuda.max_memory_allocated() if GPU else 0

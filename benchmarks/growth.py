@@ -9,6 +9,7 @@ python -m benchmarks.growth episodes   # episodes with the executor against how 
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import torch
 
@@ -19,9 +20,9 @@ from tl.executor import Executor
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model
 from tl.losses import token_nll
 from tl.prompt import EncodingOptions, encode_trajectory
+from tl.rl.config import PPOConfig
 from tl.rl.data import make_tasks
 from tl.rl.episodes import sample_episodes
-from tl.rl.steps import SamplingOptions
 from tl.synthesis import LIBRARY, synthesize
 from tl.training.batching import MicroBatch, collate
 from tl.training.scaling import Work, executed_flops
@@ -67,11 +68,12 @@ def against_episodes(tasks: int = 8, new_tokens: int = 32) -> Iterator[Row]:
     arithmetic counts steps, as if rows were free."""
     tokenizer, model = Tokenizer(TINY), load_model(TINY, torch.float32).eval()
     work = make_tasks(tokenizer, 1024, size=tasks).prompts
+    config = PPOConfig(max_new_tokens=new_tokens)
     with Executor(LIBRARY) as executor:
         for at_once in AT_ONCE:
-            options = SamplingOptions(new_tokens, batch_size=at_once)
             start = Taken.now()
-            done = sample_episodes(model, tokenizer, work, executor, options, range(tasks))
+            with patch("tl.llama.sampling.MAX_ROWS", at_once):
+                done = sample_episodes(model, tokenizer, work, executor, config, range(tasks))
             seconds = start.since().processor
             tokens = sum(len(experience.actions) for experience in done if experience)
             yield at_once, f"{tasks / seconds:.2f} episodes/s, {tokens:,} tokens drawn", seconds, tokens / at_once

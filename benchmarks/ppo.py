@@ -25,7 +25,7 @@ from tl.metrics import Question
 from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.run import Progress
-from train_ppo import Models, PPOConfig, iterate, sampling
+from train_ppo import Models, PPOConfig, iterate
 
 NEVER = -1  # an end-of-text id that no token has
 
@@ -89,9 +89,9 @@ def our_step(
     model: str | Path, tokenizer: Tokenizer, prompts: list[Question], config: PPOConfig
 ) -> Iterator[Callable[[], dict[str, float]]]:
     """A function that does the next step of a run with these prompts, and returns its metrics."""
-    with distributed.process_group() as world, sampling(config, tokenizer, world) as sample:
+    with distributed.process_group() as world:
         models, progress = Models.load(Path(model), config, world), Progress()
-        yield partial(iterate, models, sample, tokenizer, prompts, progress, config, world)
+        yield partial(iterate, models, tokenizer, None, prompts, progress, config, world)
 
 
 def main() -> None:

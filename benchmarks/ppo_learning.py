@@ -25,8 +25,8 @@ from tl.experiments.comparison import t_interval
 from tl.irm import call_reward
 from tl.llama import Tokenizer, load_model
 from tl.metrics import score_episodes
-from tl.prompt import EncodingOptions
-from tl.rl.steps import FREE_TEXT, SamplingOptions, sample_steps
+from tl.rl.config import PPOConfig
+from tl.rl.steps import sample_steps
 from tl.rollout.episodes import outcome, play
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
@@ -43,10 +43,11 @@ REPO = Path(__file__).resolve().parent.parent
 def measure(folder: Path) -> dict:
     """Rewards, and whether CF holds, of every held-out request; the rates of the held-out episodes in percent."""
     model, tokenizer = load_model(folder, dtype=torch.float32), Tokenizer(folder)
-    questions = tokenise(held_out(REQUESTS, ITEMS_SEED), tokenizer, EncodingOptions())
+    questions = tokenise(held_out(REQUESTS, ITEMS_SEED), tokenizer)
+    config = PPOConfig(max_new_tokens=MAX_NEW_TOKENS)
     texts = predict(model, tokenizer, questions)
-    rewards = [call_reward(t, q.golden, q.tools, FREE_TEXT).value for q, t in zip(questions, texts, strict=True)]
-    drawn = sample_steps(model, tokenizer, questions, SamplingOptions(MAX_NEW_TOKENS), range(REQUESTS))
+    rewards = [call_reward(t, q.golden, q.tools, config.free_text).value for q, t in zip(questions, texts, strict=True)]
+    drawn = sample_steps(model, tokenizer, questions, config, range(REQUESTS))
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
     policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)

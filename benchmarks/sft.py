@@ -18,9 +18,11 @@ import torch
 
 from benchmarks.models import MEDIUM, random_checkpoint, random_texts
 from benchmarks.side_by_side import compare, with_peers
+from tl.llama import Llama
 from tl.prompt import NO_TARGET, Example, Turn
 from tl.training import distributed
-from train_sft import SFTConfig, make_optimizer, train_step
+from tl.training.optimizer import make_optimizer
+from train_sft import SFTConfig, train_step
 
 BATCH, LENGTH, LOSS = 4, 512, 128
 CONFIG = SFTConfig(learning_rate=1e-5, micro_tokens=BATCH * LENGTH, checkpointing="selective")
@@ -30,8 +32,8 @@ Step = Callable[[], float]  # does a step and returns the loss before it
 
 def our_step(folder: str, texts: list[list[int]], world: distributed.World) -> Step:
     """The product's own step, `train_sft.train_step`, on a model loaded as `train_sft.py` loads it."""
-    model = distributed.load(folder, world, CONFIG.checkpointing)
-    optimizer, examples = make_optimizer(model, CONFIG), [example(text) for text in texts]
+    model = distributed.load(Llama, folder, world, CONFIG.checkpointing)
+    optimizer, examples = make_optimizer(model, CONFIG.learning_rate, CONFIG), [example(text) for text in texts]
     return lambda: train_step(model, optimizer, examples, CONFIG, world)["loss"]
 
 

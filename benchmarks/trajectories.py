@@ -18,11 +18,12 @@ from torch import Tensor
 from benchmarks.side_by_side import compare, with_peers
 from tl.assets import TINY
 from tl.config import preset
-from tl.llama import Tokenizer
+from tl.llama import Llama, Tokenizer
 from tl.prompt import NO_TARGET, EncodingOptions, Example, Turn
 from tl.training import distributed
 from tl.training.data import load_training_data
-from train_sft import SFTConfig, make_optimizer, train_step
+from tl.training.optimizer import make_optimizer
+from train_sft import SFTConfig, train_step
 
 CONFIG = SFTConfig(**preset(SFTConfig))
 
@@ -30,8 +31,8 @@ Epoch = Callable[[], float]  # trains on all the batches once and returns the me
 
 
 def our_epoch(batches: list[list[Example]], world: distributed.World) -> Epoch:
-    model = distributed.load(TINY, world, CONFIG.checkpointing)
-    optimizer = make_optimizer(model, CONFIG)
+    model = distributed.load(Llama, TINY, world, CONFIG.checkpointing)
+    optimizer = make_optimizer(model, CONFIG.learning_rate, CONFIG)
     return lambda: mean_of_calls(batches, lambda batch: train_step(model, optimizer, batch, CONFIG, world)["loss"])
 
 
@@ -40,7 +41,7 @@ def their_epoch(batches: list[list[Example]]) -> Epoch:
 
     model = AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32).train()
     model.config.use_cache = False
-    optimizer = make_optimizer(model, CONFIG)
+    optimizer = make_optimizer(model, CONFIG.learning_rate, CONFIG)
 
     def step(batch: list[Example]) -> float:
         calls, total = sum(e.trained_turns for e in batch), 0.0

@@ -25,6 +25,15 @@ def make_model(seed: int = 0, **changes) -> Llama:
     return Llama(ModelConfig(**CONFIG.__dict__ | changes))
 
 
+@torch.no_grad()
+def with_large_weights(model: Llama, factor: float = 20) -> Llama:
+    """The model with all matrices that much larger: each of its next tokens depends on all before it."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(factor)
+    return model
+
+
 def assert_same_weights(left: Llama, right: Llama) -> None:
     ours, theirs = dict(left.named_parameters()), dict(right.named_parameters())
     assert ours.keys() == theirs.keys()

@@ -11,7 +11,14 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tl.llama import attention
-from tl.llama.attention import attend_documents, attend_groups, attend_varlen, document_attention, prefix_groups, sdpa
+from tl.llama.attention import (
+    attend_documents,
+    attend_groups,
+    attend_varlen,
+    document_attention,
+    prefix_group_masks,
+    sdpa,
+)
 
 SPLITS = [[12], [5, 7], [1, 3, 1, 7], [4, 4, 4]]
 HEADS = [(2, 2), (4, 2)]
@@ -77,7 +84,7 @@ def test_a_document_that_continues_another_one_sees_its_beginning_and_itself(hea
             outputs.append(attend_documents(*whole, [held + lengths[i]])[:, held:])
         return torch.cat(outputs, dim=1)
 
-    ours = outcome(lambda *x: attend_groups(*x, prefix_groups(lengths, prefixes, x[0])), [q, k, v])
+    ours = outcome(lambda *x: attend_groups(*x, prefix_group_masks(lengths, prefixes, x[0])), [q, k, v])
     for a, b in zip(ours, outcome(written_out, [q, k, v]), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from checkpoints import with_large_weights
 
 from tl.llama import Llama, ModelConfig
 from tl.llama.cache import KVCache
@@ -23,8 +24,7 @@ CONFIG = ModelConfig(
 def make(kv_heads: int, rows: int, capacity: int) -> tuple[Llama, KVCache]:
     torch.manual_seed(0)
     config = replace(CONFIG, num_key_value_heads=kv_heads)
-    model = Llama(config).double().requires_grad_(False)
-    model.init_weights(std=0.3)
+    model = with_large_weights(Llama(config).double().requires_grad_(False), 15)
     return model, KVCache(config, rows, capacity, torch.float64)
 
 

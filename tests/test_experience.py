@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from checkpoints import make_model
+from checkpoints import make_model, with_large_weights
 
 from tl.assets import TINY
 from tl.calls import Call, format_call
@@ -19,16 +19,17 @@ from tl.llama.sampling import Completion
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
+from tl.rl.config import PPOConfig
 from tl.rl.data import PPOTask, make_tasks
 from tl.rl.episodes import sample_episodes
-from tl.rl.steps import Experience, SamplingOptions, sample_steps
+from tl.rl.steps import Experience, sample_steps
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, make_episodes
 from tl.trajectory import Message
 
-OPTIONS = SamplingOptions(max_new_tokens=25)
+CONFIG = PPOConfig(max_new_tokens=25)
 SEARCH = ToolSpec("search", "", {"query": {"type": "string"}}, ("query",))
 CATS = Call("search", {"query": "cats"})
 OUT_OF_REACH = "The tools are out of reach."
@@ -44,7 +45,7 @@ def model(tokenizer) -> Llama:
     """Says nothing of sense, but every token depends on all before it, and one in ten or so ends the call. In float64,
     so that rounding decides nothing."""
     model = make_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=2048).double()
-    model.init_weights(std=0.4)
+    with_large_weights(model)
     model.lm_head.bias = torch.nn.Parameter(torch.zeros(tokenizer.vocab_size, dtype=torch.float64))
     model.lm_head.bias.data[tokenizer.eos_id] = 7.0
     return model
@@ -118,18 +119,18 @@ def prompt_of(tokenizer: Tokenizer, golden: Call = CATS, history: str = "") -> Q
 
 def test_positions_predict_the_actions_with_the_probabilities_that_the_sampler_saw(model, tokenizer, prompts):
     model = copy.deepcopy(model).float()
-    for experience in sample_steps(model, tokenizer, prompts, OPTIONS, range(8)):
+    for experience in sample_steps(model, tokenizer, prompts, CONFIG, range(8)):
         difference = teacher_forced(model, experience) - torch.tensor(experience.sampler_logprobs)
         assert difference.abs().max() < 1e-4
 
 
 def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, prompts):
-    experiences = sample_steps(model, tokenizer, prompts, OPTIONS, range(8))
+    experiences = sample_steps(model, tokenizer, prompts, CONFIG, range(8))
     finished = [e.actions[-1] == tokenizer.eos_id for e in experiences]
     assert set(finished) == {True, False}
     for prompt, experience, ended in zip(prompts, experiences, finished, strict=True):
         n = len(experience.actions)
-        assert ended or n == OPTIONS.max_new_tokens
+        assert ended or n == CONFIG.max_new_tokens
         assert experience.ids == prompt.prompt_ids + experience.actions[:-1]
         assert experience.positions == list(range(len(prompt.prompt_ids) - 1, len(prompt.prompt_ids) - 1 + n))
         assert tokenizer.eos_id not in experience.ids
@@ -137,7 +138,7 @@ def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, pro
 
 
 def test_the_reward_stands_on_the_last_action(model, tokenizer, prompts):
-    for experience in sample_steps(model, tokenizer, prompts, OPTIONS, range(8)):
+    for experience in sample_steps(model, tokenizer, prompts, CONFIG, range(8)):
         [call] = experience.calls
         assert call.reward == REWARDS[call.case] and call.feedback is None
         assert experience.rewards == [0.0] * (len(experience.actions) - 1) + [call.reward]
@@ -156,7 +157,7 @@ def test_the_reward_stands_on_the_last_action(model, tokenizer, prompts):
 )
 def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
     script(prompt := prompt_of(tokenizer), [said])
-    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
+    [experience] = sample_steps(None, tokenizer, [prompt], CONFIG, [0])
     assert experience.calls[0].case is case and experience.rewards[-1] == REWARDS[case]
     assert experience.stop is (StopReason.CUT if said.endswith("…") else StopReason.FINISHED)
     assert experience.calls[0].golden == 'search(query="cats")'
@@ -164,17 +165,17 @@ def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
 
 def test_what_stands_in_the_context_earns_nothing(script, tokenizer):
     script(prompt := prompt_of(tokenizer, history='search(query="cats")'), ["cats"])
-    [experience] = sample_steps(None, tokenizer, [prompt], OPTIONS, [0])
+    [experience] = sample_steps(None, tokenizer, [prompt], CONFIG, [0])
     assert experience.calls[0].case is RewardCase.FORMAT_ERROR
 
 
 @pytest.mark.parametrize("compare_text", [False, True])
 def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always(compare_text, script, tokenizer):
-    options = replace(OPTIONS, compare_text=compare_text)
+    config = replace(CONFIG, compare_text=compare_text)
     cases = []
     for said in ('finish(answer="Here they are.")', 'finish(text="Here they are.")'):
         script(prompt := prompt_of(tokenizer, Call("finish", {"answer": "Done."})), [said])
-        [experience] = sample_steps(None, tokenizer, [prompt], options, [0])
+        [experience] = sample_steps(None, tokenizer, [prompt], config, [0])
         cases.append(experience.calls[0].case)
     assert cases == [
         RewardCase.CONTENT if compare_text else RewardCase.ALL_RIGHT,
@@ -183,26 +184,20 @@ def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
-def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts):
-    whole = sample_steps(model, tokenizer, prompts, OPTIONS, range(8))
-    options = replace(OPTIONS, batch_size=batch_size)
-    backwards = sample_steps(model, tokenizer, prompts[::-1], options, range(7, -1, -1))[::-1]
-    parts = [sample_steps(model, tokenizer, prompts[i : i + 2], options, [i, i + 1]) for i in (4, 0, 6, 2)]
+def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts, monkeypatch):
+    whole = sample_steps(model, tokenizer, prompts, CONFIG, range(8))
+    monkeypatch.setattr("tl.llama.sampling.MAX_ROWS", batch_size)
+    backwards = sample_steps(model, tokenizer, prompts[::-1], CONFIG, range(7, -1, -1))[::-1]
+    parts = [sample_steps(model, tokenizer, prompts[i : i + 2], CONFIG, [i, i + 1]) for i in (4, 0, 6, 2)]
     for other in (backwards, parts[1] + parts[3] + parts[0] + parts[2]):
         assert [e.actions for e in other] == [e.actions for e in whole]
-    again = sample_steps(model, tokenizer, prompts, OPTIONS, range(1, 9))
+    again = sample_steps(model, tokenizer, prompts, CONFIG, range(1, 9))
     assert [e.actions for e in again] != [e.actions for e in whole]
 
 
-def test_fewer_texts_are_continued_at_a_time_the_longer_they_are():
-    options = SamplingOptions(batch_size=8, cached_tokens=100)
-    assert [options.rows(20, longest) for longest in (10, 25, 60, 500)] == [8, 4, 1, 1]
-    assert options.rows(3, 10) == 3 and options.rows(0, 500) == 0
-
-
 def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
-    assert sample_steps(model, tokenizer, [], OPTIONS, []) == []
-    assert sample_episodes(model, tokenizer, [], None, OPTIONS, []) == []
+    assert sample_steps(model, tokenizer, [], CONFIG, []) == []
+    assert sample_episodes(model, tokenizer, [], None, CONFIG, []) == []
 
 
 # ---- whole episodes
@@ -219,7 +214,7 @@ def solution(task: PPOTask) -> list[str]:
 
 def play(model, tokenizer, executor, task: PPOTask, script, said: Sequence[str]) -> Experience:
     script(task, said)
-    [experience] = sample_episodes(model, tokenizer, [task], executor, OPTIONS, [0])
+    [experience] = sample_episodes(model, tokenizer, [task], executor, CONFIG, [0])
     return experience
 
 
@@ -357,7 +352,7 @@ def test_a_call_that_was_cut_is_not_run_and_ends_the_episode(model, tokenizer, e
 def test_an_episode_ends_without_blame_where_another_call_has_no_room(tokenizer, executor, tasks, script):
     task = of_kind(tasks, "plain")
     model = make_model(vocab_size=tokenizer.vocab_size)
-    model.config = replace(model.config, max_position_embeddings=len(task.prompt_ids) + OPTIONS.max_new_tokens)
+    model.config = replace(model.config, max_position_embeddings=len(task.prompt_ids) + CONFIG.max_new_tokens)
     experience = play(model, tokenizer, executor, task, script, solution(task))
     assert [c.reward for c in experience.calls] == [1.0] and experience.stop is StopReason.CONTEXT
 
@@ -390,7 +385,7 @@ def test_an_episode_in_which_the_executor_fails_is_none_and_the_others_go_on(
 
     monkeypatch.setattr(Session, "steps", fails_for_questions)
     with pytest.warns(UserWarning, match=f"episode {chosen[1].id} is left out. {OUT_OF_REACH}"):
-        first, failed, last = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(3))
+        first, failed, last = sample_episodes(model, tokenizer, chosen, executor, CONFIG, range(3))
     assert failed is None and first.right and last.right
 
 
@@ -401,7 +396,7 @@ def test_an_executor_that_is_gone_gives_no_experience(model, tokenizer, tasks, s
     with Executor(LIBRARY, workers=1) as executor:
         executor.close()
         with pytest.warns(UserWarning, match="is left out. The executor failed"):
-            experiences = sample_episodes(model, tokenizer, chosen, executor, OPTIONS, range(2))
+            experiences = sample_episodes(model, tokenizer, chosen, executor, CONFIG, range(2))
         assert experiences == [None, None]
 
 
@@ -422,14 +417,14 @@ def test_tools_of_one_half_run_while_the_other_half_speaks_and_while_its_tools_r
     monkeypatch.setattr(Session, "steps", waits_for_the_other_half)
     for task in (one, other):
         script(task, solution(task))
-    experiences = sample_episodes(model, tokenizer, [one, other], executor, OPTIONS, range(2))
+    experiences = sample_episodes(model, tokenizer, [one, other], executor, CONFIG, range(2))
     assert all(e.right for e in experiences)
     assert sorted(seen[:2]) == sorted([solution(one)[0], solution(other)[0]])
 
 
 def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model, tokenizer, executor, tasks):
     model = copy.deepcopy(model).float()
-    experiences = sample_episodes(model, tokenizer, tasks[:4], executor, OPTIONS, range(4))
+    experiences = sample_episodes(model, tokenizer, tasks[:4], executor, CONFIG, range(4))
     assert max(len(e.calls) for e in experiences) > 2
     for task, episode in zip(tasks[:4], experiences, strict=True):
         difference = teacher_forced(model, episode) - torch.tensor(episode.sampler_logprobs)
@@ -443,12 +438,12 @@ def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_an_episode_depends_on_its_seed_alone(batch_size, model, tokenizer, executor, tasks):
-    whole = sample_episodes(model, tokenizer, tasks[:4], executor, OPTIONS, range(4))
-    options = replace(OPTIONS, batch_size=batch_size)
-    other = sample_episodes(model, tokenizer, tasks[3::-1], executor, options, range(3, -1, -1))
+def test_an_episode_depends_on_its_seed_alone(batch_size, model, tokenizer, executor, tasks, monkeypatch):
+    whole = sample_episodes(model, tokenizer, tasks[:4], executor, CONFIG, range(4))
+    monkeypatch.setattr("tl.llama.sampling.MAX_ROWS", batch_size)
+    other = sample_episodes(model, tokenizer, tasks[3::-1], executor, CONFIG, range(3, -1, -1))
     assert other[::-1] == [
         replace(e, sampler_logprobs=o.sampler_logprobs) for e, o in zip(whole, other[::-1], strict=True)
     ]
-    again = sample_episodes(model, tokenizer, tasks[:4], executor, options, range(4, 8))
+    again = sample_episodes(model, tokenizer, tasks[:4], executor, CONFIG, range(4, 8))
     assert all(a.actions != e.actions for a, e in zip(again, whole, strict=True))

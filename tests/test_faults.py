@@ -138,7 +138,7 @@ def test_a_step_that_is_not_finite_leaves_no_trace_and_three_in_a_row_are_never_
     monkeypatch.setattr(train_sft, "weighted_cross_entropy", lambda nll, *_: nll.sum() * float(fault))
     with (
         pytest.warns(UserWarning, match="step 1: skipped.*trajectories"),
-        pytest.raises(RunError, match="3rd in a row"),
+        pytest.raises(RunError, match="3 steps in a row"),
     ):
         train_sft.main(arguments(toy_sft, tmp_path / "run", "--save_every", "3"))
     assert not list((tmp_path / "run" / "states").glob("*"))

@@ -10,6 +10,7 @@ from multiprocessing.queues import SimpleQueue
 
 import pytest
 import torch
+from checkpoints import with_large_weights
 from torch import multiprocessing
 
 import tl.llama.sampling
@@ -33,9 +34,7 @@ CONFIG = ModelConfig(
 def random_model() -> Llama:
     """Weights so large that the next token depends on all before it; float64, so that rounding decides nothing."""
     torch.manual_seed(0)
-    model = Llama(CONFIG).double()
-    model.init_weights(std=0.4)
-    return model
+    return with_large_weights(Llama(CONFIG).double())
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from tl.prompt import Example, Turn
 from tl.training import distributed
 from tl.training.distributed import Checkpointing, World
 from tl.training.memory import count_parameters, training_memory
+from tl.training.optimizer import make_optimizer
 
 MIB = 2**20
 CONFIG = ModelConfig(32016, 512, 1376, 8, 8, 4, 64, 2048)
@@ -36,7 +37,7 @@ def peak_of_two_steps(mode: Checkpointing) -> int:
         def work() -> None:
             model = Llama(CONFIG)
             distributed.shard(model, world, mode)
-            optimizer = train_sft.make_optimizer(model, config)
+            optimizer = make_optimizer(model, config.learning_rate, config)
             for _ in range(2):
                 train_sft.train_step(model, optimizer, [example(), example()], config, world)
 
@@ -51,7 +52,7 @@ def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode):
 
 
 def peak_of_loading(world: World, folder: Path) -> int:
-    return peak_allocated(lambda: distributed.load(folder, world))[0]
+    return peak_allocated(lambda: distributed.load(Llama, folder, world))[0]
 
 
 def test_two_ranks_read_half_of_the_weights_each(two_ranks, tmp_path):

@@ -9,6 +9,7 @@ from torch.optim import SGD
 
 import train_ppo
 from tl.llama import Llama, ModelConfig, save_model
+from tl.llama.model import Critic
 from tl.llama.sampling import Completion
 from tl.rl.batch import PPOBatch
 from tl.rl.steps import Experience, ScoredCall
@@ -45,12 +46,12 @@ def train(world: World, folder) -> tuple[list[int], list]:
     """The number of the rank's rollouts in each step; metrics, and parameters of actor and critic after the last one.
     In float64 and without Adam, so that gradients count for what they are and rounding for nothing."""
 
-    def learner(load) -> Learner:
-        model = load(folder, world, dtype=torch.float64)
+    def learner(kind) -> Learner:
+        model = distributed.load(kind, folder, world, dtype=torch.float64)
         return Learner(model, SGD(model.parameters(), 0.5), 1e9)
 
-    reference = distributed.load(folder, world, dtype=torch.float64)
-    models = train_ppo.Models(learner(distributed.load), learner(distributed.load_critic), reference)
+    reference = distributed.load(Llama, folder, world, dtype=torch.float64)
+    models = train_ppo.Models(learner(Llama), learner(Critic), reference)
     batches = [PPOBatch.of([rollout(n) for n in lengths], CONFIG.micro_tokens, world) for lengths in STEPS]
     metrics = [train_ppo.train_step(models, batch, seed, CONFIG) for seed, batch in enumerate(batches)]
     trained = [

@@ -11,13 +11,14 @@ from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weigh
 from torch.distributed.tensor import DTensor
 
 import train_sft
-from tl.llama import Tokenizer, load_model
+from tl.llama import Llama, Tokenizer, load_model
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import collate, target_nll
 from tl.training.config import RunError
 from tl.training.data import load_training_data
 from tl.training.distributed import RankError, World
+from tl.training.optimizer import make_optimizer
 
 STEPS = [[0, 1, 2], [3, 4, 5, 6, 7], [8, 2]]  # trajectories of three global batches, never the same number a rank
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -31,8 +32,8 @@ def examples(toy: Path) -> list[Example]:
 def train(world: World, toy: Path, dtype: torch.dtype, batches: list[list[int]], micro_tokens: int):
     """Losses, gradient norms and, on rank 0, parameters after a step on each batch of examples."""
     config = train_sft.SFTConfig(micro_tokens=micro_tokens, learning_rate=1e-3)
-    model = distributed.load(toy / "model", world, dtype=dtype)
-    optimizer, data = train_sft.make_optimizer(model, config), examples(toy)
+    model = distributed.load(Llama, toy / "model", world, dtype=dtype)
+    optimizer, data = make_optimizer(model, config.learning_rate, config), examples(toy)
     steps = [train_sft.train_step(model, optimizer, [data[i] for i in batch], config, world) for batch in batches]
     whole = distributed.gather(model, world)
     return steps, None if whole is None else {name: p.detach() for name, p in whole.named_parameters()}
@@ -195,7 +196,7 @@ def forward_and_backward(world: World, toy: Path, compute_dtype: torch.dtype):
     """(loss, types that matrix products return, types of the parameters, this rank's gradient as one vector)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(World, "compute_dtype", compute_dtype)
-        model = distributed.load(toy / "model", world)
+        model = distributed.load(Llama, toy / "model", world)
     returned = set()
     for module in model.modules():
         if isinstance(module, torch.nn.Linear):
@@ -220,7 +221,7 @@ def test_bfloat16_is_for_computing_weights_and_the_sum_of_gradients_are_float32(
 
 def logits_of_the_whole(world: World, toy: Path) -> tuple[list[str], torch.Tensor, bool]:
     """(classes of the plain view's modules, its logits, whether the model is sharded again after it)."""
-    model = distributed.load(toy / "model", world, "full")
+    model = distributed.load(Llama, toy / "model", world, "full")
     with torch.no_grad(), distributed.unsharded(model) as plain:
         logits = plain(torch.arange(12)[None])
     return [type(m).__name__ for m in plain.modules()], logits, isinstance(model.lm_head.weight, DTensor)

@@ -37,10 +37,10 @@ def test_the_newest_run_is_the_one_whose_model_was_saved_last(run, tmp_path):
     assert newest_run(tmp_path / "runs") == newest
 
 
-def test_a_setting_tells_runs_of_one_script_from_those_of_another(run, tmp_path):
-    sft, ppo = run("sft", 20, learning_rate=1e-3), run("ppo", 10, actor_lr=1e-4)
-    assert newest_run(tmp_path / "runs", setting="learning_rate") == sft
-    assert newest_run(tmp_path / "runs", setting="actor_lr") == ppo
+def test_the_newest_run_of_one_script(run, tmp_path):
+    sft, ppo = run("sft", 20, script="train_sft.py"), run("ppo", 10, script="train_ppo.py")
+    assert newest_run(tmp_path / "runs", "train_sft.py") == sft
+    assert newest_run(tmp_path / "runs", "train_ppo.py") == newest_run(tmp_path / "runs") == ppo
 
 
 def test_runs_without_a_model_or_with_states_to_resume_from_are_not_finished(run, tmp_path):
@@ -57,9 +57,10 @@ def test_a_model_that_no_run_left_and_a_missing_folder_are_no_runs(tmp_path):
 
 
 def test_damaged_settings_of_one_run_do_not_hide_another(run, tmp_path):
-    sft = run("sft", 20, learning_rate=1e-3)
-    (run("broken", 10) / SETTINGS_FILE).write_bytes(b'{"out": \xff')
-    assert newest_run(tmp_path / "runs", setting="learning_rate") == sft
+    sft = run("sft", 20, script="train_sft.py")
+    for name, text in (("broken", b'{"out": \xff'), ("list", b"[]")):
+        (run(name, 10) / SETTINGS_FILE).write_bytes(text)
+    assert newest_run(tmp_path / "runs", "train_sft.py") == sft
 
 
 def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_from_the_call(tmp_path):

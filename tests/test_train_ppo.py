@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import train_ppo
 from tl.assets import TINY
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.rl.batch import PPOBatch
@@ -86,7 +86,7 @@ ARMS = ("get_a()", "get_b()", "get_c()")
 TOOLS = tuple(ToolSpec(call.removesuffix("()"), "", {}, ()) for call in ARMS)
 
 
-def sample_arms(actor: Llama, prompts: list[int], seeds: list[int]) -> list[Experience]:
+def sample_arms(actor: Llama, _tokenizer, prompts: list[int], _config, seeds: list[int]) -> list[Experience]:
     """Rollouts of one token out of eight: tokens 3, 4 and 5 stand for the calls, 5 + k is the prompt that wants the
     k-th."""
     ids = [[1, prompt] for prompt in prompts]
@@ -103,8 +103,9 @@ def sample_arms(actor: Llama, prompts: list[int], seeds: list[int]) -> list[Expe
 
 
 @pytest.mark.long
-def test_a_three_armed_task_is_solved(tmp_path):
+def test_a_three_armed_task_is_solved(tmp_path, monkeypatch):
     """From a random model, whose chance of the right call is one in eight."""
+    monkeypatch.setattr(train_ppo, "sample_steps", sample_arms)
     torch.manual_seed(0)
     save_model(Llama(ModelConfig(8, 16, 32, 1, 2, 2, 8, 16)), tmp_path)
     flags = f"--model {tmp_path} --kl_coef 0.05 --actor_lr 1e-2 --critic_lr 1e-2 --ppo_epochs 2 --show_every 0"
@@ -112,8 +113,7 @@ def test_a_three_armed_task_is_solved(tmp_path):
     with distributed.process_group() as world:
         models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
         rewards = [
-            train_ppo.iterate(models, sample_arms, None, [5, 6, 7] * 16, progress, config, world)["reward"]
-            for _ in range(40)
+            train_ppo.iterate(models, None, None, [5, 6, 7] * 16, progress, config, world)["reward"] for _ in range(40)
         ]
     assert rewards[0] < -1 and sum(rewards[-5:]) / 5 >= 0.95
 
@@ -142,9 +142,9 @@ def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
 
 
 def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatch):
-    def sample_with_a_pause(*args, sample=train_ppo.sample_steps, **others):
+    def sample_with_a_pause(*args, sample=train_ppo.sample_steps):
         time.sleep(0.2)
-        return sample(*args, **others)
+        return sample(*args)
 
     monkeypatch.setattr(train_ppo, "sample_steps", sample_with_a_pause)
     train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1"))
@@ -177,10 +177,10 @@ def test_without_model_the_newest_run_of_train_sft_is_taken(toy, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="no finished run of train_sft.py"):
         train_ppo.resolve_config([])
-    settings = {"ppo": "actor_lr", "sft": "learning_rate", "old": "learning_rate"}
-    for age, (name, setting) in enumerate(settings.items()):
+    scripts = {"ppo": "train_ppo.py", "sft": "train_sft.py", "old": "train_sft.py"}
+    for age, (name, script) in enumerate(scripts.items()):
         save_model(load_model(toy / "model"), tmp_path / "runs" / name)
-        (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps({setting: 1e-4}))
+        (tmp_path / "runs" / name / "run_config.json").write_text(json.dumps({"script": script}))
         os.utime(tmp_path / "runs" / name / "config.json", (0, 1000 - age))
     (tmp_path / "runs" / "sft" / "states").mkdir()  # not finished
     assert train_ppo.resolve_config([]).model == "runs/old"
@@ -201,7 +201,7 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
     torch.manual_seed(0)
     save_model(Llama(ModelConfig(40, 16, 24, 2, 2, 2, 8, 64)), tmp_path)
     with distributed.process_group() as world:
-        model = distributed.load(tmp_path, world)
+        model = distributed.load(Llama, tmp_path, world)
         logp = [PPOBatch.of(rollouts(), micro_tokens, world).logp(model) for micro_tokens in (1, 100)]
         batch, plain = PPOBatch.of(rollouts(), 100, world), load_model(tmp_path)
     assert batch.mask.tolist() == [[True, True, True, False], [True] * 4]
@@ -216,7 +216,7 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
 
 def test_the_critic_starts_as_the_sft_model_with_values_of_zero(toy):
     with distributed.process_group() as world:
-        critic = distributed.load_critic(toy / "model", world)
+        critic = distributed.load(Critic, toy / "model", world)
         body = {
             name: distributed.full_tensor(p) for name, p in critic.named_parameters() if name != "value_head.weight"
         }
@@ -255,8 +255,8 @@ def fail_rollouts(failing: list[int], monkeypatch) -> None:
     """Lets the first so many rollouts of each step fail; of the steps after those none."""
     sample, remaining = train_ppo.sample_steps, iter(failing)
 
-    def fail(*args, prompts, **others):
-        made, n = sample(*args, prompts=prompts, **others), next(remaining, 0)
+    def fail(*args):
+        made, n = sample(*args), next(remaining, 0)
         return [None] * n + made[n:]
 
     monkeypatch.setattr(train_ppo, "sample_steps", fail)
@@ -275,7 +275,7 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
     flags = arguments(toy, tmp_path / "run", "--max_steps", "6")
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 4: every rollout failed"):
         fail_rollouts([4, 0, 4, 4, 4], patch)
-        with pytest.raises(RunError, match=r"step 5: every rollout failed. The 3rd in a row: (.*\n.*)--resume"):
+        with pytest.raises(RunError, match=r"step 5: every rollout failed. 3 steps in a row: (.*\n.*)--resume"):
             train_ppo.main(flags)
     assert column(tmp_path / "run", "failed_rollouts") == [4, 0, 4, 4, 4]
     assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["step-00000005"]
@@ -286,7 +286,7 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
 
 def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd in a row"):
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3 steps in a row"):
         train_ppo.main(arguments(toy, tmp_path / "run"))
     assert column(tmp_path / "run", "policy_steps") == [0, 0, 0]
     assert not (tmp_path / "run" / "config.json").exists()
@@ -346,6 +346,13 @@ def test_a_checkpoint_with_the_vocabulary_of_another_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_held_out_requests_may_be_as_long_as_the_longest_prompt_with_the_longest_call(toy):
+    config = train_ppo.PPOConfig(data=[str(toy / "data.jsonl")], eval_data=[str(toy / "data.jsonl")], max_new_tokens=30)
+    longest = max(len(p.prompt_ids) for p in train_ppo.prepare_data(config, toy / "model")[0].prompts)
+    data, held_out = train_ppo.prepare_data(replace(config, max_length=longest), toy / "model")
+    assert len(held_out) == len(data.prompts) == 6
+
+
 # ---- how it resumes
 
 
@@ -356,6 +363,17 @@ def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy
         train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
     assert train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
     assert_same_run(whole, tmp_path / "died")
+
+
+def test_what_is_shown_and_how_tools_are_isolated_may_change_on_resume(toy, whole, tmp_path, monkeypatch):
+    flags = arguments(toy, tmp_path / "run", "--save_every", "1")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(3, patch, train_ppo)
+        train_ppo.main(flags)
+    with pytest.raises(RunError, match=r"kl_coef: 0.4 -> 0.3"):
+        train_ppo.main([*flags, "--resume", "--kl_coef", "0.3"])
+    assert train_ppo.main([*flags, "--resume", "--show_every", "1", "--require_isolation"]) == 0
+    assert_same_run(whole, tmp_path / "run")
 
 
 def run_until(step: int, flags: list[str]) -> None:
@@ -389,15 +407,10 @@ def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_
 def test_two_ranks_equal_one(toy, whole, tmp_path):
     """The whole program, in minibatches of two rollouts; ``test_ppo_ranks.py`` has those that ranks share unequally."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train_ppo.py"]
+    command += arguments(toy, tmp_path / "two")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        command + arguments(toy, tmp_path / "two"),
-        cwd=REPO,
-        env=environment,
-        check=True,
-        capture_output=True,
-        timeout=600,
-    )
+    ended = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr
     for name in ("policy_loss", "value_loss", "policy_grad_norm", "kl", "reward"):
         one, two = (column(run, name) for run in (whole, tmp_path / "two"))
         assert one == pytest.approx(two, rel=1e-3, abs=1e-5), name

@@ -1,7 +1,10 @@
 """train_sft.py at toy size: what it writes and refuses, how it resumes (test_faults.py and test_ranks.py: more)."""
 
 import math
+import runpy
 import shutil
+import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, w
 
 import train_sft
 from tl.assets import TINY
+from tl.llama.model import Llama
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
 from tl.training.checkpoint import MANIFEST
@@ -18,6 +22,7 @@ from tl.training.config import RunError, SFTConfig
 from tl.training.loop import plan
 from tl.training.run import Progress
 from tl.trajectory import DataError
+from tools import ToolkitError
 
 
 @pytest.fixture
@@ -85,6 +90,18 @@ def test_weights_that_do_not_fit_are_found_before_an_old_run_is_deleted(toy, tmp
         train_sft.main(arguments(toy, run, "--overwrite", "--model", str(model)))
     assert sorted(run.rglob("*")) == before
     assert train_sft.main(arguments(toy, run, "--overwrite", "--model", str(model), "--dry_run")) == 0  # needs none
+
+
+def test_a_toolkit_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
+    def refuse(**_) -> None:
+        raise ToolkitError("the toolkit weather cannot be imported")
+
+    monkeypatch.setattr("tl.training.data.synthesize", refuse)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which the program sets
+    monkeypatch.setattr(sys, "argv", ["train_sft.py", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as exit_info:
+        runpy.run_path(train_sft.__file__, run_name="__main__")
+    assert exit_info.value.code == "error: the toolkit weather cannot be imported"
 
 
 def test_an_existing_run_is_refused_unless_told_otherwise(toy, tmp_path):
@@ -204,7 +221,7 @@ def test_other_settings_are_shown_and_refused_on_resume(toy, tmp_path, monkeypat
 
 def test_steps_without_a_finite_loss_are_skipped_and_three_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(train_sft, "weighted_cross_entropy", lambda nll, *_: nll.sum() * math.nan)
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3rd in a row"):
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3 steps in a row"):
         train_sft.main(arguments(toy, tmp_path / "run"))
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -264,7 +281,7 @@ def test_the_saved_model_is_readable_as_other_files_are(toy, tmp_path):
 
 def test_a_gathered_model_is_a_copy(toy):
     with distributed.process_group() as world:
-        model = distributed.load(toy / "model", world)
+        model = distributed.load(Llama, toy / "model", world)
         copy = distributed.gather(model, world)
         before = copy.norm.weight.clone()
         torch.nn.init.zeros_(model.norm.weight)

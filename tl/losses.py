@@ -76,12 +76,13 @@ def weighted_cross_entropy(
     """The SFT loss with MAE and PKT in its weights (sections 3.1 and 3.2), a scalar.
 
     nll [N]; weights [N], 0 at masked tokens, whatever their nll is (NaN included); call_index [N], the number (0 … N−1)
-    of the call, or other trained turn, that each token belongs to, by default one call.
+    of the call that each token belongs to, by default one call. A trained text turn has a number, too, and counts as a
+    call.
 
     * ``norm="sum"``: Σ w·nll / total, total 1 by default: the paper's sum, where a token's gradient scales with its
       weight.
-    * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call counts alike (the released code). A call without
-      weight is neither in the sum nor in the count; total is by default the number of calls that have weight.
+    * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call, and each text turn, counts alike (the released code).
+      One without weight is neither in the sum nor in the count; total is by default the number of those with weight.
 
     ``total`` is the divisor of the whole step when this is only one part of it (micro-batches, ranks).
     """

@@ -196,10 +196,11 @@ def percent(count: int, n: int) -> float | None:
     return 100 * count / n if n else None
 
 
-def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95 % interval (z = 1.96) for a share of n trials, both ends within [0, 1]; (0, 1) for n = 0."""
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of n trials, both ends within [0, 1]; (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
+    z = 1.96  # standard deviations on either side that hold 95 %
     share, square = successes / n, z * z / n
     centre = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / n + square / (4 * n))

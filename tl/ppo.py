@@ -1,7 +1,9 @@
-"""PPO's per-token quantities: rewards, advantages, returns, whitening. B rollouts, T positions.
+"""PPO's per-token quantities: rewards, advantages, returns, whitening. Tensors are [B, T], a row per rollout.
 
-Every mask is True at actions: positions whose next token the policy chose. Prompt, feedback and padding are False, and
-the numbers there are ignored.
+Every mask is True at actions, the tokens that the policy chose; the numbers elsewhere are ignored. Training passes the
+actions of a rollout alone, side by side from the first call to the last (T is then A of ``tl/rl/batch.py``), so that
+the mask is False only at the padding of shorter rollouts. A row of all positions of an episode, whose mask is False at
+the prompt and at the feedback between calls as well, gives the same numbers.
 """
 
 import torch
@@ -15,6 +17,8 @@ def token_rewards(
 ) -> Tensor:
     """r = −β (log π − log π_ref) at each action, plus R, clipped to ±clip, where a call ends (section 3.3). [B, T].
 
+    IRM's R is in [−2, 1], and in [−2, 2] with the reward of an episode's outcome: the default ``clip``, the released
+    code's, never acts on them. It is there for rewards of other kinds.
     call_rewards [B, T] holds R at the last action of each call and 0 elsewhere; logp is the sampling policy's,
     computed as in training rather than by the sampler.
     """
@@ -25,9 +29,9 @@ def token_rewards(
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (arXiv 1506.02438, equation 16): (advantages, returns), both [B, T].
 
-    δ_i = r_i + γ V_{i+1} − V_i and A_i = δ_i + γλ A_{i+1}, where i counts actions only: from the last token of a call
-    the sum steps across the feedback to the first token of the next call. Behind the last action V and A are 0.
-    Returns are A + V. Both are 0 where mask is False. Not whitened.
+    δ_i = r_i + γ V_{i+1} − V_i and A_i = δ_i + γλ A_{i+1}, where i counts actions only: after the last token of a
+    call comes the first token of the next one, and after the last action V and A are 0. Returns are A + V. Both are 0
+    where mask is False. Not whitened.
     """
     advantages = torch.zeros_like(rewards)
     next_value = torch.zeros_like(rewards[:, 0])

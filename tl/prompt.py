@@ -169,7 +169,7 @@ def encode_trajectory(
         if turn is not None:
             n_turns += 1
             category = next(categories) if turn.is_call else ErrorCategory.ALL_RIGHT
-            if end <= options.max_length and len(turns) == n_turns - 1:
+            if end <= options.max_length:
                 turns.append(_turn(turn, segment_ids, start, category, names, tokenizer, options))
         ids += segment_ids
     return _example(trajectory.id, ids, turns, n_turns, tokenizer.eos_id, options) if turns else None
@@ -185,7 +185,7 @@ def _turn(
     options: EncodingOptions,
 ) -> Turn:
     """The turn with the tokens ``ids``, the first at position ``start``; ``tools`` are the names that may be called."""
-    trained = category is ErrorCategory.ALL_RIGHT or not options.mae
+    trained = not (category.is_error and options.mae)
     keys: list[int] = []
     if message.is_call:
         try:

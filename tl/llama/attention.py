@@ -38,7 +38,7 @@ def document_attention(
     one dense mask.
     """
     if prefixes is not None:
-        return partial(attend_groups, groups=prefix_groups(lengths, prefixes, x))
+        return partial(attend_groups, groups=prefix_group_masks(lengths, prefixes, x))
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and head_dim in KERNEL_HEAD_SIZES:
         bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)
         return partial(attend_varlen, bounds=bounds, longest=max(lengths))
@@ -67,21 +67,21 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
 
 
 @dataclass(frozen=True)
-class PrefixGroup:
-    """A document and those right after it that reuse its first tokens."""
+class PrefixGroupMask:
+    """What the documents of a prefix group attend to, which are a first one and those that reuse its first tokens."""
 
-    first: int  # tokens of the document
+    first: int  # tokens of the first one
     mask: Tensor  # [n, first + n] 0 where a token of the others attends to one of the group, else -inf
 
 
-def prefix_groups(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> list[PrefixGroup]:
-    """The prefix groups of documents with these lengths and prefixes; ``x`` has device and dtype."""
+def prefix_group_masks(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> list[PrefixGroupMask]:
+    """A mask for each prefix group of documents with these lengths and prefixes; ``x`` has device and dtype."""
     firsts = [i for i, n in enumerate(prefixes) if n == 0]
     bounds = itertools.pairwise([*firsts, len(lengths)])
-    return [_prefix_group(lengths[first:end], prefixes[first:end], x) for first, end in bounds]
+    return [_prefix_group_mask(lengths[first:end], prefixes[first:end], x) for first, end in bounds]
 
 
-def _prefix_group(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> PrefixGroup:
+def _prefix_group_mask(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> PrefixGroupMask:
     first, *others = lengths
     counts = torch.tensor(others, dtype=torch.long)
     document = torch.arange(len(others)).repeat_interleave(counts).to(x.device)  # of each token after the first one
@@ -90,10 +90,10 @@ def _prefix_group(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) ->
     of_first = torch.arange(first, device=x.device) < prefix[:, None]
     of_own = (document == document[:, None]) & (place <= place[:, None])
     seen = torch.cat((of_first, of_own), dim=1)
-    return PrefixGroup(first, x.new_zeros(seen.shape).masked_fill_(~seen, -math.inf))
+    return PrefixGroupMask(first, x.new_zeros(seen.shape).masked_fill_(~seen, -math.inf))
 
 
-def attend_groups(q: Tensor, k: Tensor, v: Tensor, groups: Sequence[PrefixGroup]) -> Tensor:
+def attend_groups(q: Tensor, k: Tensor, v: Tensor, groups: Sequence[PrefixGroupMask]) -> Tensor:
     """For each group, its first document, then the others all at once."""
     lengths, outputs = [group.mask.shape[1] for group in groups], []
     for group, q_, k_, v_ in zip(groups, *(_split(x, lengths) for x in (q, k, v)), strict=True):

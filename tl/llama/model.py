@@ -109,9 +109,10 @@ class Llama(nn.Module):
             self.init_weights()
 
     @torch.no_grad()
-    def init_weights(self, std: float = 0.02) -> None:
-        """Random weights: normal(0, std), the projections back into the residual stream scaled by 1/sqrt(2 layers).
+    def init_weights(self) -> None:
+        """Random weights: normal(0, 0.02), the projections back into the residual stream scaled by 1/sqrt(2 layers).
         Norms start at 1, biases at 0."""
+        std = 0.02
         back = std / math.sqrt(2 * len(self.layers))
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:

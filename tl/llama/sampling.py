@@ -16,7 +16,14 @@ from tl.llama.cache import KVCache
 from tl.llama.model import Llama
 
 MIN_SHARED = 32  # prefixes shorter than this many tokens are read again rather than copied
+MAX_ROWS = 16  # texts that are continued at a time, where their number is not a setting
+CACHED_TOKENS = 32_768  # of all of these together: 16 GiB of keys and values in a 7B model
 MAX_PREFILL = 16_384  # tokens of new prompts in one forward, which bounds the memory of its activations
+
+
+def rows_at_a_time(texts: int, longest: int) -> int:
+    """How many of some texts, of up to ``longest`` tokens with what is drawn, are continued at a time."""
+    return min(texts, MAX_ROWS, max(1, CACHED_TOKENS // longest))
 
 
 @dataclass

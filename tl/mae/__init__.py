@@ -28,7 +28,7 @@ def classify_feedback(text: str) -> ErrorCategory:
     """The error category of one feedback (Figure 3). Never raises; takes time linear in the length of the text."""
     for statement in statements(text):
         category = _classify_statement(statement)
-        if category is not ErrorCategory.ALL_RIGHT:
+        if category.is_error:
             return category
     return ErrorCategory.ALL_RIGHT
 
@@ -102,4 +102,4 @@ def _call_category(call_text: str, feedback: str | None, names: set[str]) -> Err
 
 def erroneous_calls(trajectory: Trajectory) -> list[bool]:
     """T_e of section 3.1: one flag per assistant call, in order; True means weight 0 in the loss."""
-    return [category is not ErrorCategory.ALL_RIGHT for category in call_categories(trajectory)]
+    return [category.is_error for category in call_categories(trajectory)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 class ErrorCategory(enum.Enum):
-    """What a feedback shows about its call (Figure 3, Table 14). `ALL_RIGHT` is the only one trained on."""
+    """What a feedback shows about its call (Figure 3, Table 14). With MAE, only `ALL_RIGHT` calls are trained on."""
 
     TOOL_HALLUCINATION = "tool hallucination"
     PARAMETER_HALLUCINATION = "parameter hallucination"
@@ -22,6 +22,11 @@ class ErrorCategory(enum.Enum):
     TOOL_INSTABILITY = "tool instability"
     OTHER = "other"
     ALL_RIGHT = "all right"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether a call of this category is in T_e (section 3.1)."""
+        return self is not ErrorCategory.ALL_RIGHT
 
 
 @dataclass(frozen=True)

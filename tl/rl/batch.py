@@ -1,7 +1,8 @@
 """The rollouts of a step as tensors, and the forward passes over them. B rollouts, A actions of the longest.
 
-A rollout's numbers per action are rows of [B, A], padded at the end and of no account where ``mask`` is False. They are
-few next to what the models hold, so every rank has those of the whole global batch, and only forward passes are shared.
+What belongs to an action (log-probability, value, reward) is an entry of a tensor [B, A]: a row is a rollout's actions
+in order, without the prompt and the feedback between calls, then padding where ``mask`` is False. These tensors are
+small, so every rank has those of the whole global batch; only the forward passes are split between the ranks.
 """
 
 import math
@@ -22,7 +23,7 @@ from tl.training.distributed import World
 
 @dataclass(frozen=True)
 class PPOBatch:
-    """Rollouts of all ranks. All ranks must call its methods alike."""
+    """The rollouts of all ranks. Its methods communicate: all ranks must make the same calls."""
 
     examples: list[Example]  # what the models read; the targets are the actions
     sharing: PrefixSharing
@@ -79,9 +80,9 @@ class PPOBatch:
         """The entries of x [B, A] at the actions of these rollouts, in the order of a micro-batch's targets."""
         return x[list(rows)][self.mask[list(rows)]].to(self.world.device)
 
-    def minibatches(self, size: int, epochs: int, seed: int) -> Iterator[list[int]]:
-        """The rows of each update (see ``minibatches``)."""
-        return minibatches(self.sharing.groups(range(len(self))), size, epochs, seed)
+    def prefix_groups(self) -> list[list[int]]:
+        """The rows of all rollouts in prefix groups."""
+        return self.sharing.groups(range(len(self)))
 
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
@@ -91,8 +92,8 @@ def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
 
 def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
     """The rows of each update: in every epoch all rollouts once, in an order of its own that keeps prefix groups
-    together. An epoch is cut into as few minibatches of up to ``size`` as it takes, as equal as can be: each is worth
-    one update, however large."""
+    together. An epoch is cut into as few minibatches of up to ``size`` as it takes, of nearly equal size, since each
+    makes one update, however large it is."""
     n = sum(map(len, groups))
     parts = math.ceil(n / size)
     for epoch in range(epochs):
@@ -101,6 +102,7 @@ def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: i
 
 
 def _example(experience: Experience) -> Example:
+    """What the models read. It has targets of weight 1 and no turns, which only the SFT loss counts."""
     ids = torch.tensor(experience.ids)
     targets, weights = torch.full_like(ids, NO_TARGET), torch.zeros(len(ids))
     targets[experience.positions] = torch.tensor(experience.actions)

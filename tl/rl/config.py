@@ -1,21 +1,22 @@
-"""The settings of a PPO run, and which of them make no sense.
+"""The settings of a PPO run, and the checks of their values.
 
-The defaults are the paper's. For a model of the embedded one's shape the preset stands in for them.
+The defaults are the paper's. A model of the embedded one's shape has defaults of its own (``embedded=``).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
+from tl.schema import ASK_TO_USER, FINISH
 from tl.training.config import (
     EVAL_EVERY,
-    MAX_BETA,
     MAX_SEED,
     PRESET_RULE,
     RunError,
+    SFTConfig,
     TrainingConfig,
     check_settings,
     parse_for_model,
@@ -27,11 +28,10 @@ from tl.training.run import newest_run
 class PPOConfig(TrainingConfig):
     """The settings of train_ppo.py."""
 
+    script: ClassVar[str] = "train_ppo.py"
     out: str = option("runs/ppo", "run directory: the model, metrics.jsonl, rollouts as text, states to resume from")
     model: str = option("", "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
     data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
-    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
     require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
@@ -43,9 +43,7 @@ class PPOConfig(TrainingConfig):
     value_clip: float = option(0.2, "how far an update may move a value", positive=True)
     actor_lr: float = option(2e-6, "learning rate of the policy", embedded=1e-4, at_least=0)
     critic_lr: float = option(1e-6, "learning rate of the critic", embedded=5e-4, at_least=0)
-    weight_decay: float = option(0.0, "AdamW's", at_least=0)
-    beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
-    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
+    weight_decay: float = option(0.0, "AdamW's, on matrices", at_least=0)
     epochs: float = option(3.0, "passes over the prompts", embedded=1.0, positive=True)
     max_steps: int | None = option(None, "stop after this many steps", at_least=1)
     eval_every: int = option(100, EVAL_EVERY, embedded=0, at_least=0)
@@ -56,7 +54,10 @@ class PPOConfig(TrainingConfig):
     minibatch_size: int = option(8, "rollouts an update, over all ranks", embedded=32, at_least=1)
     ppo_epochs: int = option(1, "passes over the rollouts of a step", embedded=2, at_least=1)
     target_kl: float = option(
-        0.1, "no more updates of the policy in a step once it is this far from the sampling one", at_least=0
+        0.1,
+        "an update that finds the policy further than this from the sampling one (approximate KL) is discarded, and "
+        "the policy is left alone until the next step",
+        at_least=0,
     )
     max_new_tokens: int = option(
         512, "tokens of a call; one that has not ended by then is a format error", embedded=96, at_least=1
@@ -65,12 +66,22 @@ class PPOConfig(TrainingConfig):
     show_every: int = option(20, "steps between rollouts written out as text; 0: none", embedded=5, at_least=0)
     seed: int = option(0, "order of the prompts, sampling, and the generated data", at_least=0, at_most=MAX_SEED)
 
+    @property
+    def free_text(self) -> tuple[str, ...]:
+        """The tools whose arguments are not compared with the golden call's: an exact match of what is said to the
+        user is nearly impossible."""
+        return () if self.compare_text else (FINISH.name, ASK_TO_USER.name)
+
+    @classmethod
+    def free(cls) -> set[str]:
+        return super().free() | {"require_isolation", "show_every"}
+
 
 def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> PPOConfig:
     """The settings that the command line of train_ppo.py asks for, with the model that it goes on from. Raises RunError
     where they make no sense."""
     model = parse_config(PPOConfig, argv, description + PRESET_RULE).model
-    source = Path(model) if model else newest_run(Path("runs"), setting="learning_rate")
+    source = Path(model) if model else newest_run(Path("runs"), SFTConfig.script)
     if source is None:
         raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
     config = replace(parse_for_model(PPOConfig, argv, source), model=str(source))

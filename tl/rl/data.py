@@ -41,14 +41,15 @@ class PPOData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all that training sees of the prompts, in their order."""
+        """SHA-256 over everything in the prompts that training depends on, in their order."""
         digest = hashlib.sha256()
         for prompt in self.prompts:
-            digest.update(json.dumps(_seen(prompt)).encode())
+            digest.update(json.dumps(_content(prompt)).encode())
         return digest.hexdigest()
 
     def prefix_groups(self, times: int = 1) -> list[list[int]]:
-        """The numbers of the prompts, each so many times, in prefix groups: those of one trajectory are one."""
+        """The indices of the prompts in prefix groups, each index ``times`` times. The prompts of one trajectory are a
+        group, since each is the beginning of the next."""
         groups = prefix_groups([prompt.prompt_ids for prompt in self.prompts])
         return [[i for i in group for _ in range(times)] for group in groups]
 
@@ -141,8 +142,8 @@ def _prompt_ids(
     return ids
 
 
-def _seen(prompt: Question | PPOTask) -> list[JSON]:
-    """All that training sees of it."""
+def _content(prompt: Question | PPOTask) -> list[JSON]:
+    """What training depends on."""
     if isinstance(prompt, PPOTask):
         trajectory, golden = prompt.episode.trajectory, prompt.episode.task.solution
         return [list(prompt.prompt_ids), [format_call(call) for call in golden], trajectory.to_openai()]

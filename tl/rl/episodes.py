@@ -9,11 +9,12 @@ from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback
 from tl.irm import REWARDS, RewardCase
 from tl.llama.model import Llama
-from tl.llama.sampling import Sampler
+from tl.llama.sampling import Sampler, rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory
+from tl.rl.config import PPOConfig
 from tl.rl.data import PPOTask
-from tl.rl.steps import Experience, SamplingOptions, ScoredCall, case_of, complete
+from tl.rl.steps import Experience, ScoredCall, case_of, complete
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import Request, Rollout, outcome, play
 from tl.rollout.policy import Drawn, SamplingPolicy
@@ -40,29 +41,30 @@ def sample_episodes(
     tokenizer: Tokenizer,
     prompts: Sequence[PPOTask],
     executor: Executor,
-    options: SamplingOptions,
+    config: PPOConfig,
     seeds: Sequence[int],
 ) -> list[Experience | None]:
     """The policy works through whole tasks with the executor; one experience an episode.
 
-    An episode ends with ``finish``, with a call that was cut, with the ninth, or where the next would have no room.
-    None stands for one in which the executor failed. Half of the episodes speak while the tools of the others run.
+    An episode ends with ``finish``, with a call that was cut, after nine calls, or when the context has no room for the
+    next. None stands for one in which the executor failed. The policy answers in half of the episodes while the tools
+    of the other half run.
     """
     limit = model.config.context_length
-    rows = options.rows(len(prompts), limit)
-    draw = partial(complete, Sampler(model, rows, eos_id=tokenizer.eos_id), options)
+    rows = rows_at_a_time(len(prompts), limit)
+    draw = partial(complete, Sampler(model, rows, eos_id=tokenizer.eos_id), config)
     first_prompts = [task.prompt_ids for task in prompts]
-    policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room=limit - options.max_new_tokens)
+    policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room=limit - config.max_new_tokens)
     requests = [request_of(task.episode, executor) for task in prompts]
     played = dict(play(requests, policy, rows, n_groups=2, strict=True))
     return [
-        score_episode(request, played[i], policy.turns[i], task.episode.task.solution, options)
+        score_episode(request, played[i], policy.turns[i], task.episode.task.solution, config)
         for i, (task, request) in enumerate(zip(prompts, requests, strict=True))
     ]
 
 
 def score_episode(
-    request: Request, rollout: Rollout, turns: Sequence[Drawn], solution: Sequence[Call], options: SamplingOptions
+    request: Request, rollout: Rollout, turns: Sequence[Drawn], solution: Sequence[Call], config: PPOConfig
 ) -> Experience | None:
     """The tokens of an episode and what its calls earn; None where the executor failed.
 
@@ -82,7 +84,7 @@ def score_episode(
     charged = 0.0  # what the calls have cost that failed since the last one that worked
     feedbacks: list[Feedback | None] = [*rollout.feedback, None]  # a call that was cut is not run
     for turn, (call, output), feedback in zip(turns, rollout.trajectory.calls(), feedbacks, strict=False):
-        case = _case(turn, call.content, feedback, due, request, options)
+        case = _case(turn, call.content, feedback, due, request, config)
         reward = REWARDS[case] if case else 0.0
         if reward < 0:
             before, charged = charged, min(reward, charged)
@@ -104,13 +106,13 @@ def _case(
     feedback: Feedback | None,
     due: Sequence[Call],
     request: Request,
-    options: SamplingOptions,
+    config: PPOConfig,
 ) -> RewardCase | None:
     if feedback is None or feedback.cause is Cause.FORMAT_ERROR:
         return RewardCase.FORMAT_ERROR
     if not due:
         return CASE_OF_FEEDBACK[feedback.category]
-    case = case_of(turn.completion, text, due[:1], request.tools, options)
+    case = case_of(turn.completion, text, due[:1], request.tools, config)
     fails = case is RewardCase.ALL_RIGHT and feedback.category is not ErrorCategory.ALL_RIGHT
     return None if fails else case  # not the call's doing; it stays due
 

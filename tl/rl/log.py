@@ -1,4 +1,4 @@
-"""What PPO's rollouts look like: their numbers for the log, and themselves as text."""
+"""PPO's rollouts in a run's folder: figures for metrics.jsonl, and the rollouts as text."""
 
 import json
 import warnings
@@ -15,9 +15,14 @@ from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 
 
 def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
-    """Mean reward of a rollout (without KL) and number of its actions, the share of each case among the calls that have
-    one and of each reason for which a rollout ended, seconds of generation and of tools, and of episodes the share that
-    ends in a right answer. None is a rollout that the executor ended. Nothing where there is no other."""
+    """The figures of a step's rollouts; empty if all are None, which stands for one in which the executor failed.
+
+    * ``reward`` (without KL) and ``response_length`` (actions), means over the rollouts
+    * ``case/…``: the share of each case among the calls that have one
+    * ``stop/…``: the share of each reason for which a rollout ended
+    * ``right_answers``: the share of the episodes that end in a right answer, if there are episodes
+    * ``generation_seconds`` and ``tool_seconds``, sums
+    """
     experiences = [experience for experience in rollouts if experience is not None]
     if not experiences:
         return {}
@@ -36,9 +41,9 @@ def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
 
 
 def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
-    """Writes some rollouts of a step to a file that is meant to be read, and adds them to ROLLOUTS_FILE, a line each,
-    for programs. A step that was done again after a run was resumed stands there twice; the later lines count. What
-    cannot be written is lost with a warning."""
+    """Writes some rollouts of a step to a text file for people, and appends them to ROLLOUTS_FILE, a line each, for
+    programs. A resumed run may do a step again and then appends its rollouts again: the later lines count. Where they
+    cannot be written, a warning says so."""
     records = [{"step": step} | rollout_record(experience, tokenizer) for experience in experiences]
     texts = [rollout_text(experience, tokenizer) for experience in experiences]
     try:

@@ -1,13 +1,13 @@
-"""Prefix groups: rollouts whose prompts begin alike, which are several calls for one prompt, or calls for the steps of
-one trajectory. The models read once what they share.
+"""Prefix groups: rollouts of which each prompt is the beginning of the next one, or equal to it. They are several calls
+for one prompt, or calls for the steps of one trajectory. The models read their common tokens once.
 
-The rollout with the longest prompt is the first of its group and read whole; of the others only the last token of the
-prompt and what the policy made of it::
+The rollout with the longest prompt comes first in its group and is read whole. Of each other one the models read only
+the last token of the prompt and the actions; these attend to the rest of their prompt in the first one::
 
     prompt + actions     read         and attends, in the first one, to
     p q r  + a b         p q r a
     p q r  + c d         r c          p q
-    p q    + e f         q e          p                 (a last action is predicted, and never read)
+    p q    + e f         q e          p                 (the last action is predicted, but never read)
 """
 
 import math
@@ -30,17 +30,17 @@ def prefix_groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class PrefixSharing:
-    """What is read of rollouts, which are given by their rows in a batch."""
+    """Which tokens the models read of the rollouts of a batch. A rollout is named by its row in the batch."""
 
     prompts: list[list[int]]  # up to the token that predicts the first action
-    lengths: list[int]  # tokens that a model reads of a rollout by itself
+    lengths: list[int]  # tokens of a rollout that is read whole
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
         """The rows in prefix groups, the longest prompt of each first."""
         return [[rows[i] for i in reversed(group)] for group in prefix_groups([self.prompts[row] for row in rows])]
 
     def prefixes(self, group: Sequence[int]) -> list[int]:
-        """How many tokens of each rollout of a group are read in the first one."""
+        """How many tokens of each rollout of a group the first one holds already."""
         return [0, *(len(self.prompts[row]) - 1 for row in group[1:])]
 
     def n_read(self, group: Sequence[int]) -> int:
@@ -48,7 +48,7 @@ class PrefixSharing:
         return sum(self.lengths[row] for row in group) - sum(self.prefixes(group))
 
     def cut(self, group: Sequence[int], most: int) -> list[list[int]]:
-        """A group in parts of one rollout or at most ``most`` tokens to read. Each part reads its own first one."""
+        """A group in parts that are one rollout or have at most ``most`` tokens to read. Each part is a group."""
         parts = [[group[0]]]
         for row in group[1:]:
             if self.n_read([*parts[-1], row]) > most:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from tl.llama.model import Critic, Llama
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
@@ -21,6 +21,7 @@ from tl.rl.batch import PPOBatch, action_values
 from tl.rl.config import PPOConfig
 from tl.training import distributed
 from tl.training.distributed import World
+from tl.training.optimizer import make_optimizer
 
 L = TypeVar("L", bound=Llama)
 
@@ -44,16 +45,13 @@ class Models:
 
     @classmethod
     def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
-        def learner(model: L, rate: float) -> Learner[L]:
-            betas = (0.9, config.beta2)
-            optimizer = AdamW(model.parameters(), rate, betas, weight_decay=config.weight_decay, fused=True)
-            return Learner(model, optimizer, config.max_grad_norm)
+        def learner(kind: type[L], rate: float) -> Learner[L]:
+            model = distributed.load(kind, source, world, config.checkpointing)
+            return Learner(model, make_optimizer(model, rate, config), config.max_grad_norm)
 
-        actor = learner(distributed.load(source, world, config.checkpointing), config.actor_lr)
-        critic = None
-        if config.critic:
-            critic = learner(distributed.load_critic(source, world, config.checkpointing), config.critic_lr)
-        reference = distributed.load(source, world, dtype=world.compute_dtype).requires_grad_(False)
+        actor = learner(Llama, config.actor_lr)
+        critic = learner(Critic, config.critic_lr) if config.critic else None
+        reference = distributed.load(Llama, source, world, dtype=world.compute_dtype).requires_grad_(False)
         return cls(actor, critic, reference)
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
@@ -71,8 +69,11 @@ def update_policy(
     clip: float,
     target_kl: float,
 ) -> dict[str, float]:
-    """A step on the clipped objective for a minibatch; none once the policy is ``target_kl`` away (approximate KL, in
-    nats a token) from the one that sampled. Returns the means over its actions of what shows whether PPO is healthy.
+    """A step on the clipped objective for a minibatch. Returns the means over its actions of what shows whether PPO is
+    healthy.
+
+    The distance from the policy that sampled (approximate KL, in nats a token) is known only with the gradient. Where
+    it is more than ``target_kl``, the gradient is discarded and the policy stays as it is.
     """
     model, n_actions = actor.model, batch.n_actions(rows)
     sums: dict[str, float] = defaultdict(float)
@@ -90,8 +91,8 @@ def update_policy(
             sums[name] += value.item() / n_actions
         sums["policy_loss"] += loss.item()
     metrics = _over_ranks(sums)
-    metrics |= _descend(actor, "policy", metrics["policy_loss"], wanted=metrics["approx_kl"] <= target_kl)
-    return metrics
+    within_target_kl = metrics["approx_kl"] <= target_kl
+    return metrics | _descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
 
 
 def update_values(
@@ -115,12 +116,12 @@ def _over_ranks(sums: dict[str, float]) -> dict[str, float]:
     return dict(zip(sums, distributed.sum_over_ranks(list(sums.values())), strict=True))
 
 
-def _descend(learner: Learner[L], name: str, loss: float, wanted: bool = True) -> dict[str, float]:
-    """An optimizer step on the gradients at hand, unless it is not wanted, or loss or gradient norm are not finite: the
+def _descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:
+    """Applies the gradients, unless ``apply`` is False, or loss or gradient norm are not finite, and clears them; the
     same on all ranks."""
     norm = distributed.clip_grad_norm(learner.model, learner.max_grad_norm)
     finite = math.isfinite(loss) and math.isfinite(norm)
-    if finite and wanted:
+    if finite and apply:
         learner.optimizer.step()
     learner.optimizer.zero_grad()  # to None: the room is needed by the other model, and by the next rollouts
-    return {f"{name}_grad_norm": norm, f"{name}_steps": float(finite and wanted), f"{name}_skipped": float(not finite)}
+    return {f"{name}_grad_norm": norm, f"{name}_steps": float(finite and apply), f"{name}_skipped": float(not finite)}

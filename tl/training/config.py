@@ -1,12 +1,12 @@
-"""The settings of a run: those of either training, those of SFT, and which of them make no sense.
+"""Settings: those that every run has, those of both trainings, those of SFT; and the checks of their values.
 
-The defaults are the paper's. For a model of the embedded one's shape the preset stands in for them.
+The defaults are the paper's. A model of the embedded one's shape has defaults of its own (``embedded=``).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
@@ -25,12 +25,13 @@ class RunError(RuntimeError):
     """A run that cannot start or go on; the message says what to do."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RunConfig:
-    """The settings of a run that say nothing about what is learned; they may change when it is resumed. How a batch is
-    cut into micro-batches changes rounding, no more."""
+    """How a run is carried out: settings that have no part in what is learned (micro-batches change rounding, no more)
+    and may change when it is resumed."""
 
-    out: str = option("runs/latest", "run directory")
+    script: ClassVar[str]  # that runs with these settings
+    out: str
     overwrite: bool = option(False, "replace an existing run")
     resume: bool = option(False, "continue the run in --out from its newest whole state; start it if there is none")
     allow_changes: bool = option(False, "resume although other settings or the data have changed")
@@ -40,45 +41,51 @@ class RunConfig:
     checkpointing: Checkpointing = option(
         "full", "activations computed again in the backward pass, to save memory", embedded="none"
     )
-    eval_every: int = option(100, EVAL_EVERY, at_least=0)
+    eval_every: int
     eval_items: int = option(64, "held-out requests for evaluations during training, and for the loss", at_least=1)
     dry_run: bool = option(False, "show configuration, data and memory, train nothing")
 
 
 @dataclass(kw_only=True)
 class TrainingConfig(RunConfig):
-    """What the settings of both trainings have besides, with a default and a help text of its own in each."""
+    """The settings of both trainings; those without a default here have another one in each, with its own help."""
 
     model: str | None
     data: list[str]
-    eval_data: list[str]
-    max_length: int
+    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
+    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
+    weight_decay: float
+    beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
+    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
     epochs: float
     max_steps: int | None
     batch_size: int
+    max_length: int
     seed: int
+
+    @classmethod
+    def free(cls) -> set[str]:
+        """The names of the settings that may change when a run is resumed."""
+        return set(RunConfig.__dataclass_fields__)
 
 
 @dataclass
 class SFTConfig(TrainingConfig):
     """The settings of train_sft.py."""
 
+    script: ClassVar[str] = "train_sft.py"
     out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
-    eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
-    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
     w_max: float = option(9.0, "largest weight of a key token", at_least=1)
-    norm: Literal["call", "sum"] = option("call", "each call counts alike, or each weighted token")
+    norm: Literal["call", "sum"] = option("call", "each call or text turn counts alike, or each weighted token")
     learning_rate: float = option(
         1e-6, "peak, after linear warm-up; falls to 0 along a cosine", embedded=1e-3, at_least=0
     )
     warmup_ratio: float = option(0.01, "share of the steps spent on warm-up", embedded=0.05, at_least=0, at_most=1)
     weight_decay: float = option(0.01, "AdamW's, on matrices", at_least=0)
-    beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
-    max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
     epochs: float = option(1.0, "passes over the data", positive=True)
     max_steps: int | None = option(None, "stop (and schedule) after this many steps", at_least=1)
     batch_size: int = option(4, "trajectories a step, over all ranks and micro-batches", embedded=2, at_least=1)

@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
 from tl.llama.config import ModelConfig
-from tl.llama.model import Critic, Llama
+from tl.llama.model import Llama
 from tl.llama.weights import fitting_tensors, own_name, read_config, read_slices, tie
 
 Checkpointing = Literal["none", "selective", "full"]
@@ -74,8 +74,8 @@ class RankError(RuntimeError):
 def process_group() -> Iterator[World]:
     """Joins the process group that torchrun describes, or makes a group of one.
 
-    Ranks that leave with an exception do not take leave of the others, who may be waiting for them in vain: when their
-    processes end, torchrun ends the rest.
+    A rank of several that leaves with an exception does not destroy the group, which would wait for the other ranks:
+    its process ends, and torchrun then ends theirs.
     """
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -96,22 +96,18 @@ def process_group() -> Iterator[World]:
     dist.destroy_process_group()
 
 
-def load(path: Path, world: World, checkpointing: Checkpointing = "none", dtype: torch.dtype = torch.float32) -> Llama:
-    """A checkpoint's model, sharded over the ranks. Each rank reads its own rows of each tensor and no others.
+def load(
+    kind: type[L],
+    path: Path,
+    world: World,
+    checkpointing: Checkpointing = "none",
+    dtype: torch.dtype = torch.float32,
+) -> L:
+    """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, which has a head of zeros in place of the
+    vocabulary's. Each rank reads its own rows of each tensor and no others.
 
     ``dtype`` is that of the master weights. Raises tl.llama.weights.CheckpointError as ``load_model`` there does.
     """
-    return _load(Llama, path, world, checkpointing, dtype)
-
-
-def load_critic(
-    path: Path, world: World, checkpointing: Checkpointing = "none", dtype: torch.dtype = torch.float32
-) -> Critic:
-    """As ``load``, with the critic's head, which starts at zero, in place of the vocabulary's."""
-    return _load(Critic, path, world, checkpointing, dtype)
-
-
-def _load(kind: type[L], path: Path, world: World, checkpointing: Checkpointing, dtype: torch.dtype) -> L:
     config, stored = read_config(path), fitting_tensors(path)
     with torch.device("meta"):
         model = kind(config)

@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from tqdm import tqdm
 
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
+from tl.metrics import Question
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
@@ -25,20 +26,19 @@ from tl.trajectory import DataError
 
 STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
-MAX_SKIPPED = 3  # steps in a row
-SHOWN = ("loss", "reward", "kl", "tokens_per_second")  # beside the progress bar
+MAX_SKIPPED = 3  # steps in a row with trouble, which end a run
+BAR_METRICS = ("loss", "reward", "kl", "tokens_per_second")  # beside the progress bar
 
 Metrics = dict[str, float]
-H = TypeVar("H")
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a step taught nothing, or not all that it could; and what to do when that happens again and again."""
+    """Why a step changed no weights, or skipped some of its updates; and what to do when that goes on."""
 
     reason: str
     advice: str
-    resumable: bool = False  # whether the weights are good ones to go on from
+    resumable: bool = False  # whether the weights are sound, so that a state is saved to go on from
 
 
 def main_loop(
@@ -50,13 +50,16 @@ def main_loop(
     *,
     step: Callable[[list[int]], tuple[Metrics, Trouble | None]],
     save: Callable[[], None],
-    held_out: Sequence[H],
-    evaluate: Callable[[Sequence[H]], Metrics],
+    held_out: Sequence[Question],
+    evaluate: Callable[[Sequence[Question]], Metrics],
     evaluate_first: bool = False,
 ) -> bool:
     """Makes a step of each batch in ``order``, up to step number ``steps``; writes a line of metrics.jsonl a step and
-    an evaluation, and a state every ``save_every``. All of ``held_out`` is asked in the last evaluation, and in the one
-    before any training (``evaluate_first``), ``eval_items`` of it in those between.
+    an evaluation, and a state every ``save_every``. The last evaluation asks all of ``held_out``, and so does the one
+    before any training (``evaluate_first``); those between ask ``eval_items`` of it.
+
+    ``step`` trains on the samples with these indices and counts it in ``progress``; ``save`` writes a state; both
+    trainings bring their own, and ``evaluate``.
 
     Returns whether a stop signal ended it: after a step, with a state and without the evaluation that may be due, which
     is made when the run is resumed. Raises RunError after ``MAX_SKIPPED`` steps in a row with trouble.
@@ -80,7 +83,7 @@ def main_loop(
             evaluate_if_due()
         for indices in order:
             metrics, trouble = step(indices)
-            bar.set_postfix({name: metrics[name] for name in SHOWN if name in metrics})
+            bar.set_postfix({name: metrics[name] for name in BAR_METRICS if name in metrics})
             bar.update()
             if world.is_main:
                 append_metrics(Path(config.out), metrics)
@@ -123,7 +126,7 @@ def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[
         if trouble.resumable:
             progress.skipped = 0  # a resumed run has as many tries again
             save()
-        raise RunError(f"{message}. The {MAX_SKIPPED}rd in a row: {trouble.advice}")
+        raise RunError(f"{message}. {MAX_SKIPPED} steps in a row: {trouble.advice}")
     if world.is_main:
         warnings.warn(message, stacklevel=2)
 

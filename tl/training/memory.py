@@ -1,4 +1,4 @@
-"""How much memory training takes, from the shapes alone; and activation checkpointing, which makes it less."""
+"""How much memory training takes, from the shapes alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -161,5 +161,5 @@ def ppo_memory(
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,
         kv_cache=compute_bytes * keys_and_values * cached,
-        copies=needs_fsdp(ranks, compute_bytes) * weights + compute_bytes * reading,  # gathered,
+        copies=needs_fsdp(ranks, compute_bytes) * weights + compute_bytes * reading,
     )

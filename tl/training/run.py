@@ -17,9 +17,9 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, fitting_tensors, read_config, save_model
-from tl.prompt import Example, chat_template
+from tl.prompt import chat_template
 from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
-from tl.training.config import RunConfig, RunError
+from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, gather, on_main, propagate_errors
 
 METRICS_FILE = "metrics.jsonl"
@@ -37,19 +37,19 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0  # spent in training steps
-    skipped: int = 0  # steps in a row, up to now, without a finite gradient
+    skipped: int = 0  # the last steps in a row that changed no weights (see loop.Trouble)
 
-    def advance(self, batch: Sequence[Example], seconds: float) -> dict[str, float]:
+    def advance(self, samples: int, tokens: int, seconds: float) -> dict[str, float]:
         """Counts a step; returns what of it belongs into the log."""
-        self.samples += len(batch)
+        self.samples += samples
         self.step += 1
-        self.tokens += sum(map(len, batch))
+        self.tokens += tokens
         self.seconds += seconds
         return {"step": self.step, "tokens": self.tokens, "tokens_per_second": self.tokens / self.seconds}
 
-    def line(self) -> str:
-        """A summary as text."""
-        seen = f"{self.samples:,} trajectories, {self.tokens:,} tokens"
+    def line(self, samples: str) -> str:
+        """A summary as text, in which the samples bear this name."""
+        seen = f"{self.samples:,} {samples}, {self.tokens:,} tokens"
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
 
 
@@ -59,7 +59,7 @@ def show(sections: Mapping[str, Sequence[str]], world: World) -> None:
         print("\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines)), flush=True)
 
 
-def settings_lines(config: RunConfig) -> list[str]:
+def settings_lines(config: TrainingConfig) -> list[str]:
     return [f"{name:<20}{value}" for name, value in asdict(config).items()]
 
 
@@ -73,12 +73,12 @@ def read_checkpoint(source: Path, dry_run: bool) -> tuple[ModelConfig, Tokenizer
     return model, tokenizer
 
 
-def check_folder(config: RunConfig, world: World) -> None:
+def check_folder(config: TrainingConfig, world: World) -> None:
     """Raises RunError where the run cannot be written, or would write over something. The first rank looks, for all."""
     on_main(lambda: None if config.dry_run else _check_folder(config), world)
 
 
-def _check_folder(config: RunConfig) -> None:
+def _check_folder(config: TrainingConfig) -> None:
     out = Path(config.out)
     if config.resume and config.overwrite:
         raise RunError("--resume continues a run, --overwrite replaces it: choose one")
@@ -97,7 +97,7 @@ def _check_folder(config: RunConfig) -> None:
 
 
 def save_progress(
-    config: RunConfig,
+    config: TrainingConfig,
     progress: Progress,
     model: nn.Module,
     optimizers: Optimizer | Sequence[Optimizer],
@@ -122,7 +122,7 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
     return Progress(**saved.record["progress"])
 
 
-def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
+def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | None:
     """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
 
     ``data`` is the fingerprint of what is trained on. Raises RunError where that or the settings have changed.
@@ -138,7 +138,8 @@ def open_run(config: RunConfig, data: str, world: World) -> SavedState | None:
             out.mkdir(parents=True, exist_ok=True)
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
-            (out / SETTINGS_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n")
+            settings = {"script": config.script} | asdict(config)
+            (out / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
     return saved
 
 
@@ -147,15 +148,22 @@ def is_finished(out: Path) -> bool:
     return (out / CONFIG_FILE).exists() and not (out / STATES).exists()
 
 
-def newest_run(runs: Path, setting: str = "out") -> Path | None:
-    """The finished run under ``runs`` whose model was saved last, of those with such a ``setting``, or None."""
+def newest_run(runs: Path, script: str | None = None) -> Path | None:
+    """The finished run under ``runs`` whose model was saved last, or None; with ``script``, of those that it made."""
     finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
-    name = f'"{setting}"'.encode()  # looked for as it stands: a damaged file of another run is no reason to stop
-    candidates = [run for run in finished if name in (run / SETTINGS_FILE).read_bytes()]
+    candidates = [run for run in finished if script in (None, script_of(run))]
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
 
 
-def close_run(config: RunConfig, model: Llama, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
+def script_of(run: Path) -> str | None:
+    """The script that made a run; None where its settings cannot be read, which is no reason to stop."""
+    try:
+        return json.loads((run / SETTINGS_FILE).read_bytes()).get("script")
+    except (ValueError, AttributeError):
+        return None
+
+
+def close_run(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
     """Saves the trained model, deletes the states to resume from, and prints the summary and what comes next."""
     out, whole = Path(config.out), gather(model, world)
     with propagate_errors(world):
@@ -165,13 +173,13 @@ def close_run(config: RunConfig, model: Llama, tokenizer: Tokenizer, summary: Se
             print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
 
 
-def _check_resumable(out: Path, config: RunConfig, data: str, saved: SavedState | None) -> None:
+def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:
     """Raises RunError where a state is of other settings or data; warns where there is none."""
     if saved is None:
         warnings.warn(f"{out} has no state to resume from: starting at the first step", stacklevel=2)
         return
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
-    free = RunConfig.__dataclass_fields__
+    free = config.free()
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
     if changes and not config.allow_changes:
         raise RunError("\n".join(["the run was started with other settings:", *changes, "go on with --allow_changes"]))

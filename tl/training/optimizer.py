@@ -1,0 +1,14 @@
+"""AdamW as both trainings use it."""
+
+from torch import nn
+from torch.optim import AdamW
+
+from tl.training.config import TrainingConfig
+
+
+def make_optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> AdamW:
+    """AdamW with the settings' weight decay on matrices, and none on vectors."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)
