@@ -27,7 +27,8 @@ def make_model(seed: int = 0, **changes) -> Llama:
 
 @torch.no_grad()
 def with_large_weights(model: Llama, factor: float = 20) -> Llama:
-    """The model with all matrices that much larger: each of its next tokens depends on all before it."""
+    """The model with new weights, all matrices that much larger: each of its next tokens depends on all before it."""
+    model.init_weights()
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.mul_(factor)
