@@ -43,6 +43,7 @@ from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
+from tl.templates import TEMPLATE_HELP, TemplateName, template_line, template_of
 from tl.training import distributed
 from tl.training.config import MAX_SEED, RunError
 from tl.training.distributed import World
@@ -67,6 +68,7 @@ class EvaluationConfig:
         None,
         "checkpoint in Hugging Face layout (default: the newest finished run under runs/, else the embedded model)",
     )
+    template: TemplateName = option("auto", TEMPLATE_HELP)
     suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
     data: list[str] = option([], "folder with a benchmark's official files; without --suite, trajectory files")
     predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
@@ -132,11 +134,12 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
         identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
         return EndpointPolicy(endpoint, config.format, config.batch_size, config.turn_tokens), identity
-    model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source)
+    model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source, config.template)
     check_vocabulary(tokenizer, model.config)
     files = [source / CONFIG_FILE, tokenizer.path, *source.glob("*.safetensors*")]
     policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
-    return policy, {"model": str(source), "saved": max(file.stat().st_mtime for file in files)}
+    saved = max(file.stat().st_mtime for file in files)
+    return policy, {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}
 
 
 def resumable(
@@ -222,7 +225,12 @@ def ask_model(
     """The model's results, suite by suite, and the journals that hold them until the report is written."""
     source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
     policy, identity = make_policy(config, source, world)
-    tokens = name_words if config.endpoint else partial(name_ids, tokenizer=Tokenizer(source))
+    tokens: Callable[[str], Sequence] = name_words
+    if not config.endpoint:
+        tokenizer = Tokenizer(source, config.template)
+        tokens = partial(name_ids, tokenizer=tokenizer)
+        if world.is_main:
+            print(template_line(tokenizer))
     results: list[Result] = []
     journals = []
     for suite in suites:

@@ -36,6 +36,7 @@ from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, update_policy, update_values
 from tl.synthesis import LIBRARY
+from tl.templates import template_line
 from tl.training import distributed
 from tl.training.batching import batches
 from tl.training.checkpoint import SavedState
@@ -236,7 +237,7 @@ def what_to_do(progress: Progress, config: PPOConfig) -> str:
 
 def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Question]]:
     """Reads, checks and tokenises the prompts and the held-out requests."""
-    model, tokenizer = read_checkpoint(source, config.dry_run)
+    model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
     if config.rollout == "step":
         data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
@@ -271,8 +272,8 @@ def run(config: PPOConfig, world: World) -> int:
     model = read_config(source)
     memory = estimate_memory(config, data, held_out, model, world)
     title = f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}"
-    show({"data": data.lines(), title: memory.lines()}, world)
-    tokenizer = Tokenizer(source)
+    tokenizer = Tokenizer(source, config.template)
+    show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
     with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
         if config.dry_run:
             return 0

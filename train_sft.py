@@ -25,6 +25,7 @@ from tl.llama.weights import read_config
 from tl.losses import weighted_cross_entropy
 from tl.metrics import Question
 from tl.prompt import EncodingOptions, Example
+from tl.templates import template_line
 from tl.training import distributed
 from tl.training.batching import batches, micro_batches, target_nll
 from tl.training.checkpoint import SavedState
@@ -162,7 +163,7 @@ def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: W
 
 def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Question]]:
     """Reads, classifies and tokenises the trajectories and the held-out requests."""
-    model, tokenizer = read_checkpoint(source, config.dry_run)
+    model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     if config.max_length > model.context_length:
         window = " (its sliding window)" if model.context_length == model.sliding_window else ""
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
@@ -186,11 +187,12 @@ def run(config: SFTConfig, world: World) -> int:
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)  # before the data, whose preparation takes a while
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
-    show(describe(config, data, read_config(source), world), world)
+    tokenizer = Tokenizer(source, config.template)
+    show({"tokens": [template_line(tokenizer)]} | describe(config, data, read_config(source), world), world)
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
-    tokenizer, model = Tokenizer(source), distributed.load(Llama, source, world, config.checkpointing)
+    model = distributed.load(Llama, source, world, config.checkpointing)
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         return STOPPED

@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tl.llama.tokenizer import Tokenizer
-from tl.prompt import render
+from tl.templates.table13 import Table13
 from tl.trajectory import read_trajectories
 
 PROMPT = (
@@ -114,14 +114,13 @@ def fuzz(tokenizer: Tokenizer, count: int, seed: int) -> str:
 def compare_records(tokenizer: Tokenizer, paths: Sequence[str]) -> str:
     """Where the ids of the whole text are not those of its segments, by the text of the token across the seam.
 
-    With a space before each turn, as Table 13 has it, which belongs to the turn where the vocabulary adds none.
+    As Table 13 has it: the space before a turn belongs to the turn where the vocabulary adds none.
     """
     records = tokens = seams = changed = 0
-    space = "" if tokenizer.vocabulary.adds_space else " "
     across: dict[str, Counter[str]] = {"before a turn": Counter(), "after a turn": Counter()}
     for trajectory in read_trajectories(paths, "skip")[0]:
-        parts = render(trajectory.tools, trajectory.messages)
-        segments = [part.text if part.turn is None else space + part.text for part in parts]
+        parts = Table13(tokenizer).segments(trajectory.tools, trajectory.messages)
+        segments = [part.text for part in parts]
         for before, after, part in zip(segments, segments[1:], parts, strict=False):
             seams += 1
             tail, head = before[-40:], after[:40]

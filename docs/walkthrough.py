@@ -17,7 +17,8 @@ from tl.llama import Llama, Tokenizer, load_model
 from tl.losses import policy_loss, policy_stats, token_nll, value_loss, weighted_cross_entropy
 from tl.mae import call_categories
 from tl.ppo import gae, token_rewards, whiten
-from tl.prompt import NO_TARGET, Example, encode_prompt, encode_trajectory, render
+from tl.prompt import NO_TARGET, Example, encode_prompt, encode_trajectory
+from tl.templates import template_of
 from tl.trajectory import Trajectory
 
 
@@ -61,10 +62,10 @@ def columns(*cells: object) -> None:
     print("  ".join(f"{cell:<16}" if isinstance(cell, str) else f"{cell:>9.4f}" for cell in cells))
 
 
-def show_template(trajectory: Trajectory) -> None:
+def show_template(trajectory: Trajectory, tokenizer: Tokenizer) -> None:
     heading("1. The trajectory as text (Table 13); turns in [brackets] are the assistant's")
-    for text, turn in render(trajectory.tools, trajectory.messages):
-        print(f" [{text}]" if turn else text, end="")
+    for segment in template_of(tokenizer).segments(trajectory.tools, trajectory.messages):
+        print(f" [{segment.text}]" if segment.turn else segment.text, end="")
     print()
 
 
@@ -185,7 +186,7 @@ def main() -> None:
     model, tokenizer = load_model(TINY, dtype=torch.float32).eval(), Tokenizer(TINY)
     trajectory = Trajectory.from_openai(RECORD)
     golden = trajectory.messages[3].content
-    show_template(trajectory)
+    show_template(trajectory, tokenizer)
     show_categories(trajectory)
     sft(encode_trajectory(trajectory, tokenizer), model, tokenizer)
     show_rewards(trajectory, golden)

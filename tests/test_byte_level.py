@@ -21,6 +21,7 @@ from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.prompt import EncodingOptions, encode_trajectory
 from tl.report.views import token_texts
+from tl.templates import template_of
 from tl.training.data import load_training_data
 from tl.trajectory import read_trajectories
 
@@ -300,7 +301,8 @@ def test_a_call_and_its_end_are_trained(toy):
     example = encode_trajectory(trajectory, tokenizer)
     turn = example.turns[0]
     targets = example.targets[turn.start - 1 : turn.end].tolist()
-    assert tokenizer.decode(targets[:-1]) == 'get_papers(topic="cats 0")' and targets[-1] == tokenizer.eos_id
+    assert template_of(tokenizer).read(tokenizer.decode(targets[:-1])) == ('get_papers(topic="cats 0")',)
+    assert targets[-1] == tokenizer.eos_id
     assert example.input_ids[: len(tokenizer.start())].tolist() == tokenizer.start()
     assert turn.key_positions
 

@@ -1,4 +1,4 @@
-"""The chat template that goes with a saved model renders the prompt of tl.prompt, so other tools ask as we train."""
+"""The chat template that goes with a saved model renders its prompt form, so other programs ask as we train."""
 
 import copy
 import gzip
@@ -6,21 +6,27 @@ import itertools
 import json
 
 import pytest
+from forms import FORMS, make_form
 
-from tl.prompt import chat_template, render
 from tl.schema import ASK_TO_USER
+from tl.templates import Template
 from tl.trajectory import Trajectory
 
 sandbox = pytest.importorskip("jinja2.sandbox", reason="renders the template with jinja2")
 
 
+@pytest.fixture(scope="module", params=FORMS)
+def form(request, small_tokenizer, tmp_path_factory) -> Template:
+    return make_form(request.param, small_tokenizer, tmp_path_factory.mktemp("vocabulary"))
+
+
 @pytest.fixture(scope="module")
-def template():
+def template(form):
     """The template in an environment like the one transformers makes."""
     environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value, **settings: json.dumps(value, ensure_ascii=False, **settings)
     environment.globals["raise_exception"] = refuse
-    return environment.from_string(chat_template())
+    return environment.from_string(form.chat_template())
 
 
 def refuse(message: str) -> None:
@@ -35,10 +41,13 @@ def rendered(template, record: dict) -> str:
     )
 
 
-def prompt(record: dict) -> str:
+def prompt(form: Template, record: dict) -> str:
+    """What the form makes of it, with the first token and with the end of a last turn."""
     trajectory = Trajectory.from_openai(record)
-    segments = render(trajectory.tools, trajectory.messages)
-    return "<s>" + "".join(segment.text if segment.turn is None else " " + segment.text for segment in segments)
+    space = " " * form.tokenizer.vocabulary.adds_space
+    segments = form.segments(trajectory.tools, trajectory.messages)
+    end = form.after if segments[-1].turn else ()
+    return "".join(["" if form.name == "chatml" else "<s>", *(space * bool(s.turn) + s.text for s in segments), *end])
 
 
 def tool(name: str, properties: dict | None = None, required: tuple = (), description: str | None = "Does it.") -> dict:
@@ -124,17 +133,18 @@ CONVERSATIONS = {
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_tools_are_rendered_as_in_the_prompt(template, name):
+def test_tools_are_rendered_as_in_the_prompt(form, template, name):
     record = {"tools": TOOLS[name], "messages": [USER]}
-    assert rendered(template, record) == prompt(record)
+    assert rendered(template, record) == prompt(form, record)
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_conversations_are_rendered_as_in_the_prompt(template, name):
+def test_conversations_are_rendered_as_in_the_prompt(form, template, name):
     record = {"tools": [tool("search")], "messages": CONVERSATIONS[name]}
-    assert rendered(template, record) == prompt(record)
+    assert rendered(template, record) == prompt(form, record)
 
 
+@pytest.mark.parametrize("form", ["table13"], indirect=True)
 def test_the_history_holds_no_end_token(template):
     messages = CONVERSATIONS["a call and its feedback"]
     text = rendered(template, {"messages": [{"role": "user", "content": "Hi"}, *messages[1:]]})
@@ -167,14 +177,14 @@ def test_what_cannot_be_rendered_as_in_the_prompt_is_refused(template, messages,
         rendered(template, {"messages": messages})
 
 
-def test_real_records_are_rendered_as_in_the_prompt(template, shared):
+def test_real_records_are_rendered_as_in_the_prompt(form, template, shared):
     with gzip.open(shared / "data" / "trajectories" / "openai_messages.jsonl.gz", "rt", encoding="utf-8") as file:
         records = [json.loads(line) for line in itertools.islice(file, 0, None, 25)]
     compared = 0
     for record in records:
         parsed = with_parsed_arguments(record)
         if parsed is not None:
-            assert rendered(template, parsed) == prompt(record), record["id"]
+            assert rendered(template, parsed) == prompt(form, record), record["id"]
             compared += 1
     assert compared > 120
 

@@ -20,6 +20,7 @@ FLOORS = (  # from the ground up: a room imports its own floor and those below
     {"trajectory"},
     {"losses", "ppo", "pkt", "irm", "mae", "metrics", "llama"},
     {"forms"},
+    {"templates"},
     {"prompt"},
     {"executor"},
     {"rollout"},

@@ -10,8 +10,9 @@ from tl.llama import Llama, ModelConfig, Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
 from tl.pkt import key_positions
-from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, name_ids, render
+from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, name_ids
 from tl.schema import BUILT_INS, ToolSpec
+from tl.templates import template_of
 from tl.training.batching import collate
 from tl.trajectory import Message, Trajectory
 
@@ -47,7 +48,7 @@ def tokenizer(small_tokenizer):
 
 
 def text_of(segments) -> str:
-    return "".join(text if turn is None else " " + text for text, turn in segments)
+    return "".join(" " * bool(segment.turn) + segment.text for segment in segments)
 
 
 def target_text(example, turn, tokenizer) -> str:
@@ -57,9 +58,9 @@ def target_text(example, turn, tokenizer) -> str:
     return tokenizer.decode(targets[:-1])
 
 
-def test_template_of_table_13():
+def test_template_of_table_13(tokenizer):
     tool = ToolSpec("random_advice", "Returns a random advice slip as a slip object.", {}, ())
-    segments = render(
+    segments = template_of(tokenizer).segments(
         (tool,),
         (
             Message("user", "Can you fetch some random advice for me?"),
@@ -77,14 +78,16 @@ def test_template_of_table_13():
     )
 
 
-def test_own_system_message_stands_before_the_tools():
-    [segment] = render((GET_PAPER,), (Message("system", "Be brief."), Message("user", "Hello")))
+def test_own_system_message_stands_before_the_tools(tokenizer):
+    [segment] = template_of(tokenizer).segments(
+        (GET_PAPER,), (Message("system", "Be brief."), Message("user", "Hello"))
+    )
     expected = f"System: Be brief.\n\n{GET_PAPER.to_prompt()}\nUser: Hello\nAssistant:"
     assert segment.text == expected
 
 
-def test_tools_are_separated_by_an_empty_line():
-    [segment] = render(TOOLS, (Message("user", "Hello"),))
+def test_tools_are_separated_by_an_empty_line(tokenizer):
+    [segment] = template_of(tokenizer).segments(TOOLS, (Message("user", "Hello"),))
     assert segment.text.startswith("System: " + "\n\n".join(tool.to_prompt() for tool in TOOLS) + "\nUser:")
 
 
@@ -96,7 +99,7 @@ def test_prompt_is_the_trajectory_up_to_its_next_turn(tokenizer):
 
 
 def test_ids_are_those_of_the_whole_text(tokenizer):
-    whole = text_of(render(TOOLS, FOUR_TURNS.messages))
+    whole = text_of(template_of(tokenizer).segments(TOOLS, FOUR_TURNS.messages))
     assert encode_trajectory(FOUR_TURNS, tokenizer).input_ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(whole)]
 
 

@@ -1,4 +1,7 @@
-"""From a trajectory to what the model reads and is trained on: the prompt (Table 13), its token ids, targets, weights.
+"""From a trajectory to what the model reads and is trained on: token ids, targets and weights.
+
+How a conversation is written is the business of its prompt form (`tl.templates`): segments of context, which are read,
+and turns of the assistant, which are produced. In the paper's (Table 13):
 
     System: Function:
     def search(query: string):
@@ -9,46 +12,33 @@
     Assistant: finish(answer="…")
 
 A trajectory is encoded once, however many calls it has. The targets are an array of their own, not the inputs shifted
-by one: at the last token of a call the target is ``</s>``, while the next input is the newline before ``Output:``. So
-each call gets the same conditional probabilities as in a sample of its own, the end token is trained, and the history
-never holds a ``</s>``.
-
-Training and evaluation write the prompt with ``render`` below. For other programs, ``assets/chat_template.jinja``
-writes the same text; a test compares the two.
+by one: at the last token of a call the target is the token that ends a turn, while the next input is whatever the form
+has there, in Table 13's the newline before ``Output:``. So each call gets the same conditional probabilities as in a
+sample of its own, and the end token is trained whether or not the history holds it.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tl.calls import Call, CallSyntaxError, format_call, format_name, parse_call
+from tl.calls import Call, format_call
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, call_categories
 from tl.pkt import call_weights, key_positions
-from tl.schema import BUILT_INS, ToolSpec
+from tl.schema import ToolSpec
+from tl.templates import Segment, Template, template_of
 from tl.trajectory import Message, Trajectory
 
 NO_TARGET = -100
-_HEADERS = {"system": "System: ", "user": "User: ", "tool": "Output: "}
-
-
-class Segment(NamedTuple):
-    """A part of the prompt's text: context, or what the assistant says in ``turn``."""
-
-    text: str
-    turn: Message | None
 
 
 @dataclass(frozen=True)
 class Turn:
     """One assistant turn of an Example: a call, or plain text in mid-conversation.
 
-    Its tokens are ``input_ids[start:end]``. They and the closing ``</s>`` are the targets at positions
+    Its tokens are ``input_ids[start:end]``. They and the token that ends a turn are the targets at positions
     ``start-1 … end-1``: ``end - start + 1`` targets in all. ``key_positions`` count from the start of the turn.
     """
 
@@ -97,55 +87,34 @@ class EncodingOptions:
     max_feedback_tokens: int = 2048  # longer feedback is cut in the middle
 
 
-def render(tools: Sequence[ToolSpec], messages: Sequence[Message]) -> list[Segment]:
-    """The prompt of Table 13 as alternating segments of context and assistant turns.
-
-    Joined with a space before each turn, they are the prompt's text. A system message at the start comes before the
-    tools. When the last message is not the assistant's, the last segment ends in ``Assistant:``, where the model
-    continues.
-    """
-    own = [m.content for m in messages[:1] if m.role == "system"]
-    context = _HEADERS["system"] + "\n\n".join([*own, *(tool.to_prompt() for tool in tools)])
-    segments = []
-    for message in messages[len(own) :]:
-        if message.role == "assistant":
-            segments += [Segment(context + "\nAssistant:", None), Segment(message.content, message)]
-            context = ""
-        else:
-            context += "\n" + _HEADERS[message.role] + message.content
-    if context:
-        segments.append(Segment(context + "\nAssistant:", None))
-    return segments
-
-
 def encode_prompt(
     tools: Sequence[ToolSpec],
     messages: Sequence[Message],
     tokenizer: Tokenizer,
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[int]:
-    """Ids of everything up to the next assistant turn, beginning with ``<s>`` and ending with ``Assistant:``. Long
-    feedback is cut as in training data."""
-    ids = tokenizer.start()
-    for segment in render(tools, [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]):
-        ids += tokenizer.encode(segment.text)
-    return ids
+    """Ids of everything up to the next assistant turn, beginning with ``<s>``, or nothing where texts begin without.
+    Long feedback is cut as in training data."""
+    template = template_of(tokenizer)
+    read = [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]
+    return tokenizer.start() + [id for s in template.segments(tools, read) for id in template.encode(s.pieces)]
 
 
 def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Tokenizer) -> Example:
     """A prompt and the one call that is trained on there, all its tokens alike."""
-    call_ids = tokenizer.encode(format_call(call))
+    template = template_of(tokenizer)
+    call_ids = template.encode(template.turn(Message("assistant", format_call(call), is_call=True), call).pieces)
     start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
     turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
-    return _example(id, [*prompt_ids, *call_ids], [turn], 1, tokenizer.eos_id, EncodingOptions())
+    return _example(id, [*prompt_ids, *call_ids], [turn], 1, template.end_id, EncodingOptions())
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of the text between a call and the next assistant turn: the call's feedback, cut as in training data, then
-    ``Assistant:``."""
+    """Ids of the text between a call and the next assistant turn, the call's feedback in it cut as in training data."""
+    template = template_of(tokenizer)
     call, output = Message("assistant", "", is_call=True), Message("tool", feedback)
     read = cut_feedback(output, tokenizer, EncodingOptions.max_feedback_tokens)
-    return tokenizer.encode(render((), (call, read))[-1].text)
+    return template.encode(template.segments((), (call, read))[-1].pieces)
 
 
 def encode_trajectory(
@@ -161,83 +130,75 @@ def encode_trajectory(
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     categories = iter(call_categories(trajectory))
     names = [tool.name for tool in trajectory.tools]
+    template = template_of(tokenizer)
     ids, n_turns = tokenizer.start(), 0
     turns: list[Turn] = []
-    for text, turn in render(trajectory.tools, messages):
-        segment_ids = tokenizer.encode(text)
+    for segment in template.segments(trajectory.tools, messages):
+        segment_ids = template.encode(segment.pieces)
         start, end = len(ids), len(ids) + len(segment_ids)
-        if turn is not None:
+        if segment.turn is not None:
             n_turns += 1
-            category = next(categories) if turn.is_call else ErrorCategory.ALL_RIGHT
+            category = next(categories) if segment.turn.is_call else ErrorCategory.ALL_RIGHT
             if end <= options.max_length:
-                turns.append(_turn(turn, segment_ids, start, category, names, tokenizer, options))
+                trained = not (category.is_error and options.mae)
+                trained &= segment.call is not None or not segment.turn.is_call
+                keys = _name_keys(segment, segment_ids, names, template) if options.pkt else []
+                turns.append(Turn(start, end, segment.turn.is_call, category, tuple(keys), trained))
         ids += segment_ids
-    return _example(trajectory.id, ids, turns, n_turns, tokenizer.eos_id, options) if turns else None
+    return _example(trajectory.id, ids, turns, n_turns, template.end_id, options) if turns else None
 
 
-def _turn(
-    message: Message,
-    ids: list[int],
-    start: int,
-    category: ErrorCategory,
-    tools: Sequence[str],
-    tokenizer: Tokenizer,
-    options: EncodingOptions,
-) -> Turn:
-    """The turn with the tokens ``ids``, the first at position ``start``; ``tools`` are the names that may be called."""
-    trained = not (category.is_error and options.mae)
-    keys: list[int] = []
-    if message.is_call:
-        try:
-            name = parse_call(message.content).name
-        except CallSyntaxError:
-            trained = False
-        else:
-            keys = _name_keys(message.content, ids, name, tools, tokenizer) if options.pkt else []
-    return Turn(start, start + len(ids), message.is_call, category, tuple(keys), trained)
+def _name_keys(segment: Segment, ids: Sequence[int], tools: Sequence[str], template: Template) -> list[int]:
+    """Key positions in the ``ids`` of a turn; ``tools`` are the names that may be called.
 
-
-def _name_keys(text: str, ids: Sequence[int], name: str, tools: Sequence[str], tokenizer: Tokenizer) -> list[int]:
-    """Key positions in the ``ids`` of a call's ``text``, where white space or a quote may precede the name.
-
-    The other names are tokenised after the same lead. No token of the lead is key: it does not tell tools apart.
+    The other names are tokenised after the same lead, what the form has before a name or what precedes it in the data.
+    No token of the lead is key: it does not tell tools apart.
     """
-    lead = text[: len(text) - len(text.lstrip())]
-    if text[len(lead)] in "'\"" and format_name(name) == name:
-        lead += text[len(lead)]
-    # The name's ids are those in the call: a final "_" of the name makes one token with the "(" after it.
-    end = len(tokenizer.encode(lead + format_name(name)))
-    first = _first_with_text(ids, tokenizer, lead)
-    others = [name_ids(other, tokenizer, lead) for other in tools if other != name]
+    if segment.call is None:
+        return []
+    name, lead = segment.call.name, segment.lead
+    # The name's ids are those in the call: a final "_" of the name may make one token with what follows it.
+    end = len(template.encode((*lead, template.spell(name))))
+    first = _first_with_text(ids, template, lead)
+    others = [_name_ids(other, template, lead) for other in tools if other != name]
     return [first + position for position in key_positions(ids[first:end], others)]
 
 
-def name_ids(name: str, tokenizer: Tokenizer, lead: str = "") -> list[int]:
-    """Ids of a tool's name at the start of a call, from the first piece that has text of the name.
+def name_ids(name: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of a tool's name in a call, from the first piece that has text of the name.
 
     A vocabulary may begin many names with a bare word mark ``▁``. It does not tell tools apart, so it is no part of
-    what names share and never a key token. ``lead`` is the call's text before the name, such as white space.
+    what names share and never a key token.
     """
-    ids = tokenizer.encode(lead + format_name(name))
-    return ids[_first_with_text(ids, tokenizer, lead) :]
+    template = template_of(tokenizer)
+    return _name_ids(name, template, template.lead)
 
 
-def _first_with_text(ids: Sequence[int], tokenizer: Tokenizer, lead: str) -> int:
+def _name_ids(name: str, template: Template, lead: Sequence[str]) -> list[int]:
+    ids = template.encode((*lead, template.spell(name)))
+    return ids[_first_with_text(ids, template, lead) :]
+
+
+def _first_with_text(ids: Sequence[int], template: Template, lead: Sequence[str]) -> int:
     """Position of a call's first token with text that comes after the ``lead``."""
-    return next(k for k in range(len(ids)) if len(tokenizer.decode(list(ids[: k + 1]))) > len(lead))
+    runs = template.runs(lead)
+    before = runs.pop() if runs and isinstance(runs[-1], str) else ""
+    start = len(template.ids_of(runs))  # a control token is not part of any text
+    decode = template.tokenizer.decode
+    return next(k for k in range(start, len(ids)) if len(decode(list(ids[start : k + 1]))) > len(str(before)))
 
 
 def _example(
-    id: str, ids: list[int], turns: list[Turn], n_turns: int, eos_id: int, options: EncodingOptions
+    id: str, ids: list[int], turns: list[Turn], n_turns: int, end_id: int, options: EncodingOptions
 ) -> Example:
-    """The example of these tokens and turns. It ends with the last token of the last turn, which predicts ``</s>``."""
+    """The example of these tokens and turns. Its last token, the last turn's, predicts the end of the turn."""
     input_ids = torch.tensor(ids[: turns[-1].end])
     targets = torch.full_like(input_ids, NO_TARGET)
     weights = torch.zeros(len(input_ids))
     turn_index = torch.full_like(input_ids, -1)
     for number, turn in enumerate(turns):
         predicting = slice(turn.start - 1, turn.end)
-        targets[predicting] = torch.tensor([*ids[turn.start : turn.end], eos_id])
+        targets[predicting] = torch.tensor([*ids[turn.start : turn.end], end_id])
         turn_index[predicting] = number
         if turn.trained:
             weights[predicting] = call_weights(turn.end - turn.start + 1, turn.key_positions, options.w_max)
@@ -254,9 +215,3 @@ def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Mes
     half = max_tokens // 2
     head, tail = (tokenizer.decode(part).strip("\ufffd") for part in (ids[:half], ids[-half:]))
     return Message("tool", f"{head} … [{len(ids) - 2 * half} tokens cut] … {tail}")
-
-
-def chat_template() -> str:
-    """A jinja template that writes the same prompt as ``render``, for checkpoints that other programs open."""
-    template = (Path(__file__).parent / "assets" / "chat_template.jinja").read_text(encoding="utf-8")
-    return template.replace("BUILT_INS", json.dumps([tool.to_openai() for tool in BUILT_INS]))

@@ -30,6 +30,7 @@ from tl.report.runs import read_object
 from tl.report.samples import page
 from tl.report.views import SampleView, TokenView, TurnView, counted, view, visible
 from tl.synthesis import synthesize
+from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.config import SFTConfig, parse_for_model
 from tl.training.run import SETTINGS_FILE
 from tl.trajectory import DataError, Trajectory, read_trajectories
@@ -52,6 +53,7 @@ class ShowConfig:
     tokenizer: str | None = option(
         None, "tokenizer.model or .json, or a checkpoint folder (default: the model's, else the embedded one)"
     )
+    template: TemplateName = option("auto", TEMPLATE_HELP)
     max_length: int | None = option(
         None, "tokens of a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
     )
@@ -154,7 +156,7 @@ def check(config: ShowConfig) -> None:
 
 def load(config: ShowConfig) -> Iterator[SampleView]:
     """The samples to show; each is tokenised (and run through the model) as it is asked for."""
-    tokenizer = Tokenizer(config.tokenizer or config.model or TINY)
+    tokenizer = Tokenizer(config.tokenizer or config.model or TINY, config.template)
     model = load_model(config.model) if config.model else None
     if model is not None:
         check_vocabulary(tokenizer, model.config)

@@ -21,6 +21,7 @@ from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
 from tl.report.runs import names
 from tl.synthesis import synthesize
+from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.trajectory import DataError, Trajectory, read_trajectories
 
 
@@ -30,6 +31,7 @@ class StatsConfig:
 
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
     tokenizer: str = option(str(TINY), "tokenizer.model or .json, or a checkpoint folder that contains one")
+    template: TemplateName = option("auto", TEMPLATE_HELP)
     max_feedback_tokens: int = option(
         EncodingOptions().max_feedback_tokens,
         "tokens of one tool feedback; longer ones are cut in the middle",
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
     try:
-        tokenizer = Tokenizer(config.tokenizer)
+        tokenizer = Tokenizer(config.tokenizer, config.template)
         titles = names(config.files) or ["default training set"]
         for title, name in zip(titles, config.files or [""], strict=True):
             trajectories, skipped = read(name, config.on_bad_data)

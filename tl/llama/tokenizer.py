@@ -1,8 +1,10 @@
 """The tokenizer: one segment at a time, the same ids for training and for generation."""
 
 import io
+import json
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
@@ -14,6 +16,8 @@ __all__ = ["TOKENIZER_FILE", "TOKENIZER_JSON", "Tokenizer", "TokenizerError", "f
 
 TOKENIZER_FILE = "tokenizer.model"
 TOKENIZER_JSON = "tokenizer.json"
+SETTINGS_FILE = "tokenizer_config.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
 class Tokenizer:
@@ -29,19 +33,37 @@ class Tokenizer:
 
     Args:
         path: a `tokenizer.model` or `tokenizer.json`, or a checkpoint folder that holds one (the first, if both).
+        template: the prompt form to write with it, see `tl.templates`.
 
     Raises:
         TokenizerError: no such file, not a vocabulary, or not one that keeps text as it is.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, template: str = "auto") -> None:
         self.path = _find(Path(path))
+        self.template = template
         self.vocabulary: Vocabulary = (
             ByteLevelVocabulary(self.path) if self.path.suffix == ".json" else SentencePieceVocabulary(self.path)
         )
         self.vocab_size = self.vocabulary.vocab_size
         self.bos_id = self.vocabulary.bos_id
         self.eos_id = self.vocabulary.eos_id
+        self.control_ids = self.vocabulary.control_ids
+
+    @cached_property
+    def chat_template(self) -> str:
+        """The jinja that lies beside the vocabulary for the chat functions of other programs; empty where none does."""
+        file, settings = self.path.with_name(CHAT_TEMPLATE_FILE), self.path.with_name(SETTINGS_FILE)
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        try:
+            content = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        except ValueError as error:
+            raise TokenizerError(f"{settings}: not JSON ({error}); fetch it again") from error
+        template = content.get("chat_template") or ""
+        if isinstance(template, list):  # of several by name
+            template = next((t["template"] for t in template if t.get("name") == "default"), "")
+        return template
 
     def start(self) -> list[int]:
         """The ids that every text begins with: `<s>`, or none where the vocabulary has no such token."""

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from tl.llama.config import ModelConfig, token_ids
 from tl.llama.model import Llama
-from tl.llama.tokenizer import TOKENIZER_FILE, TOKENIZER_JSON, Tokenizer, find_vocabulary
+from tl.llama.tokenizer import (
+    CHAT_TEMPLATE_FILE,
+    SETTINGS_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_JSON,
+    Tokenizer,
+    find_vocabulary,
+)
 from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
@@ -332,7 +339,7 @@ def _publish(staging: Path, path: Path) -> None:
     (path / CONFIG_FILE).unlink(missing_ok=True)
     old = [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]
     if (staging / TOKENIZER_JSON).is_file():
-        old += [path / TOKENIZER_FILE, path / "chat_template.jinja"]  # either would go before what is written now
+        old += [path / TOKENIZER_FILE, path / CHAT_TEMPLATE_FILE]  # either would go before what is written now
     for file in old:
         file.unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == CONFIG_FILE):
@@ -379,12 +386,12 @@ def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: s
         settings = _sentencepiece_settings(tokenizer, config)
     if chat_template is not None:
         settings["chat_template"] = chat_template
-    _write_json(folder / "tokenizer_config.json", settings)
+    _write_json(folder / SETTINGS_FILE, settings)
 
 
 def _byte_level_settings(tokenizer: Tokenizer) -> dict[str, Any]:
     """Those beside the tokenizer.json. A chat template that writes ``bos_token`` writes what texts begin with here."""
-    source = tokenizer.path.with_name("tokenizer_config.json")
+    source = tokenizer.path.with_name(SETTINGS_FILE)
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     settings |= _read_json(source) if source.is_file() else {}
     settings["bos_token"] = tokenizer.piece(tokenizer.bos_id) if tokenizer.start() else None

@@ -33,7 +33,8 @@ def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
     for run in runs:
         if run.kind != "SFT" or not run.settings:
             continue
-        key = json.dumps([run.settings.get(name) for name in ("data", "seed", "mae", "pkt", "w_max", "max_length")])
+        seen = ("data", "template", "seed", "mae", "pkt", "w_max", "max_length")
+        key = json.dumps([run.settings.get(name) for name in seen])
         if key in columns:
             continue
         try:
@@ -45,7 +46,8 @@ def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
 
 def data_column(run: Run, samples: int) -> DataColumn:
     settings = run.settings
-    tokenizer = Tokenizer(run.path if find_vocabulary(run.path) else settings.get("model") or TINY)
+    template = settings.get("template", "auto")
+    tokenizer = Tokenizer(run.path if find_vocabulary(run.path) else settings.get("model") or TINY, template)
     if settings.get("data"):
         trajectories, report = read_trajectories(settings["data"], "skip")
         report.warn()

@@ -11,7 +11,8 @@ import torch
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
-from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory, render
+from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory
+from tl.templates import template_of
 from tl.trajectory import Trajectory
 
 # Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
@@ -37,7 +38,7 @@ class TokenView:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One assistant turn; its last token is the stop target `</s>`, which is no part of the history."""
+    """One assistant turn; its last token is the target that ends a turn, such as `</s>`."""
 
     tokens: list[TokenView]
     category: str
@@ -96,11 +97,12 @@ def view(
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     parts: list[str | TurnView] = []
     n_turns = 0
-    for text, turn in render(trajectory.tools, messages):
+    for segment in template_of(tokenizer).segments(trajectory.tools, messages):
         if n_turns == len(example.turns):
             break
-        parts.append(text if turn is None else _turn(example, n_turns, text, tokenizer, losses))
-        n_turns += turn is not None
+        said = segment.turn
+        parts.append(_turn(example, n_turns, said.content, tokenizer, losses) if said else segment.text)
+        n_turns += said is not None
     names = tuple(tool.name for tool in trajectory.tools)
     return SampleView(example.id, names, parts, len(example), example.turns_cut, loss)
 
@@ -109,7 +111,7 @@ def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses
     turn = example.turns[number]
     predicting = range(turn.start - 1, turn.end)
     ids = [int(example.targets[t]) for t in predicting]
-    texts = [*token_texts(tokenizer, ids[:-1]), tokenizer.piece(tokenizer.eos_id)]
+    texts = [*token_texts(tokenizer, ids[:-1]), tokenizer.piece(ids[-1])]
     tokens = [
         TokenView(
             texts[m],

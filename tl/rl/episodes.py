@@ -19,6 +19,7 @@ from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import Request, Rollout, outcome, play
 from tl.rollout.policy import Drawn, SamplingPolicy
 from tl.synthesis.requests import request_of
+from tl.templates import template_of
 
 OUTCOME_REWARD = 1.0  # on the last action of an episode whose final answer is right
 
@@ -52,7 +53,7 @@ def sample_episodes(
     """
     limit = model.config.context_length
     rows = rows_at_a_time(len(prompts), limit)
-    draw = partial(complete, Sampler(model, rows, eos_id=tokenizer.eos_id), config)
+    draw = partial(complete, Sampler(model, rows, eos_id=template_of(tokenizer).end_id), config)
     first_prompts = [task.prompt_ids for task in prompts]
     policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room=limit - config.max_new_tokens)
     requests = [request_of(task.episode, executor) for task in prompts]

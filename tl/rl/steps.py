@@ -18,6 +18,7 @@ from tl.metrics import Question
 from tl.rl.config import PPOConfig
 from tl.rollout.dialogue import StopReason
 from tl.schema import ToolSpec
+from tl.templates import template_of
 from tl.training.held_out import longest
 
 TEMPERATURE = 1.0  # no other: the trainer takes log-probabilities of the logits as they are; top-p is off, too
@@ -38,9 +39,10 @@ class ScoredCall:
 class Experience:
     """A rollout as one sequence of L tokens, in which the policy chose A.
 
-    Action a was drawn from what the hidden state at ``positions[a]`` predicts. All tokens of the calls are actions,
-    ``</s>`` as the last of a finished call included; prompt and feedback are not. ``</s>`` is never an input: after a
-    call, the context goes on with the feedback. ``ids`` end at the last position.
+    Action a was drawn from what the hidden state at ``positions[a]`` predicts. All tokens of the calls are actions, the
+    one that ends a finished call included; prompt and feedback are not. After the text of a call the context goes on
+    with what the prompt form has there: the feedback, or the end of the turn and the feedback. ``ids`` end at the last
+    position.
     """
 
     id: str
@@ -75,11 +77,14 @@ def sample_steps(
     depend on its seed alone, and not on the order of the prompts or the number of ranks.
     """
     rows = rows_at_a_time(len(prompts), longest(prompts, config.max_new_tokens))
-    sampler = Sampler(model, rows, eos_id=tokenizer.eos_id)
+    template = template_of(tokenizer)
+    sampler = Sampler(model, rows, eos_id=template.end_id)
     completions, seconds = complete(sampler, config, [prompt.prompt_ids for prompt in prompts], seeds)
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):
         text = tokenizer.decode(completion.ids)
+        if completion.stopped:
+            text = template.read_one(text)
         case = case_of(completion, text, prompt.golden, prompt.tools, config)
         experience = Experience(prompt.id, list(prompt.prompt_ids), generation_seconds=seconds)
         experience.stop = StopReason.FINISHED if completion.stopped else StopReason.CUT
@@ -100,7 +105,7 @@ def complete(
 def case_of(
     completion: Completion, text: str, golden: Sequence[Call], tools: Sequence[ToolSpec], config: PPOConfig
 ) -> RewardCase:
-    """IRM's case of a drawn call. One without ``</s>`` was cut and is a format error, even where its text parses."""
+    """IRM's case of a drawn call. One without an end was cut and is a format error, even where its text parses."""
     if not completion.stopped:
         return RewardCase.FORMAT_ERROR
     return call_reward(text, golden, tools, config.free_text).case

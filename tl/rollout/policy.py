@@ -9,11 +9,12 @@ from tl.llama.sampling import Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_feedback, encode_prompt
 from tl.rollout.dialogue import Dialogue, Response, StopReason
+from tl.templates import Template, template_of
 
 
 class LlamaPolicy:
-    """Answers dialogues greedily, in the prompt of Table 13, up to `batch_size` at a time; keeps over the turns what it
-    has read. `answered` is called once for each answer, as they come."""
+    """Answers dialogues greedily, in the tokenizer's prompt form, up to `batch_size` at a time; keeps over the turns
+    what it has read. `answered` is called once for each answer, as they come."""
 
     def __init__(
         self,
@@ -24,10 +25,10 @@ class LlamaPolicy:
         answered: Callable[[], object] = lambda: None,
     ) -> None:
         self.answered = answered
-        self.tokenizer = tokenizer
+        self.tokenizer, self.template = tokenizer, template_of(tokenizer)
         self.max_new_tokens = max_new_tokens
         self.limit = model.config.context_length
-        self.sampler = Sampler(model, batch_size, eos_id=tokenizer.eos_id)
+        self.sampler = Sampler(model, batch_size, eos_id=self.template.end_id)
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         prompts = [d.prompt_ids or encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
@@ -35,7 +36,7 @@ class LlamaPolicy:
         made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
         responses = [_no_room(len(prompt), self.limit) for prompt in prompts]
         for i, completion in zip(fit, made, strict=True):
-            responses[i] = _response(completion, self.tokenizer)
+            responses[i] = _response(completion, self.template, self.template.read)
         return responses
 
 
@@ -64,6 +65,7 @@ class SamplingPolicy:
         room: int,
     ) -> None:
         self.draw, self.tokenizer, self.room = draw, tokenizer, room
+        self.template = template_of(tokenizer)
         self.prompts, self.seeds = prompts, seeds
         self.turns: list[list[Drawn]] = [[] for _ in prompts]
 
@@ -75,11 +77,12 @@ class SamplingPolicy:
         responses = [_no_room(len(prompt), self.room) for prompt in prompts]
         for i, completion in zip(fit, made, strict=True):
             self.turns[dialogues[i].number].append(Drawn(reads[i], completion, seconds))
-            responses[i] = _response(completion, self.tokenizer)
+            responses[i] = _response(completion, self.template, lambda text: (self.template.read_one(text),))
         return responses
 
     def _before(self, number: int) -> list[int]:
-        """All that the episode has read and drawn, without `</s>`, which is never an input."""
+        """All that the episode has read and drawn, without the ends of its turns: where a form has them in the history,
+        they are read with what follows."""
         return [i for turn in self.turns[number] for i in (*turn.read, *turn.completion.ids[:-1])]
 
     def _read(self, dialogue: Dialogue) -> Sequence[int]:
@@ -93,10 +96,10 @@ class SamplingPolicy:
         return random.Random(f"{self.seeds[number]} {len(self.turns[number])}").getrandbits(62)
 
 
-def _response(completion: Completion, tokenizer: Tokenizer) -> Response:
-    text = tokenizer.decode(completion.ids)
+def _response(completion: Completion, template: Template, read: Callable[[str], tuple[str, ...]]) -> Response:
+    text = template.tokenizer.decode(completion.ids)
     if completion.stopped:
-        return Response((text,))
+        return Response(read(text))
     return Response((text,), f"did not stop within {len(completion.ids)} tokens", StopReason.CUT)
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
 from tl.llama.weights import read_config
+from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.distributed import Checkpointing
 
 MAX_SEED = 2**20  # so that all seeds made of it fit into 64 bits
@@ -51,6 +52,7 @@ class TrainingConfig(RunConfig):
     """The settings of both trainings; those without a default here have another one in each, with its own help."""
 
     model: str | None
+    template: TemplateName = option("auto", TEMPLATE_HELP)
     data: list[str]
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")

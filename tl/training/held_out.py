@@ -11,7 +11,6 @@ from dataclasses import replace
 import torch
 from tqdm import tqdm
 
-from tl.calls import format_call
 from tl.evaluation.suites import strict_score
 from tl.llama.model import Llama
 from tl.llama.sampling import rows_at_a_time
@@ -60,7 +59,7 @@ def tokenise(
     fitting = []
     for question in questions:
         prompt_ids = encode_prompt(question.tools, question.messages, tokenizer, max_feedback_tokens)
-        if len(prompt_ids) + len(tokenizer.encode(format_call(question.golden[0]))) <= limit:
+        if len(encode_call(question.id, prompt_ids, question.golden[0], tokenizer)) <= limit:
             fitting.append(replace(question, prompt_ids=prompt_ids))
     return fitting
 

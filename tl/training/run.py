@@ -5,7 +5,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, fitting_tensors, read_config, save_model
-from tl.prompt import chat_template
+from tl.templates import template_of
 from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, gather, on_main, propagate_errors
@@ -63,11 +63,12 @@ def settings_lines(config: TrainingConfig) -> list[str]:
     return [f"{name:<20}{value}" for name, value in asdict(config).items()]
 
 
-def read_checkpoint(source: Path, dry_run: bool) -> tuple[ModelConfig, Tokenizer]:
+def read_checkpoint(source: Path, template: str, dry_run: bool) -> tuple[ModelConfig, Tokenizer]:
     """The shape and the tokenizer of the model that is trained. Raises CheckpointError where they do not belong to each
-    other or to the weights, which a dry run does not need."""
-    model, tokenizer = read_config(source), Tokenizer(source)
+    other or to the weights, which a dry run does not need, and TokenizerError where the prompt form does not suit."""
+    model, tokenizer = read_config(source), Tokenizer(source, template)
     check_vocabulary(tokenizer, model)
+    template_of(tokenizer)
     if not dry_run:
         fitting_tensors(source)
     return model, tokenizer
@@ -164,11 +165,15 @@ def script_of(run: Path) -> str | None:
 
 
 def close_run(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
-    """Saves the trained model, deletes the states to resume from, and prints the summary and what comes next."""
-    out, whole = Path(config.out), gather(model, world)
+    """Saves the trained model with its prompt form, deletes the states to resume from, and prints the summary and what
+    comes next."""
+    out, whole, template = Path(config.out), gather(model, world), template_of(tokenizer)
     with propagate_errors(world):
         if whole is not None:
-            save_model(whole, out, tokenizer.path, world.compute_dtype, chat_template=chat_template())
+            ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
+            if template.end_id not in ends:  # so that other programs end a turn where we do
+                whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
+            save_model(whole, out, tokenizer.path, world.compute_dtype, chat_template=template.chat_template())
             shutil.rmtree(out / STATES, ignore_errors=True)
             print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
 

@@ -26,7 +26,7 @@ from tl.assets.tiny.corpus import document, echo_page, vocabulary_texts
 from tl.config import option, parse_config
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.llama.tokenizer import TOKENIZER_FILE, train_vocabulary
-from tl.prompt import chat_template
+from tl.templates import template_of
 
 CONFIG = ModelConfig(
     vocab_size=3000,
@@ -161,7 +161,8 @@ def train(model: Llama, tokenizer: Tokenizer, config: BaseConfig) -> None:
         bar.update(seen - bar.n)
         if seen >= saved + config.save_every or seen >= config.tokens:
             averaged = cast(Llama, average.module)
-            save_model(averaged, config.out, tokenizer.path, torch.bfloat16, chat_template=chat_template())
+            template = template_of(tokenizer).chat_template()
+            save_model(averaged, config.out, tokenizer.path, torch.bfloat16, chat_template=template)
             saved = seen
 
 

@@ -1,0 +1,50 @@
+"""Prompt forms: how a conversation with tools is written for a model, and how its calls are read back.
+
+`table13` is the paper's, `chatml` and `llama3` are those that Qwen and Llama 3 were made with. `docs/templates.md`
+compares them.
+"""
+
+import re
+from typing import Literal
+
+from tl.llama.tokenizer import Tokenizer
+from tl.templates.chatml import QWEN_SYSTEM, ChatML
+from tl.templates.llama3 import Llama3
+from tl.templates.table13 import Table13
+from tl.templates.template import Control, Segment, Template
+
+__all__ = ["TEMPLATE_HELP", "Control", "Segment", "Template", "TemplateName", "template_line", "template_of"]
+
+TemplateName = Literal["auto", "table13", "chatml", "llama3"]
+TEMPLATE_HELP = "prompt form; auto: the one it was saved with, else as the vocabulary's control tokens tell"
+
+_OURS = re.compile(r"\{#- The prompt of tl/(?:templates/)?(\w+)\.py ")  # how the chat templates that we save begin
+_TOKENS = {"chatml": "<|im_start|>", "llama3": "<|start_header_id|>"}
+
+
+def template_of(tokenizer: Tokenizer) -> Template:
+    """The prompt form in which texts are written for this vocabulary. Raises TokenizerError where it lacks a token."""
+    name = tokenizer.template if tokenizer.template != "auto" else _choose(tokenizer)[0]
+    if name == "chatml":
+        return ChatML(tokenizer, QWEN_SYSTEM if QWEN_SYSTEM in tokenizer.chat_template else None)
+    return Llama3(tokenizer) if name == "llama3" else Table13(tokenizer)
+
+
+def template_line(tokenizer: Tokenizer) -> str:
+    """The prompt form of a vocabulary and why it is that one, in a line."""
+    name, why = (tokenizer.template, "--template") if tokenizer.template != "auto" else _choose(tokenizer)
+    return f"prompt form         {name} ({why})"
+
+
+def _choose(tokenizer: Tokenizer) -> tuple[str, str]:
+    saved = _OURS.match(tokenizer.chat_template)
+    if saved:
+        return "table13" if saved[1] == "prompt" else saved[1], "as it was saved"
+    for name, token in _TOKENS.items():
+        if token in tokenizer.control_ids:
+            return name, f"the vocabulary has {token}"
+    why = f"the vocabulary has no {' and no '.join(_TOKENS.values())}"
+    if tokenizer.chat_template:
+        mark = " with [INST]" if "[INST]" in tokenizer.chat_template else ""
+        why += f"; the checkpoint's own chat template{mark} is none of ours and is not used"
+    return "table13", why
