@@ -110,7 +110,16 @@ def _json_calls(text: str) -> list[Call]:
 
 
 def _tagged_calls(text: str) -> list[Call]:
-    return [_call_of(_leading_json(found.strip())[0]) for found in _TOOL_CALL.findall(text)]
+    """A JSON string may hold the closing tag: the object is read first, and the next tag is looked for after it."""
+    calls, at = [], 0
+    while found := _TOOL_CALL.search(text, at):
+        start = found.end(1) - len(found[1].lstrip())
+        try:
+            value, at = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            value, at = parse_literal(found[1].strip()), found.end()
+        calls.append(_call_of(value))
+    return calls
 
 
 def _openai_calls(text: str) -> list[Call]:
