@@ -13,6 +13,7 @@ from vocabularies import CONTROL, LLAMA3_CONTROL, make_vocabulary
 import evaluate
 import train_ppo
 import train_sft
+from benchmarks.templates import PUBLISHED, digest, pieces, recorded
 from tl.calls import Call, CallSyntaxError, format_call, parse_call
 from tl.irm import RewardCase, call_reward
 from tl.llama import Llama, ModelConfig, Tokenizer, save_model
@@ -121,6 +122,16 @@ def test_ids_are_those_of_the_whole_text_with_its_control_tokens(tokenizer, form
     library = tokenizers.Tokenizer.from_file(str(tokenizer.path))
     whole = library.encode("".join(s.text for s in segments), add_special_tokens=False).ids
     assert encode_trajectory(FOUR_TURNS, tokenizer).input_ids.tolist() == [*tokenizer.start(), *whole]
+
+
+@pytest.mark.parametrize("published", PUBLISHED)
+def test_conversations_are_written_as_the_models_own_chat_templates_write_them(published):
+    """To the letter: the hashes are of what transformers renders with the published templates."""
+    records = recorded()
+    assert len(records) == 200
+    for written in records:
+        text = "".join(pieces(published, written))
+        assert digest(text) == written["published"][published], written["id"]
 
 
 # ---- reading back
