@@ -2,7 +2,7 @@
 
     python -m benchmarks.templates PUBLISHED                       compares, and writes nothing
     python -m benchmarks.templates PUBLISHED --record              and writes tests/data/conversations.jsonl.gz
-    python -m benchmarks.templates PUBLISHED --vocabulary FOLDER   compares token by token as well
+    python -m benchmarks.templates PUBLISHED --vocabulary FOLDER …    compares token by token as well
 
 PUBLISHED is a folder with the chat templates of Qwen2.5-Instruct, Qwen3 and Llama-3.1-Instruct as their makers publish
 them: qwen2.5.jinja, qwen3.jinja and llama3.jinja. Nothing of them is kept here: of what transformers renders with them
@@ -63,6 +63,11 @@ def form_of(published: str, tokenizer: Tokenizer | AnyTokenizer) -> Template:
     return ChatML(tokenizer, QWEN_SYSTEM if published == "qwen2.5" else None)
 
 
+def fits(published: str, tokenizer: Tokenizer) -> bool:
+    needs = Llama3.needs if published == "llama3" else ChatML.needs
+    return set(needs) <= tokenizer.control_ids.keys()
+
+
 def asked(published: str, record: dict) -> list[dict]:
     """The messages that are compared. Qwen 3 puts empty thoughts before a last turn; it is compared without one."""
     ends = record["messages"][-1]["role"] == "assistant"
@@ -91,13 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path, help="folder with qwen2.5.jinja, qwen3.jinja and llama3.jinja")
     parser.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
-    parser.add_argument("--vocabulary", help="folder with a tokenizer.json that has <|im_start|>")
+    parser.add_argument("--vocabulary", nargs="*", default=[], help="folders with a tokenizer.json")
     options = parser.parse_args()
     with_peers("benchmarks.templates", transformers="5.24.0", jinja2="3.1.6")
-    from transformers import AutoTokenizer
+    from tokenizers import Tokenizer as Library
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    library = AutoTokenizer.from_pretrained(options.vocabulary) if options.vocabulary else None
     records = [record | {"published": {}} for record in conversations()]
     for published in PUBLISHED:
         jinja = (options.published / f"{published}.jinja").read_text(encoding="utf-8")
@@ -110,12 +114,15 @@ def main() -> None:
             alike += text == "".join(pieces(published, record))
             record["published"][published] = digest(text)
         print(f"{published:<10}{alike} of {len(records)} texts are alike")
-        if library and published != "llama3":
-            form = form_of(published, Tokenizer(options.vocabulary))
+        for folder in options.vocabulary:
+            tokenizer = Tokenizer(folder)
+            if not fits(published, tokenizer):
+                continue
+            library, form = Library.from_file(str(tokenizer.path)), form_of(published, tokenizer)
             ours = [pieces(published, record) for record in records]
-            theirs = [library("".join(text), add_special_tokens=False)["input_ids"] for text in ours]
+            theirs = [library.encode("".join(text), add_special_tokens=False).ids for text in ours]
             alike = sum(form.encode(text) == ids for text, ids in zip(ours, theirs, strict=True))
-            print(f"{'':<10}{alike} of {len(records)} in all their ids")
+            print(f"{'':<10}{alike} of {len(records)} in all their ids, with {folder}")
     if options.record:
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         RECORDED.write_bytes(gzip.compress(lines.encode(), mtime=0))
