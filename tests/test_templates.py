@@ -62,7 +62,7 @@ def said(form, call: Call) -> str:
 def test_one_pass_equals_one_sample_per_correct_call(tokenizer):
     """Loss and every parameter's gradient, in float64 to 1e-10."""
     torch.manual_seed(0)
-    model = Llama(ModelConfig(tokenizer.vocab_size, 32, 48, 2, 4, 2, 8, 8192)).double()
+    model = Llama(ModelConfig(tokenizer.vocab_size, 16, 24, 2, 2, 1, 8, 8192)).double()
     plain = trajectory(USER, Message("assistant", "Which owls?"), USER, *FOUR_TURNS.messages[1:4])
     examples = [encode_trajectory(t, tokenizer) for t in (FOUR_TURNS, plain)]
     micro = collate(examples)

@@ -11,9 +11,9 @@ from tl.llama.tokenizer import Tokenizer
 from tl.templates.chatml import QWEN_SYSTEM, ChatML
 from tl.templates.llama3 import Llama3
 from tl.templates.table13 import Table13
-from tl.templates.template import Control, Segment, Template
+from tl.templates.template import Segment, Template
 
-__all__ = ["TEMPLATE_HELP", "Control", "Segment", "Template", "TemplateName", "template_line", "template_of"]
+__all__ = ["TEMPLATE_HELP", "Segment", "Template", "TemplateName", "template_line", "template_of"]
 
 TemplateName = Literal["auto", "table13", "chatml", "llama3"]
 TEMPLATE_HELP = "prompt form; auto: the one it was saved with, else as the vocabulary's control tokens tell"
