@@ -14,7 +14,7 @@ from test_ranks import STEPS, TOLERANCE, assert_equal, logits_of_the_whole, trai
 
 import train_sft
 from tl.llama.config import FAMILIES, ModelConfig
-from tl.llama.model import Llama
+from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler, generate
 from tl.llama.weights import CheckpointError, load_model, read_config, save_model
 from tl.training import distributed
@@ -171,7 +171,7 @@ def test_a_run_that_died_and_resumed_equals_one_that_did_not(toy, tmp_path, monk
 
 
 def test_a_critic_has_the_family_of_its_actor(toy):
-    critic = on_one_rank(lambda world: distributed.load_critic(toy / "model", world))
+    critic = on_one_rank(lambda world: distributed.load(Critic, toy / "model", world))
     actor = load_model(toy / "model", dtype=torch.float32)
     ids = torch.arange(12)[None]
     torch.testing.assert_close(Llama.forward(critic, ids, return_hidden=True), actor(ids, return_hidden=True))

@@ -8,7 +8,6 @@ import pytest
 
 from tl.assets import TINY
 from tl.calls import Call
-from tl.cli.synthesis import line
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
 from tl.rl.data import PPOData, make_tasks, read_prompts
@@ -72,7 +71,7 @@ def test_prompts_of_one_trajectory_are_a_prefix_group_each_as_often_as_asked_for
 def test_what_synthesis_writes_gives_the_same_prompts_as_no_file(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(line(question.solved()) for question in prompts(40, seed=3)))
+    path.write_text("".join(question.solved().to_line() for question in prompts(40, seed=3)))
     generated, read = read_prompts([], tokenizer, 1024, seed=3), read_prompts([str(path)], tokenizer, 1024)
     assert len(read.prompts) == 40 and read.prompts == generated.prompts
     assert read.fingerprint == generated.fingerprint != read_prompts([], tokenizer, 1024, seed=4).fingerprint
