@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from tl.assets import TINY
 from tl.config import option, parse_config
+from tl.datasets import AUTO, DATA_FORMAT, DataError
 from tl.evaluation.error_analysis import name_words
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.predictions import read_predictions
@@ -49,7 +50,6 @@ from tl.training.config import MAX_SEED, RunError
 from tl.training.distributed import World
 from tl.training.loop import run_script
 from tl.training.run import newest_run
-from tl.trajectory import DataError
 from tools import ToolkitError
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
@@ -76,6 +76,7 @@ class EvaluationConfig:
     endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
     endpoint_model: str | None = option(None, "name of the model on that server")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: list them and stop, or skip them")
+    data_format: str = option(AUTO, DATA_FORMAT)
     limit: int | None = option(None, "evaluate only this many items of each suite, the first ones", at_least=1)
     episodes: int = option(40, "number of requests in the suite episodes", at_least=1)
     batch_size: int = option(32, "number of items processed at a time", at_least=1)
@@ -120,7 +121,7 @@ def check_report(config: EvaluationConfig) -> None:
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     """Raises DataError for invalid files and names, and where there is no call to ask for."""
     if config.data and not config.suite:
-        suite = trajectory_suite(config.data, config.on_bad_data)
+        suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
         if not suite.questions:
             raise DataError(f"{', '.join(config.data)}: no right call to ask for")
         return [suite]

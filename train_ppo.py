@@ -240,7 +240,8 @@ def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Questio
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
     if config.rollout == "step":
-        data = read_prompts(config.data, tokenizer, config.max_length, config.on_bad_data, config.seed)
+        lengths, reading = (config.max_length, config.max_new_tokens), (config.on_bad_data, config.data_format)
+        data = read_prompts(config.data, tokenizer, *lengths, *reading, config.seed)
     else:
         data = make_tasks(tokenizer, config.max_length, config.seed)
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)

@@ -168,7 +168,7 @@ def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Qu
         window = " (its sliding window)" if model.context_length == model.sliding_window else ""
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
-    data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.seed)
+    data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.data_format, config.seed)
     return data, load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
 
 

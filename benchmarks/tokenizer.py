@@ -18,9 +18,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tl.datasets import read
 from tl.llama.tokenizer import Tokenizer
 from tl.templates.table13 import Table13
-from tl.trajectory import read_trajectories
 
 PROMPT = (
     "\nAssistant:",
@@ -118,7 +118,7 @@ def compare_records(tokenizer: Tokenizer, paths: Sequence[str]) -> str:
     """
     records = tokens = seams = changed = 0
     across: dict[str, Counter[str]] = {"before a turn": Counter(), "after a turn": Counter()}
-    for trajectory in read_trajectories(paths, "skip")[0]:
+    for trajectory in read(paths, "skip")[0]:
         parts = Table13(tokenizer).segments(trajectory.tools, trajectory.messages)
         segments = [part.text for part in parts]
         for before, after, part in zip(segments, segments[1:], parts, strict=False):

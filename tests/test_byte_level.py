@@ -17,13 +17,13 @@ from vocabularies import CONTROL, KINDS, make_vocabulary
 import train_sft
 from benchmarks.tokenizer import failures, random_text, read_library
 from tl.cli import show
+from tl.datasets import read
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.prompt import EncodingOptions, encode_trajectory
 from tl.report.views import token_texts
 from tl.templates import template_of
 from tl.training.data import load_training_data
-from tl.trajectory import read_trajectories
 
 pytest.importorskip("tokenizers", reason="needs the package tokenizers: pip install tokenizers")
 
@@ -297,7 +297,7 @@ def toy(request, toy_sft, tmp_path) -> Path:
 
 def test_a_call_and_its_end_are_trained(toy):
     tokenizer = Tokenizer(toy / "model")
-    trajectory = read_trajectories([str(toy / "data.jsonl")])[0][0]
+    trajectory = read([str(toy / "data.jsonl")])[0][0]
     example = encode_trajectory(trajectory, tokenizer)
     turn = example.turns[0]
     targets = example.targets[turn.start - 1 : turn.end].tolist()

@@ -4,16 +4,16 @@ import pytest
 
 from tl.__main__ import main
 from tl.calls import parse_call
+from tl.datasets import read
 from tl.synthesis import UNSEEN_TOOLKITS, held_out, prompts, synthesize
 from tl.synthesis.environments import in_environment
-from tl.trajectory import read_trajectories
 from tools import load_toolkit, tool_functions
 
 
 def run(tmp_path, *flags):
     out = tmp_path / "out.jsonl"
     assert main(["synthesis", "--out", str(out), *flags]) == 0
-    return read_trajectories(out)[0]
+    return read(out)[0]
 
 
 def test_the_file_holds_the_trajectories_of_the_seed(tmp_path, capsys):

@@ -148,6 +148,12 @@ def test_once_the_server_is_gone_nothing_more_is_asked():
         ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}, ["f(x=1)"]),
         ({"content": "so", "tool_calls": [{"function": {"name": n, "arguments": ""}} for n in "fg"]}, ["f()", "g()"]),
         ({"tool_calls": [None]}, ['"?"()']),
+        ({"tool_calls": [{"name": "f", "arguments": "null"}]}, ["f()"]),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": '"{\\"x\\": 1}"'}}]}, ["f(x=1)"]),
+        ({"tool_calls": [{"function": {"name": "f", "parameters": {"x": 1}}}]}, ["f(x=1)"]),
+        ({"content": "so", "function_call": {"name": "f", "arguments": '{"x": "a\nb"}'}}, ['f(x="a\\nb")']),
+        ({"content": '<think>hm</think><tool_call>{"name": "f", "arguments": {}}</tool_call>'}, ["f()"]),
+        ({"content": "<think>hm</think>It is six."}, ['finish(answer="It is six.")']),
     ],
 )
 def test_what_a_message_says_as_texts(message, texts):

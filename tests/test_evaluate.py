@@ -10,6 +10,7 @@ import torch
 
 import evaluate
 from tl.calls import format_call
+from tl.datasets import DataError
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
@@ -18,7 +19,6 @@ from tl.llama.weights import save_model
 from tl.rollout.dialogue import Response, StopReason
 from tl.training.config import RunError
 from tl.training.loop import run_script
-from tl.trajectory import DataError
 
 REPO = Path(__file__).resolve().parent.parent
 TOOLS = [

@@ -34,6 +34,7 @@ OPENAI = {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": 
         ("tool_call", f"<tool_call>{OBJECT}"),
         ("openai", json.dumps(OPENAI)),  # GPT
         ("openai", json.dumps(OPENAI["tool_calls"])),
+        ("openai", json.dumps({"content": None, "function_call": {"name": "search", "arguments": ARGUMENTS}})),
         (
             "openai",
             json.dumps({"function": {"name": "search", "arguments": json.loads(ARGUMENTS)}}),
@@ -155,3 +156,34 @@ def test_a_prediction_keeps_its_texts_and_says_why_they_cannot_be_read():
     assert good.calls == (Call("f", {"x": 1}), Call("g", {})) and not good.problem
     bad = read_prediction(["f(x=1)", "hello"], "call")
     assert bad.texts == ("f(x=1)", "hello") and bad.calls == () and "format error" in bad.problem
+
+
+@pytest.mark.parametrize("key", ["params", "args", "input", "parameters", "arguments"])
+def test_arguments_are_found_under_their_other_names(key):
+    assert read_calls(json.dumps({"name": "calc", key: {"x": 1}})) == [Call("calc", {"x": 1})]
+    assert read_calls(f"<tool_call>{json.dumps([{'name': 'calc', key: {'x': 1}}])}</tool_call>") == [
+        Call("calc", {"x": 1})
+    ]
+
+
+def test_what_may_be_arguments_under_an_unknown_name_is_a_format_error():
+    for text in ('{"name": "calc", "values": {"x": 1}}', '{"name": "calc", "args": {"x": 1}, "params": {"x": 2}}'):
+        with pytest.raises(CallSyntaxError, match="expected under `arguments`, not"):
+            read_calls(text)
+
+
+@pytest.mark.parametrize("arguments", [None, "null", "[]", [], "", "{}"])
+def test_no_arguments_in_any_spelling(arguments):
+    assert read_calls(json.dumps({"name": "now", "arguments": arguments})) == [Call("now", {})]
+
+
+def test_arguments_encoded_twice_or_with_raw_line_breaks():
+    twice = json.dumps({"name": "f", "arguments": json.dumps(json.dumps({"x": 1}))})
+    assert read_calls(twice) == [Call("f", {"x": 1})]
+    assert read_calls(json.dumps({"name": "f", "arguments": '{"x": "a\nb"}'})) == [Call("f", {"x": "a\nb"})]
+
+
+def test_glaives_function_calls():
+    assert read_calls("""Sure. <functioncall> {"name": "f", "arguments": '{"x": "it's"}'} <|endoftext|>""") == [
+        Call("f", {"x": "it's"})
+    ]

@@ -16,12 +16,12 @@ OPTIONAL = {  # extras: without the first there are no pictures, without the sec
     REPO / "tl/llama/byte_level.py": {"tokenizers"},
 }
 FLOORS = (  # from the ground up: a room imports its own floor and those below
-    {"calls", "schema", "config", "files", "assets"},
+    {"calls", "declarations", "schema", "config", "files", "assets"},
+    {"forms"},
     {"trajectory"},
     {"losses", "ppo", "pkt", "irm", "mae", "metrics", "llama"},
-    {"forms"},
     {"templates"},
-    {"prompt"},
+    {"prompt", "datasets"},
     {"executor"},
     {"rollout"},
     {"synthesis"},

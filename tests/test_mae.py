@@ -328,3 +328,28 @@ def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_fee
         ),
     )
     assert call_categories(trajectory) == [ErrorCategory.PARAMETER_MISSING, ErrorCategory.ALL_RIGHT]
+
+
+@pytest.mark.parametrize(
+    ("text", "failed"),
+    [
+        ("<returncode>127</returncode>\n<output>\nbash: fzf: command not found\n</output>", True),
+        ("<returncode>0</returncode>\n<output>\nls: x: No such file or directory\n</output>", False),
+        ("EXIT CODE: 1\nnothing to see", True),
+        ("Exit code: 0\nOutput:\nError: the title of a song", False),
+        ("[exit 1] no match", True),
+        ("3 files\n[exit 0]", False),
+        ("Command exited with code 1.", True),
+        ("✓ (exit 0)", False),
+        ("error: externally-managed-environment (exit 1)", True),
+        ("12 passed\n[The command completed with exit code 0.]\n[Current directory: /work]", False),
+        ("1 failed\n[The command completed with exit code 1.]\n[Current directory: /work]", True),
+        ("Your proposed edit has introduced new syntax error(s). Read the message.", True),
+        ("Function main not found! Instead, here is the decompilation of _start", False),
+        ("Function main not found", True),
+        ("The exit code 3 is reserved for warnings.", False),
+        ("It returned 5", False),
+    ],
+)
+def test_a_stated_exit_code_says_whether_a_command_failed(text, failed):
+    assert (classify_feedback(text) is not ALL_RIGHT) == failed

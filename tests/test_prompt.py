@@ -302,3 +302,16 @@ def test_one_pass_equals_one_sample_per_correct_call(tokenizer):
         torch.autograd.grad(loss, parameters), torch.autograd.grad(expected, parameters), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def test_a_turn_of_weight_0_in_the_data_is_context_whatever_the_method(small_tokenizer):
+    call = {"role": "assistant", "tool_calls": [{"name": "search", "arguments": {}}], "weight": 0}
+    said = {"role": "assistant", "content": "Which?", "train": False}
+    messages = [{"role": "user", "content": "Go."}, call, {"role": "tool", "content": "1"}, said]
+    last = [{"role": "user", "content": "All."}, {"role": "assistant", "content": "Done."}]
+    trajectory = Trajectory.from_openai({"messages": messages + last})
+    for options in (EncodingOptions(), EncodingOptions(mae=False)):
+        example = encode_trajectory(trajectory, small_tokenizer, options)
+        assert [turn.trained for turn in example.turns] == [False, False, True]
+        assert [turn.why_masked for turn in example.turns[:2]] == ["weight 0 in the data"] * 2
+        assert example.weights[example.turn_index < 2].sum() == 0

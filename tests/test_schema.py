@@ -10,7 +10,8 @@ from typing import Any, Literal, NotRequired, Optional, TypedDict
 
 import pytest
 
-from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, MAX_DEPTH, ToolSpec
+from tl.declarations import MAX_DEPTH
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
 
 
 def tool(properties: dict, required: list | None = None, **more) -> dict:
@@ -158,6 +159,106 @@ def test_what_may_be_missing_may_be_missing():
     for parameters in ({}, None, {"type": "object"}, {"properties": None, "required": None}, {"properties": {}}):
         assert ToolSpec.from_openai({"name": "f", "parameters": parameters}) == ToolSpec("f", "", {}, ())
     assert ToolSpec.from_openai({"name": "f", "description": None}) == ToolSpec("f", "", {}, ())
+
+
+# ---- what people call a schema
+
+
+def of(parameters: object, **more: object) -> ToolSpec:
+    return ToolSpec.from_openai({"name": "f", "parameters": parameters} | more)
+
+
+CITY = {"city": {"type": "string", "description": "Which."}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"parameters": {"type": "object", "properties": CITY}},
+        {"parameters": CITY},
+        {"parameters": json.dumps({"properties": CITY})},
+        {"parameters": [{"name": "city", "type": "string", "description": "Which."}]},
+        {"inputSchema": {"type": "object", "properties": CITY}},
+        {"input_schema": {"type": "object", "properties": CITY}},
+        {"parameters": {"type": "dict", "$ref": "#/$defs/P", "$defs": {"P": {"properties": CITY}}}},
+    ],
+)
+def test_parameters_are_found_wherever_they_stand(given):
+    assert ToolSpec.from_openai({"name": "f"} | given) == ToolSpec("f", "", CITY, ())
+
+
+def test_a_bare_map_may_name_a_parameter_after_a_word_of_schemas():
+    assert list(of({"type": {"type": "str"}, "title": {"type": "str"}, "n": "int"}).parameters) == [
+        "type",
+        "title",
+        "n",
+    ]
+    assert of({"n": "int", "city": "The city."}).parameters == {"n": {"type": "integer"}, "city": {
+        "description": "The city."}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"parameters": {"properties": CITY, "required": ["city"]}},
+        {"parameters": {"properties": CITY}, "required": ["city"]},
+        {"parameters": CITY, "required": ["city"]},
+        {"parameters": {**CITY, "required": ["city"]}},
+        {"parameters": {"properties": {"city": CITY["city"] | {"required": True}}}},
+    ],
+)
+def test_what_is_required_may_be_said_in_three_places(given):
+    assert ToolSpec.from_openai({"name": "f"} | given) == ToolSpec("f", "", CITY, ("city",))
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("List[int]", "array"),
+        ("str, optional", "string"),
+        ("Optional[Dict[str, Any]]", "object"),
+        ("typing.Union[int, List[str]]", ["integer", "array"]),
+        ("list[int] | None", "array"),
+        ("string or number", ["string", "number"]),
+        ("date", "string"),
+        ("int, default is 5", "integer"),
+        ("string[]", "array"),
+    ],
+)
+def test_types_as_people_write_them_have_a_base_type_and_keep_their_text(text, types):
+    assert of({"a": {"type": text}}).parameters == {"a": {"type": types, "format": text}}
+
+
+def test_references_are_inlined_and_their_circles_cut():
+    person = {"type": "object", "properties": {"name": {"type": "str"}, "boss": {"$ref": "#/$defs/Person"}}}
+    schema = {"properties": {
+        "who": {"$ref": "#/$defs/Person"},
+        "also": {"allOf": [{"$ref": "#/$defs/Person"}], "description": "Perhaps."},
+        "lost": {"$ref": "#/$defs/Nobody", "description": "Nobody."},
+        "when": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+    }, "$defs": {"Person": person}}  # fmt: skip
+    read = {"type": "object", "properties": {"name": {"type": "string"}, "boss": {"type": "object"}}}
+    spec = of(schema)
+    assert spec.parameters == {
+        "who": read,
+        "also": read | {"description": "Perhaps."},
+        "lost": {"description": "Nobody."},
+        "when": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+    }
+    assert "$" not in spec.to_prompt() and "when: string = None" in spec.to_prompt()
+
+
+def test_references_that_multiply_are_refused():
+    level = {"properties": {key: {"$ref": "#/$defs/{}"} for key in "abcdefgh"}}
+    defs = {str(n): json.loads(json.dumps(level).replace("{}", str(n + 1))) for n in range(12)}
+    with pytest.raises(ValueError, match="tool f, parameter a: more than 10,000 schemas"):
+        of({"properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": defs})
+
+
+def test_nulls_that_pad_a_schema_are_dropped_and_a_declared_default_of_null_stays():
+    padded = {"type": "string", "enum": None, "items": None, "default": None}
+    assert of({"properties": {"a": padded, "b": None}, "required": None}).parameters == {"a": {"type": "string"}}
+    assert of({"properties": {"a": {"type": "string", "default": None}}}).parameters["a"]["default"] is None
 
 
 def test_reading_leaves_its_input_alone_and_shares_no_schema_with_it():

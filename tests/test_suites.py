@@ -5,12 +5,12 @@ import json
 import pytest
 
 from tl.calls import Call, parse_call
+from tl.datasets import DataError
 from tl.evaluation.suites import bfcl, catalogue, own, python_score, strict_score, toolalpaca, tooleyes
 from tl.executor import Cause
 from tl.executor.driving import drive
 from tl.forms import Prediction, read_prediction
 from tl.metrics import CallScore
-from tl.trajectory import DataError
 
 ALL, NAMES, TOOL = CallScore(True, True, True), CallScore(True, True, False), CallScore(True, False, False)
 NOTHING = CallScore(False, False, False)

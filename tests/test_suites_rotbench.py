@@ -10,6 +10,7 @@ import pytest
 
 from tl.assets import TINY
 from tl.calls import Call, format_call
+from tl.datasets import DataError
 from tl.evaluation.error_analysis import Fault, diagnose, name_words
 from tl.evaluation.suites import rotbench, strict_score
 from tl.forms import read_prediction
@@ -17,7 +18,6 @@ from tl.llama.tokenizer import Tokenizer
 from tl.metrics import CallScore, Question
 from tl.prompt import name_ids
 from tl.schema import ToolSpec
-from tl.trajectory import DataError
 
 NOTHING, TOOL = CallScore(False, False, False), CallScore(True, False, False)
 NAMES, ALL = CallScore(True, True, False), CallScore(True, True, True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tl.calls import format_call, parse_call
+from tl.datasets import DataError
 from tl.executor import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
 from tl.schema import BUILT_INS
@@ -17,7 +18,7 @@ from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Rep
 from tl.synthesis.mistakes import ERROR_SHARES
 from tl.synthesis.scenarios import Draw, all_scenarios, is_held_out
 from tl.synthesis.scenarios import _wording as wording
-from tl.trajectory import DataError, Trajectory
+from tl.trajectory import Trajectory
 
 SIZE = 400
 

@@ -9,6 +9,7 @@ import pytest
 
 from tl.__main__ import main
 from tl.calls import format_call, parse_call
+from tl.datasets import read
 from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
 from tl.rollout.endpoint import Endpoint, EndpointError
@@ -17,7 +18,6 @@ from tl.synthesis import LIBRARY, make_episodes
 from tl.synthesis.episodes import REFUSAL
 from tl.synthesis.requests import request_of
 from tl.synthesis.teacher import INSTRUCTIONS, teach
-from tl.trajectory import read_trajectories
 
 
 class Server:
@@ -191,7 +191,7 @@ def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
     missing = {json.loads(line)["id"] for line in lines[5:]}
     again = sum(len(episode.task.solution) for episode in made if episode.trajectory.id in missing)
     assert len(server.requests) - asked == again
-    assert len(read_trajectories(out)[0]) == 8
+    assert len(read(out)[0]) == 8
 
 
 @pytest.mark.parametrize(

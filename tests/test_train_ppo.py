@@ -17,6 +17,7 @@ from runs import Crash, before_step, crash_at
 
 import train_ppo
 from tl.assets import TINY
+from tl.datasets import DataError
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Critic, Llama
@@ -28,7 +29,7 @@ from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
 from tl.training.config import RunError
 from tl.training.run import Progress
-from tl.trajectory import DataError, Message, Trajectory
+from tl.trajectory import Message, Trajectory
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -48,7 +49,7 @@ def toy(tmp_path_factory, small_tokenizer) -> Path:
 
 
 def arguments(toy: Path, out: Path, *more: str) -> list[str]:
-    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4000 --max_new_tokens 8"
+    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4000 --max_new_tokens 10"
     size = "--samples_per_prompt 2 --batch_size 4 --minibatch_size 3 --ppo_epochs 2 --max_steps 4"
     return [*fixed.split(), *size.split(), "--actor_lr", "1e-2", "--critic_lr", "1e-2", *more]
 

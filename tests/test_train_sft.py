@@ -14,6 +14,7 @@ from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, w
 
 import train_sft
 from tl.assets import TINY
+from tl.datasets import DataError
 from tl.llama.model import Llama
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
@@ -21,7 +22,6 @@ from tl.training.checkpoint import MANIFEST
 from tl.training.config import RunError, SFTConfig
 from tl.training.loop import plan
 from tl.training.run import Progress
-from tl.trajectory import DataError
 from tools import ToolkitError
 
 

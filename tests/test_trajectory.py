@@ -1,17 +1,18 @@
-"""Dataset files: what becomes of every kind of record, and how bad ones are reported."""
+"""A record of messages, however people write it → the right calls, results and weights; and back."""
 
 from __future__ import annotations
 
-import codecs
 import copy
-import gzip
 import json
 import random
+import time
+from collections import Counter
 
 import pytest
 
-from tl.schema import ASK_TO_USER, BUILT_INS, ToolSpec
-from tl.trajectory import DataError, Message, Trajectory, read_trajectories
+from tl.mae import ErrorCategory, call_categories, erroneous_calls
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
+from tl.trajectory import Message, Note, Trajectory
 
 SEARCH = {
     "type": "function",
@@ -45,6 +46,14 @@ def feedback(content: object, call_id: str | None = "c1", **more) -> dict:
     return {"role": "tool", "tool_call_id": call_id, "content": content} | more
 
 
+def named(*names: str) -> dict:
+    return {"role": "assistant", "tool_calls": [{"function": {"name": name, "arguments": "{}"}} for name in names]}
+
+
+def result(content: str, name: str | None = None) -> dict:
+    return {"role": "tool", "content": content} | ({"name": name} if name else {})
+
+
 def record(*messages: object, **more) -> dict:
     return {"id": "r", "tools": [SEARCH], "messages": list(messages)} | more
 
@@ -55,19 +64,6 @@ def read(*messages: object, **more) -> tuple[Message, ...]:
 
 def called(text: str) -> Message:
     return Message("assistant", text, is_call=True)
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Write a data file: records as lines (or bytes as they are), compressed where the name ends in .gz."""
-
-    def write(content: list | bytes, name: str = "data.jsonl"):
-        data = content if isinstance(content, bytes) else b"".join(json.dumps(r).encode() + b"\n" for r in content)
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
 
 
 # ---- OpenAI messages
@@ -185,7 +181,8 @@ def test_calls_come_with_their_feedback():
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ([], "a record must be an object"),
+        ([], "at least one message"),
+        (3, "a record must be an object"),
         ("x", "a record must be an object"),
         ({"text": "x"}, "no `messages`, but text"),
         (record(), "at least one message"),
@@ -195,38 +192,340 @@ def test_calls_come_with_their_feedback():
         (record(user(), tools=[{"name": "f", "parameters": {"properties": {"a": {"type": "x"}}}}]), "unknown type 'x'"),
         (record("hello"), "message 1: must be an object"),
         (record(user(), {"content": "x"}), "message 2: no `role` and `content`, but content"),
-        (record(user(), {"role": "function", "content": "x"}), "message 2: unknown role 'function'"),
+        (record(user(), {"role": "critic", "content": "x"}), "message 2: unknown role 'critic'"),
         (record({"role": "user", "content": None}), "message 1: the content must be a string, not None"),
         (
-            record({"role": "user", "content": [{"type": "text", "text": "x"}]}),
-            "message 1: the content must be a string",
+            record({"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}),
+            "message 1: holds an image_url",
         ),
+        (record({"role": "user", "content": [{"type": "poem"}]}), "message 1: a part .* unknown type 'poem'"),
+        (record(user(), images=["a.png"]), "has `images`, and a model of text cannot read them"),
+        (record(user(), calls("{}") | {"loss_scale": 2}), "message 2: `loss_scale` bears on training"),
+        (record(user(), calls("{}") | {"weight": 0.5}), "message 2: `weight` must be 0 or 1"),
+        (record(user(), calls("{}") | {"weight": 0, "loss": True}), "message 2: `weight` and `loss` contradict"),
+        (record(user(), text("x"), weight=0), "`weight` stands beside the messages"),
         (record(user(), text(3)), "message 2: the content must be a string, not 3"),
         (record(user(), text(None)), "message 2: the content must be a string"),
         (record(user(), text(" \n")), "message 2: an assistant message with neither text nor a call"),
         (record(user(), {"role": "system", "content": "x"}), "message 2: a system message can only be the first"),
         (record(user(), feedback("1")), "message 2: feedback without a call"),
         (record(user(), calls("{}"), user(), feedback("1")), "message 4: feedback without a call"),
-        (record(user(), calls("{}"), feedback("1", "c9")), "message 2: feedback for the call 'c9', which is not there"),
+        (record(user(), calls("{}"), feedback("1", "c9")), "message 3: feedback for the call 'c9', which is not there"),
         (
             record(user(), calls("{}"), feedback("1"), feedback("2")),
-            "message 2: feedback for the call 'c1', .* already",
+            "message 4: feedback for the call 'c1', .* already",
         ),
-        (record(user(), calls("{}"), feedback("1"), feedback("2", None)), "message 2: feedback for the call None"),
-        (record(user(), calls("{}"), feedback(None)), "message 2, feedback: the content must be a string"),
+        (record(user(), calls("{}"), feedback("1"), feedback("2", None)), "message 4: feedback for the call None"),
+        (record(user(), calls("{}"), feedback(None)), "message 3, feedback: the content must be a string"),
         (record(user(), calls("{}") | {"tool_calls": "x"}), "message 2: `tool_calls` must be a list"),
         (record(user(), calls("{}") | {"tool_calls": ["x"]}), "message 2: `tool_calls` must be a list of objects"),
         (record(user(), calls("{}") | {"tool_calls": [{"id": "c"}]}), "message 2: a call without the name"),
-        (record(user(), calls(None)), "message 2: the arguments of a call must be a JSON string, not None"),
-        (
-            record(user(), {"role": "assistant", "tool_calls": calls("{}")["tool_calls"] * 2}),
-            "message 2: two calls with",
-        ),
+        (record(user(), named("a"), named("a"), result("1")), "message 4: 2 calls and 1 results, and neither ids"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_refused_with_its_place(given, reason):
     with pytest.raises(ValueError, match=reason):
         Trajectory.from_openai(given)
+
+
+# ---- what is easily misread
+
+
+def read_with_notes(given: object) -> tuple[Trajectory, dict[Note, int]]:
+    notes: Counter[Note] = Counter()
+    trajectory = Trajectory.from_openai(given, "", notes)
+    return trajectory, {note: count for note, count in notes.items() if count}
+
+
+BARE = {"name": "search", "description": "Find it.", "parameters": {"q": {"type": "string"}}, "required": ["q"]}
+TOLD = f"You have these tools:\n{json.dumps([BARE])}\nUse them."
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"functions": [BARE]},
+        {"tool_defs": [BARE]},
+        {"tools": json.dumps([SEARCH])},
+        {"tools": [json.dumps(BARE)]},
+        {"tools": repr([BARE])},
+    ],
+)
+def test_tools_are_found_under_any_of_their_names(given):
+    trajectory = Trajectory.from_openai({"messages": [user(), calls('{"q": "a"}'), feedback("1")]} | given)
+    assert trajectory.tools == (SEARCH_SPEC, *BUILT_INS) and erroneous_calls(trajectory) == [False]
+
+
+@pytest.mark.parametrize(
+    ("system", "rest"),
+    [
+        (TOLD, "You have these tools:\nUse them."),
+        (f"Tools: <tools> {json.dumps(BARE)}\n{json.dumps(BARE | {'name': 'x'})} </tools> Go.", "Tools:\nGo."),
+        (f"<tools>\n{[BARE]!r}\n</tools>", ""),
+        (f"Functions. Use them if required -\n{json.dumps(BARE, indent=4)}\n\n{json.dumps(BARE)}", None),
+        (f"Call one: {[BARE]!r}", "Call one:"),
+    ],
+)
+def test_tools_in_the_system_message_are_read_and_stand_there_no_longer(system, rest):
+    given = {"messages": [{"role": "system", "content": system}, user(), calls('{"q": "a"}'), feedback("1")]}
+    trajectory, notes = read_with_notes(given)
+    assert trajectory.tools[0] == SEARCH_SPEC and erroneous_calls(trajectory) == [False]
+    assert notes == {Note.SYSTEM_TOOLS: 1}
+    first = trajectory.messages[0]
+    assert first == (Message("system", rest) if rest else first) and "parameters" not in first.content
+
+
+def test_a_list_that_declares_no_tools_stays_in_the_system_message():
+    system = 'Answer like this: [{"name": "Ann", "age": 3}]'
+    trajectory, notes = read_with_notes({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})
+    assert trajectory.messages[0].content == system and trajectory.tools == BUILT_INS and not notes
+
+
+def test_without_any_list_the_tools_are_the_names_that_are_called():
+    given = [user(), calls('{"q": "a"}'), feedback("1"), calls('{"q": "b", "n": 2, "x": null}'), text("Done.")]
+    trajectory, notes = read_with_notes({"messages": given})
+    assert trajectory.tools == (ToolSpec("search", "", {"q": {}, "n": {}}, ()), *BUILT_INS)
+    assert trajectory.messages[3] == called('search(q="b", n=2)')
+    assert erroneous_calls(trajectory) == [False] * 3
+    assert notes == {Note.IMPLIED_TOOLS: 1, Note.PADDING: 1}
+
+
+def test_where_a_list_lacks_the_name_the_call_is_a_hallucination():
+    other = {"name": "find", "parameters": {}}
+    trajectory = Trajectory.from_openai(record(user(), calls("{}"), tools=[other]))
+    assert call_categories(trajectory) == [ErrorCategory.TOOL_HALLUCINATION]
+
+
+CALL = '{"name": "search", "arguments": {"q": "a"}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"<tool_call>\n{CALL}\n</tool_call>",
+        f"<think>Look first.</think>\n<tool_call>{CALL}</tool_call>",
+        "<tool_call>{'arguments': {'q': 'a'}, 'name': 'search'}</tool_call>",
+        '<functioncall> {"name": "search", "arguments": \'{"q": "a"}\'} <|endoftext|>',
+        'Thought: look\nAction: search\nAction Input: {"q": "a"}',
+        'Action: search\nAction Input: {"q": "a"}\nObservation: 12 imagined cats',
+        CALL,
+        f"```json\n{CALL}\n```",
+        '[{"name": "search", "parameters": {"q": "a"}}]',
+        '[TOOL_CALLS] [{"name": "search", "arguments": {"q": "a"}}]',
+        'search(q="a")',
+        "[search(q='a')]",
+    ],
+)
+def test_a_call_that_is_written_in_the_text_is_a_call(content):
+    trajectory, notes = read_with_notes(record(user(), text(content), user("Observation: [1]"), text("One.")))
+    assert [message.content for message in trajectory.messages[1:]] == ['search(q="a")', "[1]", 'finish(answer="One.")']
+    assert trajectory.messages[2].role == "tool" and notes[Note.TEXT_CALLS] == 1
+
+
+def test_several_calls_in_a_text_get_their_results_in_tags():
+    both = f"<tool_call>{CALL}</tool_call>\n<tool_call>" + CALL.replace('"a"', '"b"') + "</tool_call>"
+    results = "<tool_response>A</tool_response>\n<tool_response>B</tool_response>"
+    for role in ("tool", "user"):
+        messages = read(user(), text(both), {"role": role, "content": results})
+        assert [m.content for m in messages[1:]] == ['search(q="a")', "A", 'search(q="b")', "B"]
+
+
+def test_a_broken_call_in_a_text_stays_in_the_context_and_is_not_trained():
+    trajectory, notes = read_with_notes(record(user(), text('<tool_call>{"name": "search", "argu</tool_call>')))
+    assert trajectory.messages[1] == called('{"name": "search", "argu') and erroneous_calls(trajectory) == [True]
+    assert notes[Note.BROKEN_CALLS] == 1
+
+
+def test_prose_about_calls_is_prose():
+    for content in (
+        "Use `<tool_call>` tags.",
+        "Run this:\n```bash\nls\n```",
+        f"{CALL} is it.",
+        '{"name": "search"}',
+        "f(q=1)",
+    ):
+        assert read(user(), text(content))[-1].content.startswith("finish(answer=")
+
+
+def test_fenced_commands_are_calls_where_the_user_brings_their_output():
+    fence = "See.\n```mswea_bash_command\nls -l\n```"
+    given = [user(), text(fence), user("<returncode>0</returncode>\n<output>\nx\n</output>"), text(fence), user("")]
+    trajectory, notes = read_with_notes({"messages": given})
+    assert [m.content for m, _ in trajectory.calls()] == ['bash(command="ls -l")'] * 2
+    assert trajectory.messages[2] == Message("tool", given[2]["content"])
+    assert notes[Note.TEXT_CALLS] == notes[Note.TEXT_BESIDE_CALL] == 2
+
+
+@pytest.mark.parametrize("key", ["weight", "loss", "train", "trainable", "loss_mask"])
+@pytest.mark.parametrize("zero", [0, False])
+def test_a_turn_of_weight_0_stays_in_the_context_and_is_not_trained(key, zero):
+    mark = {key: zero}
+    given = record(user(), calls('{"q": "a"}') | mark, feedback("1"), text("No.") | mark, user("Then?"), text("Yes."))
+    trajectory, notes = read_with_notes(given)
+    assert [m.trained for m in trajectory.messages if m.role == "assistant"] == [False, False, True]
+    assert erroneous_calls(trajectory) == [True, False] and notes == {Note.WEIGHT_0: 2}
+    assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+
+
+def test_a_mark_of_1_or_on_another_role_changes_nothing():
+    plain = read(user(), calls("{}"), feedback("1"))
+    assert read(user() | {"loss": None}, calls("{}") | {"weight": 1}, feedback("1") | {"train": False}) == plain
+    assert read_with_notes(record(user() | {"train": True}, text("Hi.")))[1] == {Note.WEIGHT_ELSEWHERE: 1}
+
+
+def test_results_without_ids_go_by_a_name_that_is_unique():
+    messages = read(user(), named("a", "b"), result("Error: of b", "b"), result("of a", "a"))
+    assert [m.content for m in messages[1:]] == ["a()", "of a", "b()", "Error: of b"]
+
+
+def test_results_of_one_name_go_by_order_and_a_foreign_name_is_refused():
+    messages = read(user(), named("a", "a", "b"), result("1", "a"), result("B", "b"), result("2", "a"))
+    assert [m.content for m in messages[1:]] == ["a()", "1", "a()", "2", "b()", "B"]
+    with pytest.raises(ValueError, match="message 3: feedback for the call 'c', which is not there"):
+        read(user(), named("a"), result("1", "c"))
+
+
+def test_a_result_with_the_id_of_one_call_and_the_name_of_another_is_refused():
+    two = {"role": "assistant", "tool_calls": [{"id": n, "name": n * 2, "arguments": {}} for n in "ab"]}
+    assert [m.content for m in read(user(), two, feedback("B", "b", name="bb"), feedback("A", "a"))[1::2]] == [
+        "aa()",
+        "bb()",
+    ]
+    with pytest.raises(ValueError, match="message 3: feedback for the call 'b'"):
+        read(user(), two, feedback("B", "b", name="aa"))
+
+
+def test_calls_in_messages_of_their_own_are_answered_by_the_results_after_them():
+    messages = read(user(), named("a"), named("b"), result("1"), result("2"))
+    assert [m.content for m in messages[1:]] == ["a()", "1", "b()", "2"]
+
+
+def test_the_same_id_twice_is_answered_in_order():
+    twice = {"role": "assistant", "tool_calls": calls("{}")["tool_calls"] * 2}
+    assert [m.content for m in read(user(), twice, feedback("1"), feedback("2"))[2::2]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        '["A", {"b": 1}]',
+        '[{"name": "a", "content": "A"}, {"name": "b", "content": {"b": 1}}]',
+        str([{"tool_call_id": "x", "name": "b", "content": '{"b": 1}'}, {"name": "a", "results": "A"}]),
+    ],
+)
+def test_several_results_in_one_message_are_split_over_the_calls(results):
+    trajectory, notes = read_with_notes({"messages": [user(), named("a", "b"), result(results)]})
+    assert [m.content for m in trajectory.messages[1:]] == ["a()", "A", "b()", '{"b": 1}']
+    assert notes[Note.SPLIT_RESULTS] == 1
+
+
+def legacy(name: str = "search", arguments: object = '{"q": "a"}', content: object = None) -> dict:
+    return {"role": "assistant", "content": content, "function_call": {"name": name, "arguments": arguments}}
+
+
+def test_a_legacy_function_call_is_a_call_with_or_without_a_text():
+    for content in (None, "", "I will search."):
+        messages = read(user(), legacy(content=content), {"role": "function", "name": "search", "content": "1"})
+        assert messages[1:] == (called('search(q="a")'), Message("tool", "1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("null", "search()"),
+        ("[]", "search()"),
+        ("", "search()"),
+        (None, "search()"),
+        ([], "search()"),
+        ('"{\\"q\\": \\"a\\"}"', 'search(q="a")'),
+        ('{"q": "two\nlines"}', 'search(q="two\\nlines")'),
+    ],
+)
+def test_arguments_are_read_however_they_are_encoded(arguments, expected):
+    for given in (calls(arguments), legacy(arguments=arguments), {"role": "tool_call", "content": ""}):
+        if given["role"] == "tool_call":
+            given["content"] = json.dumps({"name": "search", "arguments": arguments})
+        assert read(user(), given)[-1] == called(expected)
+    without = calls("{}")
+    del without["tool_calls"][0]["function"]["arguments"]
+    assert read(user(), without)[-1] == called("search()")
+
+
+def test_reasoning_is_dropped_and_counted():
+    for more in ({"reasoning_content": "Hm."}, {"thinking": "Hm."}):
+        trajectory, notes = read_with_notes(record(user(), calls('{"q": "a"}') | more, text("<think>So</think>\nOne.")))
+        assert [m.content for m in trajectory.messages[1:]] == ['search(q="a")', 'finish(answer="One.")']
+        assert notes == {Note.REASONING: 2}
+
+
+def test_nulls_for_parameters_that_a_tool_does_not_have_are_dropped():
+    trajectory, notes = read_with_notes(record(user(), calls({"q": None, "day": None, "n": 1})))
+    assert trajectory.messages[1] == called("search(q=null, n=1)") and notes == {Note.PADDING: 1}
+
+
+def test_a_tool_named_finish_with_other_parameters_leaves_the_last_text_a_text():
+    own = {"name": "finish", "parameters": {"properties": {"code": {"type": "integer"}}, "required": ["code"]}}
+    trajectory = Trajectory.from_openai(record(user(), text("Done."), tools=[own]))
+    assert trajectory.messages[-1] == Message("assistant", "Done.")
+    assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+    mine = FINISH.to_openai()["function"] | {"description": "Mine."}
+    assert read(user(), text("Done."), tools=[mine])[-1] == called('finish(answer="Done.")')
+
+
+def test_texts_that_an_assistants_turn_follows_are_thoughts():
+    trajectory, notes = read_with_notes(record(user(), text("Let me see."), calls("{}"), feedback("1"), text("One.")))
+    assert trajectory.messages == read(user(), calls("{}"), feedback("1"), text("One."))
+    assert notes == {Note.TEXT_BESIDE_CALL: 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"role": "developer", "content": "Be brief."}, Message("system", "Be brief.")),
+        ({"role": "user", "content": [{"type": "text", "text": t} for t in "ab"]}, Message("user", "a\nb")),
+        ({"role": "human", "content": "Hi."}, Message("user", "Hi.")),
+    ],
+)
+def test_ordinary_variants_of_a_message(given, expected):
+    assert read(given)[0] == expected
+
+
+def test_ordinary_variants_of_calls_and_results():
+    flat = {"role": "assistant", "tool_calls": [{"name": "search", "arguments": {"q": "a"}}], "function_call": None}
+    parts = {"role": "tool", "content": [{"type": "text", "text": "1"}]}
+    expected = (called('search(q="a")'), Message("tool", "1"))
+    assert read(user(), flat, parts)[1:] == expected
+    assert read(user(), flat | {"tool_calls": json.dumps(flat["tool_calls"])}, parts)[1:] == expected
+    assert read(user(), flat, {"role": "observation", "content": {"n": 1}})[-1] == Message("tool", '{"n": 1}')
+    listed = [user(), flat, parts]
+    assert Trajectory.from_openai(listed).messages[1:] == expected
+    assert Trajectory.from_openai({"messages": json.dumps(listed)}).messages[1:] == expected
+
+
+def test_a_sources_own_verdict_comes_before_the_words_of_the_feedback():
+    def categories(*verdicts: bool | None) -> list[ErrorCategory]:
+        told = [[calls("{}"), feedback("Error: no", failed=verdict)] for verdict in verdicts]
+        return call_categories(Trajectory.from_openai(record(user(), *[m for pair in told for m in pair])))
+
+    assert categories(True, None, False) == [ErrorCategory.TOOL_CALL_FAILURE] * 2 + [ErrorCategory.ALL_RIGHT]
+    silent = record(user(), calls("{}"), feedback("", failed=True))
+    trajectory = Trajectory.from_openai(silent)
+    assert call_categories(trajectory) == [ErrorCategory.TOOL_CALL_FAILURE]
+    assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[{" * 99_999, "<tools>" * 50_000, "{'name': 'a'}\n" * 20_000, "<tool_call>" * 50_000, "Thought: a\n" * 50_000],
+)
+def test_hostile_texts_take_no_time(content):
+    start = time.monotonic()
+    for role in ("system", "assistant", "tool"):
+        given = [{"role": "system", "content": content}] if role == "system" else []
+        given += [user(), text(content) if role == "assistant" else calls("{}", "{}")]
+        given += [{"role": "tool", "content": content}] if role == "tool" else []
+        Trajectory.from_openai(record(*given, tools=None))
+    assert time.monotonic() - start < 20
 
 
 # ---- writing
@@ -264,185 +563,6 @@ def test_a_canonical_call_is_written_as_plain_openai():
     assert answer == {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "1"}
 
 
-# ---- the released conversations
-
-
-def conversations(*turns: tuple[str, str], tools: str | None = None, **more) -> dict:
-    system = [("system", json.dumps([SEARCH]) if tools is None else tools)]
-    return {"id": "r", "conversations": [{"role": r, "content": c} for r, c in [*system, *turns]]} | more
-
-
-def test_released_conversations_read_as_the_same_trajectory(write):
-    given = conversations(
-        ("user", "Find cats."),
-        ("assistant", 'search\n{"q": "cats"}'),
-        ("function", "[]"),
-        ("assistant", 'google\n{\n  "q": 1}'),
-        ("function", "name google is not defined"),
-        ("assistant", "search\n{broken"),
-        ("function", "Error"),
-        ("assistant", "finish"),
-        ("user", "Go on."),
-        ("assistant", "Which cats?\n{all}"),
-        ("user", "All."),
-        ("assistant", 'ask_to_user\n{"question": "All?"}'),
-        ("user", "Yes."),
-        ("assistant", 'finish\n{"answer": "Done."}'),
-    )
-    (trajectory,), report = read_trajectories(write(json.dumps([given]).encode(), "data.json"))
-    assert (trajectory.id, trajectory.tools) == ("r", (SEARCH_SPEC, *BUILT_INS))
-    assert trajectory.messages == (
-        Message("user", "Find cats."),
-        called('search(q="cats")'),
-        Message("tool", "[]"),
-        called("google(q=1)"),
-        Message("tool", "name google is not defined"),
-        called("search({broken)"),
-        Message("tool", "Error"),
-        called("finish()"),
-        Message("user", "Go on."),
-        Message("assistant", "Which cats?\n{all}"),
-        Message("user", "All."),
-        called('ask_to_user(question="All?")'),
-        Message("user", "Yes."),
-        called('finish(answer="Done.")'),
-    )
-    assert (report.read, report.bad, report.dropped_thoughts) == (1, [], 0)
-
-
-def test_plain_text_that_ends_a_released_conversation_becomes_finish(write):
-    path = write([conversations(("user", "Hi."), ("assistant", "Hello."))])
-    assert read_trajectories(path)[0][0].messages[-1] == called('finish(answer="Hello.")')
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ({"conversations": None}, "`conversations` must be a list"),
-        ({"conversations": []}, "at least one message"),
-        ({"conversations": ["x"]}, "`conversations` must be a list of objects"),
-        (conversations(("user", "x"), tools="You are kind."), "the system message is not JSON"),
-        (conversations(("user", "x"), tools='{"a": 1}'), "the tools must be a list"),
-        (conversations(("user", "x"), tools="[1]"), "a tool must be an object"),
-        (conversations(("user", "x"), ("function", "1")), "message 3: feedback without a call"),
-        (conversations(("human", "x")), "message 2: unknown role 'human'"),
-        ({"conversations": [{"from": "user", "value": "x"}]}, "message 1: no `role` and `content`, but from, value"),
-    ],
-)
-def test_a_released_conversation_that_cannot_be_used_is_refused(write, given, reason):
-    with pytest.raises(DataError, match=reason):
-        read_trajectories(write([given]))
-
-
-# ---- files
-
-
-def test_the_layout_of_a_file_is_told_from_its_content(write):
-    records = [record(user(), text("Hi.")), conversations(("user", "Find cats."), ("assistant", "Hi."))]
-    lines = b"\n".join(json.dumps(r).encode() for r in records)
-    listed = json.dumps(records, indent=2).encode()
-    contents = [lines, b"\n \n" + lines + b"\r\n\n", listed, b" \n" + listed, codecs.BOM_UTF8 + lines]
-    contents += [codecs.BOM_UTF8 + listed, gzip.compress(lines), gzip.compress(listed)]
-    expected = Trajectory.from_openai(records[0])
-    for content in contents:
-        for name in ("data.jsonl", "data.json", "data"):
-            assert read_trajectories(write(content, name))[0] == [expected, expected]
-    assert read_trajectories(write(lines, "misnamed.gz"))[0] == [expected, expected]
-
-
-def test_several_files_are_read_in_order(write):
-    paths = [write([record(user(), id=i)], f"{i}.jsonl") for i in "ba"]
-    trajectories, report = read_trajectories([paths[0], str(paths[1])])
-    assert [trajectory.id for trajectory in trajectories] == ["b", "a"]
-    assert report.read == 2
-
-
-def test_a_record_without_an_id_is_named_after_its_place_and_a_number_is_an_id(write):
-    path = write([{"messages": [user()]}, record(user(), id=None), record(user(), id=7), record(user(), id=7)])
-    assert [t.id for t in read_trajectories(path)[0]] == [f"{path}, line 1", f"{path}, line 2", "7", "7"]
-
-
-def test_dropped_thoughts_are_counted(write):
-    thinking = calls("{}", content="Let me see.")
-    path = write([record(user(), thinking, feedback("1"), thinking), record(user(), calls("{}"), feedback("1"))])
-    assert read_trajectories(path)[1].dropped_thoughts == 2
-
-
-BAD_LINES = {
-    b'{"messages": [}': "line 2: the line is not JSON",
-    b"3": "line 2: a record must be an object",
-    b'"\xff"': "line 2: the line is not UTF-8: byte 0xff at 1",
-    b'{"messages": NaN}': "line 2: NaN is not JSON",
-    b'{"messages": [{"role": "user", "content": "\\ud83d"}]}': "line 2: the line holds a lone surrogate",
-    b'{"a":' + b"[" * 100_000: "line 2: ",
-    b'{"messages": []}': "line 2: the messages must be a list",
-}
-
-
-@pytest.mark.parametrize("line", BAD_LINES, ids=BAD_LINES.values())
-def test_a_bad_record_is_reported_with_file_place_and_reason(write, line):
-    good = json.dumps(record(user("😀"))).encode()
-    path = write(b"\n".join([good, line, good]))
-    with pytest.raises(DataError) as caught:
-        read_trajectories(path)
-    assert f"bad records:\n  {path}, {BAD_LINES[line]}" in str(caught.value)
-    assert str(caught.value).endswith("\n1 of 3 records are bad")
-    assert len(caught.value.bad) == 1
-    trajectories, report = read_trajectories(path, on_bad="skip")
-    assert [len(trajectories), report.read] == [2, 2]
-    assert report.bad == caught.value.bad
-    assert (report.bad[0].path, report.bad[0].place) == (str(path), "line 2")
-
-
-def test_an_escaped_surrogate_pair_is_a_character(write):
-    path = write(b'{"messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}')
-    assert read_trajectories(path)[0][0].messages[0].content == "😀"
-
-
-def test_all_bad_records_are_listed_and_counted(write):
-    first, second = write([3] * 30 + [record(user())], "a.jsonl"), write(b"[1, 2]", "b.json")
-    with pytest.raises(DataError) as caught:
-        read_trajectories([first, second])
-    lines = str(caught.value).splitlines()
-    assert lines[0] == "bad records:"
-    assert [line.split(":")[0].strip() for line in lines[1:-1]] == [
-        *(f"{first}, line {number}" for number in range(1, 31)),
-        *(f"{second}, record {number}" for number in (1, 2)),
-    ]
-    assert lines[-1] == "32 of 33 records are bad"
-    assert [bad.place for bad in caught.value.bad[-2:]] == ["record 1", "record 2"]
-
-
-def test_a_file_that_cannot_be_read_is_an_error_whatever_is_done_with_bad_records(write, tmp_path):
-    cut = write([record(user(str(i))) for i in range(1000)], "cut.jsonl.gz")
-    cut.write_bytes(cut.read_bytes()[:-20])
-    spoilt = write([record(user(str(i))) for i in range(1000)], "spoilt.jsonl.gz")
-    content = spoilt.read_bytes()
-    spoilt.write_bytes(content[:30] + b"\0" * 100 + content[130:])
-    cases = {
-        tmp_path / "missing.jsonl": "missing.jsonl: cannot be read: No such file",
-        tmp_path: "cannot be read: Is a directory",
-        write(b"", "empty.jsonl"): "empty.jsonl: holds no record",
-        write(b" \n\n", "blank.jsonl"): "blank.jsonl: holds no record",
-        write(b"", "empty.jsonl.gz"): "empty.jsonl.gz: holds no record",
-        write(b"[]", "list.json"): "list.json: holds no record",
-        write(b'[{"a": 1},\n{"b"', "half.json"): r"half.json: the file is not JSON: .* \(line 2",
-        write(b"[\xff]", "bytes.json"): "bytes.json: the file is not UTF-8",
-        write(b"[" * 100_000, "deep.json"): "deep.json: ",
-        cut: "cut.jsonl.gz: cannot be read: Compressed file ended",
-        spoilt: "spoilt.jsonl.gz: cannot be read: ",
-    }
-    for path, reason in cases.items():
-        for on_bad in ("error", "skip"):
-            with pytest.raises(DataError, match=reason):
-                read_trajectories(path, on_bad=on_bad)
-
-
-def test_an_unknown_way_with_bad_records_is_refused(write):
-    with pytest.raises(ValueError, match="on_bad"):
-        read_trajectories(write([record(user())]), on_bad="ignore")
-
-
 def test_damaged_records_are_read_or_refused_and_nothing_else():
     rng = random.Random(0)
     junk = [None, 0, 1.5, True, "", "x", [], {}, [1], {"a": 1}, "assistant", "\n", [[]], {"type": {}}]
@@ -470,17 +590,3 @@ def test_damaged_records_are_read_or_refused_and_nothing_else():
             spec.to_prompt()
         assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
     assert 1_000 < refused < 4_500
-
-
-# ---- real data
-
-
-def test_every_real_record_is_read_and_reads_back_equal(shared):
-    trajectories, report = read_trajectories(shared / "data/trajectories/openai_messages.jsonl.gz")
-    assert (report.read, report.bad, report.dropped_thoughts) == (3_739, [], 2_490)
-    found = [pair for trajectory in trajectories for pair in trajectory.calls()]
-    answers = sum(message.content.startswith("finish(") for message, _ in found)
-    assert len(found) - answers == 9_089
-    assert sum(feedback is not None for _, feedback in found) == 9_071
-    for trajectory in trajectories[::7]:
-        assert Trajectory.from_openai(trajectory.to_openai()) == trajectory

@@ -6,6 +6,9 @@ import sys
 # Name of the module in tl.cli that has `main(argv)` -> what it is for.
 VERBS = {
     "show": "training samples with masked calls, key tokens, weights, losses; in the terminal or as a web page",
+    "formats": "the formats of data that can be read, a line each",
+    "convert": "any readable data set as OpenAI messages",
+    "label": "MAE for any trainer: OpenAI messages in which every turn says whether to train it",
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "stats": "figures of a dataset: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",

@@ -9,6 +9,7 @@ import ast
 import json
 import operator
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -16,9 +17,14 @@ from typing import Literal, NoReturn
 from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, parse_call, parse_literal
 from tl.schema import FINISH, ToolSpec
 
-Form = Literal["auto", "call", "python", "action", "json", "tool_call", "openai", "name_json"]
+Form = Literal["auto", "call", "python", "action", "json", "tool_call", "functioncall", "openai", "name_json"]
+ARGUMENT_KEYS = ("arguments", "parameters", "params", "args", "input", "kwargs")  # under which a call has its arguments
 
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+_FUNCTION_CALL = re.compile(r"<functioncall>(.*?)(?:<\|endoftext\|>|</functioncall>|(?=<functioncall>)|\Z)", re.DOTALL)
+_QUOTED_ARGUMENTS = re.compile(
+    r"""\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*'(.*)'\s*\}\s*""", re.DOTALL
+)
 _ACTION = re.compile(r"Action\s*:(.*?)Action Input\s*:", re.DOTALL)
 _FINAL_ANSWER = re.compile(r"Final Answer\s*:(.*)", re.DOTALL)
 _NAME_JSON = re.compile(r"\s*([\w.:$@/-]+)\s*(?=\{)")
@@ -28,6 +34,8 @@ _END_MARKS = re.compile(r"(?:<\|(?:eom_id|eot_id|im_end|endoftext)\|>|<bot_end>|
 _PYTHON_TAG = "<|python_tag|>"
 
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_BESIDE_ARGUMENTS = {"name", "function", "id", "type", "index", "call_id", "tool_call_id"}
+_NO_ARGUMENTS = ("", "null", "None", "[]")
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -57,8 +65,9 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
         form: "call" is exactly one call of Table 13. "python": calls as Python writes them, several on lines, between
             semicolons or in a list, also after NexusRaven's "Call:" (Table 7). "action": Action and Action Input, or a
             Final Answer, which is a call of `finish` (Tables 6 and 9). "json": objects with a name and parameters or
-            arguments (Table 10). "tool_call": the same in tags (Table 11). "openai": a message with `tool_calls`
-            (Table 12). "name_json": the name, then its arguments as JSON (Table 8). "auto": whichever it looks like.
+            arguments (Table 10). "tool_call": the same in tags (Table 11). "functioncall": the same behind Glaive's
+            tag. "openai": a message with `tool_calls` (Table 12). "name_json": the name, then its arguments as JSON
+            (Table 8). "auto": whichever it looks like.
         tools: where positional arguments of the form "python" find their names.
     """
     if len(text) > MAX_LENGTH:
@@ -85,8 +94,10 @@ def detect(text: str) -> str:
         bare = fenced[1].strip()
     if "<tool_call>" in bare:
         return "tool_call"
+    if "<functioncall>" in bare:
+        return "functioncall"
     if bare.removeprefix(_PYTHON_TAG).lstrip().startswith(("{", "[{")):
-        return "openai" if re.search(r'"(?:tool_calls|function)"\s*:', bare) else "json"
+        return "openai" if re.search(r'"(?:tool_calls|function|function_call)"\s*:', bare) else "json"
     if _ACTION.search(bare) or (_FINAL_ANSWER.search(bare) and not bare.endswith(")")):
         return "action"
     if _NAME_JSON.match(bare):
@@ -104,28 +115,46 @@ def _json_calls(text: str) -> list[Call]:
     while rest:
         value, end = _leading_json(rest)
         for item in value if isinstance(value, list) else [value]:
-            calls.append(_call_of(item))
+            calls.append(call_of(item))
         rest = rest[end:].lstrip(" \t\r\n,;")
     return calls
 
 
 def _tagged_calls(text: str) -> list[Call]:
     """A JSON string may hold the closing tag: the object is read first, and the next tag is looked for after it."""
-    calls, at = [], 0
+    calls: list[Call] = []
+    at = 0
     while found := _TOOL_CALL.search(text, at):
         start = found.end(1) - len(found[1].lstrip())
         try:
             value, at = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
-            value, at = parse_literal(found[1].strip()), found.end()
-        calls.append(_call_of(value))
+            value, at = _leading_json(found[1].strip())[0], found.end()
+        calls += [call_of(item) for item in (value if isinstance(value, list) else [value])]
     return calls
+
+
+def _function_calls(text: str) -> list[Call]:
+    return [_function_call(found.strip()) for found in _FUNCTION_CALL.findall(text)]
+
+
+def _function_call(text: str) -> Call:
+    """Glaive writes the arguments as JSON between single quotes, with other single quotes inside as they are."""
+    if quoted := _QUOTED_ARGUMENTS.fullmatch(text):
+        try:
+            return _call(quoted[1], quoted[2])
+        except CallSyntaxError:
+            pass
+    value, end = _leading_json(text)
+    return call_of(value) if end == len(text) else _fail("text after the call")
 
 
 def _openai_calls(text: str) -> list[Call]:
     value, _ = _leading_json(text.removeprefix(_PYTHON_TAG).strip())
-    items = value.get("tool_calls", [value]) if isinstance(value, dict) else value
-    return [_call_of(item) for item in items] if isinstance(items, list) else _fail("`tool_calls` is no list")
+    items = value
+    if isinstance(value, dict):
+        items = value.get("tool_calls") or [value.get("function_call") or value]
+    return [call_of(item) for item in items] if isinstance(items, list) else _fail("`tool_calls` is no list")
 
 
 def _name_json_calls(text: str) -> list[Call]:
@@ -142,29 +171,65 @@ def _action_calls(text: str) -> list[Call]:
     return [Call(FINISH.name, {"answer": answer[1].strip()})]
 
 
-def _call_of(item: JSON) -> Call:
-    """`{"name": …, "arguments": …}`, or the same as the value of "function"."""
+def call_of(item: JSON) -> Call:
+    """`{"name": …, "arguments": …}`, or the same as the value of "function". Raises CallSyntaxError.
+
+    Other keys for the arguments are known (ARGUMENT_KEYS). Without one of them a call has no arguments, but it must
+    not have other entries either, since these may be what its author takes for the arguments.
+    """
     if isinstance(item, dict) and isinstance(item.get("function"), dict):
         item = item["function"]
     if not isinstance(item, dict):
         _fail("a call must be an object")
-    arguments: JSON = next((item[key] for key in ("arguments", "parameters") if key in item), {})
-    return _call(item.get("name", item.get("function")), arguments)
+    given = [key for key in ARGUMENT_KEYS if item.get(key) is not None]
+    others = item.keys() - _BESIDE_ARGUMENTS - set(ARGUMENT_KEYS)
+    if len(given) > 1 or (others and not given):
+        _fail(f"the arguments of a call are expected under `arguments`, not {', '.join([*given, *sorted(others)]):.80}")
+    return _call(item.get("name", item.get("function")), item[given[0]] if given else None)
 
 
 def _call(name: JSON, arguments: JSON) -> Call:
     if not isinstance(name, str) or not name:
         _fail("no name of a tool")
-    if isinstance(arguments, str):
-        arguments = parse_literal(arguments) if arguments.strip() else {}
-    if not isinstance(arguments, dict):
-        _fail("the arguments are no object")
-    call = Call(name, arguments)
+    call = Call(name, read_arguments(arguments))
     try:
         format_call(call)
     except ValueError as error:
         _fail(str(error))
     return call
+
+
+def read_arguments(given: JSON) -> dict[str, JSON]:
+    """The arguments of a call: an object, or the text of one, perhaps encoded twice. Raises CallSyntaxError.
+
+    Nothing, null and an empty list are no arguments. Line breaks may stand in strings as they are.
+    """
+    for _ in range(3):
+        if given is None or given == [] or (isinstance(given, str) and given.strip() in _NO_ARGUMENTS):
+            return {}
+        if not isinstance(given, str):
+            break
+        given = _literal(given)
+    return given if isinstance(given, dict) else _fail("the arguments are no object")
+
+
+def _literal(text: str) -> JSON:
+    """A JSON or Python literal; JSON may have control characters in its strings."""
+    try:
+        return parse_literal(text)
+    except CallSyntaxError as error:
+        if len(text) > MAX_LENGTH:
+            raise
+        try:
+            return _DECODER.decode(text)
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def _object(entries: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    if len(dict(entries)) < len(entries):
+        raise ValueError("the same key twice in an object")
+    return dict(entries)
 
 
 def _leading_json(text: str) -> tuple[JSON, int]:
@@ -179,7 +244,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
 # ---- Python calls
@@ -201,7 +266,9 @@ def read_python_calls(text: str, tools: Sequence[ToolSpec] = ()) -> list[Call]:
     except CallSyntaxError:
         pass
     try:
-        statements = ast.parse(text).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise first_error from None
     return [call for statement in statements for call in _calls_of_node(statement, tools)]
@@ -267,6 +334,7 @@ _READERS: dict[str, Callable[[str], list[Call]]] = {
     "action": _action_calls,
     "json": _json_calls,
     "tool_call": _tagged_calls,
+    "functioncall": _function_calls,
     "openai": _openai_calls,
     "name_json": _name_json_calls,
 }

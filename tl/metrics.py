@@ -6,12 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call, parse_call, same_value
 from tl.mae import ErrorCategory, erroneous_calls
 from tl.schema import ToolSpec
-from tl.trajectory import Message, Trajectory, read_trajectories
+from tl.trajectory import Message, Trajectory
 
 DOCUMENTATION_ERRORS = frozenset(
     {ErrorCategory.TOOL_HALLUCINATION, ErrorCategory.PARAMETER_HALLUCINATION, ErrorCategory.PARAMETER_MISSING}
@@ -71,14 +71,6 @@ def questions_of(trajectory: Trajectory) -> list[Question]:
         for at, m in enumerate(trajectory.messages)
         if m.is_call and not next(wrong)
     ]
-
-
-def read_questions(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error") -> list[Question]:
-    """A question for every right call in trajectory files. Bad records raise tl.trajectory.DataError; with
-    ``on_bad="skip"`` they are left out, and a warning lists them."""
-    trajectories, report = read_trajectories(paths, on_bad)
-    report.warn()
-    return [question for trajectory in trajectories for question in questions_of(trajectory)]
 
 
 class CallScore(NamedTuple):

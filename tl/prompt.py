@@ -32,6 +32,7 @@ from tl.templates import Segment, Template, template_of
 from tl.trajectory import Message, Trajectory
 
 NO_TARGET = -100
+WEIGHT_0 = "weight 0 in the data"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Turn:
     category: ErrorCategory
     key_positions: tuple[int, ...]
     trained: bool
+
+    @property
+    def why_masked(self) -> str:
+        """Why the turn is not trained, where it is not."""
+        return self.category.value if self.category.is_error else WEIGHT_0
 
 
 @dataclass(frozen=True)
@@ -122,9 +128,9 @@ def encode_trajectory(
 ) -> Example | None:
     """The training example of a trajectory, or None when not even its first turn fits into ``max_length``.
 
-    Erroneous calls weigh 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse always weighs
-    0. Key tokens weigh more (PKT, section 3.2) unless ``options.pkt`` is off. Raises ValueError for text that no
-    encoding of Unicode can hold.
+    Erroneous calls weigh 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse and a turn with
+    weight 0 in the data always weigh 0. Key tokens weigh more (PKT, section 3.2) unless ``options.pkt`` is off. Raises
+    ValueError for text that no encoding of Unicode can hold.
     """
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
@@ -140,7 +146,7 @@ def encode_trajectory(
             n_turns += 1
             category = next(categories) if segment.turn.is_call else ErrorCategory.ALL_RIGHT
             if end <= options.max_length:
-                trained = not (category.is_error and options.mae)
+                trained = segment.turn.trained and not (category.is_error and options.mae)
                 trained &= segment.call is not None or not segment.turn.is_call
                 keys = _name_keys(segment, segment_ids, names, template) if options.pkt else []
                 turns.append(Turn(start, end, segment.turn.is_call, category, tuple(keys), trained))
@@ -214,4 +220,4 @@ def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Mes
         return message
     half = max_tokens // 2
     head, tail = (tokenizer.decode(part).strip("\ufffd") for part in (ids[:half], ids[-half:]))
-    return Message("tool", f"{head} … [{len(ids) - 2 * half} tokens cut] … {tail}")
+    return replace(message, content=f"{head} … [{len(ids) - 2 * half} tokens cut] … {tail}")

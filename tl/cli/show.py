@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from tl.assets import TINY
 from tl.config import option, parse_config
+from tl.datasets import AUTO, DATA_FORMAT, DataError, read
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.mae import erroneous_calls
@@ -33,7 +34,7 @@ from tl.synthesis import synthesize
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.config import SFTConfig, parse_for_model
 from tl.training.run import SETTINGS_FILE
-from tl.trajectory import DataError, Trajectory, read_trajectories
+from tl.trajectory import Trajectory
 
 DEFAULT_SET = "default training set"
 UNSURE = 0.7  # nats: the model gives the token less than an even chance
@@ -58,6 +59,7 @@ class ShowConfig:
         None, "tokens of a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
     )
     on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
+    data_format: str = option(AUTO, DATA_FORMAT)
     html: str | None = option(None, "write a web page here instead of printing")
     samples: int = option(50, "number of samples on the page", at_least=1)
     overwrite: bool = option(False, "replace an existing page")
@@ -161,9 +163,11 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
     if model is not None:
         check_vocabulary(tokenizer, model.config)
     if config.files:
-        trajectories, report = read_trajectories(config.files, config.on_bad_data)
-        for record in report.bad:
-            print(f"skipped {record}", file=sys.stderr)
+        trajectories, report = read(config.files, config.on_bad_data, data_format=config.data_format, seed=config.seed)
+        for line in report.bad_lines() if report.bad else []:
+            print(f"skipped {line}", file=sys.stderr)
+        if not trajectories:
+            raise LookupError("there is nothing to show: every record is bad")
     else:
         trajectories = synthesize(seed=config.seed)
     options = encoding_options(training_settings(Path(config.model or config.tokenizer or TINY)))

@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 from tl.assets import TINY
 from tl.config import option, parse_config
+from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, read
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
 from tl.report.runs import names
 from tl.synthesis import synthesize
 from tl.templates import TEMPLATE_HELP, TemplateName
-from tl.trajectory import DataError, Trajectory, read_trajectories
+from tl.trajectory import Trajectory
 
 
 @dataclass
@@ -38,6 +39,7 @@ class StatsConfig:
         at_least=2,
     )
     on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
+    data_format: str = option(AUTO, DATA_FORMAT)
     json: bool = option(False, "print JSON instead of a table")
 
 
@@ -48,7 +50,7 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
         values = [column[name] for column in columns.values()]
         if name == "families of tool names":
             rows += family_rows(name, values)
-        elif name in ("errors by category", "key tokens in a trained call"):
+        elif name in ("errors by category", "key tokens in a trained call", "while reading"):
             rows.append([name, *("" for _ in values)])
             for key in dict.fromkeys(key for value in values for key in value):
                 rows.append([f"  {key}", *(f"{value[key]:,}" if key in value else "–" for value in values)])
@@ -68,7 +70,7 @@ def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when a file or the tokenizer cannot be read."""
+    """Exit status 0, or 2 when a file, none of its records, or the tokenizer can be read."""
     config = parse_config(StatsConfig, argv, __doc__, prog="python -m tl stats")
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
@@ -76,9 +78,10 @@ def main(argv: Sequence[str]) -> int:
         tokenizer = Tokenizer(config.tokenizer, config.template)
         titles = names(config.files) or ["default training set"]
         for title, name in zip(titles, config.files or [""], strict=True):
-            trajectories, skipped = read(name, config.on_bad_data)
+            trajectories, report = load(name, config)
             data = dataset_statistics(trajectories, tokenizer, options)
-            columns[title] = {**summary(data, tokenizer), "records skipped": skipped}
+            done = {note.value: count for note, count in report.notes.items()}
+            columns[title] = {**summary(data, tokenizer), "records skipped": len(report.bad), "while reading": done}
     except (DataError, TokenizerError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -90,11 +93,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def read(name: str, on_bad: Literal["error", "skip"]) -> tuple[list[Trajectory], int]:
-    """The trajectories of a file (those of the default training set for ""), and how many records were skipped."""
+def load(name: str, config: StatsConfig) -> tuple[list[Trajectory], ReadReport]:
+    """The trajectories of a file, those of the default training set for "", and what became of its records.
+
+    Raises DataError where there is no trajectory.
+    """
     if not name:
-        return synthesize(), 0
-    trajectories, report = read_trajectories(name, on_bad)
-    for record in report.bad:
-        print(f"skipped {record}", file=sys.stderr)
-    return trajectories, len(report.bad)
+        return synthesize(), ReadReport()
+    trajectories, report = read(name, config.on_bad_data, data_format=config.data_format)
+    for line in report.bad_lines() if report.bad else []:
+        print(f"skipped {line}", file=sys.stderr)
+    if not trajectories:
+        raise DataError(f"{name}: no record can be read")
+    return trajectories, report

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 from tl.config import option, parse_config
+from tl.datasets import DataError, read
 from tl.executor.pool import PoolError
 from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError
 from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, held_out, make_episodes, prompts, synthesize
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.teacher import write_taught
-from tl.trajectory import DataError, Trajectory, read_trajectories
+from tl.trajectory import Trajectory
 from tools import ToolkitError
 
 SIZES = {"trajectories": 1217, "prompts": 1194, "held_out": 400, "unseen_toolkits": 400}
@@ -125,7 +126,7 @@ def taught(config: SynthesisConfig, endpoint: Endpoint) -> None:
     toolkits = config.toolkits or LIBRARY
     made = make_episodes(config.n, config.seed, read_mix(config.mix), toolkits)
     faults = write_taught(config.path, made, toolkits, endpoint)
-    print(summary(read_trajectories(config.path)[0] if config.path.stat().st_size else []))
+    print(summary(read(config.path)[0] if config.path.stat().st_size else []))
     print("left out: " + (", ".join(f"{count} {fault}" for fault, count in faults.items()) or "none"))
     print(f"written: {config.path}")
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tl.calls import Call
+from tl.calls import CallSyntaxError
+from tl.datasets import DataError
 from tl.evaluation.suites.files import read_lines
-from tl.forms import Prediction, read_prediction
+from tl.forms import Prediction, call_of, read_prediction
 from tl.metrics import Question
-from tl.trajectory import DataError
 
 MAX_LISTED = 5  # items that a message names
 
@@ -64,9 +64,11 @@ def _by_line(path: Path, records: list[dict], wanted: tuple[Question, ...], tota
 def _prediction(record: dict, question: Question, form: str, where: str) -> Prediction:
     if "call" in record or "calls" in record:
         calls = record["calls"] if "calls" in record else [record["call"]]
-        if not isinstance(calls, list) or not all(_is_call(call) for call in calls):
-            raise DataError(f'{where}: a call has to be {{"name": text, "arguments": object}}')
-        return Prediction((), tuple(Call(call["name"], call["arguments"]) for call in calls))
+        try:
+            return Prediction((), tuple(call_of(call) for call in (calls if isinstance(calls, list) else [calls])))
+        except CallSyntaxError as error:
+            form = '{"name": text, "arguments": object}'
+            raise DataError(f"{where}: a call has to be {form}: {error.message}") from error
     said = record.get("prediction")
     if isinstance(said, dict):
         said = json.dumps(said)
@@ -74,10 +76,6 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f'{where}: needs a "prediction" (text) or a "call"')
     return read_prediction(texts, form, question.tools)
-
-
-def _is_call(call: object) -> bool:
-    return isinstance(call, dict) and isinstance(call.get("name"), str) and isinstance(call.get("arguments"), dict)
 
 
 def some(identifiers: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from tl.calls import CallSyntaxError, parse_call
 from tl.mae.rules import ALONE, EXCEPTIONS, MESSAGES, REASONS, REASONS_OF_PARAMETERS, SHELL, ErrorCategory, Rule
 from tl.mae.statements import Place, Statement, statements
 from tl.schema import ASK_TO_USER
-from tl.trajectory import Trajectory
+from tl.trajectory import Message, Trajectory
 
 __all__ = ["ErrorCategory", "call_categories", "classify_feedback", "erroneous_calls"]
 
@@ -80,14 +80,14 @@ def call_categories(trajectory: Trajectory) -> list[ErrorCategory]:
     """One category per assistant call, in order.
 
     A call that does not parse is a tool call failure and one to a tool outside the trajectory's list a tool
-    hallucination, whatever the feedback says. Answers to `ask_to_user(question=…)` come from a person and are not
-    classified.
+    hallucination, whatever the feedback says. A source's own verdict on a call comes before the words of its feedback.
+    Answers to `ask_to_user(question=…)` come from a person and are not classified.
     """
     names = {tool.name for tool in trajectory.tools}
-    return [_call_category(call.content, feedback, names) for call, feedback in trajectory.calls()]
+    return [_call_category(call.content, feedback, names) for call, feedback in trajectory.answered_calls()]
 
 
-def _call_category(call_text: str, feedback: str | None, names: set[str]) -> ErrorCategory:
+def _call_category(call_text: str, feedback: Message | None, names: set[str]) -> ErrorCategory:
     try:
         call = parse_call(call_text)
     except CallSyntaxError:
@@ -95,11 +95,17 @@ def _call_category(call_text: str, feedback: str | None, names: set[str]) -> Err
     if call.name not in names:
         return ErrorCategory.TOOL_HALLUCINATION
     asked = call.name == ASK_TO_USER.name and call.arguments.keys() == ASK_TO_USER.parameters.keys()
-    if feedback is None or asked:
+    if feedback is None or asked or feedback.failed is False:
         return ErrorCategory.ALL_RIGHT
-    return classify_feedback(feedback)
+    category = classify_feedback(feedback.content)
+    is_unsaid = category is ErrorCategory.ALL_RIGHT and feedback.failed is True
+    return ErrorCategory.TOOL_CALL_FAILURE if is_unsaid else category
 
 
 def erroneous_calls(trajectory: Trajectory) -> list[bool]:
-    """T_e of section 3.1: one flag per assistant call, in order; True means weight 0 in the loss."""
-    return [category.is_error for category in call_categories(trajectory)]
+    """T_e of section 3.1: one flag per assistant call, in order; True means weight 0 in the loss.
+
+    Calls that their source gives weight 0 are among them.
+    """
+    categories = zip(call_categories(trajectory), trajectory.answered_calls(), strict=True)
+    return [category.is_error or not call.trained for category, (call, _) in categories]

@@ -75,7 +75,8 @@ MESSAGES = (
         (r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name)?\s*<stop>", "No such function name: look_up"),
         (r"(?:there is )?no <tool> (?:is )?(?:named|called)\b", "There is no tool named look_up"),
         (
-            r"(?:the )?<tool>(?: (?:name )?<name>)? (?:does not exist|doesn't exists?|(?:was |is )?not found)",
+            r"(?:the )?<tool>(?: (?:name )?<name>)? (?:does not exist|doesn't exists?|(?:was |is )?not found"
+            r"(?!\W{1,3}instead\b))",  # what finds something else in its place has answered
             "API doesn't exists",
         ),
     ),
@@ -119,6 +120,10 @@ MESSAGES = (
         # Of other programs.
         (r"invalid json\b|.{0,40}\bnot (?:a )?valid json\b", "Invalid JSON format."),
         (r"<http>4\d\d:?,? (?:bad request|not found|method not allowed|unprocessable|conflict)\b", "404 Not Found"),
+        (
+            r"your (?:proposed )?edit has introduced (?:new )?syntax error",
+            "Your proposed edit has introduced new syntax errors.",
+        ),
         (r"(?:<parameter> type|response|validation|parse|syntax) error\s*<stop>|\[errno \d+\]", "Response error."),
     ),
 )

@@ -63,6 +63,21 @@ _HTML_ERROR = re.compile(
     re.I | re.S,
 )
 
+# How a command ended, as its environment writes it around the output: alone on a line, in brackets, or in a tag.
+_ENDING = (
+    r"(?:(?:the |your )?(?:command|process|program|script|shell) (?:has |was )?)?"
+    r"(?:(?:exit(?:ed)?|return(?:ed)?|finished|completed|failed|terminated|ended)(?: with)?(?: an?)?"
+    r"(?: (?:exit|return|error|status|non-zero))?[ _-]?(?:code|status)|exit(?:ed)?(?: with)?)\s*[:=]?\s*(-?\d{1,6})"
+)
+_ENDINGS = (
+    re.compile(r"\s*<returncode>\s*(-?\d{1,6})\s*</returncode>", re.I),
+    re.compile(rf"\W{{0,3}}{_ENDING}\W{{0,3}}\Z", re.I),
+    re.compile(rf"\W{{0,3}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]", re.I),
+    re.compile(rf".{{0,{MAX_STATEMENT}}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]\W{{0,3}}\Z", re.I),
+)
+_LAST_LINES = 3  # among which a command's ending is looked for; others tell the directory and the like
+_OUTPUT_TAG = re.compile(r"</?output>|output:", re.I)
+
 _ERROR_KEY = re.compile(
     # Not any word before it: there are keys such as "default", "terror", "standard_error" and "stderr".
     r"(?:(?:is|has|last|api|server|request|response|http|validation|internal|tool|fatal)[_ -]?)?"
@@ -85,7 +100,11 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
     """The statements of one feedback; the first that is an error decides. Takes time linear in the length."""
     text = feedback.strip()
     status_line = _STATUS_LINE.match(text)
-    if status_line:
+    ending = _ending(text)
+    if ending is not None:
+        if ending:  # 0: whatever else it printed is content
+            yield Statement(Place.COMMAND, _last_printed(text))
+    elif status_line:
         yield from _status(int(status_line[1]), text[status_line.end() :], depth)
     elif text[:1] in ("{", "["):
         answer = _unwrapped(text)
@@ -97,6 +116,22 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
         yield from _html(text)
     else:
         yield from _plain(text)
+
+
+def _ending(text: str) -> int | None:
+    """The exit code that a plain text states in its first line or in one of its last lines."""
+    lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].rsplit("\n", _LAST_LINES)[-_LAST_LINES:]]
+    found = (form.match(line) for line in lines for form in _ENDINGS)
+    return next((int(ending[1]) for ending in found if ending), None)
+
+
+def _last_printed(text: str) -> str:
+    """The last line of what a command printed, without what was written around it."""
+    for line in reversed(text[-MAX_LOOSE:].splitlines()):
+        line = _OUTPUT_TAG.sub("", line).strip()
+        if line and not any(form.match(line) for form in _ENDINGS[:2]):
+            return line[:MAX_STATEMENT]
+    return ""
 
 
 def _plain(text: str) -> Iterator[Statement]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tl.assets import TINY
+from tl.datasets import DataError, read
 from tl.llama.tokenizer import Tokenizer, TokenizerError, find_vocabulary
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
@@ -15,7 +16,7 @@ from tl.report.figures import WHOLE, dataset_statistics, summary
 from tl.report.runs import Run
 from tl.report.views import SampleView, view
 from tl.synthesis import synthesize
-from tl.trajectory import DataError, Trajectory, read_trajectories
+from tl.trajectory import Trajectory
 
 
 @dataclass
@@ -49,7 +50,7 @@ def data_column(run: Run, samples: int) -> DataColumn:
     template = settings.get("template", "auto")
     tokenizer = Tokenizer(run.path if find_vocabulary(run.path) else settings.get("model") or TINY, template)
     if settings.get("data"):
-        trajectories, report = read_trajectories(settings["data"], "skip")
+        trajectories, report = read(settings["data"], "skip")
         report.warn()
     else:
         trajectories = synthesize(seed=settings.get("seed", 0))

@@ -124,7 +124,7 @@ def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses
         for m, t in enumerate(predicting)
     ]
     tool = called_name(text) if turn.is_call else ""
-    return TurnView(tokens, turn.category.value, turn.trained, turn.is_call, tool)
+    return TurnView(tokens, turn.category.value if turn.trained else turn.why_masked, turn.trained, turn.is_call, tool)
 
 
 def called_name(text: str) -> str:

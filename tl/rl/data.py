@@ -9,15 +9,18 @@ from functools import cached_property
 from typing import Literal
 
 from tl.calls import JSON, CallSyntaxError, format_call, parse_call
+from tl.datasets import AUTO, BadRecord, DataError, read
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.prompt import encode_prompt
 from tl.rl.prefix_groups import prefix_groups
-from tl.schema import FINISH, ToolSpec
+from tl.schema import BUILT_INS, FINISH, ToolSpec
 from tl.synthesis import make_episodes
 from tl.synthesis import prompts as synthetic_prompts
 from tl.synthesis.episodes import Episode
-from tl.trajectory import BadRecord, DataError, Message, Trajectory, read_trajectories
+from tl.trajectory import Message, Trajectory
+
+TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
 
 
 @dataclass(frozen=True)
@@ -67,29 +70,33 @@ def read_prompts(
     paths: Sequence[str],
     tokenizer: Tokenizer,
     max_length: int,
+    max_new_tokens: int | None = None,
     on_bad: Literal["error", "skip"] = "error",
+    data_format: str = AUTO,
     seed: int = 0,
 ) -> PPOData:
     """Reads the prompts in files of trajectories that end in their golden call, as ``python -m tl synthesis --kind
     prompts`` writes them; makes 1,194 with the tool library where there are no paths.
 
-    A prompt of more than ``max_length`` tokens, a record that does not end in a call, a golden call that does not parse
-    and one whose tool is not among the record's are bad. Raises DataError, which lists bad records, or if nothing is
-    left; with ``on_bad="skip"`` they are left out, and a warning lists them.
+    Bad are a prompt of more than ``max_length`` tokens, a golden call of more than ``max_new_tokens``, which no rollout
+    could reach, a record that does not end in a call, and a golden call that does not parse or has a foreign tool.
+    Raises DataError, which lists bad records, or if nothing is left; with ``on_bad="skip"`` they are left out, and a
+    warning lists them.
     """
     prompts: list[Question] = []
     bad: list[BadRecord] = []
     if paths:
         # Taken while the file is read, so that what is wrong with a prompt is told with its place.
-        _, report = read_trajectories(
-            paths, on_bad, lambda t: prompts.append(_tokenise(prompt_of(t), tokenizer, max_length))
-        )
+        def take(trajectory: Trajectory) -> None:
+            prompts.append(_tokenise(prompt_of(trajectory), tokenizer, max_length, max_new_tokens))
+
+        _, report = read(paths, on_bad, take, data_format)
         report.warn()
         bad = report.bad
     else:
         for question in synthetic_prompts(seed=seed):
             try:
-                prompts.append(_tokenise(question, tokenizer, max_length))
+                prompts.append(_tokenise(question, tokenizer, max_length, max_new_tokens))
             except ValueError as error:
                 raise DataError(f"generated prompt {question.id}: {error}") from error
     if not prompts:
@@ -128,8 +135,12 @@ def prompt_of(trajectory: Trajectory) -> Question:
     return Question(trajectory.id, trajectory.tools, trajectory.messages[:-1], ((golden,),))
 
 
-def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int) -> Question:
-    """Raises ValueError for a prompt that is too long."""
+def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new_tokens: int | None) -> Question:
+    """Raises ValueError for a prompt or a golden call that is too long."""
+    # With </s>. What finish and ask_to_user say need not be said to the letter.
+    lengths = [len(tokenizer.encode(format_call(call))) + 1 for call in question.golden if call.name not in TEXT_TOOLS]
+    if max_new_tokens is not None and (needed := max(lengths, default=0)) > max_new_tokens:
+        raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")
     return replace(question, prompt_ids=_prompt_ids(question.tools, question.messages, tokenizer, max_length))
 
 

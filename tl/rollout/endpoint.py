@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call
-from tl.forms import read_calls
+from tl.forms import ARGUMENT_KEYS, read_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.schema import FINISH
 from tl.trajectory import Trajectory, call_text
+from tl.trajectory.items import drop_reasoning
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for servers that want one
 MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
@@ -151,18 +152,26 @@ def _content(message: dict) -> str:
     return content.encode(errors="replace").decode() if isinstance(content, str) else ""
 
 
+def _without_reasoning(message: dict) -> str:
+    return drop_reasoning(_content(message))[0]
+
+
+def _call_text(call: object) -> str:
+    """A call of the server's, whatever its arguments are."""
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        return call_text("?", None)
+    given = next((function[key] for key in ARGUMENT_KEYS if function.get(key) is not None), None)
+    return call_text(function["name"], given)
+
+
 def texts_of(message: dict, form: str = "auto") -> list[str]:
     """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are."""
-    texts = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        function = function if isinstance(function, dict) else {}
-        arguments = function.get("arguments")
-        raw = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        texts.append(call_text(str(function.get("name") or "?"), raw))
-    content = _content(message)
+    single = message.get("function_call")
+    texts = [_call_text(call) for call in message.get("tool_calls") or ([single] if single else [])]
     if texts:
         return texts
+    content = _without_reasoning(message)
     try:
         return [format_call(call) for call in read_calls(content, form)]
     except (CallSyntaxError, ValueError):

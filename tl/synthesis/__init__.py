@@ -12,10 +12,11 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 from tl.calls import format_call
+from tl.datasets import DataError
 from tl.metrics import Question, questions_of
 from tl.synthesis.episodes import Episode, EpisodeSpec, Kind, Repertoire, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
-from tl.trajectory import DataError, Trajectory
+from tl.trajectory import Trajectory
 
 T = TypeVar("T")
 Unseen = bool | Literal["values", "phrasings"]  # which of both a request has from the held-out side: both where True

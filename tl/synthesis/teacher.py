@@ -14,13 +14,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tl.datasets import DataError
 from tl.executor import Executor
 from tl.rollout.dialogue import StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Request, Rollout, outcome, play
 from tl.synthesis.episodes import REFUSAL, Episode
 from tl.synthesis.requests import request_of
-from tl.trajectory import DataError, Message, Trajectory
+from tl.trajectory import Message, Trajectory
 
 INSTRUCTIONS = (
     "Serve the user's request with the tools. Make one call at a time and wait for its output. If something is missing "

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
+from tl.datasets import AUTO, DATA_FORMAT
 from tl.llama.weights import read_config
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.distributed import Checkpointing
@@ -56,6 +57,7 @@ class TrainingConfig(RunConfig):
     data: list[str]
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
+    data_format: str = option(AUTO, DATA_FORMAT)
     weight_decay: float
     beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
     max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
@@ -78,7 +80,7 @@ class SFTConfig(TrainingConfig):
     script: ClassVar[str] = "train_sft.py"
     out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
-    data: list[str] = option([], "trajectory files, .jsonl or .json, also .gz; none: generated with the tool library")
+    data: list[str] = option([], "data files, perhaps with shares (a.jsonl:0.4 b.json:0.6); none: generated")
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
     w_max: float = option(9.0, "largest weight of a key token", at_least=1)

@@ -3,16 +3,19 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tqdm import tqdm
 
+from tl.datasets import AUTO, DataError, ReadReport, read
 from tl.llama.tokenizer import Tokenizer
-from tl.mae import ErrorCategory
 from tl.prompt import EncodingOptions, Example, encode_trajectory
 from tl.synthesis import synthesize
-from tl.trajectory import DataError, ReadReport, read_trajectories
+from tl.trajectory import Note, Trajectory
+
+MANY = 2**62  # tokens: no trajectory is longer
+LOOKED_AT = 200  # trajectories
 
 
 @dataclass
@@ -28,7 +31,7 @@ class ExampleStatistics:
     text_turns_trained: int = 0
     key_tokens: int = 0
     turns_cut: int = 0
-    masked: Counter[ErrorCategory] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
 
     def add(self, example: Example) -> None:
         self.trajectories += 1
@@ -42,11 +45,11 @@ class ExampleStatistics:
                 self.text_turns_trained += not turn.is_call
                 self.key_tokens += len(turn.key_positions)
             else:
-                self.masked[turn.category] += 1
+                self.masked[turn.why_masked] += 1
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
-        masked = ", ".join(f"{n:,} {category.value}" for category, n in self.masked.most_common())
+        masked = ", ".join(f"{n:,} {why}" for why, n in self.masked.most_common())
         return [
             f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",
             f"calls trained       {self.calls_trained:,} of {self.calls:,}, and {self.text_turns_trained:,} text turns",
@@ -73,7 +76,8 @@ class TrainingData:
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
         changed = f"normalised          {self.normalised:,} trajectories with characters that the vocabulary changes"
-        return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped()]
+        done = [f"while reading       {line}" for line in self.report.note_lines(leaving_out=[Note.TEXT_BESIDE_CALL])]
+        return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped(), *done]
 
     def dropped(self) -> str:
         """What was left out, as a line."""
@@ -88,17 +92,18 @@ def load_training_data(
     tokenizer: Tokenizer,
     options: EncodingOptions,
     on_bad: Literal["error", "skip"] = "error",
+    data_format: str = AUTO,
     seed: int = 0,
     progress: bool = True,
 ) -> TrainingData:
     """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
     With ``on_bad="skip"`` bad records are left out, and a warning lists them.
 
-    Raises tl.trajectory.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
+    Raises tl.datasets.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
     """
     data = TrainingData()
     if paths:
-        trajectories, data.report = read_trajectories(paths, on_bad)
+        trajectories, data.report = read(paths, on_bad, data_format=data_format, seed=seed)
         data.report.warn()
     else:
         trajectories = synthesize(seed=seed)
@@ -114,9 +119,20 @@ def load_training_data(
         else:
             data.untrainable += 1
     if not data.examples:
-        raise DataError("no trajectory has anything to train on:\n" + "\n".join(data.lines()))
+        lines = [*data.lines(), *(_needed(trajectories, tokenizer, options) if data.too_long else [])]
+        raise DataError("\n".join(["no trajectory has anything to train on:", *lines]))
     data.fingerprint = _fingerprint(data.examples)
     return data
+
+
+def _needed(trajectories: Sequence[Trajectory], tokenizer: Tokenizer, options: EncodingOptions) -> list[str]:
+    """What it takes to train on trajectories that are too long, as a line; a look at the first of them will do."""
+    whole = [encode_trajectory(t, tokenizer, replace(options, max_length=MANY)) for t in trajectories[:LOOKED_AT]]
+    ends = sorted(example.turns[0].end for example in whole if example)
+    if not ends:
+        return []
+    lengths = f"{ends[0]:,} at least, {ends[len(ends) // 2]:,} for half of them"
+    return [f"needed              --max_length {lengths}, and a model with as many positions"]
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

@@ -11,12 +11,13 @@ from dataclasses import replace
 import torch
 from tqdm import tqdm
 
+from tl.datasets.questions import read_questions
 from tl.evaluation.suites import strict_score
 from tl.llama.model import Llama
 from tl.llama.sampling import rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.losses import weighted_cross_entropy
-from tl.metrics import CallScore, Question, read_questions
+from tl.metrics import CallScore, Question
 from tl.prompt import EncodingOptions, encode_call, encode_prompt
 from tl.rollout.dialogue import Response, ask, prediction_of
 from tl.rollout.policy import LlamaPolicy
@@ -38,7 +39,7 @@ def load_held_out(
     held-out questions. A warning counts those that are too long (see ``tokenise``)."""
     questions: list[Question] = []
     if config.eval_data:
-        questions = read_questions(config.eval_data, config.on_bad_data)
+        questions = read_questions(config.eval_data, config.on_bad_data, config.data_format)
     elif not config.data:
         questions = held_out()
     fitting = tokenise(questions, tokenizer, limit, max_feedback_tokens)

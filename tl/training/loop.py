@@ -16,13 +16,13 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from tl.datasets import DataError
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
 from tl.metrics import Question
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
-from tl.trajectory import DataError
 
 STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already

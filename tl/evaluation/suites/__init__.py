@@ -1,6 +1,6 @@
 """Benchmarks: one small reader for each set of official files, and the rules of its scorer.
 
-A reader takes a folder and gives a `Suite`; it validates what it reads and raises `tl.trajectory.DataError`.
+A reader takes a folder and gives a `Suite`; it validates what it reads and raises `tl.datasets.DataError`.
 """
 
 from __future__ import annotations

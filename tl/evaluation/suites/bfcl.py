@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tl.calls import Call, CallSyntaxError
+from tl.datasets import DataError
 from tl.evaluation.suites import Suite, python_score
 from tl.evaluation.suites.files import find, read_lines
 from tl.forms import Prediction, read_prediction, read_python_calls
 from tl.metrics import CallScore, Question
 from tl.schema import BUILT_INS, ToolSpec
-from tl.trajectory import DataError, Message
+from tl.trajectory import Message
 
 CATEGORIES = ("exec_simple", "exec_multiple", "exec_parallel", "exec_parallel_multiple")
 PAPER_COUNT = 239  # Table 2, though every figure of Table 3 is a multiple of 1/240

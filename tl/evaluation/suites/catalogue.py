@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+from tl.datasets import DataError
 from tl.evaluation.suites import EpisodeSuite, Suite, bfcl, own, rotbench, toolalpaca, tooleyes
 from tl.synthesis.environments import ENVIRONMENTS, Environment
-from tl.trajectory import DataError
 
 OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")
 FROM_FILES = ("toolalpaca", "bfcl", "tooleyes", "rotbench", "rotbench-third")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tl.trajectory import DataError
+from tl.datasets import DataError
 
 
 def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:

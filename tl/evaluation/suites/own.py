@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from tl.datasets import AUTO
+from tl.datasets.questions import read_questions
 from tl.evaluation.suites import EpisodeSuite, Suite
 from tl.executor import Executor
-from tl.metrics import Question, read_questions
+from tl.metrics import Question
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out, make_episodes
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
@@ -35,9 +37,9 @@ def read_unseen_tools(seed: int) -> Suite:
     return replace(suite, family=FAMILY, variant="clean, all of these and tools")
 
 
-def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"]) -> Suite:
-    """Every right call of trajectory files. Raises tl.trajectory.DataError as `read_questions` does."""
-    return _suite(read_questions(paths, on_bad), "trajectories", "Calls of trajectories", ", ".join(paths))
+def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], data_format: str = AUTO) -> Suite:
+    """Every right call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
+    return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", ", ".join(paths))
 
 
 def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> Suite:

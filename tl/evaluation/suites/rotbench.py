@@ -10,12 +10,13 @@ import json
 from pathlib import Path
 
 from tl.calls import Call, format_call
+from tl.datasets import DataError
 from tl.evaluation.suites import Suite
 from tl.evaluation.suites.files import find, read_list
 from tl.forms import Prediction, read_calls
 from tl.metrics import WRONG, CallScore, Question
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
-from tl.trajectory import DataError, Message
+from tl.trajectory import Message
 
 ENVIRONMENTS = ("clean", "slight", "medium", "heavy", "union")
 TURNS = {"first": "First_Turn", "third": "Third_Turn"}

@@ -7,18 +7,17 @@ import re
 from pathlib import Path
 
 from tl.calls import Call
+from tl.datasets import DataError
+from tl.datasets.readers.toolalpaca import tools_of
 from tl.evaluation.suites import Suite, python_score
 from tl.evaluation.suites.files import find, read_list
 from tl.metrics import Question
 from tl.schema import BUILT_INS, ToolSpec
-from tl.trajectory import DataError, Message
+from tl.trajectory import Message
 
 CREDENTIALS = frozenset({"access_key", "appid", "api_key"})
 PAPER_COUNT = 114  # Table 2
 
-_NOT_A_TOOL = "components"
-_PARAMETERS = re.compile(r"^Parameters: (\{.*\})\s*$", re.MULTILINE)
-_PARAMETER = re.compile(r"(Required\.\s*)?(?:(\w+)\.\s*)?(.*)", re.DOTALL)
 _KEY_TWICE = re.compile(r'("[^"]*":\s*)\1')
 
 
@@ -30,7 +29,7 @@ def read(data: Path) -> Suite:
     for api in read_list(path):
         name = str(api.get("Name"))
         try:
-            tools = (*_tools(api["Function_Description"]), *BUILT_INS)
+            tools = (*map(ToolSpec.from_openai, tools_of(api["Function_Description"])), *BUILT_INS)
             for number, (request, steps) in enumerate(zip(api["Instructions"], api["Golden_Answers"], strict=True)):
                 answer = _step(steps[0])
                 questions.append(_question(f"{name}/{number}", tools, request, answer))
@@ -56,24 +55,6 @@ def _question(identifier: str, tools: tuple[ToolSpec, ...], request: str, answer
     return Question(
         identifier, tools, (Message("user", request),), ((golden,),), identifier.rpartition("/")[0], uncompared
     )
-
-
-def _tools(descriptions: dict[str, str]) -> list[ToolSpec]:
-    return [_tool(name, text) for name, text in descriptions.items() if name != _NOT_A_TOOL]
-
-
-def _tool(name: str, text: str) -> ToolSpec:
-    """From text: the description, a line of parameters as JSON, and the form of the output, which is left out."""
-    found = _PARAMETERS.search(text)
-    if not found:
-        raise ValueError(f"tool {name}: no line of parameters")
-    parameters, required = {}, []
-    for key, description in json.loads(found[1]).items():
-        is_required, kind, words = _PARAMETER.findall(description)[0]
-        parameters[key] = {"type": kind or "string", "description": words}
-        required += [key] if is_required else []
-    schema = {"type": "object", "properties": parameters, "required": required}
-    return ToolSpec.from_openai({"name": name, "description": text[: found.start()].strip(), "parameters": schema})
 
 
 def _step(step: dict) -> Call:

@@ -9,13 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tl.calls import CallSyntaxError, parse_call
+from tl.datasets import DataError
 from tl.evaluation.suites import EpisodeSuite
 from tl.evaluation.suites.files import find, read_json, read_list
 from tl.executor import Cause, Feedback
 from tl.executor.driving import Steps
 from tl.rollout.episodes import Request
 from tl.schema import FINISH, ToolSpec
-from tl.trajectory import DataError, Message
+from tl.trajectory import Message
 
 PAPER_COUNT = 382  # Table 2
 NO_BACKEND = "The tool is not available now."

@@ -1,0 +1,265 @@
+"""Files of data sets: what becomes of every kind of file and record, and how bad ones are reported."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+
+import pytest
+
+from tl.datasets import DataError, read
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import Message, Trajectory
+
+SEARCH = {
+    "type": "function",
+    "function": {
+        "name": "search",
+        "description": "Find it.",
+        "parameters": {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]},
+    },
+}
+SEARCH_SPEC = ToolSpec("search", "Find it.", {"q": {"type": "string"}}, ("q",))
+
+
+def user(text: str = "Find cats.") -> dict:
+    return {"role": "user", "content": text}
+
+
+def text(content: object) -> dict:
+    return {"role": "assistant", "content": content}
+
+
+def calls(*arguments: object, content: str | None = None, first: int = 1) -> dict:
+    """An assistant message that calls `search` once for each of the arguments, under the ids c1, c2, …"""
+    entries = [
+        {"id": f"c{i}", "type": "function", "function": {"name": "search", "arguments": argument}}
+        for i, argument in enumerate(arguments, first)
+    ]
+    return {"role": "assistant", "content": content, "tool_calls": entries}
+
+
+def feedback(content: object, call_id: str | None = "c1", **more) -> dict:
+    return {"role": "tool", "tool_call_id": call_id, "content": content} | more
+
+
+def record(*messages: object, **more) -> dict:
+    return {"id": "r", "tools": [SEARCH], "messages": list(messages)} | more
+
+
+def called(text: str) -> Message:
+    return Message("assistant", text, is_call=True)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a data file: records as lines (or bytes as they are), compressed where the name ends in .gz."""
+
+    def write(content: list | bytes, name: str = "data.jsonl"):
+        data = content if isinstance(content, bytes) else b"".join(json.dumps(r).encode() + b"\n" for r in content)
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write
+
+
+# ---- the released conversations
+
+
+def conversations(*turns: tuple[str, str], tools: str | None = None, **more) -> dict:
+    system = [("system", json.dumps([SEARCH]) if tools is None else tools)]
+    return {"id": "r", "conversations": [{"role": r, "content": c} for r, c in [*system, *turns]]} | more
+
+
+def test_released_conversations_read_as_the_same_trajectory(write):
+    given = conversations(
+        ("user", "Find cats."),
+        ("assistant", 'search\n{"q": "cats"}'),
+        ("function", "[]"),
+        ("assistant", 'google\n{\n  "q": 1}'),
+        ("function", "name google is not defined"),
+        ("assistant", "search\n{broken"),
+        ("function", "Error"),
+        ("assistant", "finish"),
+        ("user", "Go on."),
+        ("assistant", "Which cats?\n{all}"),
+        ("user", "All."),
+        ("assistant", 'ask_to_user\n{"question": "All?"}'),
+        ("user", "Yes."),
+        ("assistant", 'finish\n{"answer": "Done."}'),
+    )
+    (trajectory,), report = read(write(json.dumps([given]).encode(), "data.json"))
+    assert (trajectory.id, trajectory.tools) == ("r", (SEARCH_SPEC, *BUILT_INS))
+    assert trajectory.messages == (
+        Message("user", "Find cats."),
+        called('search(q="cats")'),
+        Message("tool", "[]"),
+        called("google(q=1)"),
+        Message("tool", "name google is not defined"),
+        called("search({broken)"),
+        Message("tool", "Error"),
+        called("finish()"),
+        Message("user", "Go on."),
+        Message("assistant", "Which cats?\n{all}"),
+        Message("user", "All."),
+        called('ask_to_user(question="All?")'),
+        Message("user", "Yes."),
+        called('finish(answer="Done.")'),
+    )
+    assert (report.read, report.bad, report.dropped_thoughts) == (1, [], 0)
+
+
+def test_plain_text_that_ends_a_released_conversation_becomes_finish(write):
+    path = write([conversations(("user", "Hi."), ("assistant", "Hello."))])
+    assert read(path)[0][0].messages[-1] == called('finish(answer="Hello.")')
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"conversations": None}, "no `messages`, but conversations"),
+        ({"conversations": []}, "at least one message"),
+        ({"conversations": ["x"]}, "`conversations` must be a list of objects"),
+        (conversations(("user", "x"), ("function", "1")), "message 3: feedback without a call"),
+        (conversations(("critic", "x")), "message 2: unknown role 'critic'"),
+    ],
+)
+def test_a_released_conversation_that_cannot_be_used_is_refused(write, given, reason):
+    with pytest.raises(DataError, match=reason):
+        read(write([given]))
+
+
+# ---- files
+
+
+def test_the_layout_of_a_file_is_told_from_its_content(write):
+    records = [record(user(), text("Hi.")), conversations(("user", "Find cats."), ("assistant", "Hi."))]
+    lines = b"\n".join(json.dumps(r).encode() for r in records)
+    listed = json.dumps(records, indent=2).encode()
+    contents = [lines, b"\n \n" + lines + b"\r\n\n", listed, b" \n" + listed, codecs.BOM_UTF8 + lines]
+    contents += [codecs.BOM_UTF8 + listed, gzip.compress(lines), gzip.compress(listed)]
+    expected = Trajectory.from_openai(records[0])
+    for content in contents:
+        for name in ("data.jsonl", "data.json", "data"):
+            assert read(write(content, name))[0] == [expected, expected]
+    assert read(write(lines, "misnamed.gz"))[0] == [expected, expected]
+
+
+def test_several_files_are_read_in_order(write):
+    paths = [write([record(user(), id=i)], f"{i}.jsonl") for i in "ba"]
+    trajectories, report = read([paths[0], str(paths[1])])
+    assert [trajectory.id for trajectory in trajectories] == ["b", "a"]
+    assert report.read == 2
+
+
+def test_a_record_without_an_id_is_named_after_its_place_and_a_number_is_an_id(write):
+    path = write([{"messages": [user()]}, record(user(), id=None), record(user(), id=7), record(user(), id=7)])
+    assert [t.id for t in read(path)[0]] == [f"{path}, line 1", f"{path}, line 2", "7", "7"]
+
+
+def test_dropped_thoughts_are_counted(write):
+    thinking = calls("{}", content="Let me see.")
+    path = write([record(user(), thinking, feedback("1"), thinking), record(user(), calls("{}"), feedback("1"))])
+    assert read(path)[1].dropped_thoughts == 2
+
+
+BAD_LINES = {
+    b'{"messages": [}': "line 2: the line is not JSON",
+    b"3": "line 2: a record must be an object",
+    b'"\xff"': "line 2: the line is not UTF-8: byte 0xff at 1",
+    b'{"messages": NaN}': "line 2: NaN is not JSON",
+    b'{"messages": [{"role": "user", "content": "\\ud83d"}]}': "line 2: the line holds a lone surrogate",
+    b'{"a":' + b"[" * 100_000: "line 2: ",
+    b'{"messages": []}': "line 2: the messages must be a list",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=BAD_LINES.values())
+def test_a_bad_record_is_reported_with_file_place_and_reason(write, line):
+    good = json.dumps(record(user("😀"))).encode()
+    path = write(b"\n".join([good, line, good]))
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert f"bad records:\n  {path}, {BAD_LINES[line]}" in str(caught.value)
+    assert str(caught.value).endswith("\n  1 of 3 records are bad")
+    assert len(caught.value.bad) == 1
+    trajectories, report = read(path, on_bad="skip")
+    assert [len(trajectories), report.read] == [2, 2]
+    assert report.bad == caught.value.bad
+    assert (report.bad[0].path, report.bad[0].place) == (str(path), "line 2")
+
+
+def test_an_escaped_surrogate_pair_is_a_character(write):
+    path = write(b'{"messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}')
+    assert read(path)[0][0].messages[0].content == "😀"
+
+
+def test_bad_records_are_listed_by_their_reasons(write):
+    first, second = write([3] * 30 + [record(user())], "a.jsonl"), write(b"[1, 2]", "b.json")
+    with pytest.raises(DataError) as caught:
+        read([first, second])
+    assert str(caught.value).splitlines() == [
+        "bad records:",
+        f"  {first}, line 1: a record must be an object, not 3 (and 29 more like it)",
+        f"  {second}, record 1: a record must be an object, not 1 (and 1 more like it)",
+        "  32 of 33 records are bad",
+    ]
+    assert [bad.place for bad in caught.value.bad[-2:]] == ["record 1", "record 2"]
+
+
+def test_a_file_of_which_nothing_can_be_read_is_described(write):
+    with pytest.raises(DataError) as caught:
+        read(write([{"\x1bnl": "list files", "cm": "ls"}] * 12_607))
+    lines = str(caught.value).splitlines()
+    assert lines[1].endswith("line 1: no `messages`, but \\x1bnl, cm (and 12,606 more like it)")
+    assert lines[2:] == [
+        "  12,607 of 12,607 records are bad",
+        "  the first looks like an object with the keys \\x1bnl, cm",
+        "  `python -m tl formats` lists what can be read; --data_format names one",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_an_error_whatever_is_done_with_bad_records(write, tmp_path):
+    cut = write([record(user(str(i))) for i in range(1000)], "cut.jsonl.gz")
+    cut.write_bytes(cut.read_bytes()[:-20])
+    spoilt = write([record(user(str(i))) for i in range(1000)], "spoilt.jsonl.gz")
+    content = spoilt.read_bytes()
+    spoilt.write_bytes(content[:30] + b"\0" * 100 + content[130:])
+    cases = {
+        tmp_path / "missing.jsonl": "missing.jsonl: cannot be read: No such file",
+        tmp_path: "cannot be read: Is a directory",
+        write(b"", "empty.jsonl"): "empty.jsonl: holds no record",
+        write(b" \n\n", "blank.jsonl"): "blank.jsonl: holds no record",
+        write(b"", "empty.jsonl.gz"): "empty.jsonl.gz: holds no record",
+        write(b"[]", "list.json"): "list.json: holds no record",
+        write(b'[{"a": 1},\n{"b"', "half.json"): r"half.json: the file is not JSON: .* \(line 2",
+        write(b"[\xff]", "bytes.json"): "bytes.json: the file is not UTF-8",
+        write(b"[" * 100_000, "deep.json"): "deep.json: ",
+        cut: "cut.jsonl.gz: cannot be read: Compressed file ended",
+        spoilt: "spoilt.jsonl.gz: cannot be read: ",
+    }
+    for path, reason in cases.items():
+        for on_bad in ("error", "skip"):
+            with pytest.raises(DataError, match=reason):
+                read(path, on_bad=on_bad)
+
+
+def test_an_unknown_way_with_bad_records_is_refused(write):
+    with pytest.raises(ValueError, match="on_bad"):
+        read(write([record(user())]), on_bad="ignore")
+
+
+# ---- real data
+
+
+def test_every_real_record_is_read_and_reads_back_equal(shared):
+    trajectories, report = read(shared / "data/trajectories/openai_messages.jsonl.gz")
+    assert (report.read, report.bad, report.dropped_thoughts) == (3_739, [], 2_490)
+    found = [pair for trajectory in trajectories for pair in trajectory.calls()]
+    answers = sum(message.content.startswith("finish(") for message, _ in found)
+    assert len(found) - answers == 9_089
+    assert sum(feedback is not None for _, feedback in found) == 9_071
+    for trajectory in trajectories[::7]:
+        assert Trajectory.from_openai(trajectory.to_openai()) == trajectory

@@ -1,0 +1,76 @@
+"""MAE for any trainer: a data set as OpenAI messages in which every turn of the assistant's says whether to train it.
+
+    python -m tl label data.jsonl --out labelled.jsonl                   `weight` 0 or 1 (OpenAI, axolotl)
+    python -m tl label data.jsonl --out labelled.jsonl --style loss      true or false (ms-swift); or --style train
+    python -m tl label data.jsonl --out labelled.jsonl --style last      a record for each right turn, its end
+
+`why` stands beside what is not to be trained; --html shows it. What is written reads back to the same weights.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl.assets import TINY
+from tl.cli.convert import ConvertConfig, load, tell, write_records
+from tl.config import option, parse_config
+from tl.datasets import DataError
+from tl.datasets.label import Style, labelled
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.prompt import EncodingOptions
+from tl.report.samples import page
+from tl.report.views import view
+from tl.trajectory import Trajectory
+
+
+@dataclass
+class LabelConfig(ConvertConfig):
+    """Flags of `python -m tl label`."""
+
+    style: Style = option("weight", "key of the verdict; last: one record for each turn that is to be trained")
+    html: str | None = option(None, "also write a web page that shows the turns and their verdicts")
+    samples: int = option(50, "how many trajectories the page holds", at_least=1)
+    tokenizer: str = option(str(TINY), "of the page: tokenizer.model, or a checkpoint folder that holds one")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 2 when something cannot be read or written."""
+    config = parse_config(LabelConfig, argv, __doc__, prog="python -m tl label")
+    counts: Counter[str] = Counter()
+    try:
+        if config.html and Path(config.html).exists() and not config.overwrite:
+            raise DataError(f"{config.html} exists already: choose another name, or add --overwrite")
+        trajectories, report = load(config)
+        written = write_records(config.out, _records(trajectories, config.style, counts))
+        if config.html:
+            Path(config.html).write_text(_page(trajectories, config), encoding="utf-8")
+    except (DataError, TokenizerError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    tell(report)
+    print(f"{written:,} records in {config.out}")
+    print(f"turns to be trained {counts.pop('trained', 0):,}")
+    split = counts.pop("split", 0)
+    for reason, count in counts.most_common():
+        print(f"turns of weight 0   {count:,} {reason}")
+    if split:
+        print(f"messages split      {split:,}, with calls of different verdicts")
+    return 0
+
+
+def _records(trajectories: Sequence[Trajectory], style: Style, counts: Counter[str]) -> Iterator[dict]:
+    for trajectory in trajectories:
+        records, split = labelled(trajectory, style)
+        counts["split"] += split
+        for record in records:
+            said = [m for m in record["messages"] if m["role"] == "assistant"]
+            counts.update(m.get("why") or "trained" for m in (said[-1:] if style == "last" else said))
+            yield record
+
+
+def _page(trajectories: Sequence[Trajectory], config: LabelConfig) -> str:
+    tokenizer = Tokenizer(config.tokenizer)
+    views = (view(t, tokenizer, EncodingOptions(max_length=2**62)) for t in trajectories[: config.samples])
+    return page([made for made in views if made], title=", ".join(Path(name).name for name in config.files))

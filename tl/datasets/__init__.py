@@ -1,0 +1,98 @@
+"""Data sets as people have them: files of many formats → trajectories, and a report of what became of their records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from tl.calls import CallSyntaxError, parse_call
+from tl.datasets.companions import joined_records
+from tl.datasets.files import loads
+from tl.datasets.formats import NAMES, read_one, single_records
+from tl.datasets.mix import mixed, shares_of
+from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
+from tl.mae import ErrorCategory, call_categories
+from tl.trajectory import Note, Notes, Trajectory
+
+__all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read"]
+
+AUTO = "auto"  # the format is told from the content
+DATA_FORMAT = "format of the data, one of `python -m tl formats`; auto: told from the content"
+ROLE_LINES = ("\nSystem: ", "\nUser: ", "\nAssistant: ", "\nOutput: ")
+
+
+def read(
+    paths: str | PathLike | Sequence[str | PathLike],
+    on_bad: Literal["error", "skip"] = "error",
+    check: Callable[[Trajectory], object] | None = None,
+    data_format: str = AUTO,
+    seed: int = 0,
+) -> tuple[list[Trajectory], ReadReport]:
+    """Read and validate every record of one or more files, each of the format that it looks like.
+
+    Bad records raise one DataError that lists them by their reasons, or with `on_bad="skip"` are left out and stand in
+    the report. A file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record
+    without an id gets its file and place; ids need not be unique. Behind every path may stand a share (`a.jsonl:0.4`):
+    so many of each are drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory; where it raises
+    ValueError, the record is a bad one.
+    """
+    if on_bad not in ("error", "skip"):
+        raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
+    if data_format not in (AUTO, *NAMES):
+        raise DataError(f"the format must be auto or one of {', '.join(NAMES)}, not {data_format!r:.80}")
+    report = ReadReport()
+    names = [str(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
+    split = shares_of(names)
+    sets = [list(_trajectories(Path(path), report, check, data_format)) for path, _ in split]
+    report.read = sum(map(len, sets))
+    if report.bad and on_bad == "error":
+        raise DataError("\n".join(["bad records:", *(f"  {line}" for line in report.bad_lines())]), report.bad)
+    shares = [share for _, share in split if share is not None]
+    if shares:
+        return mixed(sets, shares, seed), report
+    return [trajectory for trajectories in sets for trajectory in trajectories], report
+
+
+def _trajectories(
+    path: Path, report: ReadReport, check: Callable[[Trajectory], object] | None, data_format: str
+) -> Iterator[Trajectory]:
+    name = None if data_format == AUTO else data_format
+    for at, given in joined_records(path):
+        for place, raw in single_records(at, given, name):
+            notes: Notes = Counter()
+            try:
+                if isinstance(raw, bytes):
+                    loads(raw, "the line")
+                trajectory = read_one(raw, f"{path}, {place}", notes, name)
+                _note(trajectory, notes)
+                if check:
+                    check(trajectory)
+            except (ValueError, RecursionError) as error:
+                report.looks_like = report.looks_like or looks_like(raw)
+                report.bad.append(BadRecord(str(path), place, str(error)))
+                continue
+            report.add(notes, f"{path}, {place}")
+            yield trajectory
+
+
+def _note(trajectory: Trajectory, notes: Notes) -> None:
+    """Counts what may not be read as meant: right calls with undeclared parameters, outputs with a role's line."""
+    notes[Note.ROLE_WORDS] += sum(
+        message.role == "tool" and any(line in message.content for line in ROLE_LINES)
+        for message in trajectory.messages
+    )
+    declared = {tool.name: tool.parameters for tool in trajectory.tools}
+    undeclared = []
+    for at, (message, _) in enumerate(trajectory.answered_calls()):
+        try:
+            call = parse_call(message.content)
+        except CallSyntaxError:
+            continue
+        if not call.arguments.keys() <= declared.get(call.name, call.arguments).keys():
+            undeclared.append(at)
+    if undeclared:
+        categories = call_categories(trajectory)
+        notes[Note.UNDECLARED] += sum(categories[at] is ErrorCategory.ALL_RIGHT for at in undeclared)

@@ -1,0 +1,100 @@
+"""Files → their records, raw: JSON lines, a JSON list, one object over many lines, a dialogue a file; plain or gzip."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from tl.datasets.report import DataError
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_OPENING = (b"{", b"[", b",", b":")
+
+
+def raw_records(path: Path) -> Iterator[tuple[str, object]]:
+    """Each record of a file with its place; a line that is no JSON as its bytes. Raises DataError for a bad file."""
+    try:
+        with open_plain(path) as file:
+            yield from _records(path, enumerate(file, 1))
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """The bytes of a file, decompressed where it is gzip, whatever its name."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if compressed else path.open("rb")
+
+
+def _records(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, object]]:
+    first = next(((at, text) for at, line in lines if (text := line.removeprefix(codecs.BOM_UTF8).strip())), None)
+    if first is None:
+        raise DataError(f"{path}: holds no record")
+    number, line = first
+    if line.startswith(b"[") or (line.startswith(b"{") and line.endswith(_OPENING)):
+        yield from _whole(path, [line, *(line.strip() for _, line in lines)], number)
+        return
+    record = _line(line)
+    if is_message(record):
+        yield "the file", [record, *(_line(line) for _, line in lines if line.strip())]
+        return
+    yield f"line {number}", record
+    yield from ((f"line {at}", _line(line.strip())) for at, line in lines if line.strip())
+
+
+def _whole(path: Path, lines: list[bytes], number: int) -> Iterator[tuple[str, object]]:
+    """A list of records or one record; lists on lines of their own are a record each."""
+    try:
+        value = loads(b"\n".join(lines), "the file")
+    except (ValueError, RecursionError) as error:
+        records = [(f"line {at}", _line(line)) for at, line in enumerate(lines, number) if line]
+        if len(records) < 2 or not all(isinstance(record, list) for _, record in records):
+            raise DataError(f"{path}: {error}") from error
+        yield from records
+        return
+    if isinstance(value, list) and not is_message(value[0] if value else None):
+        if not value:
+            raise DataError(f"{path}: holds no record")
+        yield from ((f"record {at}", record) for at, record in enumerate(value, 1))
+    else:
+        yield "the file", value
+
+
+def is_message(value: object) -> bool:
+    """Whether a value is one message of a conversation, not a record."""
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and "messages" not in value
+
+
+def _line(line: bytes) -> object:
+    try:
+        return loads(line, "the line")
+    except (ValueError, RecursionError):
+        return line
+
+
+def loads(data: bytes, what: str) -> object:
+    """Strict JSON in UTF-8: no NaN, and no lone surrogates, which no text could hold. Raises ValueError."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise ValueError(f"{what} is not JSON: {error.msg} ({place})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{what} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}") from None
+    if _ESCAPED_SURROGATE.search(data):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{what} holds a lone surrogate") from None
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,116 @@
+"""Trajectories → records of OpenAI messages for other trainers, as they are or with the verdict of MAE on each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from tl.calls import CallSyntaxError, format_call, parse_call
+from tl.mae import ErrorCategory, call_categories
+from tl.schema import ASK_TO_USER, BUILT_INS, FINISH
+from tl.trajectory import Message, Trajectory
+
+Style = Literal["weight", "loss", "train", "last"]
+WEIGHT_0 = "weight 0 in the data"
+
+
+def plain_record(trajectory: Trajectory) -> dict:
+    """The record that reads back as an equal trajectory, with as little of our own in it as that allows.
+
+    The built-in tools are left out where nothing but the final answer calls them, and that answer is a text.
+    """
+    record = trajectory.to_openai()
+    if tuple(trajectory.tools[-len(BUILT_INS) :]) != BUILT_INS:
+        return record
+    answer = _answer(trajectory.messages[-1]) if trajectory.messages else None
+    before = trajectory.messages[:-1] if answer else trajectory.messages
+    called = {name for message in before if (name := _called(message))}
+    left_out = {FINISH.name} - called | ({ASK_TO_USER.name} - called if FINISH.name not in called else set())
+    plain = record | {"tools": [tool for tool in record["tools"] if tool["function"]["name"] not in left_out]}
+    if answer:
+        marks = {key: value for key, value in record["messages"][-1].items() if key == "weight"}
+        plain["messages"] = [*record["messages"][:-1], {"role": "assistant", "content": answer} | marks]
+    try:
+        is_same = Trajectory.from_openai(plain) == trajectory
+    except ValueError:
+        is_same = False
+    return plain if is_same else record
+
+
+def _called(message: Message) -> str | None:
+    try:
+        return parse_call(message.content).name if message.is_call else None
+    except CallSyntaxError:
+        return None
+
+
+def _answer(message: Message) -> str | None:
+    """What a call of `finish` says, where it says nothing else."""
+    try:
+        call = parse_call(message.content)
+    except CallSyntaxError:
+        return None
+    answer = call.arguments.get(FINISH.required[0])
+    is_answer = message.is_call and call.name == FINISH.name and len(call.arguments) == 1 and isinstance(answer, str)
+    return answer if is_answer and isinstance(answer, str) and format_call(call) == message.content else None
+
+
+def labelled(trajectory: Trajectory, style: Style = "weight") -> tuple[list[dict], int]:
+    """The records to be written for one trajectory, and how many messages with several calls were split.
+
+    Every message of the assistant's has a weight of 0 or 1, or says true or false (`loss`, `train`), and if it is not
+    to be trained, `why`. Calls that stood in one message stay together where they weigh the same. With the style
+    "last" there is one record for each turn to be trained, which ends with it and gives all before it weight 0.
+    """
+    record = plain_record(trajectory)
+    reasons = _reasons(trajectory)
+    if style == "last":
+        return list(_last_turns(record, reasons)), 0
+    zero, one = (0, 1) if style == "weight" else (False, True)
+    for message, reason in zip(record["messages"], reasons, strict=True):
+        if message["role"] == "assistant":
+            message.pop("weight", None)
+            message |= {style: zero, "why": reason} if reason else {style: one}
+    record["messages"], split = _joined(record["messages"], trajectory.messages)
+    return [record], split
+
+
+def _reasons(trajectory: Trajectory) -> list[str]:
+    """Why each message is not to be trained; empty for those that are."""
+    categories = iter(call_categories(trajectory))
+    reasons = []
+    for message in trajectory.messages:
+        category = next(categories) if message.is_call else ErrorCategory.ALL_RIGHT
+        wrong = "" if category is ErrorCategory.ALL_RIGHT else category.value
+        reasons.append(wrong or ("" if message.trained else WEIGHT_0))
+    return reasons
+
+
+def _last_turns(record: dict, reasons: Sequence[str]) -> Iterator[dict]:
+    for at, (message, reason) in enumerate(zip(record["messages"], reasons, strict=True)):
+        if message["role"] == "assistant" and not reason:
+            before = [m | {"weight": 0} if m["role"] == "assistant" else m for m in record["messages"][:at]]
+            yield record | {"id": f"{record['id']}#{at}", "messages": [*before, message | {"weight": 1}]}
+
+
+def _joined(records: list[dict], messages: Sequence[Message]) -> tuple[list[dict], int]:
+    """Calls of one message in one again, each group with its results behind it; and how many groups had to be split."""
+    written: list[dict] = []
+    split = 0
+    opened: dict | None = None  # the message with calls that the next one may join
+    was_split = False
+    for record, message in zip(records, messages, strict=True):
+        if message.is_call and message.joined and opened is not None:
+            same = {k: v for k, v in opened.items() if k != "tool_calls"} == {
+                k: v for k, v in record.items() if k != "tool_calls"
+            }
+            if same:
+                opened["tool_calls"] = [*opened["tool_calls"], *record["tool_calls"]]
+                continue
+            split += not was_split
+            was_split = True
+        elif message.role != "tool":
+            was_split = False
+        written.append(record)
+        opened = record if message.is_call else opened if message.role == "tool" else None
+    return written, split

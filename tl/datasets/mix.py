@@ -1,0 +1,45 @@
+"""Several sets by shares of trajectories: `a.jsonl:0.4 b.json:0.3 c.traj:0.3`."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tl.datasets.report import DataError
+
+T = TypeVar("T")
+_SHARE = re.compile(r"(.+):((?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
+
+
+def split_share(name: str) -> tuple[str, float | None]:
+    """The path and the share of `path:share`; an existing path that looks like one is a path."""
+    found = _SHARE.fullmatch(name)
+    if Path(name).exists() or not found:
+        return name, None
+    return found[1], float(found[2])
+
+
+def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
+    """Path and share of each name. Raises DataError where only some have one, or one is 0."""
+    split = [split_share(name) for name in names]
+    given = [share for _, share in split if share is not None]
+    if given and (len(given) < len(split) or not all(share > 0 for share in given)):
+        raise DataError("shares such as a.jsonl:0.4 must stand behind every file, and be more than 0")
+    return split
+
+
+def mixed(sets: Sequence[Sequence[T]], shares: Sequence[float], seed: int) -> list[T]:
+    """As many of each set as the shares ask for, drawn without repetition, as many in all as the scarcest one allows.
+
+    The chosen ones keep their order within a set, and the sets follow one another.
+    """
+    total = min(len(items) / share for items, share in zip(sets, shares, strict=True))
+    rng = random.Random(seed)
+    chosen: list[T] = []
+    for items, share in zip(sets, shares, strict=True):
+        count = min(len(items), round(total * share))
+        chosen += [items[at] for at in sorted(rng.sample(range(len(items)), count))]
+    return chosen

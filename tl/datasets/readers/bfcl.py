@@ -1,0 +1,43 @@
+"""BFCL's multi-turn questions with their golden calls, which lie in a file of their own."""
+
+from __future__ import annotations
+
+from tl.datasets.source import python_call
+from tl.schema import ToolSpec
+from tl.trajectory import Notes
+
+
+def is_multi_turn(raw: object) -> bool:
+    return isinstance(raw, dict) and isinstance(raw.get("question"), list) and "involved_classes" in raw
+
+
+def multi_turn(raw: dict, notes: Notes) -> dict:
+    answers = raw.get("ground_truth")
+    if not isinstance(answers, list):
+        raise ValueError(
+            "a question without its golden calls: possible_answer/ of the same name, or …_answers.json, must lie beside"
+        )
+    question = raw["question"]
+    if len(question) != len(answers) or not all(isinstance(part, list) for part in [*question, *answers]):
+        raise ValueError(f"{len(question)} turns and golden calls for {len(answers)}")
+    docs = raw.get("function") or None
+    specs = tuple(ToolSpec.from_openai(doc) for doc in docs or [])
+    messages: list = []
+    for asked, golden in zip(question, answers, strict=True):
+        messages += asked
+        if golden:
+            messages.append({"role": "assistant", "tool_calls": [_call(str(text), specs, notes) for text in golden]})
+    return {"id": raw.get("id"), "tools": docs, "messages": messages}
+
+
+def _call(text: str, specs: tuple[ToolSpec, ...], notes: Notes) -> dict:
+    call = python_call(text, notes, specs)
+    return {"text": text} if call is None else {"name": call.name, "arguments": call.arguments}
+
+
+def is_answers(raw: object) -> bool:
+    return isinstance(raw, dict) and "ground_truth" in raw and "question" not in raw
+
+
+def answers(_raw: dict, _notes: Notes) -> dict:
+    raise ValueError("golden calls without their questions: give the file of the questions")

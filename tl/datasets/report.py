@@ -1,0 +1,105 @@
+"""What became of the records of files: bad ones by reason, and what a reader did to the others."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tl.trajectory import Note, Notes
+
+MAX_REASONS = 20  # that a message lists
+_VARYING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d,]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that was refused: its file, its place there (such as `line 12`) and the reason."""
+
+    path: str
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return spelled(f"{self.path}, {self.place}: {self.reason}")
+
+
+class DataError(ValueError):
+    """Files that cannot be read, or hold bad records; those are listed in `bad`."""
+
+    def __init__(self, message: str, bad: Sequence[BadRecord] = ()) -> None:
+        super().__init__(message)
+        self.bad = list(bad)
+
+
+@dataclass
+class ReadReport:
+    """What happened while reading: records read, records refused, and what was done to those that were read."""
+
+    read: int = 0
+    bad: list[BadRecord] = field(default_factory=list)
+    notes: Notes = field(default_factory=Counter)
+    first: dict[Note, str] = field(default_factory=dict)  # where a note was first made
+    looks_like: str = ""  # what the first bad record looks like
+
+    @property
+    def dropped_thoughts(self) -> int:
+        """Texts of the assistant that were dropped because a call followed."""
+        return self.notes[Note.TEXT_BESIDE_CALL]
+
+    def add(self, notes: Notes, place: str) -> None:
+        """The notes on one record."""
+        for note, count in notes.items():
+            if count:
+                self.notes[note] += count
+                self.first.setdefault(note, place)
+
+    def bad_lines(self) -> list[str]:
+        """A line for each reason, with a count and the first place, and what to do."""
+        lines = _by_reason(self.bad)
+        lines.append(f"{len(self.bad):,} of {self.read + len(self.bad):,} records are bad")
+        if not self.read and self.looks_like:
+            lines.append(f"the first looks like {self.looks_like}")
+            lines.append("`python -m tl formats` lists what can be read; --data_format names one")
+        return lines
+
+    def note_lines(self, leaving_out: Iterable[Note] = ()) -> list[str]:
+        """What was done to the records that were read, a line each."""
+        told = [(note, count) for note, count in self.notes.items() if count and note not in set(leaving_out)]
+        return [f"{count:,} {note.value} (first: {spelled(self.first[note])})" for note, count in told]
+
+    def warn(self) -> None:
+        """Warns of bad records by their reasons, and of calls that their tools do not declare."""
+        if self.bad:
+            listed = "\n".join(f"  {line}" for line in self.bad_lines())
+            warnings.warn(f"{len(self.bad):,} bad records are left out:\n{listed}", stacklevel=3)
+        if self.notes[Note.UNDECLARED]:
+            (line,) = (line for line in self.note_lines() if Note.UNDECLARED.value in line)
+            warnings.warn(f"{line}: is the list of tools read as it is meant?", stacklevel=3)
+
+
+def _by_reason(bad: Sequence[BadRecord]) -> list[str]:
+    """One line for each reason: its first record, and how many others there are like it."""
+    groups: dict[tuple[str, str], list[BadRecord]] = {}
+    for record in bad:
+        groups.setdefault((record.path, _VARYING.sub("…", record.reason)), []).append(record)
+    lines = [f"{of[0]}" + (f" (and {len(of) - 1:,} more like it)" if len(of) > 1 else "") for of in groups.values()]
+    left = len(lines) - MAX_REASONS
+    return lines[:MAX_REASONS] + ([f"and {left:,} more reasons"] if left > 0 else [])
+
+
+def spelled(text: str) -> str:
+    """Text from data on one line, its control characters as escapes."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def looks_like(raw: object) -> str:
+    """A record in words."""
+    if isinstance(raw, bytes):
+        return f"the text {spelled(raw[:60].decode(errors='replace'))!r}"
+    if isinstance(raw, dict):
+        return f"an object with the keys {', '.join(map(spelled, raw)):.120}" if raw else "an empty object"
+    return f"a list of {len(raw):,}" if isinstance(raw, list) else f"the value {raw!r:.60}"

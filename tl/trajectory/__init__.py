@@ -1,0 +1,102 @@
+"""Trajectories: conversations with tool calls and their feedback, and the record that holds one.
+
+A Trajectory is a flat list of messages in which every call is one message, followed by its feedback if it has any.
+`Trajectory.from_openai` reads a record of messages as people write them; files and other formats: `tl.datasets`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from tl.calls import JSON, CallSyntaxError, parse_call
+from tl.schema import ToolSpec
+from tl.trajectory.items import given_call
+from tl.trajectory.message import Message, Note, Notes
+from tl.trajectory.reading import read_record
+
+__all__ = ["Message", "Note", "Notes", "Trajectory", "call_text"]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A conversation and its tools, built-in ones included. A tool message is the feedback of the call before it."""
+
+    id: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+
+    def answered_calls(self) -> list[tuple[Message, Message | None]]:
+        """Every call in order, with its feedback or None."""
+        following = [*self.messages[1:], None]
+        return [
+            (message, after if after is not None and after.role == "tool" else None)
+            for message, after in zip(self.messages, following, strict=True)
+            if message.is_call
+        ]
+
+    def calls(self) -> list[tuple[Message, str | None]]:
+        """Every call in order, with the text of its feedback or None."""
+        return [(call, feedback.content if feedback else None) for call, feedback in self.answered_calls()]
+
+    @classmethod
+    def from_openai(cls, record: object, default_id: str = "", notes: Notes | None = None) -> Trajectory:
+        """Read a record of `messages`, with its tools and perhaps an `id`. Raises ValueError with the reason.
+
+        Read are present and legacy OpenAI messages and what people call so: tools under `tools`, `functions` or in the
+        system message, calls under `tool_calls` or `function_call` or written in the text, several results in one
+        message, weights of 0. Without any list the tools are the names that are called. Parallel calls become
+        consecutive pairs of call and feedback. Text beside a call and reasoning are dropped, text that ends the
+        conversation becomes `finish(answer=...)`. `notes` counts what was done.
+        """
+        if isinstance(record, list):
+            record = {"messages": record}
+        if not isinstance(record, dict):
+            raise ValueError(f"a record must be an object, not {record!r:.80}")
+        identifier = default_id if record.get("id") is None else record["id"]
+        if not isinstance(identifier, str | int):
+            raise ValueError(f"the id must be a string, not {identifier!r:.80}")
+        return cls(str(identifier), *read_record(record, Counter() if notes is None else notes))
+
+    def to_openai(self) -> dict:
+        """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
+
+        A call whose text `format_call` would write differently, such as a malformed one, keeps its exact text in an
+        extra key `text`; a turn that is not trained has `weight` 0; feedback with a verdict of its source has it as
+        `failed`.
+        """
+        messages: list[dict] = []
+        for index, message in enumerate(self.messages):
+            if message.is_call:
+                calls = [_write_call(message.content, f"call_{index}")]
+                messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+            elif message.role == "tool":
+                messages.append({"role": "tool", "tool_call_id": f"call_{index - 1}", "content": message.content})
+            else:
+                messages.append({"role": message.role, "content": message.content})
+            if not message.trained:
+                messages[-1]["weight"] = 0
+            if message.failed is not None:
+                messages[-1]["failed"] = message.failed
+        return {"id": self.id, "tools": [spec.to_openai() for spec in self.tools], "messages": messages}
+
+    def to_line(self) -> str:
+        """A line of a trajectory file."""
+        return json.dumps(self.to_openai(), ensure_ascii=False) + "\n"
+
+
+def call_text(name: str, arguments: JSON) -> str:
+    """The text of a call; arguments that are no object, and no text of one, stay as they are."""
+    return given_call(name, arguments).text
+
+
+def _write_call(text: str, call_id: str) -> dict:
+    try:
+        call = parse_call(text)
+        name, arguments = call.name, json.dumps(call.arguments, ensure_ascii=False)
+    except CallSyntaxError:
+        name, _, rest = text.partition("(")
+        arguments = rest.removesuffix(")")
+    entry = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return entry if name and call_text(name, arguments) == text else entry | {"text": text}

@@ -1,0 +1,305 @@
+"""The messages of a record as people write them → items: one role, one text, calls and marks in one place each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
+from tl.forms import ARGUMENT_KEYS, read_arguments
+from tl.trajectory.message import Note, Notes, Role
+
+_ROLES: dict[str, Role] = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model", "tool_call", "function_call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
+}
+_CALL_ROLES = ("tool_call", "function_call")
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+_WEIGHT_KEYS = ("weight", "loss", "train", "trainable", "training", "loss_mask", "loss_weight")
+_UNKNOWN_WEIGHTS = ("loss_scale", "train_detail", "training_detail", "mask", "masked", "is_masked")
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
+_MEDIA = re.compile(r"image|audio|video|file|document|media")
+_THINK = re.compile(r"\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL)
+_RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
+_RESPONSE = re.compile(r"<(tool_response|response|function_response)>\s*(.*?)\s*</\1>", re.DOTALL)
+
+
+@dataclass
+class GivenCall:
+    """A call as it was given: read, or its text where it cannot be."""
+
+    call: Call | None
+    text: str
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass
+class Item:
+    """One message. `results` are those of a tool's message, mostly one."""
+
+    role: Role
+    where: str
+    text: str = ""
+    calls: list[GivenCall] = field(default_factory=list)
+    id: str | None = None
+    name: str | None = None
+    trained: bool = True
+    failed: bool | None = None
+
+
+def read_items(messages: object, notes: Notes) -> list[Item]:
+    """Raises ValueError, which names the message, for what is no message or cannot be kept."""
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("the messages must be a list with at least one message")
+    return [item for number, given in enumerate(messages, 1) for item in _items(given, f"message {number}", notes)]
+
+
+def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
+    if not isinstance(given, dict):
+        raise ValueError(f"{where}: must be an object, not {given!r:.80}")
+    if "role" not in given:
+        raise ValueError(f"{where}: no `role` and `content`, but {keys_of(given)}")
+    role = _ROLES.get(given["role"]) if isinstance(given["role"], str) else None
+    if role is None:
+        raise ValueError(f"{where}: unknown role {given['role']!r:.80}")
+    item = Item(role, where, trained=_is_trained(given, role, where, notes))
+    if role == "tool":
+        yield from _tool_items(given, item)
+        return
+    parts = _Parts(given.get("content"), where)
+    yield from (Item("tool", where, text, id=call_id) for call_id, text in parts.results)
+    item.text, item.calls = parts.text, parts.calls
+    if role == "assistant":
+        _read_assistant(given, item, parts, notes)
+    elif parts.calls:
+        raise ValueError(f"{where}: a call in a message of the {role}'s")
+    elif given.get("content") is None:
+        raise ValueError(f"{where}: the content must be a string, not None")
+    if role != "user" or item.text.strip() or not parts.results:
+        yield item
+
+
+def keys_of(given: dict) -> str:
+    return f"{', '.join(map(str, given)) or 'nothing':.80}"
+
+
+# ---- marks
+
+
+def _is_trained(given: dict, role: Role, where: str, notes: Notes) -> bool:
+    """False where the source gives the message weight 0. A weight that is neither 0 nor 1 is refused."""
+    for key in _UNKNOWN_WEIGHTS:
+        if given.get(key) is not None:
+            raise ValueError(f"{where}: `{key}` bears on training and is not known here: use `weight`, 0 or 1")
+    weights = [(key, given[key]) for key in _WEIGHT_KEYS if given.get(key) is not None]
+    for key, weight in weights:
+        if not isinstance(weight, bool | int | float) or weight not in (0, 1):
+            raise ValueError(f"{where}: `{key}` must be 0 or 1 (or false or true), not {weight!r:.80}")
+    if role != "assistant":
+        notes[Note.WEIGHT_ELSEWHERE] += any(weight for _, weight in weights)
+        return True
+    if len({bool(weight) for _, weight in weights}) > 1:
+        raise ValueError(f"{where}: {' and '.join(f'`{key}`' for key, _ in weights)} contradict each other")
+    return all(weight for _, weight in weights)
+
+
+# ---- what a message says
+
+
+class _Parts:
+    """The content of a message: a text, or a list of parts, in order."""
+
+    def __init__(self, content: object, where: str) -> None:
+        self.where = where
+        self.text = ""
+        self.reasoning = False
+        self.calls: list[GivenCall] = []
+        self.results: list[tuple[str | None, str]] = []
+        if isinstance(content, list):
+            for part in content:
+                self.add(part)
+        elif content is not None:
+            self.text = text_of(content, where)
+
+    def add(self, part: object) -> None:
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        if not isinstance(part, dict):
+            raise ValueError(f"{self.where}: the content must be a string or a list of parts, not {part!r:.80}")
+        kind = part.get("type")
+        text = next((part[key] for key in ("text", "value", "content", *_REASONING_KEYS) if part.get(key)), "")
+        if kind in _TEXT_PARTS:
+            self.text += ("\n" if self.text else "") + text_of(text, self.where)
+        elif kind in _REASONING_PARTS:
+            self.reasoning = True
+        elif kind in ("tool_call", "function_call"):
+            self.calls += calls_of_json(text or part, self.where)
+        elif kind == "tool_use":
+            self.calls.append(_given_call(part, self.where))
+        elif kind == "tool_result":
+            self.results.append((_id(part, "tool_use_id"), feedback_of(part.get("content"), self.where)))
+        elif isinstance(kind, str) and _MEDIA.search(kind):
+            raise ValueError(f"{self.where}: holds {_article(kind)}, and a model of text cannot read that")
+        else:
+            raise ValueError(f"{self.where}: a part of the content is of the unknown type {kind!r:.80}")
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word:.40}"
+
+
+def text_of(content: object, where: str) -> str:
+    if not isinstance(content, str):
+        raise ValueError(f"{where}: the content must be a string, not {content!r:.80}")
+    return content
+
+
+def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
+    """Reads calls that stand beside the content, and drops the reasoning."""
+    if given["role"] in _CALL_ROLES:
+        item.calls, item.text = calls_of_json(item.text, item.where), ""
+    item.calls += _structured_calls(given, item.where)
+    item.text, thoughts = drop_reasoning(item.text)
+    if thoughts or parts.reasoning or any(_is_said(given.get(key), item.text) for key in _REASONING_KEYS):
+        notes[Note.REASONING] += 1
+    content = given.get("content")
+    if content is None and not item.calls and not parts.text:
+        raise ValueError(f"{item.where}: the content must be a string, not None")
+
+
+def _is_said(thought: object, text: str) -> bool:
+    """Whether there is a thought that is not only a copy of the text."""
+    return bool(thought) and not (isinstance(thought, str) and thought.strip() in ("", text.strip()))
+
+
+def drop_reasoning(text: str) -> tuple[str, int]:
+    """The text without the `<think>` blocks that it starts with, and how many hold a thought."""
+    count = 0
+    while found := _THINK.match(text):
+        count += bool(found[1].strip())
+        text = text[found.end() :].lstrip()
+    return text, count
+
+
+# ---- calls
+
+
+def _structured_calls(given: dict, where: str) -> list[GivenCall]:
+    """The calls under `tool_calls` or `function_call`."""
+    listed, single = given.get("tool_calls"), given.get("function_call")
+    if isinstance(listed, str) and listed.strip():
+        listed = json_or_none(listed) or listed
+    if listed and (not isinstance(listed, list) or not all(isinstance(call, dict) for call in listed)):
+        raise ValueError(f"{where}: `tool_calls` must be a list of objects")
+    calls = [_given_call(call, where) for call in listed or []]
+    if isinstance(single, str) and single.strip():
+        single = json_or_none(single) or single
+    if single and not isinstance(single, dict):
+        raise ValueError(f"{where}: `function_call` must be an object")
+    if isinstance(single, dict) and single.get("name"):
+        call = _given_call(single, where)
+        if calls and [c.text for c in calls] != [call.text]:
+            raise ValueError(f"{where}: `tool_calls` and `function_call` hold different calls")
+        calls = calls or [call]
+    return calls
+
+
+def calls_of_json(given: object, where: str) -> list[GivenCall]:
+    """The calls in a JSON text, one or a list; a text that cannot be read is a call that cannot be."""
+    value = json_or_none(given) if isinstance(given, str) else given
+    entries = value if isinstance(value, list) else [value]
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    if not entries or len(objects) < len(entries):
+        return [GivenCall(None, str(given))]
+    return [_given_call(entry, where) for entry in objects]
+
+
+def json_or_none(text: str) -> object:
+    try:
+        return parse_literal(text)
+    except CallSyntaxError:
+        try:
+            return json.loads(text, strict=False)
+        except ValueError:
+            return None
+
+
+def _given_call(entry: dict, where: str) -> GivenCall:
+    if isinstance(entry.get("text"), str):
+        return call_of_text(entry["text"], _id(entry, "id"))
+    function = entry["function"] if isinstance(entry.get("function"), dict) else entry
+    name = function.get("name", function.get("function"))
+    if not isinstance(name, str):
+        raise ValueError(f"{where}: a call without the name of a function")
+    given = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{where}: a call with both {' and '.join(f'`{key}`' for key in given)}")
+    return given_call(name, function[given[0]] if given else None, _id(entry, "id"))
+
+
+def given_call(name: str, arguments: JSON, call_id: str | None = None) -> GivenCall:
+    """A call by its name and its arguments, which may be a text. Those that are no object stay as they are."""
+    try:
+        call = Call(name, read_arguments(arguments))
+        return GivenCall(call, format_call(call), call_id, name)
+    except ValueError:
+        raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        return GivenCall(None, f"{format_name(name)}({raw})", call_id, name)
+
+
+def call_of_text(text: str, call_id: str | None = None) -> GivenCall:
+    """A call in the form of `tl.calls`, which stays as it is written."""
+    try:
+        call = parse_call(text)
+    except CallSyntaxError:
+        name, opening, _ = text.partition("(")
+        return GivenCall(None, text, call_id, name if opening else None)
+    return GivenCall(call, text, call_id, call.name)
+
+
+def read_call(call: Call) -> GivenCall:
+    """A call that was read already."""
+    return GivenCall(call, format_call(call), None, call.name)
+
+
+# ---- feedback
+
+
+def _tool_items(given: dict, item: Item) -> Iterator[Item]:
+    """The result in a tool's message, or the results that it holds in tags of their own."""
+    ids = given.get("tool_call_ids")
+    item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
+    item.name = _id(given, "name")
+    failed = given.get("failed")
+    item.failed = failed if isinstance(failed, bool) else None
+    texts = in_tags(feedback_of(given.get("content"), f"{item.where}, feedback"))
+    for text in texts:
+        yield replace(item, text=text)
+
+
+def in_tags(text: str) -> list[str]:
+    """What stands in `<tool_response>` tags, where these are all of the text; else the text."""
+    return [found[2] for found in _RESPONSE.finditer(text)] if _RESPONSES.match(text) else [text]
+
+
+def feedback_of(content: object, where: str) -> str:
+    """A result as text: a text, a list of its parts, or a JSON value."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        raise ValueError(f"{where}: the content must be a string, not None")
+    if isinstance(content, list) and content and all(isinstance(p, dict) and "type" in p for p in content):
+        kinds = {str(part["type"]) for part in content}
+        if kinds <= set(_TEXT_PARTS) or any(_MEDIA.search(kind) for kind in kinds):
+            return _Parts(content, where).text
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _id(entry: dict, key: str) -> str | None:
+    return None if entry.get(key) in (None, "") else str(entry[key])

@@ -1,0 +1,137 @@
+"""One record of messages, however people write it → its tools and its turns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tl.calls import Call, format_call
+from tl.schema import FINISH, ToolSpec
+from tl.trajectory.items import GivenCall, Item, keys_of, read_items
+from tl.trajectory.message import Message, Note, Notes
+from tl.trajectory.pairing import pair
+from tl.trajectory.text_calls import read_text_calls
+from tl.trajectory.tools import implied_tools, listed_tools, read_tools, tools_in_text
+
+_MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+_WEIGHTS = ("weight", "loss", "train", "trainable", "loss_mask", "loss_weight", "completion_mask", "assistant_masks")
+
+
+def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple[Message, ...]]:
+    """The tools and the turns of `messages`. Raises ValueError with the reason for what cannot be right."""
+    if "messages" not in record:
+        raise ValueError(f"no `messages`, but {keys_of(record)}")
+    for key in _MEDIA:
+        if record.get(key):
+            raise ValueError(f"has `{key}`, and a model of text cannot read them")
+    for key in _WEIGHTS:
+        if record.get(key) not in (None, 1):
+            raise ValueError(f"`{key}` stands beside the messages; only a message can have one")
+    messages = record["messages"]
+    if isinstance(messages, str):
+        messages = _json(messages)
+    items = _with_system(read_items(messages, notes), record.get("system"))
+    declared = _declared_tools(record, items, notes)
+    specs = read_tools(declared or ())
+    known = {spec.name for spec in specs} | {call.name for item in items for call in item.calls if declared is None}
+    read_text_calls(items, known, notes)
+    given = [call for item in items for call in item.calls]
+    notes[Note.BROKEN_CALLS] += sum(call.call is None for call in given)
+    if declared is None and given:
+        notes[Note.IMPLIED_TOOLS] += 1
+        specs = implied_tools(call.call for call in given if call.call)
+    for call in given:
+        _drop_padding(call, specs, notes)
+    return specs, tuple(_turns(items, specs, notes))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"the messages are a text, but no JSON: {error}") from None
+
+
+def _with_system(items: list[Item], system: object) -> list[Item]:
+    """One system message at the start, or none: a record's own `system` and all that begin it are joined."""
+    leading = 0
+    while leading < len(items) and items[leading].role == "system":
+        leading += 1
+    if late := next((item for item in items[leading:] if item.role == "system"), None):
+        raise ValueError(f"{late.where}: a system message can only be the first")
+    texts = [item.text for item in items[:leading]]
+    if isinstance(system, str) and system.strip() and system not in texts:
+        texts.insert(0, system)
+    return [Item("system", "the system message", "\n\n".join(texts)), *items[leading:]] if texts else items
+
+
+def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | None:
+    """The tools in the record's list, else those in its system message, which then no longer holds them."""
+    listed = listed_tools(record)
+    if items[0].role == "system":
+        told, rest = tools_in_text(items[0].text)
+        if told and (listed is None or read_tools(told) == read_tools(listed)):
+            items[:1] = [replace(items[0], text=rest)] if rest else []
+            notes[Note.SYSTEM_TOOLS] += listed is None
+            return listed or told
+    return listed
+
+
+def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -> None:
+    """Drops nulls for parameters that the tool does not have: Arrow gives every row the keys of all."""
+    spec = next((spec for spec in specs if given.call and spec.name == given.call.name), None)
+    if not given.call or not spec:
+        return
+    arguments = {k: v for k, v in given.call.arguments.items() if v is not None or k in spec.parameters}
+    if len(arguments) < len(given.call.arguments):
+        notes[Note.PADDING] += len(given.call.arguments) - len(arguments)
+        given.call = Call(given.call.name, arguments)
+        given.text = format_call(given.call)
+
+
+def _turns(items: list[Item], specs: tuple[ToolSpec, ...], notes: Notes) -> Iterator[Message]:
+    """The messages: every call followed by its feedback, the text that ends the conversation as a call of `finish`."""
+    at = 0
+    while at < len(items):
+        item = items[at]
+        at += 1
+        if item.role == "assistant" and item.calls:
+            start = at - 1
+            while at < len(items) and items[at].role == "assistant" and items[at].calls:
+                at += 1
+            after = at
+            while at < len(items) and items[at].role == "tool":
+                at += 1
+            yield from _calls(items[start:after], items[after:at], notes)
+        elif item.role == "tool":
+            raise ValueError(f"{item.where}: feedback without a call before it")
+        elif item.role != "assistant":
+            yield Message(item.role, item.text)
+        elif at < len(items) and items[at].role == "assistant":
+            notes[Note.TEXT_BESIDE_CALL] += bool(item.text.strip())
+        elif not item.text.strip():
+            raise ValueError(f"{item.where}: an assistant message with neither text nor a call")
+        else:
+            notes[Note.WEIGHT_0] += not item.trained
+            yield _said(item, specs, ends=at == len(items))
+
+
+def _said(item: Item, specs: tuple[ToolSpec, ...], ends: bool) -> Message:
+    finish = next(spec for spec in specs if spec.name == FINISH.name)
+    (answer,) = FINISH.required
+    if ends and answer in finish.parameters and set(finish.required) <= {answer}:
+        return Message("assistant", format_call(Call(FINISH.name, {answer: item.text})), True, item.trained)
+    return Message("assistant", item.text, trained=item.trained)
+
+
+def _calls(items: list[Item], results: list[Item], notes: Notes) -> Iterator[Message]:
+    """The calls of messages in a row, each followed by its result."""
+    calls = [(call, item) for item in items for call in item.calls]
+    answers = pair([call for call, _ in calls], results, len(items) == 1, notes)
+    notes[Note.TEXT_BESIDE_CALL] += sum(bool(item.text.strip()) for item in items)
+    notes[Note.WEIGHT_0] += sum(not item.trained for _, item in calls)
+    for (call, item), answer in zip(calls, answers, strict=True):
+        yield Message("assistant", call.text, True, item.trained, joined=call is not item.calls[0])
+        if answer is not None:
+            yield Message("tool", answer.text, failed=answer.failed)

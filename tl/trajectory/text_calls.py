@@ -1,0 +1,129 @@
+"""Calls that a model wrote in its text, as other models and data sets do, and results that came as a user's message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from tl.calls import Call, CallSyntaxError
+from tl.forms import call_of, read_calls
+from tl.schema import FINISH
+from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, read_call
+from tl.trajectory.message import Note, Notes
+
+SHELL = "bash"  # the tool that a fenced command is a call of
+
+_TAGGED = re.compile(r"<tool_call>(?!`)\s*(.*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+_FUNCTION_CALL = re.compile(r"<functioncall>(?!`)\s*(.*?)\s*(?:<\|endoftext\|>|</functioncall>|\Z)", re.DOTALL)
+_ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(.+?)[ \t]*\n+[ \t]*Action Input[ \t]*:", re.MULTILINE)
+_OBSERVATION = re.compile(r"\n[ \t]*Observation[ \t]*:.*", re.DOTALL)
+_FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"```[ \t]*([\w-]*)[ \t]*\n(.*?)\n?```", re.DOTALL)
+_SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
+_JSON = re.compile(
+    r"\A\s*(?:<\|python_tag\|>|\[TOOL_CALLS\]|```(?:json)?)?\s*([\[{].*[\]}])\s*(?:```)?\s*\Z", re.DOTALL
+)
+_CALL_KEYS = frozenset(("name", "function", "arguments", "parameters", "type", "id"))
+_FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
+_FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:\s*")
+_OUTPUT = re.compile(
+    r"\s*(?:<returncode>|(?:Observation|OBSERVATION|The output of the OS|Output|EXIT CODE|Exit code)[ \t]*:|\[exit )"
+)
+
+
+def read_text_calls(items: list[Item], names: Collection[str | None], notes: Notes) -> None:
+    """Gives each assistant's item the calls that its text holds; `names` are those of the tools that were declared.
+
+    After such a call a user's message that looks like a result is one.
+    """
+    commands = _has_commands(items)
+    for at, item in enumerate(items):
+        if item.role == "assistant" and not item.calls:
+            beside, item.calls = _calls(item.text, names)
+            if commands and not item.calls:
+                beside, item.calls = _command(item.text)
+            item.text = beside if item.calls else item.text
+            notes[Note.TEXT_CALLS] += len(item.calls)
+        elif item.role == "user" and at and items[at - 1].calls and (commands or _FEEDBACK.match(item.text)):
+            item.role, item.text = "tool", _FEEDBACK_MARK.sub("", item.text, count=1)
+    for at, item in reversed(list(enumerate(items))):
+        if item.role == "tool" and len(texts := in_tags(item.text)) > 1:
+            items[at : at + 1] = [Item("tool", item.where, text) for text in texts]
+        elif item.role == "tool":
+            item.text = texts[0]
+
+
+def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
+    """The calls in a text, and what stands before them."""
+    if tagged := list(_TAGGED.finditer(text)):
+        return text[: tagged[0].start()], [call for found in tagged for call in calls_of_json(found[1], "")]
+    if tagged := list(_FUNCTION_CALL.finditer(text)):
+        return text[: tagged[0].start()], [_function_call(found[1]) for found in tagged]
+    if found := _ACTION.search(text):
+        return text[: found.start()], [_action(found[1], _OBSERVATION.sub("", text[found.end() :]).strip())]
+    if found := _FINAL_ANSWER.match(text):
+        return text[: found.start(1)], [given_call(FINISH.name, {FINISH.required[0]: found[1].strip()})]
+    return "", _bare_json(text, names) or _bare_python(text, names)
+
+
+def _function_call(text: str) -> GivenCall:
+    try:
+        (call,) = read_calls(f"<functioncall>{text}", "functioncall")
+    except CallSyntaxError:
+        return GivenCall(None, text)
+    return read_call(call)
+
+
+def _action(name: str, arguments: str) -> GivenCall:
+    """What follows a JSON object, such as an imagined observation, is not part of the call."""
+    try:
+        (call,) = read_calls(f"Action: {name}\nAction Input: {arguments}", "action")
+    except (CallSyntaxError, ValueError):
+        return given_call(name, arguments)
+    return read_call(call)
+
+
+def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
+    """A text that is nothing but objects with the name of a known tool and its arguments."""
+    found = _JSON.match(text)
+    value = json_or_none(found[1]) if found else None
+    entries = value if isinstance(value, list) else [value]
+    objects = [entry for entry in entries if isinstance(entry, dict) and entry.keys() <= _CALL_KEYS and len(entry) > 1]
+    if not entries or len(objects) < len(entries):
+        return []
+    try:
+        calls = [call_of(entry) for entry in objects]
+    except CallSyntaxError:
+        return []
+    return [read_call(call) for call in calls] if all(call.name in names for call in calls) else []
+
+
+def _bare_python(text: str, names: Collection[str | None]) -> list[GivenCall]:
+    """A text that is nothing but calls of known tools as Python writes them, one or a list."""
+    if not text.rstrip().endswith((")", ")]")) or not any(name and f"{name}(" in text for name in names):
+        return []
+    try:
+        calls = read_calls(text, "python")
+    except (CallSyntaxError, ValueError):
+        return []
+    return [read_call(call) for call in calls] if all(call.name in names for call in calls) else []
+
+
+# ---- commands in a fence
+
+
+def _has_commands(items: list[Item]) -> bool:
+    """Whether the fenced blocks of a conversation are run: what the user says next is their output."""
+    return any(
+        item.role == "assistant" and not item.calls and _command(item.text)[1] and after.role == "user"
+        and _OUTPUT.match(after.text)
+        for item, after in zip(items, items[1:], strict=False)
+    )  # fmt: skip
+
+
+def _command(text: str) -> tuple[str, list[GivenCall]]:
+    """The one fenced block of a text, as a call of the shell, and what stands before it."""
+    blocks = [found for found in _FENCE.finditer(text) if found[1].lower() in _SHELLS]
+    if len(blocks) != 1:
+        return text, []
+    return text[: blocks[0].start()], [read_call(Call(SHELL, {"command": blocks[0][2]}))]

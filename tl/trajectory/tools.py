@@ -1,0 +1,165 @@
+"""The tools of a record, wherever they stand: in a list of their own, in the system message, or in its calls alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from tl.calls import Call, CallSyntaxError, parse_literal
+from tl.schema import BUILT_INS, ToolSpec
+
+MAX_PLACES = 10  # in a system message at which a list of tools is looked for
+MAX_TOOLS = 1_000  # objects in a row
+_KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions", "function")
+_OPEN, _CLOSE = "<tools>", "</tools>"
+_LIST = re.compile(r"\[\s*\{")
+_OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
+_DECODER = json.JSONDecoder(strict=False)
+_DECLARING = ("description", "parameters", "inputSchema", "input_schema", "arguments", "function", "required")
+
+
+def listed_tools(record: dict) -> list | None:
+    """The list of tools that a record has, as objects; None where it has none or an empty one."""
+    for key in _KEYS:
+        tools = record.get(key)
+        if isinstance(tools, str) and tools.strip():
+            tools = _value(tools, f"`{key}`")
+        if isinstance(tools, dict) and isinstance(tools.get("name", tools.get("function")), str | dict):
+            tools = [tools]
+        if tools:
+            if not isinstance(tools, list):
+                raise ValueError(f"the tools must be a list, not {tools!r:.80}")
+            return [_value(tool, "a tool") if isinstance(tool, str) else tool for tool in tools]
+    return None
+
+
+def _value(text: str, what: str) -> object:
+    """JSON or a Python literal."""
+    try:
+        return json.loads(text, strict=False)
+    except ValueError:
+        pass
+    try:
+        return parse_literal(text)
+    except CallSyntaxError as error:
+        raise ValueError(f"{what}: neither JSON nor a literal: {error}") from None
+
+
+def tools_in_text(text: str) -> tuple[list[dict], str]:
+    """The tools that are declared in a system message, and the message without them.
+
+    They stand in `<tools>` tags, as a list, or as objects one after the other (Glaive), in JSON or as Python literals.
+    """
+    for start, end in islice(_in_tags(text), MAX_PLACES):
+        if tools := _declared(_objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())):
+            return tools, _without(text, start, end)
+    for found in islice(_LIST.finditer(text), MAX_PLACES):
+        value, end = _leading(text, found.start())
+        if tools := _declared(value):
+            return tools, _without(text, found.start(), end)
+    for found in islice(_OBJECT.finditer(text), MAX_PLACES):
+        values, end = _several(text, found.end())
+        if tools := _declared(values):
+            return tools, _without(text, found.end(), end)
+    return [], text
+
+
+def _in_tags(text: str) -> Iterator[tuple[int, int]]:
+    """Where each `<tools>` begins, and where its `</tools>` ends."""
+    start = text.find(_OPEN)
+    while start >= 0 and (end := text.find(_CLOSE, start)) >= 0:
+        yield start, end + len(_CLOSE)
+        start = text.find(_OPEN, start + len(_OPEN))
+
+
+def _objects(text: str) -> object:
+    value, end = _leading(text, 0)
+    return value if isinstance(value, list) and not text[end:].strip() else _several(text, 0)[0]
+
+
+def _several(text: str, at: int) -> tuple[list[object], int]:
+    """The objects that stand one after the other from here on, and where they end."""
+    values: list[object] = []
+    while len(values) < MAX_TOOLS:
+        start = at
+        while text[start : start + 1].isspace() or text[start : start + 1] == ",":
+            start += 1
+        value, end = _leading(text, start)
+        if not isinstance(value, dict):
+            break
+        values.append(value)
+        at = end
+    return values, at
+
+
+def _leading(text: str, at: int) -> tuple[object, int]:
+    """The JSON value or Python literal at this place, and where it ends; None where there is none."""
+    try:
+        return _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        pass
+    end = closing(text, at)
+    try:
+        return (parse_literal(text[at:end]), end) if end else (None, at)
+    except CallSyntaxError:
+        return None, at
+
+
+def closing(text: str, at: int) -> int:
+    """Where the bracket that opens here is closed, behind it; 0 where it is not."""
+    depth, quote = 0, ""
+    position = at
+    while position < len(text):
+        letter = text[position]
+        if quote:
+            position += letter == "\\"
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+        position += 1
+    return 0
+
+
+def _declared(value: object) -> list[dict]:
+    """The value, if it is a list of tools: objects with names and something that declares them."""
+    if not isinstance(value, list) or not value:
+        return []
+    for tool in value:
+        inner = tool.get("function") if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+            return []
+        if not any(key in inner for key in _DECLARING):
+            return []
+    return value
+
+
+def _without(text: str, start: int, end: int) -> str:
+    before, after = text[:start].rstrip(), text[end:].strip()
+    return "\n".join(filter(None, (before, after)))
+
+
+def read_tools(declared: Iterable[object]) -> tuple[ToolSpec, ...]:
+    """The tools, and the built-in ones that are not among them."""
+    specs = [ToolSpec.from_openai(tool) for tool in declared]  # type: ignore[arg-type]
+    names = {spec.name for spec in specs}
+    return (*specs, *(spec for spec in BUILT_INS if spec.name not in names))
+
+
+def implied_tools(calls: Iterable[Call]) -> tuple[ToolSpec, ...]:
+    """The tools of a record without a list: the names that it calls, with their keywords united, all optional."""
+    keywords: dict[str, dict[str, dict]] = {}
+    for call in calls:
+        known = keywords.setdefault(call.name, {})
+        # A keyword that is always null may be there for another tool's sake (Arrow).
+        known.update((key, {}) for key, value in call.arguments.items() if value is not None)
+    built_in = {"", *(spec.name for spec in BUILT_INS)}  # and no tool without a name
+    specs = [ToolSpec(name, "", parameters, ()) for name, parameters in keywords.items() if name not in built_in]
+    return (*specs, *BUILT_INS)
