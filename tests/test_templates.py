@@ -319,7 +319,7 @@ def test_a_model_is_trained_rewarded_and_evaluated_in_one_form(toy, tmp_path, as
     prompts = tmp_path / "prompts.jsonl"
     made = [Trajectory.from_openai(record(n)).to_openai() for n in range(6)]
     prompts.write_text("".join(json.dumps(r | {"messages": r["messages"][:2]}) + "\n" for r in made))
-    sizes = ["--batch_size", "2", "--minibatch_size", "2", "--max_new_tokens", "4", "--max_length", "8000"]
+    sizes = ["--batch_size", "2", "--minibatch_size", "2", "--max_new_tokens", "120", "--max_length", "8000"]
     assert train_ppo.main(["--model", str(sft), "--out", str(ppo), "--data", str(prompts), *few, *sizes]) == 0
     assert f"prompt form         {name} (as it was saved)" in capsys.readouterr().out
     report = ["--report", str(tmp_path / "report.json"), "--max_new_tokens", "4", "--limit", "2"]

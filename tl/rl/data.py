@@ -12,7 +12,7 @@ from tl.calls import JSON, CallSyntaxError, format_call, parse_call
 from tl.datasets import AUTO, BadRecord, DataError, read
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
-from tl.prompt import encode_prompt
+from tl.prompt import encode_call, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.schema import BUILT_INS, FINISH, ToolSpec
 from tl.synthesis import make_episodes
@@ -137,11 +137,14 @@ def prompt_of(trajectory: Trajectory) -> Question:
 
 def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new_tokens: int | None) -> Question:
     """Raises ValueError for a prompt or a golden call that is too long."""
-    # With </s>. What finish and ask_to_user say need not be said to the letter.
-    lengths = [len(tokenizer.encode(format_call(call))) + 1 for call in question.golden if call.name not in TEXT_TOOLS]
-    if max_new_tokens is not None and (needed := max(lengths, default=0)) > max_new_tokens:
-        raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")
-    return replace(question, prompt_ids=_prompt_ids(question.tools, question.messages, tokenizer, max_length))
+    prompt_ids = _prompt_ids(question.tools, question.messages, tokenizer, max_length)
+    for call in question.golden:
+        [turn] = encode_call(question.id, prompt_ids, call, tokenizer).turns
+        needed = turn.end - turn.start + 1  # with the token that ends it
+        # What finish and ask_to_user say need not be said to the letter.
+        if max_new_tokens is not None and needed > max_new_tokens and call.name not in TEXT_TOOLS:
+            raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")
+    return replace(question, prompt_ids=prompt_ids)
 
 
 def _prompt_ids(
