@@ -13,8 +13,8 @@ from random import Random
 import torch
 
 from tl.assets import TINY
-from tl.assets.tiny.corpus import PYTHON_TYPES, document, make_style
-from tl.assets.tiny.functions import call_text, choose_arguments, make_family, request_phrase, sentence_case
+from tl.assets.tiny.corpus import document, make_style
+from tl.assets.tiny.functions import as_sentence, call_text, choose_arguments, make_family, request_phrase
 from tl.assets.tiny.make import HELD_OUT, loss_of
 from tl.llama import Llama, Tokenizer, generate, load_model
 from tl.metrics import score_call
@@ -37,12 +37,10 @@ def exercise(seed: int) -> tuple[str, str]:
     """(a page that ends before a call, the call)."""
     rng = Random(seed)
     style, functions = make_style(rng), make_family(rng, 3)
-    types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
     function = rng.choice(functions)
     arguments = choose_arguments(function, rng)
-    sentence = sentence_case(request_phrase(function, arguments, rng), rng)
-    opening = style.example[: style.example.index("{call}")].replace("{sentence}", sentence)
-    page = "\n\n".join([*(style.signature(f, types) for f in functions), opening.rstrip(" ")])
+    sentence = as_sentence(request_phrase(function, arguments, rng), rng)
+    page = "\n\n".join([*map(style.show, functions), f"{style.frame[0]}{sentence}\n{style.frame[1].rstrip(' ')}"])
     return page, call_text(function.name, arguments, style.python)
 
 

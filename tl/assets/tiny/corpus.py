@@ -1,38 +1,121 @@
 """The text that the embedded base model is trained on, made from a seed: `document(seed)`.
 
-Most documents are pages of a made-up library: signatures with docstrings in one of several styles, then examples, each
-a sentence, the call that does what it says, what the call prints, and often a second call that uses the first one's
-result. The rest is text in which things recur: records as JSON and as sentences, lists and logs, word lists of
-synonyms. Names, values and identifiers are random, so that a model gains little by remembering them and much by
-matching a sentence with a docstring and by copying.
+Most documents are pages of a made-up library: signatures with docstrings in one of several styles, then what happens
+with them. On some pages that is one sentence after the other with the call that does what it says; on others somebody
+asks, a function is called, its result is printed, a second call takes a value from it, something missing is asked for,
+a call fails and is corrected, and the result is told in words. The rest is text in which things recur: records as JSON
+and as sentences, lists and logs, words of the same meaning. Names, values and identifiers are random, so that a model
+gains little by remembering them and much by matching a sentence with a description and by copying.
 
-There are no conversations in it, no roles such as "User:", and no functions of the tool library.
+The people in it are called anything but User and Assistant, and no function of the tool library occurs.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from random import Random
 from typing import Any
 
 from tl.assets.tiny import values
+from tl.assets.tiny.concepts import ACTIONS, ATTRIBUTES, LISTING, LOOKING, RELATIONS, SYNONYMS
 from tl.assets.tiny.functions import (
     Function,
+    as_sentence,
     call_text,
     choose_arguments,
     make_family,
-    make_function,
     make_result,
     make_thing,
     request_phrase,
-    sentence_case,
 )
-from tl.assets.tiny.words import ASPECTS, NOUNS, VERBS
+from tl.assets.tiny.signatures import JSON_TYPES, PYTHON_TYPES, SIGNATURES, Signature
+from tl.assets.tiny.values import Parameter
+from tl.assets.tiny.words import ADJECTIVES, COMMON, FIRST_NAMES, NOUNS, words_of
 
-COPIES = 8  # of a document's words without spaces, in the text that the vocabulary is trained on
-PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list"}
+# How often words are at least taken to stand in the text of the vocabulary, and odd ones at most.
+COMMON_WORD, TABLE_WORD, FIRST_WORD, ODD_WORD = 120, 100, 300, 20
+
+# What stands before a sentence, before the call that it asks for and before what the call prints.
+FRAMES = [
+    ("# ", "", "# "),
+    ("# ", ">>> ", ""),
+    ("", ">>> ", ""),
+    ("", "    ", "    -> "),
+    ("", "result = ", "# result: "),
+    ("Example: ", "Code: ", "Prints: "),
+    ("To do: ", "Run: ", "Gives: "),
+    ("* ", "  -> ", "  <- "),
+    ("> ", "$ ", ""),
+    ("[in] ", "[call] ", "[out] "),
+]
+WHO_ASKS = words_of(
+    "Guest Client Caller Visitor Customer Boss Reader Me You Q Question Wish Task Input Person Owner Human Ann"
+)
+WHO_ACTS = words_of(
+    "Robot Helper Worker Agent Machine Bot A Code Action Step Clerk Desk Do Model Butler Service Hand Reply"
+)
+WHAT_COMES = words_of(
+    "Result Returned Response Got Answer Prints Log Feedback Value Back Return Observation Data Line Gives"
+)
+HEADINGS = [
+    "",
+    "",
+    "",
+    "Tools:",
+    "What there is:",
+    "Commands",
+    "# The library",
+    "Available:",
+    "Catalogue:",
+    "Manual:",
+    "Kit:",
+]
+BLOCKS = ["", "", "", "Tool:\n", "Command:\n", "Op:\n", "Entry:\n", "* * *\n", "Method:\n", "Skill:\n", "Api:\n"]
+ASKING = words_of(
+    "ask inquire question wonder request clarify ask_back ask_for_more ask_client inquire_further get_missing"
+)
+ASKING_TEXTS = [
+    "Ask for what is not known.",
+    "Put a question.",
+    "Ask the other side.",
+    "A question about what is missing.",
+    "Find out what has not been said.",
+    "Request something that was left out.",
+]
+CLOSING = words_of(
+    "say note conclude tell close respond report_back answer give_answer done end_with wrap_up write_down speak"
+)
+CLOSING_TEXTS = [
+    "Say what came of it.",
+    "Tell the result.",
+    "The last word.",
+    "Close with an answer.",
+    "Give the result in words.",
+    "Reply and stop.",
+]
+REFUSALS = [
+    "There is no function for that.",
+    "None of these can do that.",
+    "That is beyond me.",
+    "Not possible here.",
+    "Sorry, nothing here serves that.",
+    "No tool fits.",
+    "I have nothing for this.",
+]
+QUESTIONS = ["Which {}?", "What is the {}?", "What {} should it be?", "Please give the {}.", "The {}, please?", "{}?"]
+
+
+def _builtin(names: Sequence[str], texts: Sequence[str], rng: Random) -> Function:
+    """One of the two functions of a page that speak: to ask for what is missing, or to close."""
+    said = rng.choice(["text", "text", "message", "words", "content", "said", "sentence", "line"])
+    parameter = Parameter(
+        said, "string", rng.choice(["The text.", "What to say.", "The words.", "In one sentence."]), (), values.sentence
+    )
+    thing = make_thing(rng)
+    return Function(rng.choice(names), thing, "", rng.choice(texts), (), (parameter,), ())
 
 
 @dataclass(frozen=True)
@@ -40,83 +123,47 @@ class Style:
     """How one page is written; drawn once a page."""
 
     python: bool  # Python's type names and literals instead of JSON's
-    signature: Callable[[Function, dict[str, str]], str]
-    example: str  # with {sentence} {call} {result}; a second call repeats all but the first line
-    closing: str  # the name of the function that writes the last line of an example, or "#" for a comment
-    asking: str  # the name of the function that asks for what a sentence leaves out
+    signature: Signature
+    block: str  # before each signature
+    frame: tuple[str, str, str]
+    closing: Function | None  # None: closing remarks are comments
+    asking: Function
+    refusal: str
+    question: str
+    telling: int  # which way of telling results
     id_name: str  # what the records of results call their id
 
+    def show(self, function: Function) -> str:
+        return self.block + self.signature(function, PYTHON_TYPES if self.python else JSON_TYPES)
 
-# --- signatures ---------------------------------------------------------------------------------------------------
-
-
-def _arguments(function: Function, types: dict[str, str]) -> str:
-    needed = [f"{p.name}: {types[p.type]}" for p in function.required]
-    return ", ".join(needed + [f"{p.name}: {types[p.type]} = None" for p in function.optional])
+    def call(self, name: str, arguments: dict[str, Any]) -> str:
+        return self.frame[1] + call_text(name, arguments, self.python) + "\n"
 
 
-def google_style(function: Function, types: dict[str, str], indent: str = "    ") -> str:
-    lines = [f"def {function.name}({_arguments(function, types)}):", '    """', f"    {function.description}"]
-    if function.parameters:
-        lines += ["", "    Args:"]
-        lines += [f"{indent}{p.name} ({types[p.type]}): {p.description}" for p in function.parameters]
-    return "\n".join([*lines, '    """'])
-
-
-def indented_style(function: Function, types: dict[str, str]) -> str:
-    return google_style(function, types, indent=" " * 8) + "\n    ..."
-
-
-def sphinx_style(function: Function, types: dict[str, str]) -> str:
-    lines = [f"def {function.name}({_arguments(function, types)}):", f'    """{function.description}']
-    lines += [f"    :param {p.name}: {p.description}" for p in function.parameters]
-    return "\n".join([*lines, '    """'])
-
-
-def short_style(function: Function, types: dict[str, str]) -> str:
-    return f'def {function.name}({_arguments(function, types)}):\n    """{function.description}"""'
-
-
-def comment_style(function: Function, types: dict[str, str]) -> str:
-    return f"# {function.description}\n{function.name}({_arguments(function, types)})"
-
-
-def markdown_style(function: Function, types: dict[str, str]) -> str:
-    lines = [f"- `{function.name}({_arguments(function, types)})`: {function.description}"]
-    return "\n".join(lines + [f"  - {p.name}: {p.description}" for p in function.parameters])
-
-
-def json_style(function: Function, types: dict[str, str]) -> str:
-    properties = {p.name: {"type": types[p.type], "description": p.description} for p in function.parameters}
-    schema = {"type": "object", "properties": properties, "required": [p.name for p in function.required]}
-    return json.dumps({"name": function.name, "description": function.description, "parameters": schema})
-
-
-SIGNATURES = [google_style, google_style, google_style, indented_style, indented_style, sphinx_style, short_style]
-SIGNATURES += [comment_style, markdown_style, json_style]
-
-EXAMPLES = [
-    "# {sentence}\n{call}\n# {result}\n",
-    "# {sentence}\n>>> {call}\n{result}\n",
-    "{sentence}\n>>> {call}\n{result}\n",
-    "{sentence}\n\n    {call}\n\nprints\n\n    {result}\n",
-    "{sentence}\nresult = {call}\n# result: {result}\n",
-    "Example: {sentence}\nCode: {call}\nPrints: {result}\n",
-    "To do: {sentence}\nRun: {call}\nGives: {result}\n",
-    "* {sentence}\n  -> {call}\n  <- {result}\n",
-    "{word}: {sentence}\n{other}: {call}\n{third}: {result}\n",
-]
-CLOSINGS = ["#", "print", "say", "note", "write_down", "conclude", "tell", "close"]
-ASKINGS = ["ask", "inquire", "question", "wonder", "request", "clarify"]
-
-
-def make_style(rng: Random) -> Style:
-    example = rng.choice(EXAMPLES)
-    for name in ("word", "other", "third"):
-        example = example.replace(f"{{{name}}}", rng.choice([*NOUNS, values.made_up_word(rng)]).capitalize())
-    id_name = rng.choice(["id", "id", "code", "key", "ref", "number"])
+def make_style(rng: Random, roles: bool = False) -> Style:
+    """`roles`: a page of conversations between two sides, who say all they say with functions."""
+    frame = rng.choice(FRAMES)
+    if roles or rng.random() < 0.3:
+        names = [rng.choice(WHO_ASKS), rng.choice(WHO_ACTS), rng.choice(WHAT_COMES)]
+        if rng.random() < 0.15:
+            names = [rng.choice([*NOUNS, values.made_up_word(rng), *FIRST_NAMES]).capitalize() for _ in names]
+        cases: list[Callable[[str], str]] = [str, str, str, str.upper, str.lower]
+        case = rng.choice(cases)
+        shape = rng.choice(["{}: ", "{}: ", "{}: ", "{}: ", "{} > ", "{} - ", "[{}] "])
+        asks, acts, comes = (shape.format(case(name)) for name in names)
+        frame = (asks, acts, comes)
+    closing = _builtin(CLOSING, CLOSING_TEXTS, rng) if roles or rng.random() < 0.7 else None
     return Style(
-        rng.random() < 0.15, rng.choice(SIGNATURES), example, rng.choice(CLOSINGS), rng.choice(ASKINGS), id_name
+        python=rng.random() < 0.12,
+        signature=rng.choice(SIGNATURES),
+        block=rng.choice(BLOCKS),
+        frame=frame,
+        closing=closing,
+        asking=_builtin(ASKING, ASKING_TEXTS, rng),
+        refusal=rng.choice(REFUSALS),
+        question=rng.choice(QUESTIONS),
+        telling=rng.randrange(5),
+        id_name=rng.choice(["id", "id", "code", "key", "ref", "number", "{}_id", "{}_id"]),
     )
 
 
@@ -124,215 +171,248 @@ def make_style(rng: Random) -> Style:
 
 
 class Example:
-    """One sentence and the calls that do what it says, written line by line."""
+    """One request and what is done about it, written line by line."""
 
     def __init__(self, style: Style, sentence: str) -> None:
-        self.style, self.sentence, self.text = style, sentence, ""
+        self.style = style
+        self.text = style.frame[0] + sentence + "\n"
 
     def call(self, name: str, arguments: dict[str, Any], result: Any) -> None:
-        frame = self.style.example
-        if self.text:
-            frame = frame[frame.index("{sentence}") + len("{sentence}") :].lstrip("\n")
-        printed = repr(result) if self.style.python else json.dumps(result, ensure_ascii=False)
-        parts = {"{sentence}": self.sentence, "{call}": call_text(name, arguments, self.style.python)}
-        for mark, part in (parts | {"{result}": printed}).items():
-            frame = frame.replace(mark, part)
-        self.text += frame
+        printed = result if isinstance(result, str) else (repr if self.style.python else json_text)(result)
+        self.text += self.style.call(name, arguments) + self.style.frame[2] + printed + "\n"
 
-    def close(self, remark: str, name: str | None = None) -> None:
-        """A last line that says something: by the function `name`, or else as the page's style has it."""
-        frame = self.style.example
-        if not self.text:
-            self.text = frame[: frame.index("{sentence}")] + self.sentence + "\n"
-        name = name or self.style.closing
-        if name == "#":
-            self.text += f"# {remark}\n"
-        else:
-            start = frame.index("{sentence}") + len("{sentence}")
-            self.text += frame[start : frame.index("{call}")].lstrip("\n") + call_text(name, {"text": remark}) + "\n"
+    def speak(self, function: Function | None, words: str) -> None:
+        """A line that says something, by a function or as a comment."""
+        self.text += self.style.call(function.name, {function.required[0].name: words}) if function else f"# {words}\n"
+
+    def ask(self, question: str, answer: str | None) -> None:
+        self.speak(self.style.asking, question)
+        if answer is not None:
+            self.text += self.style.frame[2] + answer + "\n"
 
 
-def remark(function: Function, records: list[dict[str, Any]], id_name: str, rng: Random) -> str:
-    """A sentence that reports a result, with values from it."""
-    record, thing = records[0], function.thing
-    fields = [name for name in record if name != id_name and not isinstance(record[name], bool)] or [id_name]
-    name = rng.choice(fields)
-    value, said = values.spoken(record[name], rng), name.replace("_", " ")
-    if len(records) > 1 and rng.random() < 0.6:
-        ids = ", ".join(str(r[id_name]) for r in records)
-        counted = f"{len(records)} {thing.plural}"
-        return rng.choice([f"There are {counted}: {ids}.", f"Found {ids}.", f"{counted} match."])
-    ways = [
-        f"The {said} of the {thing.singular} is {value}.",
-        f"The {thing.singular} {record[id_name]} has {said} {value}.",
-        f"{said.capitalize()}: {value}",
-        f"Done, {record[id_name]} with {said} {value}.",
-        f"It is {value}.",
-    ]
-    return rng.choice(ways)
+def json_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _id_name(function: Function, style: Style) -> str:
+    return style.id_name.format(function.thing.code())
+
+
+def tell(function: Function, records: list[dict[str, Any]], style: Style, rng: Random) -> str:
+    """A result in words: all of its fields, or the ids of several records, in the way of the page."""
+    thing, first = function.thing, next(iter(records[0]))
+    if len(records) > 1:
+        ids = ", ".join(str(record[first]) for record in records)
+        said = first.replace("_", " ")
+        ways = [f"There are {len(records)} {thing.plural}: {ids}.", f"Found {ids}.", f"The {said}s: {ids}."]
+        return [*ways, f"{len(records)} {thing.plural} match, namely {ids}.", f"{said}s {ids}"][style.telling]
+    fields = [(name.replace("_", " "), _told(value)) for name, value in records[0].items()]
+    ways = [", ".join(f"{name} {value}" for name, value in fields) + "."]
+    ways.append("Its " + " and its ".join(f"{name} is {value}" for name, value in fields) + ".")
+    ways.append("; ".join(f"{name}: {value}" for name, value in fields))
+    ways.append(f"The {thing.singular} has " + " and ".join(f"the {name} {value}" for name, value in fields) + ".")
+    ways.append("That makes " + ", ".join(f"{value} ({name})" for name, value in fields) + ".")
+    text = ways[style.telling]
+    return text[0].upper() + text[1:]
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _run(example: Example, function: Function, arguments: dict[str, Any], rng: Random) -> list[dict[str, Any]]:
+    """The call with its result, at times after one that fails; returns the records in the result."""
+    if rng.random() < 0.08:
+        _fail(example, function, arguments, rng)
+    result, records = make_result(function, arguments, rng, _id_name(function, example.style))
+    example.call(function.name, arguments, result)
+    return records
+
+
+def _fail(example: Example, function: Function, arguments: dict[str, Any], rng: Random) -> None:
+    """A call that goes wrong, for a reason that its result tells."""
+    names, kind = list(arguments), rng.random()
+    if kind < 0.3 or not names:
+        trouble = rng.choice(
+            ["out of reach for a moment", "busy, ask again", "the line was cut", "too slow", "no connection"]
+        )
+        return example.call(function.name, arguments, rng.choice([trouble, {"problem": trouble}, f"Error: {trouble}"]))
+    name = rng.choice(names)
+    if kind < 0.55:
+        wrong = {("value" if key == name else key): value for key, value in arguments.items()}
+        return example.call(
+            function.name, wrong, rng.choice(["no parameter value", f"'value' is not known, {name} is missing"])
+        )
+    if kind < 0.75:
+        left = {key: value for key, value in arguments.items() if key != name}
+        return example.call(function.name, left, rng.choice([f"{name} is missing", f"needs {name}", {"lacking": name}]))
+    if kind < 0.85:
+        other = f"{function.name}_{rng.choice(NOUNS)}"
+        return example.call(other, arguments, rng.choice([f"no function {other}", f"{other} is unknown"]))
+    wrong = arguments | {name: values.title(rng)}
+    return example.call(function.name, wrong, rng.choice([f"bad {name}", f"{name}: not that", {"wrong": name}]))
 
 
 def single(functions: list[Function], style: Style, rng: Random) -> str:
-    """One call, at times failing first, at times with a closing remark."""
+    """One call for one request."""
     function = rng.choice(functions)
     arguments = choose_arguments(function, rng)
-    example = Example(style, sentence_case(request_phrase(function, arguments, rng), rng))
-    if rng.random() < 0.07:
-        arguments = _fail_first(example, function, arguments, rng)
-    result, records = make_result(function, arguments, rng, style.id_name)
-    example.call(function.name, arguments, result)
-    if rng.random() < 0.5:
-        example.close(remark(function, records, style.id_name, rng))
+    example = Example(style, as_sentence(request_phrase(function, arguments, rng), rng))
+    records = _run(example, function, arguments, rng)
+    example.speak(style.closing, tell(function, records, style, rng))
     return example.text
 
 
-def _fail_first(example: Example, function: Function, arguments: dict[str, Any], rng: Random) -> dict[str, Any]:
-    """A call that does not work, and the arguments of the one that does."""
-    names = [name for name, value in arguments.items() if isinstance(value, str)]
-    if not names or rng.random() < 0.4:
-        trouble = rng.choice(["out of reach for a moment", "busy, ask again", "the line was cut", "too slow"])
-        example.call(function.name, arguments, {"problem": trouble})
-        return arguments
-    name = rng.choice(names)
-    better = next(p for p in function.parameters if p.name == name).sample(rng)
-    hint = rng.choice(["did you mean {}?", "closest is {}", "use {}", "known as {}"]).format(better)
-    example.call(function.name, arguments, {"problem": f"no {name} {arguments[name]}, {hint}"})
-    return arguments | {name: better}
-
-
 def pair(functions: list[Function], style: Style, rng: Random) -> str:
-    """Two calls from one sentence, which have nothing to do with each other."""
+    """Two calls for one request, which have nothing to do with each other."""
     chosen = [rng.choice(functions), rng.choice(functions)]
     arguments = [choose_arguments(function, rng) for function in chosen]
-    phrases = [request_phrase(f, a, rng) for f, a in zip(chosen, arguments, strict=True)]
-    joint = rng.choice([" and ", ", then ", "; also ", " and after that "])
-    example = Example(style, sentence_case(joint.join(phrases), rng))
-    for function, given in zip(chosen, arguments, strict=True):
-        result, records = make_result(function, given, rng, style.id_name)
-        example.call(function.name, given, result)
-    if rng.random() < 0.5:
-        example.close(remark(function, records, style.id_name, rng))
+    (kind, first), (_, second) = (
+        request_phrase(f, a, rng, orders=place > 0) for place, (f, a) in enumerate(zip(chosen, arguments, strict=True))
+    )
+    joint = (
+        rng.choice([" and ", ", then ", "; also ", " and after that ", ". Then ", ". Also "])
+        if kind in ("order", "telling")
+        else "? Then "
+    )
+    example = Example(
+        style,
+        as_sentence(
+            (kind if kind in ("order", "telling") else "statement", (first + joint + second).replace("\n", ", ")), rng
+        ),
+    )
+    records = [_run(example, function, given, rng) for function, given in zip(chosen, arguments, strict=True)]
+    example.speak(style.closing, tell(chosen[1], records[1], style, rng))
     return example.text
 
 
 def chain(functions: list[Function], style: Style, rng: Random) -> str:
     """A call, and a second one about a record of its result: "find the harps in Darvo and repair the last one"."""
-    seconds = [(function, function.key.name) for function in functions if function.key is not None]
-    if not seconds:
+    firsts = [f for f in functions if f.gives_list]
+    pairs = [(a, b, b.key.name) for a in firsts for b in functions if b.key is not None and a.thing == b.thing]
+    if not pairs:
         return single(functions, style, rng)
-    second, key = rng.choice(seconds)
-    firsts = [f for f in functions if f.thing == second.thing and f is not second] or functions
-    first = rng.choice(firsts)
+    first, second, key = rng.choice(pairs)
     known = choose_arguments(first, rng)
-    result, records = make_result(first, known, rng, style.id_name)
-    record, reference = _refer(records, style.id_name, rng)
-    arguments = choose_arguments(second, rng, {key: record[style.id_name]})
-    said = dict(arguments)
-    _borrow(second, arguments, said, record, rng)
-    follow_up = request_phrase(second, said, rng, thing=reference)
-    opening = request_phrase(first, known, rng) + rng.choice([" and ", ", then ", " and then ", "; afterwards "])
-    example = Example(style, sentence_case(opening + follow_up, rng))
+    id_name = _id_name(first, style)
+    result, records = make_result(first, known, rng, id_name)
+    record, reference = _refer(records, id_name, rng)
+    arguments = choose_arguments(second, rng, {key: record[id_name]})
+    kind, opening = request_phrase(first, known, rng, orders=True)
+    _, follow_up = request_phrase(second, arguments, rng, thing=reference, orders=True)
+    joint = rng.choice([" and ", ", then ", " and then ", "; afterwards ", ". Then ", ". After that, "])
+    example = Example(style, as_sentence((kind, (opening + joint + follow_up).replace("\n", ", ")), rng))
     example.call(first.name, known, result)
-    result, records = make_result(second, arguments, rng, style.id_name)
-    example.call(second.name, arguments, result)
-    if rng.random() < 0.6:
-        example.close(remark(second, records, style.id_name, rng))
+    records = _run(example, second, arguments, rng)
+    example.speak(style.closing, tell(second, records, style, rng))
     return example.text
 
 
 def _refer(records: list[dict[str, Any]], id_name: str, rng: Random) -> tuple[dict[str, Any], str]:
     """(one of the records, words that single it out)."""
     if len(records) == 1:
-        return records[0], rng.choice(["it", "it", "that one", "the same one", "what you find"])
-    index = rng.randrange(len(records))
-    record = records[index]
+        return records[0], rng.choice(["it", "it", "that one", "the same one", "what you find", "the first one"])
+    record = rng.choice(records)
     fields = [n for n, v in record.items() if n != id_name and isinstance(v, str | int) and not isinstance(v, bool)]
-    if fields and rng.random() < 0.5:
+    if fields and rng.random() < 0.4:
         name = rng.choice(fields)
         if sum(other.get(name) == record[name] for other in records) == 1:
             return record, f"the one with {name.replace('_', ' ')} {record[name]}"
-    if rng.random() < 0.5:
-        return records[0], rng.choice(["the first one", "the first", "the top one"])
+    if rng.random() < 0.65:
+        return records[0], rng.choice(["the first one", "the first", "the top one", "the first of them"])
     return records[-1], rng.choice(["the last one", "the last", "the bottom one"])
 
 
-def _borrow(function: Function, arguments: dict, said: dict, record: dict, rng: Random) -> None:
-    """At times lets a text argument be a field of the record, which the sentence names instead of its value."""
-    fields = [name for name, value in record.items() if isinstance(value, str)]
-    given = [p for p in function.parameters if p.name in arguments and p is not function.key]
-    texts = [p.name for p in given if p.type == "string"]
-    if texts and rng.random() < 0.3:
-        target, field = rng.choice(texts), rng.choice(fields)
-        arguments[target], said[target] = record[field], f"its {field.replace('_', ' ')}"
-
-
 def lacking(functions: list[Function], style: Style, rng: Random) -> str:
-    """A sentence that leaves out what a call needs: a question about it, mostly an answer, and the call."""
-    needy = [function for function in functions if function.required]
+    """A request that leaves out what a call needs: a question about it, an answer, and the call."""
+    needy = [f for f in functions if any("{" + p.name + "}" not in r.text for p in f.required for r in f.requests)]
     if not needy:
         return single(functions, style, rng)
     function = rng.choice(needy)
     missing = rng.choice(function.required)
+    if any("{" + missing.name + "}" in request.text for request in function.requests):
+        missing = function.required[0]
     arguments = choose_arguments(function, rng)
-    said = {name: value for name, value in arguments.items() if name != missing.name}
-    thing = (
-        rng.choice(["a {}", "the {}", "one {}"]).format(function.thing.singular) if missing is function.key else None
-    )
-    example = Example(style, sentence_case(request_phrase(function, said, rng, thing), rng))
-    name = missing.name.replace("_", " ")
-    questions = [f"Which {name}?", f"What is the {name}?", f"What {name} should it be?", f"Please give the {name}."]
-    if rng.random() < 0.3:
-        example.close(rng.choice(questions), style.asking)
+    known = {name: value for name, value in arguments.items() if name != missing.name}
+    example = Example(style, as_sentence(request_phrase(function, known, rng), rng))
+    question = style.question.format(missing.said)
+    question = question[0].upper() + question[1:]
+    if style.closing is None and rng.random() < 0.5:  # on a page of exercises
+        example.ask(question, None)
         return example.text
-    value = arguments[missing.name]
-    answer = values.spoken(value, rng) if rng.random() < 0.5 else missing.mention(value, rng)
-    example.call(style.asking, {"text": rng.choice(questions)}, answer)
-    result, _ = make_result(function, arguments, rng, style.id_name)
-    example.call(function.name, arguments, result)
-    return example.text
-
-
-def unserved(functions: list[Function], style: Style, rng: Random) -> str:
-    """A sentence that asks for what none of the functions does, at times of a thing that some of them know."""
-    function = make_function(rng.choice(functions).thing, rng) if rng.random() < 0.5 else make_family(rng, 1)[0]
-    if any(function.name.split("_")[0] == other.name.split("_")[0] for other in functions):
-        return single(functions, style, rng)
-    phrase = request_phrase(function, choose_arguments(function, rng), rng)
-    example = Example(style, sentence_case(phrase, rng))
-    why = ["There is no function for that.", f"Nothing here can {phrase}."]
-    example.close(rng.choice([*why, f"No function knows {function.thing.plural}."]))
+    value = values.spoken(arguments[missing.name], rng)
+    ways = [
+        "{}",
+        "{}",
+        "{}.",
+        "{}, I think.",
+        "Let us say {}.",
+        "Make it {}.",
+        "{}, of course.",
+        "Well, {}!",
+        "I meant {}",
+    ]
+    example.ask(question, rng.choice(ways).format(value))
+    records = _run(example, function, arguments, rng)
+    example.speak(style.closing, tell(function, records, style, rng))
     return example.text
 
 
 def exercise(functions: list[Function], style: Style, rng: Random) -> str:
-    """One sentence and its call, whatever that may print."""
+    """One request and its call, whatever that may print."""
     function = rng.choice(functions)
     arguments = choose_arguments(function, rng)
-    sentence = sentence_case(request_phrase(function, arguments, rng), rng)
-    frame = style.example[: style.example.index("{call}")]
-    return frame.replace("{sentence}", sentence) + call_text(function.name, arguments, style.python)
+    sentence = as_sentence(request_phrase(function, arguments, rng), rng)
+    return f"{style.frame[0]}{sentence}\n{style.call(function.name, arguments)}"
 
 
-def library_page(rng: Random) -> str:
-    """Signatures of one to eight functions, and three to seven examples of their use."""
-    style = make_style(rng)
-    functions = make_family(rng, rng.choice([1, 2, 2, 3, 3, 4, 5, 6, 8]))
-    types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
-    blocks = [style.signature(function, types) for function in functions]
-    kinds = rng.choices([single, chain, pair, lacking, unserved], weights=[45, 27, 10, 9, 9], k=rng.randint(3, 7))
-    blocks += [kind(functions, style, rng) for kind in kinds]
-    return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
+def question_only(functions: list[Function], style: Style, rng: Random) -> str:
+    """A request that leaves out what a call needs, and the question about it."""
+    return "".join(lacking(functions, style, rng).splitlines(keepends=True)[:2])
+
+
+def refuse(functions: list[Function], style: Style, rng: Random) -> str:
+    """A request for what none of the functions does: one that the page left out, or something else altogether."""
+    function = rng.choice(functions)
+    example = Example(style, as_sentence(request_phrase(function, choose_arguments(function, rng), rng), rng))
+    example.speak(style.closing, style.refusal)
+    return example.text
+
+
+def _page(
+    rng: Random, style: Style, sizes: Sequence[int], kinds: dict[Any, int], lengths: Sequence[int], speaks: bool
+) -> list[str]:
+    """Signatures and then examples of `kinds`, with their weights."""
+    size = rng.choice(sizes)
+    family = make_family(rng, size + 2)
+    functions, left_out = family[:size], family[size:]
+    shown = [*functions, *([style.asking, *([style.closing] if style.closing else [])] if speaks else [])]
+    if rng.random() < 0.2:
+        rng.shuffle(shown)
+    heading = rng.choice(HEADINGS)
+    blocks = ([heading] if heading else []) + [style.show(function) for function in shown]
+    page = ["\n\n".join(blocks)]
+    for kind in rng.choices(list(kinds), list(kinds.values()), k=rng.choice(lengths)):
+        others = left_out if rng.random() < 0.6 else make_family(rng, 1)
+        page.append(kind(others if kind is refuse else functions, style, rng).rstrip("\n"))
+    return page
+
+
+def conversation_page(rng: Random) -> str:
+    """Functions, and what two sides do with them: questions, results that lead to the next call, answers."""
+    style = make_style(rng, roles=True)
+    kinds = {single: 44, chain: 22, pair: 10, lacking: 13, refuse: 11}
+    first, *others = _page(rng, style, (2, 3, 3, 4, 4, 5, 6, 7), kinds, range(3, 7), rng.random() < 0.85)
+    return first + rng.choice(["\n", "\n\n"]) + rng.choice(["\n", "\n", "\n\n"]).join(others) + "\n"
 
 
 def exercises_page(rng: Random) -> str:
-    """Signatures of two to six functions, and many sentences with a call each, or with a question or a refusal."""
+    """Functions, and many sentences with a call each, or with a question or a refusal."""
     style = make_style(rng)
-    functions = make_family(rng, rng.choice([2, 3, 3, 4, 5, 6]))
-    types = PYTHON_TYPES if style.python else {name: name for name in PYTHON_TYPES}
-    blocks = [style.signature(function, types) for function in functions]
-    kinds = rng.choices([exercise, lacking, unserved], weights=[66, 16, 18], k=rng.randint(8, 16))
-    blocks += [kind(functions, style, rng).rstrip("\n") for kind in kinds]
-    return rng.choice(["\n\n", "\n\n", "\n"]).join(blocks) + "\n"
+    kinds = {exercise: 72, question_only: 13, refuse: 15}
+    first, *others = _page(rng, style, (2, 3, 3, 4, 4, 5, 6), kinds, range(7, 12), rng.random() < 0.4)
+    return first + "\n\n" + rng.choice(["\n\n", "\n", "\n"]).join(others) + "\n"
 
 
 # --- other text ---------------------------------------------------------------------------------------------------
@@ -388,7 +468,7 @@ def log_page(rng: Random) -> str:
     day, thing = values.date(rng), make_thing(rng)
     lines = []
     for _ in range(rng.randint(5, 15)):
-        verb = rng.choice(VERBS)[1][0]
+        verb = rng.choice(ACTIONS)[0][0].split()[0]
         who = rng.choice(people)
         lines.append(f"{day} {values.clock(rng)} {who} wants to {verb} {thing.singular} {rng.choice(codes)}")
     lines += [f"{who} was seen {sum(who in line for line in lines)} times" for who in people]
@@ -398,11 +478,19 @@ def log_page(rng: Random) -> str:
 def synonyms_page(rng: Random) -> str:
     """Groups of words that mean the same, and questions about them."""
     lines = []
-    for names, *ways in rng.sample(VERBS + ASPECTS, 8):
-        words = [way.replace("{o}", "it") for cell in ways for way in cell]
-        name = names[0].split()[0]
-        lines.append(f"{name}: {', '.join(dict.fromkeys(words))}")
+    for names, orders, situations, _ in rng.sample(ACTIONS, 4):
+        words, name = [way.replace("{o}", "it") for way in orders], rng.choice(names[0].split())
+        lines.append(f"{name}: {', '.join(words)}")
         lines.append(f"to {rng.choice(words)} is to {name}")
+        lines += [f"{rng.choice(situations).replace('{o}', 'it')}: {name} it"] if situations[0] else []
+    for names, _, nouns, questions in rng.sample(ATTRIBUTES, 5):
+        lines.append(f"{rng.choice(questions).replace('{o}', 'it')}? its {rng.choice([*nouns, *names[0].split()])}")
+    for [alike] in rng.sample(SYNONYMS, 5):
+        lines.append(
+            rng.choice(["{}", "{} mean the same", "words: {}"]).format(", ".join(rng.sample(alike, len(alike))))
+        )
+        lines.append(f"a {rng.choice(alike)} is a {rng.choice(alike)}")
+    rng.shuffle(lines)
     return "\n".join(lines) + "\n"
 
 
@@ -414,8 +502,8 @@ def letter(rng: Random) -> str:
     return "\n".join([*lines, f"Yours, {values.person(rng)}"]) + "\n"
 
 
-_PAGES = [library_page, exercises_page, records_page, recurring_page, log_page, synonyms_page, letter]
-_SHARES = [32, 48, 4, 10, 1, 3, 2]
+_PAGES = [conversation_page, exercises_page, records_page, recurring_page, log_page, synonyms_page, letter]
+_SHARES = [42, 45, 2, 6, 1, 3, 1]
 
 
 def document(seed: int) -> str:
@@ -425,11 +513,23 @@ def document(seed: int) -> str:
 
 
 def vocabulary_texts(count: int) -> Iterator[str]:
-    """What the vocabulary is trained on: documents, and their words once more without the spaces before them.
+    """What the vocabulary is trained on: the words of the lists, each after a space and without one in turn, about as
+    often as they stand in `count` documents, and some of the documents as they are.
 
-    A word then has mostly the same pieces after a space and inside quotes, and copying from one to the other is easy.
+    So a word has one piece in names and quotes and one for after a space, which makes copying easy, and the vocabulary
+    is not spent on parts of random names. First words of names count most, everyday words more than odd ones.
     """
-    for seed in range(count):
-        text = document(seed)
-        yield text
-        yield from repeat("_".join(re.findall("[A-Za-z]+", text)), COPIES)
+    documents = [document(seed) for seed in range(count)]
+    counts = Counter(word for text in documents for word in re.findall("[A-Za-z]{2,}", text))
+    tables = [cell for table in (ACTIONS, ATTRIBUTES, SYNONYMS) for row in table for cells in row for cell in cells]
+    starts = [*ASKING, *CLOSING, *LOOKING, *(row[0][0] for table in (ACTIONS, LISTING, RELATIONS) for row in table)]
+    least = {word: 0 for word in (*NOUNS, *ADJECTIVES)}
+    parameters = [parameter.name for parameter in values.PARAMETERS]
+    levels = ((COMMON_WORD, COMMON), (TABLE_WORD, tables), (TABLE_WORD, parameters), (FIRST_WORD, starts))
+    for times, texts in levels:
+        least |= dict.fromkeys(re.findall("[a-z]{2,}", " ".join(texts)), times)
+    for word, times in sorted(least.items()):
+        number = counts[word] + counts[word.capitalize()]
+        yield from repeat(f"{word}_{word}", max(times, number) if times else min(ODD_WORD, number))
+        yield from repeat(word.capitalize(), counts[word.capitalize()])
+    yield from documents[: count // 8]

@@ -1,20 +1,26 @@
 """Makes the embedded base model from nothing but a seed: vocabulary, text and weights.
 
-    python -m tl.assets.tiny.make --out DIR --tokens 8000000
+    OMP_NUM_THREADS=1 python -m tl.assets.tiny.make --out DIR --tokens 64000000 --state STATE
 
-A Llama of 3.2 million parameters learns to continue the documents of corpus.py, each a sequence of its own
-that begins with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned
-late from long ones. Muon trains the matrices (it was ahead of AdamW in a short trial), AdamW embeddings and norms; the
-learning rate warms up, stays, and falls to zero. Checkpoints, during the run and at its end, hold a running average of
-the weights. `--base` continues from a checkpoint, with new optimizers.
+A Llama of 3.7 million parameters learns to continue the documents of corpus.py, each a sequence of its own that begins
+with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned late from long
+ones. Muon trains the matrices, AdamW embeddings and norms; the learning rate warms up, stays, and falls to zero. The
+checkpoint, written during the run and at its end, holds a running average of the weights.
+
+STATE holds all that the next step depends on. It is written every few minutes and when the process is told to end; the
+same command then goes on from there, to the same bits on the same machine.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,29 +29,31 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from tl.assets.tiny.corpus import document, echo_page, vocabulary_texts
+from tl.assets.tiny.muon import Muon
 from tl.config import option, parse_config
-from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
+from tl.llama import Llama, ModelConfig, Tokenizer, save_model
 from tl.llama.tokenizer import TOKENIZER_FILE, train_vocabulary
 from tl.templates import template_of
 
 CONFIG = ModelConfig(
-    vocab_size=3000,
+    vocab_size=4096,
     hidden_size=224,
-    intermediate_size=448,
-    num_hidden_layers=5,
-    num_attention_heads=7,
-    num_key_value_heads=7,
-    head_dim=32,
+    intermediate_size=400,
+    num_hidden_layers=6,
+    num_attention_heads=4,
+    num_key_value_heads=4,
+    head_dim=56,
     max_position_embeddings=2048,
     tie_word_embeddings=True,
 )
 VOCABULARY_DOCUMENTS = 3000
-SHORT, LONG = 256, 1024  # longest document in tokens, at the start of a run and from BaseConfig.growth on
-BATCH = 3072  # tokens a step, about
-FEWEST_ECHOES = 0.08  # their share of the documents once BaseConfig.echoes is over
-WARM_UP = 0.02  # share of the run
-AVERAGE = 0.98  # of the running average of the weights, per step
+SHORT, LONG = 256, 1280  # longest document in tokens, at the start of a run and from BaseConfig.growth on
+BATCH = 4096  # tokens a step, about
+FEWEST_ECHOES = 0.02  # their share of the documents once BaseConfig.echoes is over
+WARM_UP = 0.01  # share of the run
+AVERAGE = 0.99  # of the running average of the weights, per step
 HELD_OUT = 900_000_000  # documents from this number on are never trained on
+LOG_EVERY = 20  # steps
 
 
 @dataclass
@@ -53,44 +61,15 @@ class BaseConfig:
     """How long and on what the model is trained. Shares are of the whole run."""
 
     out: str = option("tiny", "folder to write the checkpoint to")
-    tokens: int = option(8_000_000, "length of the training")
-    base: str | None = option(None, "checkpoint to continue from (default: random weights and a new vocabulary)")
+    tokens: int = option(64_000_000, "length of the training")
+    state: str = option("tiny-state", "folder with all that the run continues from, and its log")
     seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
-    echoes: float = option(0.15, "share over which the echoes are replaced by the other documents")
-    growth: float = option(0.3, "share over which longer and longer documents come in")
+    echoes: float = option(0.04, "share over which the echoes are replaced by the other documents")
+    growth: float = option(0.08, "share over which longer and longer documents come in")
     rate: float = option(4e-3, "peak learning rate")
-    decay: float = option(0.25, "share over which the learning rate falls to zero")
-    save_every: int = option(500_000, "tokens between checkpoints")
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose every update is made orthogonal by five Newton-Schulz steps (Jordan et al., 2024), for matrices.
-
-    PyTorch's own does this in bfloat16, which is slow on a CPU. Updates are scaled to AdamW's size, 0.2 a weight.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": 0.95, "weight_decay": 0.05})
-
-    @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # takes no closure
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
-                velocity.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonalise(parameter.grad.lerp(velocity, group["momentum"]))
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-0.2 * group["lr"] * max(parameter.shape) ** 0.5)
-
-
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """The matrix with all its singular values moved to about 1."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
-    for _ in range(5):
-        gram = x @ x.T
-        x = 3.4445 * x + (2.0315 * gram @ gram - 4.7750 * gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    decay: float = option(0.4, "share over which the learning rate falls to zero")
+    save_minutes: float = option(4.0, "minutes between saved states")
+    half: bool = option(True, "products in bfloat16: half again as fast on a processor that has it, slower elsewhere")
 
 
 def optimizers(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
@@ -102,7 +81,7 @@ def optimizers(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
 
 def learning_rate(done: float, config: BaseConfig) -> float:
     """Linear warm-up, constant, linear to zero; `done` is the finished share of the run."""
-    return config.rate * min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / config.decay)
+    return config.rate * max(0.0, min(1.0, (done + 1e-3) / WARM_UP, (1 - done) / config.decay))
 
 
 def text_and_limit(seed: int, done: float, config: BaseConfig) -> tuple[str, float]:
@@ -114,21 +93,32 @@ def text_and_limit(seed: int, done: float, config: BaseConfig) -> tuple[str, flo
     return text, SHORT + (LONG - SHORT) * grown
 
 
-def batches(tokenizer: Tokenizer, config: BaseConfig) -> Iterator[tuple[list[list[int]], int]]:
-    """(whole documents as ids, tokens so far including these) until there were `config.tokens`."""
+@dataclass
+class Place:
+    """Where in its text a run is."""
+
+    document: int  # the next one
+    tokens: int = 0  # read so far
+    loss: float = 0.0  # running average
+    seconds: float = 0.0  # of training, over all interruptions
+
+
+def batches(tokenizer: Tokenizer, config: BaseConfig, place: Place) -> Iterator[list[list[int]]]:
+    """Whole documents as ids, from `place` on, which moves along, until there were `config.tokens`."""
     batch: list[list[int]] = []
-    seen = 0
-    for seed in count(config.seed * 10_000_000):
-        text, limit = text_and_limit(seed, seen / config.tokens, config)
+    tokens = place.tokens
+    for seed in count(place.document):
+        text, limit = text_and_limit(seed, tokens / config.tokens, config)
         ids = [tokenizer.bos_id, *tokenizer.encode(text)]
         if len(ids) > limit:
             continue
         batch.append(ids)
-        seen += len(ids)
+        tokens += len(ids)
         if sum(map(len, batch)) >= BATCH:
-            yield batch, seen
+            place.document, place.tokens = seed + 1, tokens
+            yield batch
             batch = []
-            if seen >= config.tokens:
+            if tokens >= config.tokens:
                 return
 
 
@@ -137,47 +127,128 @@ def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
     inputs = torch.tensor([i for ids in batch for i in ids[:-1]])
     targets = torch.tensor([i for ids in batch for i in ids[1:]])
     logits = model(inputs[None], lengths=[len(ids) - 1 for ids in batch])
-    return F.cross_entropy(logits[0], targets)
+    return F.cross_entropy(logits[0].float(), targets)
 
 
-def train(model: Llama, tokenizer: Tokenizer, config: BaseConfig) -> None:
-    """Trains in place; saves the averaged weights to `config.out`, during the run and at its end."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
-    parts = optimizers(model, config.rate)
-    saved, smooth = 0, 0.0
-    bar = tqdm(total=config.tokens, unit="tok", unit_scale=True)
-    for batch, seen in batches(tokenizer, config):
-        for group in (group for part in parts for group in part.param_groups):
-            group["lr"] = learning_rate(bar.n / config.tokens, config)
-        loss = loss_of(model, batch)
+@dataclass
+class Run:
+    """The training and all that it goes on from."""
+
+    config: BaseConfig
+    tokenizer: Tokenizer
+    model: Llama
+    place: Place
+    parts: list[torch.optim.Optimizer] = field(init=False)
+    average: AveragedModel = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = optimizers(self.model, self.config.rate)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+
+    def step(self, batch: list[list[int]], done: float) -> None:
+        """One update; `done` is the share of the run before it."""
+        for group in (group for part in self.parts for group in part.param_groups):
+            group["lr"] = learning_rate(done, self.config)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.half):
+            loss = loss_of(self.model, batch)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for part in parts:
-            part.step()
-            part.zero_grad()
-        average.update_parameters(model)
-        smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
-        bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
-        bar.update(seen - bar.n)
-        if seen >= saved + config.save_every or seen >= config.tokens:
-            averaged = cast(Llama, average.module)
-            template = template_of(tokenizer).chat_template()
-            save_model(averaged, config.out, tokenizer.path, torch.bfloat16, chat_template=template)
-            saved = seen
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.half):
+            for part in self.parts:
+                part.step()
+                part.zero_grad()
+        self.average.update_parameters(self.model)
+        self.place.loss = 0.98 * self.place.loss + 0.02 * loss.item() if self.place.loss else loss.item()
+
+    def save(self) -> None:
+        """The state, whole or not at all, and the averaged weights as a model."""
+        names = ("model", "average")
+        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in names}
+        state |= {"parts": [part.state_dict() for part in self.parts], "place": self.place.__dict__}
+        state |= {"rng": torch.get_rng_state(), "config": _decisive(self.config)}
+        path = state_file(self.config)
+        torch.save(state, path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+        save_model(
+            cast(Llama, self.average.module),
+            self.config.out,
+            self.tokenizer.path,
+            torch.bfloat16,
+            chat_template=template_of(self.tokenizer).chat_template(),
+        )
+
+    def load(self) -> None:
+        """Raises `SystemExit` where the state is that of another run."""
+        state = torch.load(state_file(self.config), weights_only=True)
+        if state["config"] != _decisive(self.config):
+            raise SystemExit(
+                f"{self.config.state} holds a run with {state['config']}: give the same, or another folder"
+            )
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for part, saved in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
+        self.place = Place(**state["place"])
+        torch.set_rng_state(state["rng"])
+
+
+def _decisive(config: BaseConfig) -> dict[str, Any]:
+    """The settings that the weights depend on."""
+    return {name: value for name, value in config.__dict__.items() if name not in ("out", "state", "save_minutes")}
+
+
+def state_file(config: BaseConfig) -> Path:
+    return Path(config.state) / "state.pt"
+
+
+def start(config: BaseConfig) -> Run:
+    """The run of `config.state` where it was left, or a new one with a new vocabulary."""
+    state = Path(config.state)
+    state.mkdir(parents=True, exist_ok=True)
+    vocabulary = state / TOKENIZER_FILE
+    if not vocabulary.exists():
+        new = vocabulary.with_suffix(".new")
+        train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), new, CONFIG.vocab_size)
+        os.replace(new, vocabulary)
+    torch.manual_seed(config.seed)
+    run = Run(config, Tokenizer(vocabulary), Llama(CONFIG), Place(document=config.seed * 10_000_000))
+    if state_file(config).exists():
+        run.load()
+    return run
+
+
+def train(run: Run, told_to_end: list[int]) -> None:
+    """To the end, or until `told_to_end` holds a signal."""
+    config, place = run.config, run.place
+    log = Path(config.state) / "log.jsonl"
+    began, before, saved = time.monotonic(), place.seconds, time.monotonic()
+    bar = tqdm(total=config.tokens, initial=place.tokens, unit="tok", unit_scale=True, mininterval=10)
+    done = place.tokens / config.tokens
+    for number, batch in enumerate(batches(run.tokenizer, config, place)):
+        run.step(batch, done)
+        done = place.tokens / config.tokens
+        place.seconds = before + time.monotonic() - began
+        bar.set_postfix(loss=f"{place.loss:.3f}", refresh=False)
+        bar.update(place.tokens - bar.n)
+        if number % LOG_EVERY == 0 or place.tokens >= config.tokens:
+            with log.open("a") as file:
+                file.write(json.dumps(place.__dict__ | {"rate": learning_rate(done, config)}) + "\n")
+        if told_to_end or time.monotonic() - saved > 60 * config.save_minutes or place.tokens >= config.tokens:
+            run.save()
+            saved = time.monotonic()
+        if told_to_end:
+            raise SystemExit(
+                f"ended by signal {told_to_end[0]} after {place.tokens:,} tokens; the same command continues"
+            )
 
 
 def main() -> None:
     config = parse_config(BaseConfig, description=__doc__)
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    if config.base:
-        model, tokenizer = load_model(config.base, dtype=torch.float32), Tokenizer(config.base)
-    else:
-        vocabulary = out / TOKENIZER_FILE
-        train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), vocabulary, CONFIG.vocab_size)
-        model, tokenizer = Llama(CONFIG), Tokenizer(vocabulary)
-    train(model, tokenizer, config)
+    torch.set_num_threads(1)  # the sums, and so the bits, do not depend on the machine's number of cores
+    told_to_end: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: told_to_end.append(received))
+    train(start(config), told_to_end)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -66,6 +66,15 @@ def code(rng: Random) -> str:
     return rng.choice(shapes)
 
 
+def code_maker(rng: Random) -> Callable[[Random], str]:
+    """Identifiers of one form, such as R123 and R78, or kt-4821 and kt-19."""
+    lead = "".join(rng.choices(LETTERS, k=rng.choice([1, 1, 1, 2, 3])))
+    lead = lead.upper() if rng.random() < 0.5 else lead
+    lead += rng.choice(["", "", "", "", "-", "_"])
+    digits = rng.randint(2, 5)
+    return lambda r: lead + "".join(r.choices("0123456789", k=max(2, digits - r.randint(0, 1))))
+
+
 def date(rng: Random) -> str:
     return f"{rng.randint(2015, 2035)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
 
@@ -86,6 +95,15 @@ def path(rng: Random) -> str:
     name = rng.choice([rng.choice(COMMON), f"{rng.choice(NOUNS)}_{rng.randint(1, 99)}", made_up_word(rng)])
     root, ending = rng.choice(["", "", "/"]), rng.choice(["txt", "md", "csv", "json", "png", "log"])
     return root + "/".join([*folders, f"{name}.{ending}"])
+
+
+def phone(rng: Random) -> str:
+    lead = rng.choice(["", "0", "+"])
+    return f"{lead}{rng.randint(10, 999)}{rng.choice([' ', '-', '', ' '])}{rng.randint(1000, 9999999)}"
+
+
+def link(rng: Random) -> str:
+    return f"https://{made_up_word(rng)}.{rng.choice(['com', 'org', 'net'])}/{rng.choice(COMMON)}"
 
 
 def whole(rng: Random) -> int:
@@ -109,15 +127,43 @@ def words(rng: Random) -> list[str]:
     return [kind(rng) for _ in range(rng.randint(2, 4))]
 
 
+def people(rng: Random) -> list[str]:
+    return [person(rng) for _ in range(rng.randint(1, 3))]
+
+
+def towns(rng: Random) -> list[str]:
+    return [town(rng) for _ in range(rng.randint(1, 3))]
+
+
+def codes(rng: Random) -> list[str]:
+    make = code_maker(rng)
+    return [make(rng) for _ in range(rng.randint(1, 4))]
+
+
 def numbers(rng: Random) -> list[int]:
     return [whole(rng) for _ in range(rng.randint(2, 5))]
 
 
+def record(rng: Random) -> dict[str, Any]:
+    names = rng.sample(["color", "town", "owner", "size", "weight", "kind", "year", "note"], rng.randint(1, 2))
+    kinds = {"color": color, "town": town, "owner": person, "year": year, "weight": decimal, "note": title}
+    return {name: kinds.get(name, title)(rng) for name in names}
+
+
+def type_of(value: Any) -> str:
+    """The JSON-schema type of a value."""
+    names = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    return names.get(type(value), "string")
+
+
 def spoken(value: Any, rng: Random) -> str:
     """How a sentence gives the value: text as it is, lists as an enumeration, small numbers sometimes as words."""
+    if isinstance(value, dict):
+        parts = [f"{name} {item}" for name, item in value.items()]
+        return rng.choice([", ", " and "]).join(parts)
     if isinstance(value, list):
         parts = [str(item) for item in value]
-        return ", ".join(parts[:-1]) + rng.choice([" and ", " and ", ", "]) + parts[-1]
+        return rng.choice([" and ", " and ", ", "]).join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
     if isinstance(value, int) and value < len(SMALL_NUMBERS) and rng.random() < 0.3:
         return SMALL_NUMBERS[value]
     return str(value)
@@ -137,6 +183,27 @@ class Parameter:
     mentions: tuple[str, ...]
     sample: Callable[[Random], Any]
     choices: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ")
+
+    def remark(self, value: Any, rng: Random) -> str:
+        """A sentence of its own that gives the value."""
+        if self.type == "boolean":
+            said = rng.choice(self.mentions)
+            return said[0].upper() + said[1:] + rng.choice([".", ", please."])
+        ways = (
+            "The {n} is {v}.",
+            "{n}: {v}.",
+            "Use {v} as {n}.",
+            "As {n} take {v}.",
+            "The {n} should be {v}.",
+            "Make the {n} {v}.",
+        )
+        text = rng.choice(ways).replace("{n}", self.said).replace("{v}", spoken(value, rng))
+        return text[0].upper() + text[1:]
 
     def mention(self, value: Any, rng: Random) -> str:
         said = spoken(value, rng)
@@ -182,8 +249,45 @@ max_price | number | decimal | Highest price. | for at most {v}/under {v}/costin
 weight | number | decimal | Weight in kilograms. | weighing {v} kg/of {v} kilograms/with a weight of {v}
 distance | number | decimal | Distance in kilometers. | within {v} km/{v} kilometers away/no farther than {v} km
 ratio | number | decimal | Factor to apply. | by a factor of {v}/times {v}/with ratio {v}
+phone | string | phone | Telephone to call. | with the phone {v}/at the number {v}/phone {v}/to be called at {v}
+website | string | link | Address on the web. | at {v}/with the page {v}/on the site {v}
+sender | string | person | Who it comes from. | from {v}/sent by {v}/that {v} sent
+guest | string | person | Name of the guest. | for {v}/with {v} as guest/so that {v} can come
+leader | string | person | Who is in charge. | led by {v}/under {v}/with {v} in charge
+company | string | title | Name of the company. | of the company {v}/made by {v}/at {v}
+country | string | town | The country. | in {v}/from {v}/somewhere in {v}
+street | string | town | Street of the house. | in {v} street/at {v} road/on {v}
+language | string | title | Language to use. | in {v}/written in {v}/in the language {v}
+name | string | title | Name to give. | named {v}/called {v}/by the name of {v}/with the name {v}/{v}
+new_name | string | title | The name afterwards. | as {v}/to {v}/so that it is called {v}
+word | string | title | Word in it. | with the word {v}/containing {v}/in which {v} occurs/about {v}
+comment | string | sentence | What to say about it. | commenting "{v}"/and say "{v}"/with the comment '{v}'
+day | string | date | The day, YYYY-MM-DD. | on {v}/for the {v}/that day being {v}
+deadline | string | date | Latest day, YYYY-MM-DD. | by {v}/no later than {v}/before {v}/due {v}
+start_time | string | clock | Begin, HH:MM. | from {v}/starting at {v}/beginning at {v}
+end_time | string | clock | End, HH:MM. | until {v}/to {v}/ending at {v}
+count | integer | whole | How many of them. | {v} of them/{v} in number/exactly {v}
+quantity | integer | whole | Number of pieces. | {v} pieces/{v} units/{v} times
+hours | integer | whole | Length in hours. | for {v} hours/lasting {v} hours/{v} hours long
+seats | integer | whole | Seats needed. | with {v} seats/for {v} persons/{v} seats
+floor | integer | whole | Floor of the building. | on floor {v}/on the floor {v}
+rank | integer | whole | Place in the order. | at rank {v}/in place {v}
+age | integer | whole | Age in years. | aged {v}/{v} years old/of age {v}
+stars | integer | whole | From 1 to 5. | with {v} stars/giving {v} stars/{v} stars
+percent | number | decimal | Share in percent. | by {v} percent/of {v} %/at {v} percent
+price | number | decimal | Price of one. | for {v}/at a price of {v}/costing {v}/at {v} each
+budget | number | decimal | Money there is. | with a budget of {v}/for no more than {v} in all/spending {v}
+height | number | decimal | Height in meters. | {v} meters high/with a height of {v}
+temperature | number | decimal | Degrees. | at {v} degrees/heated to {v}/at a temperature of {v}
+names | array | people | Names of all. | for {v}/with {v}/together with {v}/namely {v}
+towns | array | towns | The towns, in order. | through {v}/by way of {v}/in {v}/from {v}
+codes | array | codes | The codes. | with the codes {v}/for {v}/using {v}
+details | object | record | Whatever else is known. | with {v}/({v})/namely {v}
 colors | array | words | List of them, in order. | with {v}/using {v}/made of {v}/for {v}
 values | array | numbers | The numbers. | for the numbers {v}/with the values {v}/over {v}/of {v}
+public | boolean | - | Whether all may see it. | for all to see/in public/publicly
+force | boolean | - | Whether to go on in spite of warnings. | by force/whatever happens/even with warnings
+sorted | boolean | - | Whether to put them in order. | sorted/nicely in order/sorted, please
 urgent | boolean | - | Whether it is urgent. | right now/urgently/and hurry/as fast as possible
 verbose | boolean | - | Whether to say more. | in full detail/verbosely/with all the extras
 exact | boolean | - | Whether only exact matches count. | exactly/with exact matches only/to the letter
@@ -193,12 +297,20 @@ size | string | small,medium,large | How big. | in size {v}/{v} sized/in a {v} v
 order | string | newest,oldest,random | Which order. | {v} first/in {v} order/by {v}
 unit | string | meters,feet,miles,grams,pounds | Unit of the result. | in {v}/expressed in {v}/as {v}
 format | string | text,table,html,pdf,csv | Form of the result. | as {v}/in {v} form/in the format {v}
+direction | string | north,south,east,west | Which way. | to the {v}/towards the {v}/heading {v}
+season | string | spring,summer,autumn,winter | Time of the year. | in {v}/for the {v}/during {v}
+weekday | string | monday,tuesday,wednesday,thursday,friday | Day of the week. | on {v}/every {v}/for {v}
+mode | string | fast,careful,silent | How to do it. | in {v} mode/the {v} way/{v}
+role | string | reader,editor,admin | What somebody may do. | as {v}/in the role of {v}/with {v} rights
+currency | string | euro,dollar,pound,yen | Money to count in. | in {v}/counted in {v}/paid in {v}
+state | string | open,closed,pending | State it is in. | that is {v}/in the state {v}/{v}
 priority | string | low,normal,high | How important it is. | with {v} priority/of {v} importance/as {v} priority
 """)
 
 
-_SAMPLERS = (color, person, town, date, clock, title, sentence, address, path, whole, year, decimal, words, numbers)
-_KINDS: dict[str, Callable[[Random], Any]] = {sample.__name__: sample for sample in _SAMPLERS} | {"-": lambda rng: True}
+_SAMPLERS: list[Callable[[Random], Any]] = [color, person, town, date, clock, title, sentence, address, path, code]
+_SAMPLERS += [whole, year, decimal, words, numbers, phone, link, people, towns, codes, record]
+KINDS: dict[str, Callable[[Random], Any]] = {sample.__name__: sample for sample in _SAMPLERS} | {"-": lambda rng: True}
 
 
 def _read_row(row: list[list[str]]) -> Parameter:
@@ -206,14 +318,15 @@ def _read_row(row: list[list[str]]) -> Parameter:
     choices = tuple(kind.split(",")) if "," in kind else ()
     if choices:
         description += f" One of: {json.dumps(choices)}."
-    sample = (lambda rng: rng.choice(choices)) if choices else _KINDS[kind]
+    sample = (lambda rng: rng.choice(choices)) if choices else KINDS[kind]
     return Parameter(name, type_, description, tuple(mentions), sample, choices)
 
 
 PARAMETERS = [_read_row(row) for row in _TABLE]
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 _GENERIC: list[tuple[Callable[[Random], Any], str]] = [(person, "string"), (town, "string"), (title, "string")]
-_GENERIC += [(code, "string"), (whole, "integer")]
-_GENERIC += [(decimal, "number"), (color, "string"), (made_up_word, "string"), (words, "array")]
+_GENERIC += [(code, "string"), (whole, "integer"), (decimal, "number"), (color, "string"), (made_up_word, "string")]
+_GENERIC += [(words, "array")]
 
 
 def made_up_parameter(rng: Random) -> Parameter:
@@ -234,10 +347,37 @@ def made_up_parameter(rng: Random) -> Parameter:
     return Parameter(said.replace(" ", "_"), type_, description, tuple(mentions), sample, choices)
 
 
+# Parameters that are told apart by nothing but their meaning come together.
+_PAIRS = [("origin", "destination"), ("start_date", "end_date"), ("min_price", "max_price"), ("start_time", "end_time")]
+_PAIRS += [("sender", "recipient"), ("author", "title"), ("guest", "leader"), ("town", "origin"), ("date", "deadline")]
+_PAIRS += [("person", "town"), ("query", "limit"), ("title", "text"), ("name", "phone"), ("count", "price")]
+
+
+def _documented(parameter: Parameter, rng: Random) -> Parameter:
+    """The parameter in one of several ways to document it."""
+    description, choices = parameter.description, parameter.choices
+    if choices and " One of: " in description and rng.random() < 0.7:
+        listed = rng.choice(
+            [
+                f'{{"enum":{json.dumps(choices, separators=(",", ":"))}}}',
+                f"({', '.join(choices)})",
+                f"{', '.join(choices[:-1])} or {choices[-1]}.",
+            ]
+        )
+        description = f"{description.partition(' One of: ')[0]} {listed}"
+    elif parameter.type in ("integer", "number") and rng.random() < 0.1:
+        description += f" Default: {parameter.sample(rng)}."
+    elif parameter.type == "string" and not choices and rng.random() < 0.15:
+        description += f" For example {parameter.sample(rng)}."
+    return replace(parameter, description=description)
+
+
 def pick_parameters(rng: Random, count: int) -> list[Parameter]:
     """`count` parameters of different names."""
     chosen: dict[str, Parameter] = {}
+    if count >= 2 and rng.random() < 0.4:
+        chosen = {name: _documented(_BY_NAME[name], rng) for name in rng.choice(_PAIRS)}
     while len(chosen) < count:
-        parameter = made_up_parameter(rng) if rng.random() < 0.35 else rng.choice(PARAMETERS)
+        parameter = made_up_parameter(rng) if rng.random() < 0.35 else _documented(rng.choice(PARAMETERS), rng)
         chosen.setdefault(parameter.name, parameter)
     return list(chosen.values())

@@ -73,7 +73,7 @@ escape euro even evening event ever every exact example excellent except exchang
 explain extra eye face fact fail fall false family far farm fashion father favorite fear feature february feel few
 field fifteen fifty fight file fill film find finish fire first fish fit five fix floor flower fly folder follow food
 foot football for force foreign forest forget form forty forward four free friday friend from front fruit full fun
-function future game garden gas general get gift girl give glad go goal good grade grass ground group grow guess guest
+future game garden gas general get gift girl give glad go goal good grade grass ground group grow guess guest
 guide hair half hall hand happen hat have head health hear heart heat hello help here history hit hobby hold hole
 holiday home hope horse hospital hot hotel hour house how human hundred hungry husband idea if image important improve
 in include increase index industry information inside interest internet into invite invoice it item january job join
@@ -84,7 +84,7 @@ meat medicine meet meeting member memory mention menu message metal method middl
 miss mistake mix model moment monday money month moon more morning most mother mountain mouth move movie much museum
 music must name nation nature near necessary neck need network never news newspaper next nice night nine no noise none
 noon north not note nothing notice november now number object ocean october of off offer office often oil on once one
-only open opinion or order other our out output over own owner package page pain pair paper parent park part partner
+only open opinion or order other our out over own owner package page pain pair paper parent park part partner
 party pass past path pay peace pen people percent perhaps period person pet phone photo pick picture piece place plan
 plane plant plate play please point police poor popular population position possible post pound power practice prefer
 prepare present president press pretty price print private problem process product profile program project promise
@@ -96,7 +96,7 @@ see sell send sentence september serve service set seven several shape share she
 show shower side sign signal since sing sister sit six size skill skin sky sleep snow social soil some son song soon
 sound soup source south space speak speed spend sport spring staff stand standard star start state station status stay
 steel step stock stop store storm story street student study style subject success such sugar suggest summer sun
-sunday supply support sure surface surprise system table take talk task taste tax teach team telephone television ten
+sunday supply support sure surface surprise table take talk task taste tax teach team telephone television ten
 term test text thank that the theater then there they thing think third thirty this thousand three through thursday
 ticket time tired title to today together tomorrow tonight too tool tooth top topic total touch tour toward town track
 trade traffic train travel tree trip trouble true trust try tuesday turn twelve twenty two type uncle under understand
@@ -122,80 +122,3 @@ va vel vi wen win xa yor za zel zil
 """)
 
 TOWN_ENDINGS = words_of("ton ville berg ford mouth field port stad burg haven dale wick by ham brook minster")
-
-# code names of an action | how people ask for it | how documentation states it
-VERBS = rows_of("""
-get fetch read load | get/fetch/show me/give me/pull up/bring up/let me see | return/fetch/give back/read
-list browse show | list/show/show all/go through/display/what are | list/show/return all/enumerate
-search find query lookup | search for/find/look for/look up/hunt for/locate | search/find/look up/query
-create add make new register | create/add/make/set up/register/start/put in | create/add/register/make
-delete remove drop erase | delete/remove/drop/get rid of/erase/throw away/wipe | delete/remove/erase/discard
-update edit change modify | update/change/edit/modify/adjust/alter | update/change/modify/edit
-move transfer shift relocate | move/transfer/shift/bring/relocate/take | move/transfer/relocate
-reserve book hold | reserve/book/hold/set aside/keep | reserve/book/hold
-cancel revoke withdraw | cancel/call off/revoke/withdraw/back out of | cancel/revoke/call off
-send dispatch ship deliver | send/ship/dispatch/deliver/mail out | send/dispatch/deliver/ship
-count tally number_of | count/tally/add up/work out the number of/how many are there of | count/tally/give the number of
-compare contrast | compare/contrast/put side by side/weigh up | compare/contrast
-rename retitle | rename/give a new name to/call differently/retitle | rename/change the name of
-copy duplicate clone | copy/duplicate/clone/make another of/replicate | copy/duplicate/clone
-merge join combine | merge/join/combine/put together/unite | merge/combine/join
-split divide | split/divide/break up/cut up | split/divide
-sort arrange rank | sort/arrange/put in order/rank/order | sort/arrange/rank
-paint color tint | paint/color/tint/give a new color to | paint/color
-repair fix mend | repair/fix/mend/restore/patch up | repair/fix/mend
-measure gauge | measure/gauge/take the size of/check how large is | measure/gauge
-weigh | weigh/put on the scale/check how heavy is | weigh/determine the weight of
-clean wash polish | clean/wash/polish/scrub/tidy up | clean/wash
-open unlock | open/unlock/open up | open/unlock
-close shut lock | close/shut/lock/seal | close/shut/lock
-lend loan | lend/loan/hand out/give out | lend/loan
-rate score grade | rate/score/grade/judge/give marks to | rate/score/grade
-tag label mark | tag/label/mark/put a sticker on | tag/label/mark
-archive store stash | archive/store/put away/file away/stash | archive/store/put away
-restore recover reopen | restore/recover/get back/bring back/revive | restore/recover/bring back
-pause suspend halt | pause/suspend/halt/put on hold/hold up | pause/suspend
-resume continue | resume/continue/carry on with/pick up again | resume/continue
-schedule plan | schedule/plan/arrange/fix a time for | schedule/plan
-assign allot | assign/allot/give/hand over | assign/allot/hand over
-track follow trace | track/follow/trace/keep an eye on/see where is | track/follow/trace
-check inspect verify | check/inspect/verify/examine/look over/test | check/inspect/verify
-estimate guess predict | estimate/guess/predict/forecast/work out roughly | estimate/predict
-compute calculate | compute/calculate/work out/figure out | compute/calculate/work out
-convert turn | convert/turn/change/express | convert/turn
-export save dump | export/save/dump/write out/download | export/save/write out
-import upload | import/upload/bring in/read in/load in | import/upload/read in
-publish post announce | publish/post/announce/make public/put up | publish/post/announce
-sell | sell/put up for sale/find a buyer for | sell
-buy purchase acquire | buy/purchase/acquire/get hold of | buy/purchase
-subscribe follow_up | subscribe to/sign up for/ask for news of | subscribe to/sign up for
-invite ask_in | invite/ask in/send an invitation to | invite
-describe explain summarize | describe/explain/summarize/tell me about/say something about | describe/explain/summarize
-""")
-
-# suffix of a function's name | how people ask for it ({o} is the thing) | how documentation states it
-ASPECTS = rows_of("""
-details | all details of {o}/everything about {o}/full information on {o}/more about {o} | the full details of {o}
-history | the history of {o}/what happened to {o} so far/past changes of {o}/earlier records of {o} | \
-the past changes of {o}
-status | the status of {o}/what state {o} is in/how {o} is doing/the current state of {o} | the current state of {o}
-price | the price of {o}/how much {o} costs/what I pay for {o}/the cost of {o} | the price of {o}
-owner | the owner of {o}/who owns {o}/whose {o} it is/to whom {o} belongs | the owner of {o}
-size | the size of {o}/how big {o} is/how large {o} is/the dimensions of {o} | the size of {o}
-location | the location of {o}/where {o} is/the place of {o}/where to find {o} | the place where {o} is kept
-parts | the parts of {o}/what {o} is made of/the components of {o}/the pieces in {o} | the components of {o}
-reviews | the reviews of {o}/what people say about {o}/opinions on {o}/feedback on {o} | what people wrote about {o}
-rating | the rating of {o}/how well {o} is rated/the stars of {o}/the average score of {o} | the average score of {o}
-photos | the photos of {o}/pictures of {o}/images of {o}/what {o} looks like | the pictures of {o}
-notes | the notes on {o}/remarks about {o}/comments on {o}/what was noted on {o} | the remarks about {o}
-hours | the opening hours of {o}/when {o} is open/at what times I can visit {o} | the opening hours of {o}
-neighbors | the neighbors of {o}/what is close to {o}/what lies next to {o} | whatever is close to {o}
-members | the members of {o}/who takes part in {o}/the people in {o}/who belongs to {o} | the people in {o}
-rules | the rules of {o}/what is allowed in {o}/the regulations for {o} | what is allowed in {o}
-total | the total of {o}/the sum over {o}/how much {o} adds up to | the sum over {o}
-summary | a summary of {o}/a short overview of {o}/the main points of {o}/{o} in brief | a short overview of {o}
-tags | the tags of {o}/the labels on {o}/the keywords of {o} | the labels of {o}
-forecast | the forecast for {o}/what to expect of {o}/the outlook for {o}/how {o} will be | the outlook for {o}
-version | the version of {o}/which edition of {o} it is/the release of {o} | the edition of {o}
-route | the route to {o}/how to get to {o}/the way to {o}/directions to {o} | the way to {o}
-""")
