@@ -57,6 +57,21 @@ def test_the_merges_give_the_ids_of_sentencepiece_for_real_text(shared, tokenize
         assert encode(contents, line) == tokenizer.encode(line)
 
 
+@pytest.mark.parametrize("text", [*TEXTS, " x", "  two spaces", " \n x", "▁x", "x " * 3])
+def test_the_library_reads_the_same_ids(tokenizer, contents, text):
+    library = pytest.importorskip("tokenizers", reason="needs the extra: pip install tokenizers")
+    read = library.Tokenizer.from_str(json.dumps(contents))
+    assert read.encode(text, add_special_tokens=False).ids == tokenizer.encode(text)
+    assert read.encode(text).ids == [tokenizer.bos_id, *tokenizer.encode(text)]
+
+
+def test_the_library_takes_a_control_token_that_a_text_spells_for_the_token(tokenizer, contents):
+    """What cannot be helped, as the docstring says."""
+    library = pytest.importorskip("tokenizers", reason="needs the extra: pip install tokenizers")
+    read = library.Tokenizer.from_str(json.dumps(contents)).encode("a </s> b", add_special_tokens=False).ids
+    assert tokenizer.eos_id in read and tokenizer.eos_id not in tokenizer.encode("a </s> b")
+
+
 def test_bos_stands_in_front_and_control_pieces_are_marked(tokenizer, contents):
     assert [(token["id"], token["content"]) for token in contents["added_tokens"]] == [
         (0, "<unk>"),

@@ -13,7 +13,8 @@ from tl.llama.tokenizer import Tokenizer
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The contents of a tokenizer.json that gives the ids of sentencepiece for any text."""
+    """The contents of a tokenizer.json that gives the ids of sentencepiece for any text but one that spells a control
+    token: `tokenizers` takes `</s>` in a text for the token, where sentencepiece and this project read its letters."""
     sp = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer.path))
     ids = range(sp.vocab_size())
     is_special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
@@ -24,8 +25,15 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [{"id": id, "content": sp.id_to_piece(id), **is_special} for id in special],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False},
+        # Not the pre-tokenizer Metaspace, which leaves out the word mark where a text begins with a space.
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Prepend", "prepend": "▁"},
+                {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            ],
+        },
+        "pre_tokenizer": None,
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],

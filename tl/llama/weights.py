@@ -401,7 +401,7 @@ def _byte_level_settings(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _sentencepiece_settings(tokenizer: Tokenizer, config: ModelConfig) -> dict[str, Any]:
     return {
-        "tokenizer_class": "LlamaTokenizer",
+        "tokenizer_class": "PreTrainedTokenizerFast",  # LlamaTokenizer reads texts that begin with a space otherwise
         "bos_token": tokenizer.piece(tokenizer.bos_id),
         "eos_token": tokenizer.piece(tokenizer.eos_id),
         "unk_token": tokenizer.piece(0),
