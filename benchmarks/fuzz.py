@@ -172,7 +172,7 @@ def damaged(raw: object, rng: random.Random) -> object:
 
 
 def fuzz(times: int, seed: int, check: Callable[[Trajectory], None] | None = None) -> Counter[str]:
-    """How many of so many damaged records of each format are read; any error but a ValueError comes through."""
+    """How many of a format's damaged records are read; any error but a ValueError comes through."""
     rng = random.Random(seed)
     counts: Counter[str] = Counter()
     for name in dict.fromkeys(name for name, _ in FUZZED):

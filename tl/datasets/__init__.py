@@ -36,8 +36,8 @@ def read(
     Bad records raise one DataError that lists them by their reasons, or with `on_bad="skip"` are left out and stand in
     the report. A file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record
     without an id gets its file and place; ids need not be unique. Behind every path may stand a share (`a.jsonl:0.4`):
-    so many of each are drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory; where it raises
-    ValueError, the record is a bad one.
+    that share of the trajectories is drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory;
+    where it raises ValueError, the record is a bad one.
     """
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")

@@ -8,9 +8,6 @@ from tl.calls import Call, CallSyntaxError
 from tl.forms import read_calls
 from tl.schema import ToolSpec
 from tl.trajectory import Note, Notes
-from tl.trajectory.tools import closing
-
-__all__ = ["closing", "python_call"]
 
 _NAME = re.compile(r"\s*([\w.]+)\s*\(")
 _UNNAMED: dict[str, dict] = {f"arg{number}": {} for number in range(20)}

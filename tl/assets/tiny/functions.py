@@ -12,7 +12,6 @@ from tl.assets.tiny.concepts import ACTIONS, ATTRIBUTES, KNOW, LISTING, LOOKING,
 from tl.assets.tiny.values import KINDS, Parameter
 from tl.assets.tiny.words import ADJECTIVES, NOUNS
 
-MADE_FROM_NOTHING = 5  # the first actions make something new: what they take has no id yet
 PLURAL_ACTIONS = ("compare", "merge", "sort")
 
 

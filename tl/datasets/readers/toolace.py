@@ -6,9 +6,9 @@ import re
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.datasets.readers.sharegpt import sharegpt, turns_of
-from tl.datasets.source import closing, python_call
+from tl.datasets.source import python_call
 from tl.trajectory import Notes
-from tl.trajectory.tools import listed_tools, tools_in_text
+from tl.trajectory.tools import closing, listed_tools, tools_in_text
 
 _CALLS = re.compile(r"\s*\[\s*[^\s\[\](){}'\"][^\[\]{}'\"]*\(.*\)\s*\]\s*\Z", re.DOTALL)
 
