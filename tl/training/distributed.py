@@ -21,7 +21,8 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
-from tl.llama.weights import fitting_tensors, own_name, read_config, read_slices, tie
+from tl.llama.weights import fitting_tensors, hf_name, own_name, read_config, read_slices, tie
+from tl.training.dither import dither
 
 Checkpointing = Literal["none", "selective", "full"]
 
@@ -102,11 +103,14 @@ def load(
     world: World,
     checkpointing: Checkpointing = "none",
     dtype: torch.dtype = torch.float32,
+    dither_seed: int | None = None,
 ) -> L:
     """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, which has a head of zeros in place of the
     vocabulary's. Each rank reads its own rows of each tensor and no others.
 
-    ``dtype`` is that of the master weights. Raises tl.llama.weights.CheckpointError as ``load_model`` there does.
+    ``dtype`` is that of the master weights. ``dither_seed``, for a model to be trained: tensors that are stored in
+    bfloat16 get noise where the model computes in it, too (see ``dither``). Raises tl.llama.weights.CheckpointError as
+    ``load_model`` there does.
     """
     config, stored = read_config(path), fitting_tensors(path)
     with torch.device("meta"):
@@ -123,9 +127,15 @@ def load(
         if name not in rows:
             total, *rest = parameter.shape
             rows[name] = torch.zeros(len(world.rows(total)), *rest, dtype=dtype, device=world.device)
-    parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
-    if config.tie_word_embeddings and kind is Llama:
+    tied = config.tie_word_embeddings and kind is Llama
+    if tied:
         tie(path, rows)
+    if dither_seed is not None and world.compute_dtype == torch.bfloat16:
+        for name, parameter in model.named_parameters():
+            if (tensor := stored.get(hf_name(name))) and tensor.dtype == "BF16":
+                dither(rows[name], world.rows(len(parameter)).start, name, dither_seed)
+    parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
+    if tied:
         parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
     model.load_state_dict(parameters, assign=True)
     return model
