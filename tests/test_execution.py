@@ -1,5 +1,6 @@
 """Execution: whatever happens to a call becomes feedback, in Python's words and with its cause."""
 
+import itertools
 import json
 
 import pytest
@@ -8,10 +9,12 @@ from tl.executor.execution import (
     MAX_FEEDBACK_CHARACTERS,
     UNKNOWN_ANSWER,
     Cause,
+    Feedback,
     InProcessExecutor,
     execute,
 )
 from tl.mae import ErrorCategory, classify_feedback
+from tl.metrics import EpisodeOutcome, score_episodes
 
 
 def add(first: int, second: int, third: int = 0) -> int:
@@ -31,7 +34,11 @@ def give(what: str):
     return {"bytes": b"x", "nan": float("nan"), "error": error, "long": "x" * 10_000, "null": None}[what]
 
 
-TOOLS = {function.__name__: function for function in (add, fail, disconnect, give)}
+def say(what: str):
+    return what
+
+
+TOOLS = {function.__name__: function for function in (add, fail, disconnect, give, say)}
 
 EVERY_CAUSE = [
     ("add(first=1, second=2)", Cause.OK, "3"),
@@ -65,11 +72,58 @@ def test_every_cause_has_its_feedback_and_the_classifier_agrees_with_the_table(t
     result = execute(TOOLS, text)
     assert result.cause is cause
     assert feedback is None or result.text == feedback
-    assert classify_feedback(result.text) is result.category is cause.category
+    assert classify_feedback(result.text) is result.category
+    assert result.category.is_error is (cause not in (Cause.OK, Cause.OUTPUT_CUT))
+
+
+# What tools return instead of raising, and its category.
+RETURNED_ERRORS = [
+    ("Error: flight HAT030 not available", ErrorCategory.TOOL_CALL_FAILURE),
+    ([{"error": "no such order"}], ErrorCategory.OTHER),
+    ({"result": {"status": 400, "message": "bad id"}}, ErrorCategory.TOOL_CALL_FAILURE),
+    ("404 Client Error: Not Found for url: https://x.org/a", ErrorCategory.TOOL_INSTABILITY),
+    ({"success": False, "message": "The seat is taken."}, ErrorCategory.OTHER),
+    ('Traceback (most recent call last):\n  File "t.py", line 1\nKeyError: 3', ErrorCategory.TOOL_CALL_FAILURE),
+    ({"error": "connection timed out"}, ErrorCategory.TOOL_INSTABILITY),
+]
+
+
+@pytest.mark.parametrize(("returned", "category"), RETURNED_ERRORS)
+def test_an_error_that_a_tool_returns_is_one_for_executor_metrics_reward_and_mae(returned, category):
+    feedback = execute({"tool": lambda: returned}, "tool()")
+    assert (feedback.cause, feedback.category) == (Cause.REPORTED_ERROR, category)
+    assert feedback.category is classify_feedback(feedback.text)
+    outcome = EpisodeOutcome((feedback.category,), True, True, True)
+    assert score_episodes([outcome]).ce == 100
+
+
+def test_an_error_in_the_part_that_is_cut_out_is_none_that_anybody_reads():
+    padding = "x " * MAX_FEEDBACK_CHARACTERS
+    feedback = execute(TOOLS, f'say(what="{padding} Error: {padding}")')
+    assert (feedback.cause, feedback.category) == (Cause.OUTPUT_CUT, classify_feedback(feedback.text))
+
+
+def test_whatever_a_tool_raises_is_an_error_in_its_feedback_too():
+    names, messages = ("KeyError", "E2eError", "odd", "A" * 80 + "Error"), ("", " ", "\n", "null", "0 errors")
+    for name, message in itertools.product(names, messages):
+        feedback = execute({"tool": _raiser(type(name, (Exception,), {})(message))}, "tool()")
+        assert feedback.category.is_error, feedback
+
+
+def _raiser(error):
+    def tool():
+        raise error
+
+    return tool
 
 
 def test_only_infrastructure_has_no_category():
-    assert [cause for cause in Cause if cause.category is None] == [Cause.INFRASTRUCTURE]
+    assert [c for c in Cause if Feedback("ValueError: x", c).category is None] == [Cause.INFRASTRUCTURE]
+
+
+def test_what_a_user_answers_is_no_error_of_a_tool(executor):
+    with executor.session(answer=lambda question: "Error: 404, as we say.") as session:
+        assert session.run('ask_to_user(question="Which room?")').cause is Cause.OK
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -19,7 +19,7 @@ from functools import cache
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.executor.driving import Steps
-from tl.mae import ErrorCategory
+from tl.mae import ErrorCategory, classify_feedback
 from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
 from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
 
@@ -33,27 +33,23 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cause(enum.Enum):
-    """What happened to a call, and the paper's category of it (None: it says nothing about the call)."""
+    """What happened to a call, and the paper's category of it. None: the feedback decides, see `Feedback.category`."""
 
     OK = "ok", ErrorCategory.ALL_RIGHT
     FORMAT_ERROR = "format error", ErrorCategory.TOOL_CALL_FAILURE
     UNKNOWN_TOOL = "unknown tool", ErrorCategory.TOOL_HALLUCINATION
     UNEXPECTED_KEYWORD = "unexpected keyword", ErrorCategory.PARAMETER_HALLUCINATION
     MISSING_ARGUMENT = "missing argument", ErrorCategory.PARAMETER_MISSING
-    VALUE_OR_TYPE = "value or type", ErrorCategory.TOOL_CALL_FAILURE
-    REPORTED_ERROR = "reported error", ErrorCategory.OTHER
-    TOOL_EXCEPTION = "tool's exception", ErrorCategory.TOOL_CALL_FAILURE
-    CONNECTION = "connection", ErrorCategory.TOOL_INSTABILITY
+    VALUE_OR_TYPE = "value or type", None
+    REPORTED_ERROR = "reported error", None
+    TOOL_EXCEPTION = "tool's exception", None
+    CONNECTION = "connection", None
     TIME_OUT = "time-out", ErrorCategory.TOOL_INSTABILITY
     MEMORY = "memory", ErrorCategory.TOOL_INSTABILITY
     WORKER_DIED = "worker died", ErrorCategory.TOOL_INSTABILITY
     OUTPUT_CUT = "output cut", ErrorCategory.ALL_RIGHT
     NOT_SERIALISABLE = "not serialisable", ErrorCategory.TOOL_CALL_FAILURE
     INFRASTRUCTURE = "infrastructure", None  # the executor itself failed
-
-    @property
-    def category(self) -> ErrorCategory | None:
-        return self.value[1]
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,11 @@ class Feedback:
 
     @property
     def category(self) -> ErrorCategory | None:
-        return self.cause.category
+        """That of the cause. What a tool itself says of a failure is read as in training data; None where the executor
+        failed, which says nothing about the call."""
+        if self.cause is Cause.INFRASTRUCTURE:
+            return None
+        return self.cause.value[1] or classify_feedback(self.text)
 
 
 def execute(tools: Tools, text: str) -> Feedback:
@@ -78,9 +78,12 @@ def execute(tools: Tools, text: str) -> Feedback:
         output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
     else:
         output, cause = _binding_error(tools, call) or _run(tools[call.name], call.arguments)
-    if cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
+    shown = _shown(output)
+    if cause is Cause.OK and call.name != ASK_TO_USER.name and classify_feedback(shown).is_error:
+        cause = Cause.REPORTED_ERROR  # a user's answer is not a tool's report
+    elif cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
         cause = Cause.OUTPUT_CUT
-    return Feedback(_shown(output), cause, time.perf_counter() - start)
+    return Feedback(shown, cause, time.perf_counter() - start)
 
 
 def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
@@ -132,21 +135,19 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
     except Exception as error:
         return _described(error), Cause.NOT_SERIALISABLE
-    if isinstance(result, dict) and result.get("error"):
-        return text, Cause.REPORTED_ERROR
     return text, Cause.OK
 
 
 def _described(error: BaseException) -> str:
-    """`ValueError: message`; the bare name where there is no message."""
-    name = type(error).__name__
-    if not name.endswith("Error"):  # by which the model and `classify_feedback` know an error
-        name = f"RuntimeError: the tool raised {name}"
+    """`ValueError: message`; the bare name where there is no message. `classify_feedback` knows it as an error."""
     try:
-        message = str(error)
+        message = str(error).strip()
     except Exception:
         message = ""
-    return f"{name}: {message}" if message else name
+    name = type(error).__name__
+    text = f"{name}: {message}" if message else name
+    known = name.endswith("Error") and classify_feedback(_shown(text)).is_error
+    return text if known else f"RuntimeError: the tool raised {text}"
 
 
 def _cause_of(error: BaseException) -> Cause:
