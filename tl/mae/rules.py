@@ -124,6 +124,7 @@ MESSAGES = (
             r"your (?:proposed )?edit has introduced (?:new )?syntax error",
             "Your proposed edit has introduced new syntax errors.",
         ),
+        (r"command .{1,400} (?:returned non-zero exit status|died with <?signal)", "Command 'x' died with <Signals.9>."),
         (r"(?:<parameter> type|response|validation|parse|syntax) error\s*<stop>|\[errno \d+\]", "Response error."),
     ),
 )
@@ -210,6 +211,7 @@ SHELL = (
             r"you may not|permission|exiting with|range-endpoints)",
             "find: missing argument to `-exec'",
         ),
+        (r"[a-z]{0,2}make(?:\[\d+\])?: \*\*\* |npm err(?:!|or) ", "make: *** [all] Error 2"),
         (r"<program>: <line>(?:is output file|are the same file|not specified)", "cat: x: input file is output file"),
         (r"usage: (?-i:[a-z])\S* |try '[^'\n]{1,80} (?:--help|-h)'", "Try 'od --help' for more information."),
     ),

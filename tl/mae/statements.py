@@ -46,7 +46,7 @@ _STATUS_LINE = re.compile(
 )
 _ACTION = "access|call|connect|creat|execut|fetch|find|gett|load|mak|open|pars|process|read|runn|send|validat|writ"
 _PREFIX = re.compile(
-    r"(?:\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
+    r"(?:(?:##)?\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
     rf"(?:(?: \(?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
     r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
     re.I,
@@ -64,14 +64,21 @@ _HTML_ERROR = re.compile(
 )
 
 # How a command ended, as its environment writes it around the output: alone on a line, in brackets, or in a tag.
-_ENDING = (
-    r"(?:(?:the |your )?(?:command|process|program|script|shell) (?:has |was )?)?"
-    r"(?:(?:exit(?:ed)?|return(?:ed)?|finished|completed|failed|terminated|ended)(?: with)?(?: an?)?"
-    r"(?: (?:exit|return|error|status|non-zero))?[ _-]?(?:code|status)|exit(?:ed)?(?: with)?)\s*[:=]?\s*(-?\d{1,6})"
+_CODE = r"\(?(-?\d{1,10})\)?"
+_HOW = r"[:,]?(?: with)?(?: an?)?(?: (?:exit|return|error|status|non-?zero)){0,2}[ _-]?(?:code|status|value)"
+_RAN = (
+    r"(?:the |your )?(?:(?:shell|bash|child) )?(?:command|process|program|script|shell|task|job|step) (?:has |was )?"
+    r"(?:exit|return|finish|complet|fail|terminat|end|stopp)(?:ed)?"
 )
+_ENDING = (
+    rf"(?:(?:{_RAN}|(?:[\w-]{{1,30}} ){{0,4}}?(?:exit|return|finish|complet|fail|terminat|end)ed|(?:the )?(?:exit|return))"
+    rf"{_HOW}(?: is| was)?|(?:{_RAN}|exit(?:ed)?)(?: with)?|(?:rc|errorlevel)(?=\s*[:=]))\s*[:=]?\s*{_CODE}"
+)
+_REMARK = r"(?: (?:after|in) [\d.]+ ?\w{1,12})?(?: \([^()\n]{1,60}\))?"  # behind it: how long it took, its meaning
 _ENDINGS = (
-    re.compile(r"\s*<returncode>\s*(-?\d{1,6})\s*</returncode>", re.I),
-    re.compile(rf"\W{{0,3}}{_ENDING}\W{{0,3}}\Z", re.I),
+    re.compile(r"\s*<(?:return|exit)[_-]?(?:code|status)>\s*(-?\d{1,10})\s*</", re.I),
+    re.compile(rf"(?:##\[error\])?\W{{0,3}}{_ENDING}{_REMARK}\W{{0,3}}\Z", re.I),
+    re.compile(rf"{_RAN}{_HOW}[:=]?\s*{_CODE}[:,.;]\s", re.I),
     re.compile(rf"\W{{0,3}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]", re.I),
     re.compile(rf".{{0,{MAX_STATEMENT}}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]\W{{0,3}}\Z", re.I),
 )
@@ -88,7 +95,9 @@ _ERROR_CODE_KEY = re.compile(r"err(?:or)?(?:[_ -]?code|no)", re.I)
 _STATUS_KEY = re.compile(r"(?:http|response)?[_ -]?(?:status|code|cod|status[_ -]?code)", re.I)
 _SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success(?:ful)?|succeeded|ok)", re.I)
 _EXIT_KEY = re.compile(r"exit[_ -]?(?:code|status)|return[_ -]?code", re.I)
-_STREAM_KEY = re.compile(r"std(?:out|err)|output", re.I)
+_EXIT_KEY_OF_STREAMS = re.compile(rf"{_EXIT_KEY.pattern}|code|status|rc|exit", re.I)
+_STREAMS = {"stdout", "stderr"}
+_STREAM_KEY = re.compile(r"std(?:out|err)|(?:combined[_ -]?)?output|command|cmd", re.I)
 _REASON = "messages?|msg|details?|info|information|reason"
 _REASON_KEY = re.compile(_REASON, re.I)
 _MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
@@ -121,15 +130,20 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
 def _ending(text: str) -> int | None:
     """The exit code that a plain text states in its first line or in one of its last lines."""
     lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].rsplit("\n", _LAST_LINES)[-_LAST_LINES:]]
-    found = (form.match(line) for line in lines for form in _ENDINGS)
-    return next((int(ending[1]) for ending in found if ending), None)
+    codes = (int(ending[1]) for line in lines for form in _ENDINGS if (ending := form.match(line)))
+    return next(filter(_is_exit_code, codes), None)
+
+
+def _is_exit_code(code: int) -> bool:
+    """Whether a number can be one: a byte, a signal as a negative number, or an NTSTATUS of Windows."""
+    return -256 < code < 256 or abs(code) >= 2**30
 
 
 def _last_printed(text: str) -> str:
     """The last line of what a command printed, without what was written around it."""
     for line in reversed(text[-MAX_LOOSE:].splitlines()):
         line = _OUTPUT_TAG.sub("", line).strip()
-        if line and not any(form.match(line) for form in _ENDINGS[:2]):
+        if line and not any(form.match(line) for form in _ENDINGS[:3]):
             return line[:MAX_STATEMENT]
     return ""
 
@@ -206,11 +220,14 @@ def _records(answers: list[dict[str, object]]) -> Iterator[Statement]:
 
 
 def _exit_code(answer: dict[str, object]) -> int | None:
-    """The exit code of a command, in an answer that has its output too."""
-    if any(_STREAM_KEY.fullmatch(key) for key in answer):
-        codes = [value for key, value in answer.items() if _EXIT_KEY.fullmatch(key) and type(value) is int]
-        return codes[0] if codes else None
-    return None
+    """The exit code of a command, in an answer that has its output or the command too, perhaps among its metadata."""
+    if not any(_STREAM_KEY.fullmatch(key) for key in answer):
+        return None
+    inner = [(key, value) for part in answer.values() if isinstance(part, dict) for key, value in part.items()]
+    known = _EXIT_KEY_OF_STREAMS if _STREAMS <= {key.lower() for key in answer} else _EXIT_KEY
+    codes = [value for key, value in answer.items() if known.fullmatch(key)]
+    codes += [value for key, value in inner if _EXIT_KEY.fullmatch(key)]
+    return next((code for code in codes if type(code) is int), None)
 
 
 def _last_words(answer: dict[str, object]) -> str:
