@@ -124,7 +124,7 @@ MESSAGES = (
             r"your (?:proposed )?edit has introduced (?:new )?syntax error",
             "Your proposed edit has introduced new syntax errors.",
         ),
-        (r"command .{1,400} (?:returned non-zero exit status|died with <?signal)", "Command 'x' died with <Signals.9>."),
+        (r"command .{1,400} (?:returned non-zero exit status|died with <?signal)", "Command 'x' died with <Signals>."),
         (r"(?:<parameter> type|response|validation|parse|syntax) error\s*<stop>|\[errno \d+\]", "Response error."),
     ),
 )

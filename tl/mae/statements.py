@@ -70,8 +70,9 @@ _RAN = (
     r"(?:the |your )?(?:(?:shell|bash|child) )?(?:command|process|program|script|shell|task|job|step) (?:has |was )?"
     r"(?:exit|return|finish|complet|fail|terminat|end|stopp)(?:ed)?"
 )
+_ENDED = r"(?:[\w-]{1,30} ){0,4}?(?:exit|return|finish|complet|fail|terminat|end)ed|(?:the )?(?:exit|return)"
 _ENDING = (
-    rf"(?:(?:{_RAN}|(?:[\w-]{{1,30}} ){{0,4}}?(?:exit|return|finish|complet|fail|terminat|end)ed|(?:the )?(?:exit|return))"
+    rf"(?:(?:{_RAN}|{_ENDED})"
     rf"{_HOW}(?: is| was)?|(?:{_RAN}|exit(?:ed)?)(?: with)?|(?:rc|errorlevel)(?=\s*[:=]))\s*[:=]?\s*{_CODE}"
 )
 _REMARK = r"(?: (?:after|in) [\d.]+ ?\w{1,12})?(?: \([^()\n]{1,60}\))?"  # behind it: how long it took, its meaning
@@ -224,7 +225,7 @@ def _exit_code(answer: dict[str, object]) -> int | None:
     if not any(_STREAM_KEY.fullmatch(key) for key in answer):
         return None
     inner = [(key, value) for part in answer.values() if isinstance(part, dict) for key, value in part.items()]
-    known = _EXIT_KEY_OF_STREAMS if _STREAMS <= {key.lower() for key in answer} else _EXIT_KEY
+    known = _EXIT_KEY_OF_STREAMS if {key.lower() for key in answer} >= _STREAMS else _EXIT_KEY
     codes = [value for key, value in answer.items() if known.fullmatch(key)]
     codes += [value for key, value in inner if _EXIT_KEY.fullmatch(key)]
     return next((code for code in codes if type(code) is int), None)
