@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import selectors
-import signal
 import subprocess
-from typing import IO
 
+from tools._processes import kill_all_others, outputs
 from tools._vocabulary import words
 
 MAX_OUTPUT = 1200  # bytes of each stream that are given back, from its beginning and its end
@@ -62,9 +60,9 @@ class Toolkit:
             start_new_session=True,
         )
         try:
-            stdout, stderr = _outputs(process)
+            stdout, stderr = outputs(process, MAX_OUTPUT)
         finally:
-            _kill_all_others()
+            kill_all_others()
         result = {"exit_code": process.returncode, "stdout": stdout, "stderr": stderr}
         if process.returncode:
             raise CommandError(json.dumps(result, ensure_ascii=False))
@@ -75,61 +73,3 @@ class Toolkit:
             with open(name, "w", encoding="utf-8") as file:
                 file.write(text)
         self._is_new = False
-
-
-class _Output:
-    """The beginning and the end of a stream of any length."""
-
-    def __init__(self) -> None:
-        self._head = self._tail = b""
-        self._length = 0
-
-    def add(self, data: bytes) -> None:
-        self._length += len(data)
-        room = MAX_OUTPUT // 2 - len(self._head)
-        self._head += data[:room]
-        self._tail = (self._tail + data[room:])[-MAX_OUTPUT // 2 :]
-
-    def text(self) -> str:
-        cut = b" [...] " if self._length > len(self._head) + len(self._tail) else b""
-        return (self._head + cut + self._tail).decode("utf-8", "replace")
-
-
-def _outputs(process: subprocess.Popen) -> list[str]:
-    """What the command wrote until it ended. A child of it that still holds a stream open is not waited for."""
-    assert process.stdout and process.stderr  # both are pipes
-    streams = {process.stdout: _Output(), process.stderr: _Output()}
-    ended = os.pidfd_open(process.pid)
-    with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
-        for stream in streams:
-            os.set_blocking(stream.fileno(), False)
-            selector.register(stream, selectors.EVENT_READ)
-        selector.register(ended, selectors.EVENT_READ)
-        while process.poll() is None:
-            for key, _ in selector.select():
-                if key.fileobj in streams and not _read(key.fileobj, streams[key.fileobj]):
-                    selector.unregister(key.fileobj)
-        os.close(ended)
-        for stream, output in streams.items():
-            _read(stream, output)
-    return [output.text() for output in streams.values()]
-
-
-def _read(stream: IO[bytes], output: _Output) -> bool:
-    """Take what a pipe holds now, and no more, since `yes &` would never come to an end; False at its end."""
-    try:
-        data = os.read(stream.fileno(), 1 << 20)
-    except BlockingIOError:
-        return True
-    output.add(data)
-    return bool(data)
-
-
-def _kill_all_others() -> None:
-    """Kill every process of this PID namespace but this one, and bury them."""
-    try:
-        os.kill(-1, signal.SIGKILL)
-        while True:
-            os.waitpid(-1, 0)
-    except (ProcessLookupError, ChildProcessError):
-        return

@@ -22,10 +22,9 @@ from signal import Signals
 from typing import Literal
 
 from tl.calls import MAX_LENGTH
-from tl.executor import frames
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Library, execute, no_answer
-from tl.executor.pool import START_SECONDS, Pool, PoolError, Process, cores
+from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import confines_commands, missing_layers
 from tl.executor.zygote import END
 from tools import ToolkitError
@@ -39,14 +38,6 @@ _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYW
 
 class IsolationError(RuntimeError):
     """Isolation is required, but this machine does not permit all of it."""
-
-
-class _TimedOut(Exception):
-    """There was no reply before the deadline."""
-
-
-class _Died(Exception):
-    """The session's process ended, or sent something that is no reply."""
 
 
 class Executor(Library):
@@ -143,7 +134,6 @@ class Session:
         self._opening = opening  # the first message to its process
         self._answer = answer
         self._process: Process | None = None
-        self._buffer = bytearray()
         self._number = 0
         self._history: list[str] = []
 
@@ -184,11 +174,11 @@ class Session:
         start = time.monotonic()
         try:
             feedback = yield from self._call(process, text)
-        except _TimedOut:
+        except TimedOut:
             self._discard()
             message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
             return Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
-        except _Died as death:
+        except Died as death:
             message, cause = yield from _how_it_ended(process, str(death))
             self._discard()
             return Feedback(message, cause, time.monotonic() - start)
@@ -200,57 +190,34 @@ class Session:
         """Start a process and restore the state of the episode."""
         self._process = process = self._pool.open()
         try:
-            ready = yield from self._exchange(process, self._opening, START_SECONDS)
+            ready = yield from process.exchange(self._opening, START_SECONDS)
             if "ready" not in ready:
                 raise PoolError(f"a session did not start: {ready.get('failed')}")
             for text in self._history:
                 yield from self._call(process, text, replayed=True)
-        except (_TimedOut, _Died) as error:
+        except (TimedOut, Died) as error:
             raise PoolError(f"a session could not be made again: {error}") from error
         return process
 
     def _call(self, process: Process, text: str, replayed: bool = False) -> Steps[Feedback]:
         self._number += 1
-        reply = yield from self._exchange(process, {"number": self._number, "text": text}, self._timeout)
+        reply = yield from process.exchange({"number": self._number, "text": text}, self._timeout)
         try:
             if reply["number"] != self._number:
                 raise ValueError("a reply to another call")
             feedback = Feedback(str(reply["text"]), Cause[reply["cause"]], float(reply["seconds"]))
             question, finished = reply["question"], bool(reply["finished"])
         except (KeyError, TypeError, ValueError) as error:
-            raise _Died(f"gave no proper reply: {error}") from None
+            raise Died(f"gave no proper reply: {error}") from None
         self.finished = finished
         if question is not None and not replayed:
             feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
         return feedback
 
-    def _exchange(self, process: Process, message: dict, seconds: float) -> Steps[dict]:
-        """Send a message and wait for the next one."""
-        connection, deadline = process.connection, time.monotonic() + seconds
-        data = memoryview(frames.encode(message))
-        try:
-            while data:
-                try:
-                    data = data[connection.send(data) :]
-                except BlockingIOError:
-                    if not (yield Wait(connection, deadline, to_write=True)):
-                        raise _TimedOut from None
-            while (reply := frames.take(self._buffer)) is None:
-                if not (yield Wait(connection, deadline)):
-                    raise _TimedOut
-                received = connection.recv(1 << 16)
-                if not received:
-                    raise _Died("closed its connection")
-                self._buffer += received
-        except (OSError, frames.FrameError) as error:
-            raise _Died(f"gave no proper reply: {error}") from error
-        return reply
-
     def _discard(self) -> None:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
-            self._buffer.clear()
 
 
 def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:

@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import threading
+import time
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tl.executor import frames
+from tl.executor.driving import Steps, Wait
 from tl.executor.sandbox import DIRECTORY, MAX_SLOTS
 from tl.executor.zygote import SLOT, command
 
@@ -29,6 +31,14 @@ class PoolError(RuntimeError):
     """The pool itself failed; the call is not to blame."""
 
 
+class TimedOut(Exception):
+    """There was no reply before the deadline."""
+
+
+class Died(Exception):
+    """The session's process ended, or sent something that is no reply."""
+
+
 @dataclass
 class Process:
     """A session's process: the socket for its calls, and the life line, whose closing ends it."""
@@ -36,6 +46,29 @@ class Process:
     connection: socket.socket
     life: socket.socket
     slot: int
+    buffer: bytearray = field(default_factory=bytearray)  # received, but not yet a whole message
+
+    def exchange(self, message: dict, seconds: float) -> Steps[dict]:
+        """Send a message and wait for the next one. Raises `TimedOut` or `Died`."""
+        connection, deadline = self.connection, time.monotonic() + seconds
+        data = memoryview(frames.encode(message))
+        try:
+            while data:
+                try:
+                    data = data[connection.send(data) :]
+                except BlockingIOError:
+                    if not (yield Wait(connection, deadline, to_write=True)):
+                        raise TimedOut from None
+            while (reply := frames.take(self.buffer)) is None:
+                if not (yield Wait(connection, deadline)):
+                    raise TimedOut
+                received = connection.recv(1 << 16)
+                if not received:
+                    raise Died("closed its connection")
+                self.buffer += received
+        except (OSError, frames.FrameError) as error:
+            raise Died(f"gave no proper reply: {error}") from error
+        return reply
 
 
 class Pool:

@@ -66,11 +66,13 @@ class _Sequence:
     budget: int  # tokens that may be drawn
     rng: random.Random  # one each, so that draws do not depend on the rest of the batch
     completion: Completion
+    ends: Callable[[list[int]], bool]
     unread: list[int] = field(default_factory=list)  # tokens that the next forward feeds
 
     @property
     def done(self) -> bool:
-        return self.completion.stopped or len(self.completion.ids) == self.budget
+        ids = self.completion.ids
+        return self.completion.stopped or len(ids) == self.budget or self.ends(ids)
 
 
 class Sampler:
@@ -102,6 +104,7 @@ class Sampler:
         *,
         seeds: Sequence[int] | None = None,
         logprobs: bool = False,
+        ends: Callable[[list[int]], bool] = lambda ids: False,
         finished: Callable[[], object] = lambda: None,
     ) -> list[Completion]:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``context_length``.
@@ -109,6 +112,7 @@ class Sampler:
         ``temperature`` 0 is greedy. ``top_p`` keeps the fewest most likely tokens whose probabilities reach it.
         ``seeds``: one per prompt (default: from torch's generator), on which alone its draws depend, but for rounding.
         ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
+        ``ends`` is asked after each token whether the ids drawn so far are enough, such as a text with a stop string.
         ``finished`` is called once for each completed prompt.
         Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
         """
@@ -116,7 +120,7 @@ class Sampler:
             raise ValueError(f"temperature {temperature} must be at least 0, top_p {top_p} over 0 and at most 1")
         if seeds is None:  # greedy decoding leaves torch's generator alone
             seeds = torch.randint(2**62, (len(prompts),)).tolist() if temperature > 0 else [0] * len(prompts)
-        sequences = self._sequences(prompts, max_new_tokens, seeds)
+        sequences = self._sequences(prompts, max_new_tokens, seeds, ends)
         self.cache.reserve(max((len(s.prompt) + s.budget for s in sequences), default=0))
         waiting = self._order(sequences)
         try:
@@ -132,7 +136,11 @@ class Sampler:
         return [s.completion for s in sequences]
 
     def _sequences(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        seeds: Sequence[int],
+        ends: Callable[[list[int]], bool],
     ) -> list[_Sequence]:
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts")
@@ -148,6 +156,7 @@ class Sampler:
                 min(max_new_tokens, limit - len(prompt)),
                 random.Random(seed),
                 Completion(),
+                ends,
             )
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]

@@ -92,6 +92,10 @@ class Tokenizer:
         """
         return self.vocabulary.decode(ids)
 
+    def continuation(self, ids: list[int]) -> str:
+        """What ids add to a text before them: as `decode`, but a space that they begin with is kept."""
+        return self.decode([*self.encode("\n"), *ids])[1:]
+
     def normalise(self, text: str) -> str:
         """What is left of a text that was encoded: the text itself, unless the vocabulary normalises it (Qwen's: NFC)
         or has no piece for one of its bytes (SmolLM2's: a few control characters)."""

@@ -1,0 +1,129 @@
+"""A model as its plain self, without any prompt form: what it writes after a text, and how likely it finds a text."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tl.llama.model import Llama
+from tl.llama.sampling import MIN_SHARED, Sampler, common_prefix
+from tl.llama.tokenizer import Tokenizer
+
+MAX_PACK = 4096  # tokens in one forward of texts that are only read
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote, up to a stop string or its end of text; ``cut`` if neither came within the limit."""
+
+    text: str
+    cut: bool
+
+
+def write_on(
+    model: Llama,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    stops: Sequence[str] = (),
+    *,
+    batch_size: int = 16,
+    finished: Callable[[], object] = lambda: None,
+) -> list[Written]:
+    """Continues each prompt greedily until the continuation holds one of ``stops``, which are cut off with all after.
+
+    They are looked for in the text, since a stop string can begin or end within a token. ``finished`` is called once
+    for each prompt. Raises ValueError as ``Sampler.complete`` does.
+    """
+
+    def ends(ids: list[int]) -> bool:
+        text = tokenizer.continuation(ids)
+        return any(stop in text for stop in stops)
+
+    sampler = Sampler(model, max(1, min(batch_size, len(prompts))))
+    ids = [encode_text(tokenizer, prompt) for prompt in prompts]
+    written = []
+    for completion in sampler.complete(ids, max_new_tokens, ends=ends, finished=finished):
+        text = tokenizer.continuation(completion.ids[:-1] if completion.stopped else completion.ids)
+        end = min((text.find(stop) for stop in stops if stop in text), default=None)
+        written.append(Written(text[:end], not completion.stopped and end is None))
+    return written
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A continuation that a text is read for: ``ids[start:]``, of which the text lacks the last."""
+
+    place: tuple[int, int]  # of its context, and of itself among those of the context
+    ids: list[int]
+    start: int
+
+
+@torch.no_grad()
+def continuation_logprobs(
+    model: Llama,
+    tokenizer: Tokenizer,
+    contexts: Sequence[str],
+    continuations: Sequence[Sequence[str]],
+    *,
+    finished: Callable[[], object] = lambda: None,
+) -> list[list[float]]:
+    """log p(continuation | context) in nats, summed over its tokens, for each of the continuations of each context.
+
+    Context and continuation are encoded as one text, whose first ``len(encode(context))`` ids are the context: alone,
+    " A" may have other ids than where it stands. What texts have in common is read once, so that continuations of one
+    token take one forward of their context. ``finished`` is called once for each continuation.
+    """
+    asked: dict[tuple[int, ...], list[_Asked]] = {}  # by the ids to read
+    for i, (context, choices) in enumerate(zip(contexts, continuations, strict=True)):
+        start = len(encode_text(tokenizer, context))
+        for j, choice in enumerate(choices):
+            ids = encode_text(tokenizer, context + choice)
+            if not 0 < start < len(ids) <= model.config.context_length:
+                raise ValueError(
+                    f"context {i} has {start} tokens and {len(ids)} with its continuation {choice!r:.20}; both need "
+                    f"one at least, and this model takes {model.config.context_length}"
+                )
+            asked.setdefault(tuple(ids[:-1]), []).append(_Asked((i, j), ids, start))
+    sums = [[0.0] * len(choices) for choices in continuations]
+    for texts, prefixes in _packs({ids: min(one.start for one in ones) for ids, ones in asked.items()}):
+        lengths = [len(ids) - n for ids, n in zip(texts, prefixes, strict=True)]
+        fed = torch.tensor([i for ids, n in zip(texts, prefixes, strict=True) for i in ids[n:]])
+        hidden = model(fed[None].to(model.lm_head.weight.device), lengths, prefixes, return_hidden=True)[0]  # [N, C]
+        for text, end in zip(texts, itertools.accumulate(lengths), strict=True):
+            for one in asked[text]:
+                due = hidden.new_tensor(one.ids[one.start :], dtype=torch.long)
+                logprobs = model.lm_head(hidden[end - len(due) : end]).float().log_softmax(-1)
+                i, j = one.place
+                sums[i][j] = logprobs.gather(-1, due[:, None]).sum().item()
+                finished()
+    return sums
+
+
+def _packs(starts: dict[tuple[int, ...], int]) -> Iterator[tuple[list[tuple[int, ...]], list[int]]]:
+    """Texts to read in one forward, and how many tokens each reuses of the one of prefix 0 before it (see
+    ``Llama.forward``). ``starts``: of each text the place of the first token to predict."""
+    texts: list[tuple[int, ...]] = []
+    prefixes: list[int] = []
+    fed, first = 0, np.zeros(0, np.int64)
+    for ids in sorted(starts):
+        array = np.asarray(ids)
+        n = min(common_prefix(first, array), starts[ids] - 1)
+        n = n if n >= MIN_SHARED else 0
+        if texts and fed + len(ids) - n > MAX_PACK:
+            yield texts, prefixes
+            texts, prefixes, fed, n = [], [], 0, 0
+        if not n:
+            first = array
+        texts.append(ids)
+        prefixes.append(n)
+        fed += len(ids) - n
+    if texts:
+        yield texts, prefixes
+
+
+def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of a whole text, which begins with `<s>` where the vocabulary has one."""
+    return [*tokenizer.start(), *tokenizer.encode(text)]
