@@ -192,7 +192,7 @@ def run(config: SFTConfig, world: World) -> int:
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
-    model = distributed.load(Llama, source, world, config.checkpointing, dither_seed=config.seed)
+    model = distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         return STOPPED

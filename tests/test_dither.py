@@ -70,7 +70,7 @@ def stored(tmp_path_factory) -> Path:
 def loaded(world: World, folder: Path, seed: int | None, compute_dtype: torch.dtype = torch.bfloat16, kind=Llama):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(World, "compute_dtype", compute_dtype)
-        model = distributed.load(kind, folder, world, dither_seed=seed)
+        model = distributed.load(kind, folder, world, seed=seed)
     return {name: full_tensor(parameter).detach() for name, parameter in model.named_parameters()}
 
 

@@ -16,6 +16,7 @@ def option(
     help: str,
     *,
     embedded: Any = None,
+    lora: Any = None,
     at_least: float = -math.inf,
     at_most: float = math.inf,
     positive: bool = False,
@@ -23,12 +24,14 @@ def option(
 ) -> Any:
     """A dataclass field with a default and the text that ``--help`` shows.
 
-    ``embedded`` is its value for the embedded model, where that is another one (see ``preset``); ``at_least``,
-    ``at_most`` and ``positive`` (over 0) say which numbers are allowed; a ``positional`` list needs no flag.
+    ``embedded`` is its value for the embedded model, where that is another one, ``lora`` that with adapters (see
+    ``preset``); ``at_least``, ``at_most`` and ``positive`` (over 0) say which numbers are allowed; a ``positional``
+    list needs no flag.
     """
     metadata = {
         "help": help,
         "embedded": embedded,
+        "lora": lora,
         "at_least": at_least,
         "at_most": at_most,
         "positive": positive,
@@ -39,9 +42,9 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def preset(config: type) -> dict[str, Any]:
-    """The values of a dataclass's fields for the embedded model, where they differ from the defaults."""
-    values = {field.name: field.metadata["embedded"] for field in dataclasses.fields(config)}
+def preset(config: type, case: Literal["embedded", "lora"] = "embedded") -> dict[str, Any]:
+    """The values of a dataclass's fields for the embedded model, or with LoRA, where they differ from the defaults."""
+    values = {field.name: field.metadata[case] for field in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -95,8 +98,9 @@ def _out_of_range(number: float, allowed: typing.Mapping[str, Any]) -> str | Non
 def _help(metadata: typing.Mapping[str, Any], default: Any) -> str:
     if default in (None, "", []) or default is False:  # the text says what then holds
         return metadata["help"]
-    embedded = "" if metadata["embedded"] is None else f"; embedded model: {metadata['embedded']}"
-    return f"{metadata['help']} (default: {default}{embedded})"
+    cases = {"embedded": "embedded model", "lora": "LoRA"}
+    others = "".join(f"; {name}: {metadata[case]}" for case, name in cases.items() if metadata[case] is not None)
+    return f"{metadata['help']} (default: {default}{others})"
 
 
 def _flag(hint: Any, default: Any) -> dict[str, Any]:
@@ -108,5 +112,5 @@ def _flag(hint: Any, default: Any) -> dict[str, Any]:
     if typing.get_origin(hint) is Literal:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is list:
-        return {"nargs": "+", "type": typing.get_args(hint)[0]}
+        return _flag(typing.get_args(hint)[0], None) | {"nargs": "+"}
     return {"type": hint}

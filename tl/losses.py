@@ -36,10 +36,11 @@ class _ChunkedNLL(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_nll: Tensor) -> tuple[Tensor, Tensor | None, None]:
         hidden, lm_head, targets, normalisers, only = ctx.saved_tensors
         grad_hidden = []
-        grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype)
+        trained = ctx.needs_input_grad[1]
+        grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype) if trained else None
         for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
             unused = grad == 0  # masked: what stands there, even NaN, must not count
             h, normaliser = h.masked_fill(unused[:, None], 0), normaliser.masked_fill(unused, 0)
@@ -48,11 +49,13 @@ class _ChunkedNLL(torch.autograd.Function):
             grad_logits.scatter_add_(-1, target[:, None], torch.full_like(target[:, None], -1, dtype=grad.dtype))
             grad_logits = grad_logits.mul_(grad[:, None]).to(h.dtype)
             grad_hidden.append(grad_logits @ lm_head)
+            if grad_lm_head is None:
+                continue
             if h.dtype == grad_lm_head.dtype:
                 grad_lm_head.addmm_(grad_logits.T, h)  # without a second [V, C]
             else:
                 grad_lm_head += grad_logits.T @ h
-        return torch.cat(grad_hidden), grad_lm_head.to(lm_head.dtype), None
+        return torch.cat(grad_hidden), None if grad_lm_head is None else grad_lm_head.to(lm_head.dtype), None
 
 
 def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:

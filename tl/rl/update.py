@@ -46,7 +46,7 @@ class Models:
     @classmethod
     def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
         def learner(kind: type[L], rate: float) -> Learner[L]:
-            model = distributed.load(kind, source, world, config.checkpointing, dither_seed=config.seed)
+            model = distributed.load(kind, source, world, config.checkpointing, seed=config.seed)
             return Learner(model, make_optimizer(model, rate, config), config.max_grad_norm)
 
         actor = learner(Llama, config.actor_lr)

@@ -95,9 +95,9 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
-    tensors: dict[str, Any] = {"model": weights, "optimizer": moments}
-    dcp.load(tensors, checkpoint_id=saved.path)
-    set_state_dict(model, optimizers, model_state_dict=tensors["model"], optim_state_dict=tensors["optimizer"])
+    tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
+    dcp.load(tensors, checkpoint_id=saved.path)  # in place of what the model has
+    set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
         group.update(kept)
@@ -111,10 +111,17 @@ def _make_empty(folder: Path) -> None:
 def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
     weights, moments = get_state_dict(model, optimizers)
     try:
-        dcp.save({"model": weights, "optimizer": moments}, storage_writer=dcp.FileSystemWriter(folder))
+        tensors = {"model": _trained(weights, model), "optimizer": moments}
+        dcp.save(tensors, storage_writer=dcp.FileSystemWriter(folder))
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
         rank, (cause, _) = next(iter(error.failures.items()))
         raise OSError(f"{folder}: rank {rank}: {cause}") from error
+
+
+def _trained(weights: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The weights but for frozen ones, which a resumed run reads where it read them at first."""
+    frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+    return {name: weight for name, weight in weights.items() if name not in frozen}
 
 
 def _digests(folder: Path, world: World) -> dict[str, str]:

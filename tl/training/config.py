@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
 from tl.datasets import AUTO, DATA_FORMAT
+from tl.llama.lora import LINEAR_LAYERS, LinearLayer, LoRA
 from tl.llama.weights import read_config
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.distributed import Checkpointing
@@ -19,7 +20,8 @@ MAX_SEED = 2**20  # so that all seeds made of it fit into 64 bits
 MAX_BETA = 1 - 2**-53  # the largest number below 1
 EVAL_EVERY = "steps between evaluations on held-out requests; 0: none between"
 PRESET_RULE = """
-For a model whose config.json is the embedded model's, the values shown as "embedded model" are the defaults.
+For a model whose config.json is the embedded model's, the values shown as "embedded model" are the defaults, and with
+--lora_rank, for other models, those shown as "LoRA".
 """
 
 
@@ -58,6 +60,11 @@ class TrainingConfig(RunConfig):
     eval_data: list[str] = option([], "held-out trajectory files; none: the generated ones, if --data is not given")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
     data_format: str = option(AUTO, DATA_FORMAT)
+    lora_rank: int = option(0, "train adapters of this rank (LoRA) and no other weights; 0: all weights", at_least=0)
+    lora_alpha: float | None = option(
+        None, "LoRA: adapters count alpha / rank times (default: twice the rank)", positive=True
+    )
+    lora_on: list[LinearLayer] = option(list(LINEAR_LAYERS), "LoRA: layers that have adapters, in every block")
     weight_decay: float
     beta2: float = option(0.95, "AdamW's second-moment decay", at_least=0, at_most=MAX_BETA)
     max_grad_norm: float = option(1.0, "gradients are scaled down to this norm", positive=True)
@@ -66,6 +73,13 @@ class TrainingConfig(RunConfig):
     batch_size: int
     max_length: int
     seed: int
+
+    @property
+    def lora(self) -> LoRA | None:
+        """The adapters that are trained; None where all weights are."""
+        if self.lora_rank == 0:
+            return None
+        return LoRA(self.lora_rank, self.lora_alpha or 2.0 * self.lora_rank, tuple(self.lora_on))
 
     @classmethod
     def free(cls) -> set[str]:
@@ -86,7 +100,7 @@ class SFTConfig(TrainingConfig):
     w_max: float = option(9.0, "largest weight of a key token", at_least=1)
     norm: Literal["call", "sum"] = option("call", "each call or text turn counts alike, or each weighted token")
     learning_rate: float = option(
-        1e-6, "peak, after linear warm-up; falls to 0 along a cosine", embedded=1e-3, at_least=0
+        1e-6, "peak, after linear warm-up; falls to 0 along a cosine", embedded=1e-3, lora=1e-4, at_least=0
     )
     warmup_ratio: float = option(0.01, "share of the steps spent on warm-up", embedded=0.05, at_least=0, at_most=1)
     weight_decay: float = option(0.01, "AdamW's, on matrices", at_least=0)
@@ -115,12 +129,17 @@ def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> 
 
 
 def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) -> C:
-    """The command line over the defaults, or over the preset where the model's config.json is the embedded model's."""
-    return parse_config(config, argv, **(preset(config) if read_config(model) == read_config(TINY) else {}))
+    """The command line over the defaults, or over the preset where the model's config.json is the embedded model's, or
+    over that of LoRA where it asks for adapters."""
+    if read_config(model) == read_config(TINY):
+        return parse_config(config, argv, **preset(config))
+    return parse_config(config, argv, **(preset(config, "lora") if parse_config(config, argv).lora else {}))
 
 
 def check_settings(config: TrainingConfig) -> None:
-    """Raises RunError where the run would write to a directory that it reads."""
+    """Raises RunError where the run would write to a directory that it reads, and for settings of LoRA without it."""
+    if config.lora is None and (config.lora_alpha is not None or config.lora_on != list(LINEAR_LAYERS)):
+        raise RunError("--lora_alpha and --lora_on say how adapters are made: ask for them with --lora_rank")
     out = Path(config.out).resolve()
     for path in filter(None, [config.model, *config.data, *config.eval_data]):
         if Path(path).resolve().is_relative_to(out):

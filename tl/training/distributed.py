@@ -19,8 +19,8 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
-from tl.llama.config import ModelConfig
-from tl.llama.model import Llama
+from tl.llama.lora import LoRA, add_lora, initial_a, lora_of
+from tl.llama.model import Critic, Llama
 from tl.llama.weights import fitting_tensors, hf_name, own_name, read_config, read_slices, tie
 from tl.training.dither import dither
 
@@ -102,43 +102,68 @@ def load(
     path: Path,
     world: World,
     checkpointing: Checkpointing = "none",
-    dtype: torch.dtype = torch.float32,
-    dither_seed: int | None = None,
+    dtype: torch.dtype | None = None,
+    seed: int | None = None,
+    lora: LoRA | None = None,
+    base: Llama | None = None,
 ) -> L:
     """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, which has a head of zeros in place of the
     vocabulary's. Each rank reads its own rows of each tensor and no others.
 
-    ``dtype`` is that of the master weights. ``dither_seed``, for a model to be trained: tensors that are stored in
-    bfloat16 get noise where the model computes in it, too (see ``dither``). Raises tl.llama.weights.CheckpointError as
-    ``load_model`` there does.
+    Args:
+        dtype: of the weights that are read; what is new is float32 at least. Default: float32, and what is computed in
+            for weights that ``lora`` freezes.
+        seed: for a model to be trained. Trained tensors that are stored in bfloat16 get noise where the model computes
+            in it, too (see ``dither``); an adapter's A is random.
+        lora: freezes the weights that are read, and adds adapters.
+        base: a model of this checkpoint with adapters, whose frozen weights are shared instead of read again.
+
+    Raises:
+        tl.llama.weights.CheckpointError: as ``load_model`` there does.
     """
-    config, stored = read_config(path), fitting_tensors(path)
     with torch.device("meta"):
-        model = kind(config)
+        model = kind(read_config(path))
+        if lora is not None:
+            add_lora(model, lora)
     shard(model, world, checkpointing)
+    dtype = dtype or (torch.float32 if lora is None else world.compute_dtype)
+    values = _read(path, model, world, dtype, seed) if base is None else _frozen(base)
+    new = torch.promote_types(dtype, torch.float32)
+    for name, a in initial_a(model, seed or 0):
+        mine = world.rows(len(a))
+        values[name] = _like(model.get_parameter(name), a[mine.start : mine.stop].to(world.device, new, copy=True))
+    for name, parameter in model.named_parameters():
+        if name not in values:  # each B, and a critic's head
+            total, *rest = parameter.shape
+            rows = torch.zeros(len(world.rows(total)), *rest, dtype=new, device=world.device)
+            values[name] = _like(parameter, rows)
+    _assign(model, values)
+    return model
+
+
+def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int | None) -> dict[str, Tensor]:
+    """This rank's part of each tensor of the checkpoint that the model has a parameter for; with a seed, trained ones
+    with noise where it has a use."""
     rows: dict[str, Tensor] = {}
+    stored = fitting_tensors(path)
     for name, piece in read_slices(stored):
         total, *rest = piece.get_shape()
         mine = world.rows(total)
         rows[own_name(name)] = torch.empty(len(mine), *rest, dtype=dtype, device=world.device)
         if mine:
             rows[own_name(name)].copy_(piece[mine.start : mine.stop])
-    for name, parameter in model.named_parameters():
-        if name not in rows:
-            total, *rest = parameter.shape
-            rows[name] = torch.zeros(len(world.rows(total)), *rest, dtype=dtype, device=world.device)
-    tied = config.tie_word_embeddings and kind is Llama
-    if tied:
+    if _is_tied(model):
         tie(path, rows)
-    if dither_seed is not None and world.compute_dtype == torch.bfloat16:
+    if seed is not None and world.compute_dtype == torch.bfloat16:
         for name, parameter in model.named_parameters():
-            if (tensor := stored.get(hf_name(name))) and tensor.dtype == "BF16":
-                dither(rows[name], world.rows(len(parameter)).start, name, dither_seed)
-    parameters = {name: nn.Parameter(_like(p, rows[name])) for name, p in model.named_parameters()}
-    if tied:
-        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
-    model.load_state_dict(parameters, assign=True)
-    return model
+            if parameter.requires_grad and (tensor := stored.get(hf_name(name))) and tensor.dtype == "BF16":
+                dither(rows[name], world.rows(len(parameter)).start, name, seed)
+    return {name: _like(p, rows[name]) for name, p in model.named_parameters() if name in rows}
+
+
+def _frozen(model: Llama) -> dict[str, Tensor]:
+    """The weights that are not trained: these very ones, not copies."""
+    return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
 def _like(parameter: Tensor, rows: Tensor) -> Tensor:
@@ -171,13 +196,14 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 @contextmanager
 def unsharded(model: Llama) -> Iterator[Llama]:
-    """While entered, all parameters are on every rank, in the compute dtype, as those of a plain Llama without FSDP's
-    wrappers: each rank may run as many forward passes as it likes, since none waits for another rank."""
+    """While entered, all parameters are on every rank, in the compute dtype, as those of a Llama (with adapters, if it
+    has them) without FSDP's wrappers: each rank may run as many forward passes as it likes, since none waits for
+    another rank."""
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
         module.unshard()
     try:
-        yield from_tensors(dict(model.named_parameters()), model.config) if sharded else model
+        yield _from_tensors(dict(model.named_parameters()), model) if sharded else model
     finally:
         for module in sharded:
             module.reshard()
@@ -190,18 +216,29 @@ def gather(model: Llama, world: World) -> Llama | None:
         full = full_tensor(parameter)
         if world.is_main:
             weights[name] = full.detach().to("cpu", copy=True)  # one CPU rank: it would be its own
-    return from_tensors(weights, model.config) if world.is_main else None
+    return _from_tensors(weights, model) if world.is_main else None
 
 
-def from_tensors(weights: dict[str, Tensor], config: ModelConfig) -> Llama:
-    """A Llama of these very tensors."""
+def _from_tensors(weights: dict[str, Tensor], like: Llama) -> Llama:
+    """A Llama of these very tensors, with adapters where ``like`` has them."""
     with torch.device("meta"):
-        model = Llama(config)
-    parameters = {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in weights.items()}
-    if config.tie_word_embeddings:
-        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
-    model.load_state_dict(parameters, assign=True)
+        model = Llama(like.config)
+        if lora := lora_of(like):
+            add_lora(model, lora)
+    _assign(model.requires_grad_(False), weights)
     return model
+
+
+def _assign(model: Llama, weights: dict[str, Tensor]) -> None:
+    """Makes these very tensors the model's parameters."""
+    parameters = {name: nn.Parameter(weights[name]) for name, _ in model.named_parameters()}
+    if _is_tied(model):
+        parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
+    model.load_state_dict(parameters, assign=True)  # each is trained, or not, as it was
+
+
+def _is_tied(model: Llama) -> bool:
+    return model.config.tie_word_embeddings and not isinstance(model, Critic)
 
 
 def full_tensor(x: Tensor) -> Tensor:

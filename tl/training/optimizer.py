@@ -7,8 +7,9 @@ from tl.training.config import TrainingConfig
 
 
 def make_optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> AdamW:
-    """AdamW with the settings' weight decay on matrices, and none on vectors."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
+    """AdamW with the settings' weight decay on matrices, and none on vectors, of what is trained."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.dim() > 1]
+    vectors = [p for p in trained if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)

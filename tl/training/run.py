@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from tl.files import unwritable
 from tl.llama.config import ModelConfig
+from tl.llama.lora import merge
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, fitting_tensors, read_config, save_model
@@ -173,7 +174,7 @@ def close_run(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, summar
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
             if template.end_id not in ends:  # so that other programs end a turn where we do
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
-            save_model(whole, out, tokenizer.path, world.compute_dtype, chat_template=template.chat_template())
+            save_model(merge(whole), out, tokenizer.path, world.compute_dtype, chat_template=template.chat_template())
             shutil.rmtree(out / STATES, ignore_errors=True)
             print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
 
