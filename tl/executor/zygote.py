@@ -22,7 +22,7 @@ from pathlib import Path
 
 import tools
 from tl.calls import Call, format_call
-from tl.executor import frames
+from tl.executor import frames, programs
 from tl.executor.execution import InProcessSession, Library
 from tl.executor.sandbox import DIRECTORY, Sandbox, choose
 from tools import ToolkitError
@@ -50,7 +50,7 @@ def main(descriptor: int) -> None:
     tools.__path__[:] = settings["folders"]
     try:
         library = Library(settings["toolkits"], isolated=True)
-        sandbox = choose(settings["mode"], settings["memory"])
+        sandbox = choose(settings["mode"], settings["memory"], settings.get("own_root", False))
         sandbox.enter()
     except (ToolkitError, OSError) as error:
         control.sendall(frames.encode({"failed": f"{type(error).__name__}: {error}"}))
@@ -197,10 +197,13 @@ def _session(connection: socket.socket, library: Library, sandbox: Sandbox, slot
 
 
 def _serve(connection: socket.socket, library: Library) -> None:
-    """Run the calls of one episode until the executor closes the connection."""
+    """Run the calls of one episode, or programs, until the executor closes the connection."""
     own_pid, buffer, questions = os.getpid(), bytearray(), []
     opening = frames.receive(connection, buffer)
     if opening is None:
+        return
+    if "files" in opening:
+        programs.serve(connection, buffer, opening["files"])
         return
 
     def note(question: str) -> str:

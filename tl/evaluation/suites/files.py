@@ -29,7 +29,7 @@ def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(_text(path))
+        return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}") from error
 
@@ -45,7 +45,7 @@ def read_list(path: Path) -> list[dict]:
 def read_lines(path: Path) -> list[dict]:
     """JSON objects, one a line, at least one."""
     records = []
-    for number, line in enumerate((line for line in _text(path).split("\n") if line.strip()), 1):
+    for number, line in enumerate((line for line in read_text(path).split("\n") if line.strip()), 1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -58,7 +58,8 @@ def read_lines(path: Path) -> list[dict]:
     return records
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file, plain or gzip. Raises DataError where it cannot be read."""
     try:
         data = path.read_bytes()
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")

@@ -61,8 +61,8 @@ def confines_commands(isolation: dict[str, bool]) -> bool:
     return network and files and isolation["pid namespace"] and isolation["no new privileges"]
 
 
-def choose(mode: str, memory: int) -> Sandbox:
-    """The strongest sandbox that this machine permits; call it in the zygote. `memory`: see `Sandbox`.
+def choose(mode: str, memory: int, own_root: bool = False) -> Sandbox:
+    """The strongest sandbox that this machine permits; call it in the zygote. `memory`, `own_root`: see `Sandbox`.
 
     mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what such a user
     would get where a container or a policy forbids them) or "none".
@@ -70,10 +70,10 @@ def choose(mode: str, memory: int) -> Sandbox:
     if mode in ("user", "no namespaces") and os.geteuid() == 0:
         _become_ordinary()
     if mode == "none" or not kernel.supported():
-        return Sandbox("user", memory, ())
+        return Sandbox("user", memory, (), own_root)
     ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
     wanted = {*OF_ZYGOTES, *OF_SESSIONS} - (NAMESPACES if mode == "no namespaces" else set())
-    tried = [Sandbox(way, memory, _try(way, memory, wanted)) for way in ways]
+    tried = [Sandbox(way, memory, _try(way, memory, wanted, own_root), own_root) for way in ways]
     return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
 
 
@@ -84,14 +84,14 @@ def _become_ordinary() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change took away our own entries in /proc
 
 
-def _try(way: str, memory: int, wanted: Collection[str]) -> list[str]:
+def _try(way: str, memory: int, wanted: Collection[str], own_root: bool) -> list[str]:
     """The layers that work of those `wanted`, tried in a process that ends right after."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(read)
-            Sandbox(way, memory, wanted).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
+            Sandbox(way, memory, wanted, own_root).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
         finally:
             os._exit(0)
     os.close(write)
@@ -109,11 +109,14 @@ class Sandbox:
         way: "root" or "user".
         memory: bytes of address space that each process of a session may have over what an idle one has.
         layers: names of those to enter.
+        own_root: a session is root in a root folder of its own, all of which it may write to except the system's
+            programs; without it, it may write to `DIRECTORY` and is nobody.
     """
 
-    def __init__(self, way: str, memory: int, layers: Iterable[str]) -> None:
+    def __init__(self, way: str, memory: int, layers: Iterable[str], own_root: bool = False) -> None:
         self.layers = set(layers)
         self._way = way
+        self._own_root = own_root
         self._memory = memory
         self._proc = self._processes = self._pid_namespace = -1
         self._first_uid = self._zygote = 0
@@ -125,10 +128,14 @@ class Sandbox:
             "memory watch": self._open_processes,
             "mount namespace": self._enter_private_root,
         }
-        mount_first = ("private directory", self._mount_directory), ("own user", self._become_slot)
-        user_first = ("own user", self._enter_user_namespace), ("private directory", self._mount_directory)
+        mount, user = "private directory", "own user"
+        first: dict[str, Callable[[], None]] = {user: self._enter_user_namespace, mount: self._mount_directory}
+        if own_root:
+            first = {mount: self._mount_root, user: self._become_root}
+        elif way == "root":
+            first = {mount: self._mount_directory, user: self._become_slot}
         self._session_layers: dict[str, Callable[[], None]] = {
-            **dict(mount_first if way == "root" else user_first),
+            **first,
             "resource limits": self._limit,
             "no new privileges": self._drop_privileges,
             "death with parent": self._die_with_parent,
@@ -233,9 +240,13 @@ class Sandbox:
     # ---- the layers
 
     def _enter_user_namespace(self) -> None:
-        uid, gid = os.getuid(), os.getgid()
+        self._map_user(os.getuid(), os.getgid())
+
+    def _map_user(self, inner_uid: int, inner_gid: int) -> None:
+        """Enter a user namespace with this one user, who has these ids there."""
+        uid, gid = f"{inner_uid} {os.getuid()} 1", f"{inner_gid} {os.getgid()} 1"
         kernel.unshare(kernel.CLONE_NEWUSER)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        for name, text in (("setgroups", "deny"), ("uid_map", uid), ("gid_map", gid)):
             with open(os.open(f"self/{name}", os.O_WRONLY, dir_fd=self._proc), "w") as file:
                 file.write(text)
 
@@ -271,11 +282,40 @@ class Sandbox:
         kernel.unmount("/proc")
 
     def _mount_directory(self) -> None:
+        self._mount_memory(mode=700)
+
+    def _mount_memory(self, mode: int) -> tuple[int, int]:
+        """Mount memory at the session's directory; returns the ids of its owner."""
         kernel.unshare(kernel.CLONE_NEWNS)
         slot_uid = self._first_uid + self._slot
         uid, gid = (os.getuid(), os.getgid()) if self._way == "user" else (slot_uid, slot_uid)
-        options = f"size={DIRECTORY_SIZE},nr_inodes={DIRECTORY_FILES},mode=700,uid={uid},gid={gid}"
+        options = f"size={DIRECTORY_SIZE},nr_inodes={DIRECTORY_FILES},mode={mode},uid={uid},gid={gid}"
         kernel.mount("tmpfs", self._directory, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+        return uid, gid
+
+    def _mount_root(self) -> None:
+        """Go on in a root folder of the session's own memory, with the system's programs and the devices in it, and
+        where the kernel allows it a /proc with the processes of the session."""
+        uid, gid = self._mount_memory(mode=755)
+        root = self._directory
+        for path in (*_SYSTEM, *_DEVICES):
+            _show(path, root)
+        for name in ("/dev", "/etc", "/proc", DIRECTORY):
+            os.makedirs(root + name, exist_ok=True)
+            os.chown(root + name, uid, gid)
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", f"{root}/dev/{name}")
+        os.symlink("/proc/self/fd", f"{root}/dev/fd")
+        with suppress(OSError):
+            kernel.mount("proc", f"{root}/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        kernel.enter_root(root)
+
+    def _become_root(self) -> None:
+        """Root in a user namespace, and outside of it the user of the slot: owner of the session's files alone."""
+        if self._way == "root":
+            self._become_slot()
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change of user took away our own entries in /proc
+        self._map_user(0, 0)
 
     def _become_slot(self) -> None:
         """Become a user that nothing else runs as: the limit of processes counts by user, and never binds root."""
@@ -300,7 +340,7 @@ class Sandbox:
             resource.setrlimit(kind, (lower, lower))
 
     def _drop_privileges(self) -> None:
-        if not (self._way == "root" and "own user" in self.layers):  # the change of user has taken them
+        if self._own_root or not (self._way == "root" and "own user" in self.layers):  # the change of user took them
             kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children may not look into it
@@ -314,7 +354,8 @@ class Sandbox:
     def _restrict_files(self) -> None:
         # A private root holds nothing but what may be read, which makes for few rules.
         private = "mount namespace" in self.layers
-        landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, self._directory)
+        writable = "/" if self._own_root else self._directory
+        landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, writable)
 
 
 def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:

@@ -1,0 +1,144 @@
+"""Machines: isolated places with files of their own in which programs run, such as commands that a model has written.
+
+Behind them are the pool and the layers of `tl.executor`, whose sessions run calls of tools.
+
+    with Machines(own_root=True) as machines, machines.open([File("/data/a.txt", b"one\n")]) as machine:
+        machine.run(["/bin/bash", "-c", "wc -l /data/a.txt"]).output
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tl.executor.driving import Steps, drive
+from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
+from tl.executor.sandbox import confines_commands
+
+SECONDS = 10.0
+
+
+class MachineError(RuntimeError):
+    """A machine cannot be had here, or has ended, such as one whose programs took too much memory."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to lay out, or without content a folder; `mtime` in seconds since 1970. Parents are made as needed."""
+
+    path: str
+    content: bytes | None = None
+    mode: int = 0o644
+    mtime: float | None = None
+
+    def to_json(self) -> dict:
+        content = None if self.content is None else self.content.decode("latin-1")
+        mode = self.mode | 0o111 if content is None else self.mode
+        return {"path": self.path, "content": content, "mode": mode, "mtime": self.mtime}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a program ended: its exit code, minus the signal that killed it, or None if it was not in time; and what it
+    wrote to stdout and stderr."""
+
+    code: int | None
+    output: str
+
+
+class Machines:
+    """Makes machines: without network, under the limits of `tl.executor.Executor`.
+
+    Args:
+        own_root: a machine's programs are root in a root folder of their own, in which all but /usr can be written to;
+            else they are nobody and write to /tmp alone.
+        memory, workers, mode: as those of `tl.executor.Executor`.
+
+    Raises `MachineError` where programs cannot be confined, and for `own_root` where there is no mount namespace.
+    """
+
+    def __init__(
+        self,
+        *,
+        own_root: bool = False,
+        memory: int = 512 << 20,
+        workers: int | None = None,
+        mode: Literal["auto", "user", "no namespaces"] = "auto",
+    ) -> None:
+        settings = {"mode": mode, "memory": memory, "own_root": own_root}
+        self._pool = Pool(workers or cores(), {"folders": [], "toolkits": [], **settings})
+        self.isolation = self._pool.isolation
+        needed = ("mount namespace", "private directory", "own user") if own_root else ()
+        missing = [name for name in needed if not self.isolation[name]]
+        if missing or not confines_commands(self.isolation):
+            self.close()
+            raise MachineError(
+                f"this machine does not permit to isolate programs ({', '.join(missing) or 'no PID namespace'}): "
+                "docs/executor.md says what each layer takes"
+            )
+
+    def __enter__(self) -> Machines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all machines."""
+        self._pool.close()
+
+    def open(self, files: Sequence[File] = ()) -> Machine:
+        """A new machine, to be used as a context manager."""
+        return Machine(self._pool, files)
+
+
+class Machine:
+    """Files, and the programs that run among them one after the other; made by `Machines.open`."""
+
+    def __init__(self, pool: Pool, files: Sequence[File]) -> None:
+        self._pool = pool
+        self._process: Process | None = pool.open()
+        drive([self._ask({"files": [file.to_json() for file in files]}, START_SECONDS)])
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all that runs in it."""
+        if self._process is not None:
+            self._pool.release(self._process)
+            self._process = None
+
+    def run(self, argv: Sequence[str], cwd: str = "/", seconds: float = SECONDS, **environment: str) -> Run:
+        """Run a program to its end; what it has started and left behind is killed."""
+        return drive([self.steps(argv, cwd, seconds, **environment)])[0]
+
+    def steps(self, argv: Sequence[str], cwd: str = "/", seconds: float = SECONDS, **environment: str) -> Steps[Run]:
+        """`run` as steps for `tl.executor.driving`. Raises `MachineError` once the machine has ended."""
+        request = {"argv": list(argv), "cwd": cwd, "seconds": seconds, "environment": environment}
+        reply = yield from self._ask(request, seconds + START_SECONDS)
+        return Run(reply["code"], reply["output"])
+
+    def _ask(self, request: dict, seconds: float) -> Steps[dict]:
+        if self._process is None:
+            raise MachineError("the machine has ended")
+        try:
+            reply = yield from self._process.exchange(request, seconds)
+        except (TimedOut, Died) as error:
+            self.close()
+            raise MachineError(f"the machine has ended: {error or 'no reply'}") from error
+        if "failed" in reply:
+            self.close()
+            raise PoolError(f"a machine did not start: {reply['failed']}")
+        return reply
+
+
+def system_python() -> str:
+    """The interpreter that machines see: that of the system or of this process, not of a virtual environment."""
+    return os.path.realpath(sys.executable)
