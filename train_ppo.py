@@ -42,7 +42,7 @@ from tl.training.batching import batches
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
-from tl.training.held_out import load_held_out, longest, percentages, predict_in_parts, score
+from tl.training.held_out import cached_tokens, load_held_out, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, count_parameters, ppo_memory
 from tl.training.run import (
@@ -53,6 +53,7 @@ from tl.training.run import (
     read_checkpoint,
     restore,
     save_progress,
+    save_trained,
     settings_lines,
     show,
 )
@@ -190,9 +191,9 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
-    stop signal ended it (see ``main_loop``). A run that died between rollout and update draws the same rollouts again.
-    """
+    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the policy. Returns how far
+    it came, and whether a stop signal ended it (see ``main_loop``). A run that died between rollout and update draws
+    the same rollouts again."""
     progress = restore(saved, *models.trained())
     groups = data.prefix_groups(config.samples_per_prompt)
     n = sum(map(len, groups))
@@ -211,6 +212,7 @@ def train(
         world,
         step=step,
         save=lambda: save_progress(config, progress, *models.trained(), data.fingerprint, world),
+        save_model=lambda: save_trained(config, models.actor.model, tokenizer, world),
         held_out=held_out,
         evaluate=lambda requests: evaluate(models.actor.model, tokenizer, requests, config, world),
         evaluate_first=True,
@@ -255,11 +257,8 @@ def estimate_memory(
     if config.rollout == "episode":
         each = model.context_length
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
-    cached = each * rows_at_a_time(math.ceil(config.batch_size / world.size), each)
-    for rank in range(world.size):
-        asked = held_out[rank :: world.size]
-        tokens_of_a_row = longest(asked, config.max_new_tokens)
-        cached = max(cached, tokens_of_a_row * rows_at_a_time(len(asked), tokens_of_a_row))
+    sampled = each * rows_at_a_time(math.ceil(config.batch_size / world.size), each)
+    cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
 
@@ -283,7 +282,7 @@ def run(config: PPOConfig, world: World) -> int:
         progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
-    close_run(config, models.actor.model, tokenizer, [progress.line("rollouts")], world)
+    close_run(config, [progress.line("rollouts")], world)
     return 0
 
 

@@ -32,7 +32,15 @@ from tl.training.checkpoint import SavedState
 from tl.training.config import RunError, SFTConfig, resolve_config
 from tl.training.data import ExampleStatistics, TrainingData, load_training_data
 from tl.training.distributed import World
-from tl.training.held_out import golden_loss, load_held_out, percentages, predict_in_parts, score
+from tl.training.held_out import (
+    MAX_NEW_TOKENS,
+    cached_tokens,
+    golden_loss,
+    load_held_out,
+    percentages,
+    predict_in_parts,
+    score,
+)
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import count_parameters, training_memory
 from tl.training.optimizer import make_optimizer
@@ -44,6 +52,7 @@ from tl.training.run import (
     read_checkpoint,
     restore,
     save_progress,
+    save_trained,
     settings_lines,
     show,
 )
@@ -106,8 +115,8 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on. Returns how far it came, and whether a
-    stop signal ended it (see ``main_loop``)."""
+    """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
+    it came, and whether a stop signal ended it (see ``main_loop``)."""
     optimizer = make_optimizer(model, config.learning_rate, config)
     progress = restore(saved, model, optimizer)
     samples, steps = plan(config, len(data.examples), progress)
@@ -130,6 +139,7 @@ def train(
         world,
         step=step,
         save=lambda: save_progress(config, progress, model, optimizer, data.fingerprint, world),
+        save_model=lambda: save_trained(config, model, tokenizer, world),
         held_out=held_out,
         evaluate=lambda requests: evaluate(model, tokenizer, requests, config, world),
     )
@@ -144,11 +154,14 @@ def trouble(metrics: Metrics, batch: list[Example]) -> Trouble | None:
     return Trouble(f"skipped, {numbers}; trajectories {ids}", "lower --learning_rate, or look at these trajectories")
 
 
-def describe(config: SFTConfig, data: TrainingData, model: ModelConfig, world: World) -> dict[str, list[str]]:
+def describe(
+    config: SFTConfig, data: TrainingData, held_out: Sequence[Question], model: ModelConfig, world: World
+) -> dict[str, list[str]]:
     """Data and memory as text."""
     lengths = sorted(map(len, data.examples))
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
-    memory = training_memory(model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing)
+    cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
+    memory = training_memory(model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached)
     sections = {
         "data": data.lines(),
         f"memory of each rank, {count_parameters(model):,} parameters over {world.size}": memory.lines(),
@@ -188,7 +201,8 @@ def run(config: SFTConfig, world: World) -> int:
     show({"configuration": settings_lines(config)}, world)  # before the data, whose preparation takes a while
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     tokenizer = Tokenizer(source, config.template)
-    show({"tokens": [template_line(tokenizer)]} | describe(config, data, read_config(source), world), world)
+    sections = describe(config, data, held_out, read_config(source), world)
+    show({"tokens": [template_line(tokenizer)]} | sections, world)
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
@@ -196,7 +210,7 @@ def run(config: SFTConfig, world: World) -> int:
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
-    close_run(config, model, tokenizer, summary(config, data, progress), world)
+    close_run(config, summary(config, data, progress), world)
     return 0
 
 

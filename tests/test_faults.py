@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from ranks import exit_code
@@ -96,13 +97,23 @@ def test_a_stop_signal_saves_skips_the_evaluation_and_the_resumed_run_makes_up_f
 
 def test_a_run_that_died_in_its_last_evaluation_has_lost_nothing(toy_sft, whole, tmp_path, monkeypatch):
     flags = arguments(toy_sft, tmp_path / "run", "--eval_data", str(toy_sft / "data.jsonl"))
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(train_sft, "evaluate", lambda *_: (_ for _ in ()).throw(Crash))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_sft, "evaluate", Mock(side_effect=KeyboardInterrupt))
         train_sft.main(flags)
-    assert not (tmp_path / "run" / "config.json").exists()
+    assert digest(tmp_path / "run") == digest(whole), "the model was saved before"
     monkeypatch.setattr(train_sft, "evaluate", lambda *_: {"eval_loss": 1.0, "ts": 0.0, "pi": 0.0, "cf": 0.0})
     monkeypatch.setattr(train_sft, "train_step", lambda *_: pytest.fail("all steps were made before"))
     assert train_sft.main([*flags, "--resume"]) == 0
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_an_evaluation_that_fails_is_a_warning(toy_sft, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_sft, "evaluate", Mock(side_effect=RuntimeError("out of memory")))
+    flags = arguments(toy_sft, tmp_path / "run", "--eval_data", str(toy_sft / "data.jsonl"), "--eval_every", "3")
+    with pytest.warns(UserWarning, match="the evaluation failed, RuntimeError: out of memory") as warned:
+        assert train_sft.main(flags) == 0
+    assert [str(warning.message)[:7] for warning in warned] == ["step 3:", "step 4:"]
+    assert evaluations(tmp_path / "run") == []
     assert_same_run(whole, tmp_path / "run")
 
 

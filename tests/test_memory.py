@@ -9,9 +9,11 @@ from allocations import peak_allocated
 import train_sft
 from tl.llama import Llama, ModelConfig, save_model
 from tl.mae import ErrorCategory
+from tl.metrics import Question
 from tl.prompt import Example, Turn
 from tl.training import distributed
 from tl.training.distributed import Checkpointing, World
+from tl.training.held_out import cached_tokens
 from tl.training.memory import count_parameters, training_memory
 from tl.training.optimizer import make_optimizer
 
@@ -49,6 +51,23 @@ def peak_of_two_steps(mode: Checkpointing) -> int:
 def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode):
     measured, estimate = peak_of_two_steps(mode), training_memory(CONFIG, TOKENS, checkpointing=mode).total
     assert estimate == pytest.approx(measured, rel=0.10), f"{estimate / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB"
+
+
+def test_the_peak_is_in_a_step_or_in_an_evaluation():
+    """CodeLLaMA-7B on 8 ranks: an evaluation holds the whole model in bfloat16 and 14 rows of 2,304 tokens."""
+    codellama = ModelConfig(32016, 4096, 11008, 32, 32, 32, 128, 16384)
+    without, memory = (training_memory(codellama, 8192, 8, 2, "full", cached=n) for n in (0, 14 * 2304))
+    assert without.total == memory.held + memory.step and without.evaluation == 0
+    assert memory.kv_cache == 14 * 2304 * 32 * 2 * 4096 * 2
+    assert memory.copies == 2 * (count_parameters(codellama) + 16384 * (2 * 4096 + 3 * 11008))
+    assert memory.total == memory.held + memory.evaluation > without.total
+
+
+def test_the_cache_of_an_evaluation_is_that_of_the_rank_with_the_longest_requests():
+    questions = [Question(str(n), (), (), (), prompt_ids=[3] * n) for n in (100, 50, 30)]
+    assert cached_tokens(questions, 10) == 3 * 110
+    assert cached_tokens(questions, 10, ranks=2) == 2 * 110  # the first and the third
+    assert cached_tokens([], 10) == 0
 
 
 def peak_of_loading(world: World, folder: Path) -> int:

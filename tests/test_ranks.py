@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -128,6 +129,22 @@ def test_evaluation_while_training_does_not_depend_on_the_ranks(toy_sft, two_ran
     two_ranks.run(run, flags("two"))
     [one], [two] = evaluations(tmp_path / "one"), evaluations(tmp_path / "two")
     assert one == pytest.approx(two, rel=1e-5) and one["step"] == 2
+
+
+def run_with_an_evaluation_that_fails(world: World, flags: list[str]) -> tuple[int, list[str]]:
+    """As ``run``; on rank 1 no loss can be computed."""
+    with pytest.MonkeyPatch.context() as patch:
+        if world.rank == 1:
+            patch.setattr(train_sft, "golden_loss", Mock(side_effect=MemoryError("of rank 1")))
+        return run(world, flags)
+
+
+def test_an_evaluation_that_fails_on_one_rank_fails_on_all_and_the_model_is_saved(toy_sft, two_ranks, tmp_path):
+    flags = arguments(toy_sft, tmp_path / "run", "--max_steps", "1", "--eval_data", str(toy_sft / "data.jsonl"))
+    first, second = two_ranks.run(run_with_an_evaluation_that_fails, flags)
+    assert first == (0, ["step 1: the evaluation failed, RankError: rank 1 failed: MemoryError: of rank 1"])
+    assert second == (0, [])
+    assert (tmp_path / "run" / "config.json").exists()
 
 
 def fail_on_rank_1(world: World) -> None:

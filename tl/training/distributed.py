@@ -200,9 +200,9 @@ def unsharded(model: Llama) -> Iterator[Llama]:
     has them) without FSDP's wrappers: each rank may run as many forward passes as it likes, since none waits for
     another rank."""
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for module in sharded:
-        module.unshard()
     try:
+        for module in sharded:
+            module.unshard()
         yield _from_tensors(dict(model.named_parameters()), model) if sharded else model
     finally:
         for module in sharded:

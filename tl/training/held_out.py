@@ -94,6 +94,16 @@ def predict_in_parts(
     return [parts[i % world.size][i // world.size] for i in range(len(questions))]
 
 
+def cached_tokens(questions: Sequence[Question], max_new_tokens: int, ranks: int = 1) -> int:
+    """Tokens that a rank's KV cache has room for at most while ``predict_in_parts`` asks the questions."""
+    most = 0
+    for rank in range(ranks):
+        mine = questions[rank::ranks]
+        tokens_of_a_row = longest(mine, max_new_tokens)
+        most = max(most, tokens_of_a_row * rows_at_a_time(len(mine), tokens_of_a_row))
+    return most
+
+
 def longest(questions: Sequence[Question], max_new_tokens: int) -> int:
     """Tokens of the longest prompt with the longest call."""
     return max((len(question.prompt_ids) for question in questions), default=0) + max_new_tokens

@@ -50,13 +50,15 @@ def main_loop(
     *,
     step: Callable[[list[int]], tuple[Metrics, Trouble | None]],
     save: Callable[[], None],
+    save_model: Callable[[], None],
     held_out: Sequence[Question],
     evaluate: Callable[[Sequence[Question]], Metrics],
     evaluate_first: bool = False,
 ) -> bool:
     """Makes a step of each batch in ``order``, up to step number ``steps``; writes a line of metrics.jsonl a step and
     an evaluation, and a state every ``save_every``. The last evaluation asks all of ``held_out``, and so does the one
-    before any training (``evaluate_first``); those between ask ``eval_items`` of it.
+    before any training (``evaluate_first``); those between ask ``eval_items`` of it. The trained model is saved before
+    the last one: an evaluation that fails is a warning.
 
     ``step`` trains on the samples with these indices and counts it in ``progress``; ``save`` writes a state; both
     trainings bring their own, and ``evaluate``.
@@ -72,14 +74,20 @@ def main_loop(
         complete = progress.step in (0, steps)
         if held_out and (complete or is_due(config.eval_every, progress.step)):
             items = held_out if complete else held_out[: config.eval_items]
-            scores = evaluate(items)
+            try:
+                scores = evaluate(items)
+            except Exception as error:  # whatever it is: out of memory, above all
+                if world.is_main:
+                    reason = f"{type(error).__name__}: {error}"
+                    warnings.warn(f"step {progress.step}: the evaluation failed, {reason}", stacklevel=2)
+                return
             if world.is_main:
                 append_metrics(Path(config.out), {"step": progress.step} | scores)
                 shown = "  ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in scores.items())
                 bar.write(f"step {progress.step}, {len(items)} held-out requests: {shown}")
 
     with bar, StopSignals() as stop:
-        if progress.step or evaluate_first:
+        if 0 < progress.step < steps or (evaluate_first and not progress.step):
             evaluate_if_due()
         for indices in order:
             metrics, trouble = step(indices)
@@ -96,7 +104,10 @@ def main_loop(
                 if world.is_main:
                     print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
                 return True
-            evaluate_if_due()
+            if progress.step < steps:
+                evaluate_if_due()
+        save_model()
+        evaluate_if_due()
     return False
 
 

@@ -11,22 +11,40 @@ from tl.training.distributed import Checkpointing, needs_fsdp
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes per rank at the peak."""
+    """Bytes per rank. The peak is in a step or in an evaluation: a step frees its gradients."""
 
     parameters: int
-    gradients: int
     optimizer: int
-    activations: int
-    whole_layers: int  # copies that FSDP gathers for computing: embedding, head and two blocks; none without FSDP
-    temporary: int  # the largest of what is there for a moment only
+    gradients: int  # in a step
+    activations: int  # in a step
+    whole_layers: int  # in a step: FSDP's copies for computing: embedding, head and two blocks; none without FSDP
+    temporary: int  # in a step: the largest of what is there for a moment only
+    kv_cache: int  # in an evaluation
+    copies: int  # in an evaluation: of the model in the compute dtype, and the reading of prompts
+
+    @property
+    def held(self) -> int:
+        """What is there all the time."""
+        return self.parameters + self.optimizer
+
+    @property
+    def step(self) -> int:
+        """What is there in a step only."""
+        return self.gradients + self.activations + self.whole_layers + self.temporary
+
+    @property
+    def evaluation(self) -> int:
+        """What is there in an evaluation only."""
+        return self.kv_cache + self.copies
 
     @property
     def total(self) -> int:
-        return sum(vars(self).values())
+        return self.held + max(self.step, self.evaluation)
 
     def lines(self) -> list[str]:
-        """The parts and their sum as text, a line each."""
-        return size_lines(vars(self) | {"total": self.total})
+        """The parts and the peaks as text, a line each."""
+        peaks = {"peak in steps": self.held + self.step, "peak in evaluations": self.held + self.evaluation}
+        return size_lines(vars(self) | peaks | {"peak": self.total})
 
 
 def size_lines(sizes: Mapping[str, int]) -> list[str]:
@@ -39,11 +57,17 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def training_memory(
-    config: ModelConfig, tokens: int, ranks: int = 1, compute_bytes: int = 4, checkpointing: Checkpointing = "none"
+    config: ModelConfig,
+    tokens: int,
+    ranks: int = 1,
+    compute_bytes: int = 4,
+    checkpointing: Checkpointing = "none",
+    cached: int = 0,
 ) -> TrainingMemory:
-    """Estimate for AdamW with float32 master weights over ``ranks``; ``tokens`` in one of several micro-batches.
+    """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in one of several micro-batches,
+    ``cached`` tokens that a rank's KV cache has room for in an evaluation (0: there is none).
 
-    The peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
+    A step's peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
     reduces the gradients of embedding and head.
     """
     parameters = 4 * count_parameters(config) // ranks
@@ -54,14 +78,27 @@ def training_memory(
     head_gradient = 4 * config.vocab_size * config.hidden_size
     logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
     reduction = (4 + compute_bytes) * root if fsdp else 0
+    kv_cache, copies = sampling_memory(config, cached, ranks, compute_bytes) if cached else (0, 0)
     return TrainingMemory(
         parameters=parameters,
-        gradients=parameters,
         optimizer=2 * parameters,
+        gradients=parameters,
         activations=activations,
         whole_layers=whole_layers,
         temporary=max(head_gradient + logits, reduction - activations - whole_layers),
+        kv_cache=kv_cache,
+        copies=copies,
     )
+
+
+def sampling_memory(config: ModelConfig, cached: int, ranks: int, compute_bytes: int) -> tuple[int, int]:
+    """(KV cache, copies): bytes of a cache with room for ``cached`` tokens; of the whole model in the compute dtype
+    where FSDP gathers it, and of the reading of prompts, block by block: the residual stream, its norm, and three
+    arrays of the SwiGLU are there at once."""
+    keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    weights = needs_fsdp(ranks, compute_bytes) * count_parameters(config)
+    reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
+    return compute_bytes * keys_and_values * cached, compute_bytes * (weights + reading)
 
 
 def block_parameters(config: ModelConfig) -> int:
@@ -145,21 +182,17 @@ def ppo_memory(
     """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
     ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
     actor.
-
-    Prompts are read block by block: the residual stream, its norm, and three arrays of the SwiGLU are there at once.
     """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
-    weights = compute_bytes * count_parameters(config)
-    keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
+    kv_cache, copies = sampling_memory(config, cached, ranks, compute_bytes)
     return PPOMemory(
         parameters=trained * model.parameters,
         optimizer=trained * model.optimizer,
-        reference=weights // ranks,
+        reference=compute_bytes * count_parameters(config) // ranks,
         gradients=model.gradients,
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,
-        kv_cache=compute_bytes * keys_and_values * cached,
-        copies=needs_fsdp(ranks, compute_bytes) * weights + compute_bytes * reading,
+        kv_cache=kv_cache,
+        copies=copies,
     )

@@ -165,18 +165,24 @@ def script_of(run: Path) -> str | None:
         return None
 
 
-def close_run(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, summary: Sequence[str], world: World) -> None:
-    """Saves the trained model with its prompt form, deletes the states to resume from, and prints the summary and what
-    comes next."""
-    out, whole, template = Path(config.out), gather(model, world), template_of(tokenizer)
+def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, world: World) -> None:
+    """Saves the trained model with its prompt form."""
+    whole, template = gather(model, world), template_of(tokenizer)
     with propagate_errors(world):
         if whole is not None:
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
             if template.end_id not in ends:  # so that other programs end a turn where we do
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
-            save_model(merge(whole), out, tokenizer.path, world.compute_dtype, chat_template=template.chat_template())
-            shutil.rmtree(out / STATES, ignore_errors=True)
-            print("\n".join([*summary, f"the model lies in {out}; try it:  python evaluate.py --model {out}"]))
+            chat_template = template.chat_template()
+            save_model(merge(whole), config.out, tokenizer.path, world.compute_dtype, chat_template=chat_template)
+
+
+def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> None:
+    """Deletes the states to resume from, and prints the summary and what comes next."""
+    if world.is_main:
+        shutil.rmtree(Path(config.out) / STATES, ignore_errors=True)
+        advice = f"the model lies in {config.out}; try it:  python evaluate.py --model {config.out}"
+        print("\n".join([*summary, advice]))
 
 
 def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:
