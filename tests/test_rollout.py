@@ -2,22 +2,24 @@
 
 import json
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import pytest
 
 from tl.calls import Call
 from tl.evaluation.journal import Journal
-from tl.evaluation.suites import own
+from tl.evaluation.suites import own, strict_score
 from tl.executor import Cause, Feedback
 from tl.mae import ErrorCategory
-from tl.metrics import EpisodeOutcome, Question, score_episodes
-from tl.rollout.answers import facts_of, is_real, is_right
+from tl.metrics import CallScore, EpisodeOutcome, Question, score_episodes
+from tl.rollout.answers import REFUSALS, facts_of, is_forced, is_refusal, is_right
 from tl.rollout.dialogue import Response, StopReason, ask, prediction_of
 from tl.rollout.episodes import MAX_TURNS, Request, Rollout, final_answer, outcome, play
 from tl.schema import BUILT_INS
 from tl.synthesis import make_episodes
 from tl.trajectory import Message, Trajectory
 
+OUT = Response(note="out of reach", stop=StopReason.POLICY)
 START = (Message("user", "Hello"),)
 RIGHT, FAILURE = ErrorCategory.ALL_RIGHT, ErrorCategory.TOOL_CALL_FAILURE
 
@@ -168,15 +170,15 @@ def test_the_golden_calls_of_our_own_episodes_score_in_full():
 def test_shares_are_over_all_turns_and_answers_over_what_can_be_answered():
     hallucinated = ErrorCategory.TOOL_HALLUCINATION
     outcomes = [
-        EpisodeOutcome((hallucinated, RIGHT, RIGHT), servable=True, finished=True, valid=True, right=True),
+        EpisodeOutcome((hallucinated, RIGHT, RIGHT), servable=True, finished=True, valid=True, real=True, right=True),
         EpisodeOutcome((FAILURE, None), servable=True, finished=False, valid=False, right=False),
         EpisodeOutcome((RIGHT,), servable=True, finished=True, valid=True),  # no truth is known
-        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=False, refused=True),
-        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=True),  # an answer made up
+        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=True, refused=True),
+        EpisodeOutcome((RIGHT,), servable=False, finished=True, valid=True, real=True),  # an answer made up
     ]
     scores = score_episodes(outcomes)
     assert (scores.de, scores.ce, scores.n_calls) == (12.5, 12.5, 8)
-    assert (scores.va, scores.n_servable) == (pytest.approx(200 / 3), 3)
+    assert (scores.va, scores.real, scores.n_servable) == (pytest.approx(200 / 3), pytest.approx(100 / 3), 3)
     assert (scores.answer_accuracy, scores.n_answerable) == (50, 2)
     assert (scores.refusal_accuracy, scores.n_refusals) == (50, 2)
     assert scores.finished == 80
@@ -192,17 +194,35 @@ def test_an_answer_without_a_word_is_no_refusal():
 
 def test_nothing_to_count_is_no_number():
     assert score_episodes([]).de is None and score_episodes([]).va is None
+    assert score_episodes([]).intervals["de"] == (0, 100)
+
+
+def ended(answer, refusals=REFUSALS):
+    rollout = Rollout(Trajectory("r", (), START), (RIGHT,), StopReason.FINISHED, answer)
+    return outcome(Request("r", (), START, nullcontext), rollout, refusals)
 
 
 @pytest.mark.parametrize(
-    "answer", ["", " ", "I cannot handle the task.", "I can’t help with that", "Sorry? I'm sorry."]
+    ("answer", "valid", "real"),
+    [
+        ("I cannot handle the task.", False, False),  # what the paper's tools say after too many turns
+        ("i cannot handle the task", False, False),
+        ("I cannot handle the task of 7 cats.", True, False),
+        ("I don’t know.", True, False),
+        ("Sorry? I'm sorry.", True, False),
+        ("Never give up on your dreams.", True, True),
+        ("", True, False),
+        ("12", True, True),
+        (None, False, False),  # it did not end in finish
+    ],
 )
-def test_answers_that_are_not_real(answer):
-    assert not is_real(answer)
+def test_any_answer_is_valid_but_the_forced_one_and_real_where_it_is_no_refusal(answer, valid, real):
+    assert (ended(answer).valid, ended(answer).real) == (valid, real)
 
 
-def test_a_real_answer_is_any_other():
-    assert is_real("I found nothing.") and is_real("12")
+def test_phrases_of_ones_own_make_a_refusal():
+    assert not ended("No idea.", ["no idea"]).real and ended("I give up.", ["no idea"]).real
+    assert is_refusal("I give up.") and not is_forced("I give up.")
 
 
 def test_the_facts_of_an_answer_are_its_figures_and_what_tools_said():
@@ -253,6 +273,20 @@ def test_parallel_items_go_on_after_empty_outputs_up_to_the_golden_count():
     [answer] = ask([question(3)], policy)
     assert answer.texts == ("f(x=1)", "f(x=2)", "f(x=3)")
     assert seen[2] == [("assistant", "f(x=1)"), ("tool", ""), ("assistant", "f(x=2)"), ("tool", "")]
+
+
+def test_who_has_to_stop_by_itself_is_asked_once_more():
+    whole = replace(question(2), to_the_end=True)
+    answers = [("f(x=9)", 3), ('finish(answer="")', 2), ('ask_to_user(question="?")', 2), ("That is all.", 2)]
+    for last, n in answers:
+        asked = []
+        policy = scripted(["f(x=0)", "f(x=1)", last, "f(x=5)"])
+        [answer] = ask([whole], lambda dialogues, policy=policy, asked=asked: asked.append(1) or policy(dialogues))
+        assert (len(asked), len(answer.texts)) == (3, n)
+        score = strict_score(whole, prediction_of(answer))
+        assert score == (CallScore(True, True, True) if n == 2 else CallScore(True, False, False))
+    gone = ask([whole], lambda ds: [Response(("f(x=0)", "f(x=1)"))] if len(ds[0].messages) == 1 else [OUT])
+    assert gone[0].stop is StopReason.POLICY
 
 
 def test_parallel_items_stop_at_finish_which_is_not_one_of_their_calls():

@@ -1,4 +1,4 @@
-"""Readers of ToolAlpaca, BFCL and ToolEyes, our own held-out sets, and the two scorings they share."""
+"""Readers of ToolAlpaca and ToolEyes, our own held-out sets, and the two scorings they share."""
 
 import json
 
@@ -6,11 +6,13 @@ import pytest
 
 from tl.calls import Call, parse_call
 from tl.datasets import DataError
-from tl.evaluation.suites import bfcl, catalogue, own, python_score, strict_score, toolalpaca, tooleyes
+from tl.evaluation.suites import catalogue, each, own, python_score, strict_score, toolalpaca, tooleyes
 from tl.executor import Cause
 from tl.executor.driving import drive
 from tl.forms import Prediction, read_prediction
-from tl.metrics import CallScore
+from tl.metrics import CallScore, Question
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import Message
 
 ALL, NAMES, TOOL = CallScore(True, True, True), CallScore(True, True, False), CallScore(True, False, False)
 NOTHING = CallScore(False, False, False)
@@ -84,6 +86,13 @@ def test_scorings_differ_in_what_equals_what(tides):
     assert python_score(question, prediction) == ALL and strict_score(question, prediction) == NAMES
 
 
+def test_toolalpaca_names_golden_answers_that_contradict_their_documentation(tmp_path):
+    odd = {"Action": "tide_get", "Action_Input": '{"port": "Dover", "days": "1"}'}
+    answers = [[odd], *TIDE["Golden_Answers"][1:]]
+    (tmp_path / "eval_real.json").write_text(json.dumps([TIDE | {"Golden_Answers": answers}]))
+    assert "Tides/0: an argument of the golden answer is not of the documented" in toolalpaca.read(tmp_path).notes[2]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("Golden_Answers", []), ("Golden_Answers", [[], [], []]), ("Function_Description", {"f": "no parameters"})],
@@ -92,96 +101,6 @@ def test_toolalpaca_names_the_api_that_is_not_as_expected(tmp_path, key, value):
     (tmp_path / "eval_real.json").write_text(json.dumps([TIDE | {key: value}]))
     with pytest.raises(DataError, match="API Tides"):
         toolalpaca.read(tmp_path)
-
-
-# ---- BFCL
-
-AREA = {
-    "name": "area",
-    "description": "Area of a box",
-    "parameters": {
-        "type": "dict",
-        "properties": {"w": {"type": "float"}, "sides": {"type": "tuple", "items": {"type": "float"}}},
-        "required": ["w"],
-    },
-}
-TRUTHS = {
-    "exec_simple": ["area(w=1/4, sides=(1, 2))"],
-    "exec_multiple": ["area(3)"],
-    "exec_parallel": ["area(w=1)", "area(w=2)", "area(w=1)"],
-    "exec_parallel_multiple": ["area(w=1)", "area(w=2, sides=[3])"],
-}
-
-
-def write_bfcl(folder, beside=True):
-    for part in ("question", "possible_answer"):
-        (folder / part).mkdir(exist_ok=True)
-    for category, calls in TRUTHS.items():
-        question = {"id": f"{category}_0", "question": [[{"role": "user", "content": "How big?"}]], "function": [AREA]}
-        truth = {"id": f"{category}_0", "ground_truth": calls}
-        name = f"{category}.jsonl" if beside else f"BFCL_v3_{category}.json"
-        (folder / "question" / name).write_text(json.dumps(question if beside else question | truth) + "\n")
-        if beside:
-            (folder / "possible_answer" / name).write_text(json.dumps(truth) + "\n")
-    return folder
-
-
-@pytest.fixture
-def boxes(tmp_path):
-    return {q.group: q for q in bfcl.read(write_bfcl(tmp_path)).questions}
-
-
-def test_bfcl_golden_calls_are_read_as_python(boxes):
-    assert boxes["exec_simple"].answers == ((Call("area", {"w": 0.25, "sides": [1, 2]}),),)
-    assert boxes["exec_multiple"].answers == ((Call("area", {"w": 3}),),)
-    assert [boxes[c].n_calls for c in bfcl.CATEGORIES] == [1, 1, 3, 2]
-    assert boxes["exec_simple"].tools[0].parameters["sides"]["type"] == "array"
-
-
-def test_bfcl_of_older_files_has_its_answers_in_the_questions(tmp_path, boxes):
-    other = tmp_path / "old"
-    other.mkdir()
-    assert {q.group: q for q in bfcl.read(write_bfcl(other, beside=False)).questions} == boxes
-
-
-@pytest.mark.parametrize("score", [bfcl.official_score, strict_score])
-def test_parallel_calls_match_in_any_order_but_each_only_once(boxes, score):
-    question = boxes["exec_parallel"]
-    assert score(question, said("area(w=1)", "area(w=1)", "area(w=2.0)")) == ALL
-    assert score(question, said("area(w=1)", "area(w=2)", "area(w=2)")) == NAMES
-    assert score(question, said("area(w=1)", "area(w=2)", "area(sides=[1])")) == TOOL
-    assert score(question, said("area(w=1)", "area(w=2)")) == NOTHING
-    assert score(question, said("area(w=1)", "area(w=2)", "area(w=1)", "area(w=1)")) == NOTHING
-    assert score(question, said("area(w=1)", "area(w=2)", "box(w=1)")) == NOTHING
-
-
-def test_bfcl_official_reads_positions_and_arithmetic_which_strict_refuses(boxes):
-    prediction = said("area(1/4, (1, 2))", form="call")
-    assert bfcl.official_score(boxes["exec_simple"], prediction) == ALL
-    assert strict_score(boxes["exec_simple"], prediction) == NOTHING
-
-
-@pytest.mark.parametrize(
-    ("truth", "message"),
-    [
-        ({"id": "exec_simple_1", "ground_truth": ["area(w=1)"]}, "different ids"),
-        ({"id": "exec_simple_0", "ground_truth": ["area(w=x)"]}, "record 1.*literal"),
-        ({"id": "exec_simple_0", "ground_truth": []}, "no golden call"),
-        ({"id": "exec_simple_0"}, "ground_truth"),
-    ],
-)
-def test_bfcl_answers_that_do_not_fit_are_named(tmp_path, truth, message):
-    write_bfcl(tmp_path)
-    (tmp_path / "possible_answer" / "exec_simple.jsonl").write_text(json.dumps(truth) + "\n")
-    with pytest.raises(DataError, match=message):
-        bfcl.read(tmp_path)
-
-
-def test_lines_that_are_not_json_are_named(tmp_path):
-    write_bfcl(tmp_path)
-    (tmp_path / "question" / "exec_simple.jsonl").write_text('{"id": 1}\nnonsense\n')
-    with pytest.raises(DataError, match="exec_simple.jsonl, record 2: not JSON"):
-        bfcl.read(tmp_path)
 
 
 # ---- ToolEyes
@@ -231,6 +150,49 @@ def test_tooleyes_needs_the_documentation_of_every_path(tmp_path, eyes):
 
 
 # ---- our own
+
+
+def asked(golden, *feedback):
+    messages = (Message("user", "How much?"), *(Message("tool", text) for text in feedback))
+    tools = (ToolSpec("price_get", "", {"item": {"type": "string"}}, ("item",)), *BUILT_INS)
+    return Question("q", tools, messages, ((parse_call(golden),),))
+
+
+@pytest.mark.parametrize(
+    ("said_text", "expected"),
+    [
+        ('finish(answer="Together that is 12.50 euros.")', ALL),
+        ('finish(answer="12.5")', ALL),  # the same number
+        ('finish(answer="It costs 13 euros.")', NAMES),
+        ('finish(answer="I cannot help, 12.5 or not.")', NAMES),
+        ('finish(text="12.5")', TOOL),
+        ('price_get(item="12.5")', NOTHING),
+        ("12.5", NOTHING),
+    ],
+)
+def test_an_answer_is_right_where_it_has_the_facts_of_the_truth(said_text, expected):
+    question = asked('finish(answer="It costs 12.5 euros.")', '{"price": 12.5}')
+    assert own.answers_score(question, said(said_text)) == expected
+    assert own.calls_score(question, said(said_text)) is None
+
+
+@pytest.mark.parametrize(
+    "golden", ['ask_to_user(question="What is the item?")', 'finish(answer="I cannot handle the task.")']
+)
+def test_questions_to_the_user_and_answers_without_facts_have_no_content(golden):
+    other = golden.replace("What is the item", "Which one").replace("I cannot handle the task", "No")
+    assert own.answers_score(asked(golden), said(other)) == CallScore(True, True, None)
+    assert own.answers_score(asked(golden), said("price_get(item=1)")) == CallScore(False, False, None)
+
+
+def test_calls_and_answers_share_out_the_items_and_the_old_cf_stays():
+    suite = own.read_held_out(0)
+    golden = [(question, Prediction((), question.answers[0])) for question in suite.questions]
+    calls, answers = (suite.scorings[name](golden) for name in ("calls", "answers"))
+    assert all((call is None) != (answer is None) for call, answer in zip(calls, answers, strict=True))
+    assert (calls.count(ALL), calls.count(None)) == (225, 175)
+    assert (answers.count(ALL), answers.count(CallScore(True, True, None))) == (69, 106)
+    assert "225 items that need a tool" in suite.notes[1] and "README and docs quote" in suite.notes[2]
 
 
 def test_held_out_answers_are_right_in_every_environment():
@@ -291,12 +253,12 @@ def test_every_held_out_set_has_a_name_and_stands_in_the_same_table():
 
 def test_the_official_files_have_the_papers_counts_and_golden_answers_are_right(shared):
     data = shared / "data"
-    counts = {"toolalpaca": 114, "bfcl": 240}
+    counts = {"toolalpaca": 114, "bfcl": 240, "bfcl-ast": 600}
     for suite in catalogue.read_suites(list(counts), data, 0):
         assert len(suite.questions) == counts[suite.name]
-        for question in suite.questions:
-            prediction = Prediction((), question.answers[0])
-            assert suite.official(question, prediction) == strict_score(question, prediction) == ALL
+        golden = [(question, Prediction((), question.answers[0])) for question in suite.questions]
+        for scoring in (*suite.scorings.values(), each(strict_score)):
+            assert scoring(golden) == [ALL] * len(golden)
     [eyes] = catalogue.read_suites(["tooleyes"], data / "tooleyes", 0)
     assert len(eyes.requests) == 382
     assert {"finish", "ask_to_user"} <= {tool.name for tool in eyes.requests[0].tools}

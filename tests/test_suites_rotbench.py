@@ -218,6 +218,33 @@ def test_text_that_is_no_call_is_wrong(suite):
     assert official(suite.questions[0], "I would ask the bank.") == NOTHING
 
 
+# ---- NexusRaven's form
+
+
+def raven(calls):
+    return f"Call: {calls}<bot_end> \nThought: because"
+
+
+def test_the_first_of_several_calls_counts_and_of_nested_ones_the_innermost(suite):
+    question = suite.questions[0]
+    assert official(question, raven("rates(base='EUR')")) == ALL
+    assert official(question, "Call: rates(base='EUR')") == ALL
+    assert official(question, raven("rates(base='EUR'); finish(answer='x')")) == ALL
+    assert official(question, raven("finish(answer='x'); rates(base='EUR')")) == NOTHING
+    assert official(question, raven("finish(answer=rates(base='EUR'))")) == ALL
+    assert official(question, raven("rate(base=rates(base='EUR'), to='x', date='y')")) == ALL
+
+
+def test_empty_arguments_go_and_what_cannot_be_cut_is_wrong(suite):
+    question = suite.questions[0]
+    assert official(question, raven("rates(base='EUR', date='')")) == ALL
+    assert official(question, raven("rates(base='')")) == NOTHING  # no argument is left
+    assert official(question, raven("rates(base='E;UR')")) == NOTHING  # cut within the text
+    assert official(question, raven("rates(base='a=b')")) == NOTHING
+    assert official(question, raven("rates(base='(EUR)')")) == NOTHING
+    assert official(question, "Call: no call") == NOTHING
+
+
 # ---- against a slow transcription
 
 

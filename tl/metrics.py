@@ -25,6 +25,7 @@ class Question:
     Each answer is a number of calls in any order, one but for parallel calls. `group` is the scenario or category under
     which the question is counted too. `uncompared` are keywords that are left out of the comparison, such as
     credentials; the answers hold none of them. `free` holds, for each answer, the keywords that are due with any value.
+    `to_the_end`: the calls are asked for until the model stops by itself, not only as many as are due.
     `prompt_ids` is the prompt as a model reads it, empty until the question is tokenised.
     """
 
@@ -35,6 +36,7 @@ class Question:
     group: str = ""
     uncompared: frozenset[str] = frozenset()
     free: tuple[frozenset[str], ...] = ()
+    to_the_end: bool = False
     prompt_ids: Sequence[int] = ()
 
     @property
@@ -78,7 +80,7 @@ class CallScore(NamedTuple):
 
     ts: bool  # tool selection: the right tool
     pi: bool  # parameter identification: and exactly the right parameter names
-    cf: bool  # content filling: and the right values
+    cf: bool | None  # content filling: and the right values; None where the content is not scored
 
 
 WRONG = CallScore(False, False, False)
@@ -129,21 +131,42 @@ def _same_content(calls: Sequence[Call], answer: Sequence[Call], same: Callable[
     return not left
 
 
+Interval = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class EpisodeOutcome:
     """What counts of one episode of up to nine turns.
 
     `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
-    failed, which is no error of the model. `valid`: it ended in `finish` with a real answer; `refused`: with words that
-    are none. `right`: the answer is the true one, None where there is no truth to compare with.
+    failed, which is no error of the model. `valid`: it ended in `finish`, not with the forced answer; `real`: with
+    words that are no refusal, `refused`: with words that are one. `right`: the answer is the true one, None where
+    there is no truth to compare with.
     """
 
     categories: tuple[ErrorCategory | None, ...]
     servable: bool
     finished: bool
     valid: bool
+    real: bool = False
     right: bool | None = None
     refused: bool = False
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """What it adds to the numerator and to the denominator of each of EpisodeScores' shares."""
+        n = len(self.categories)
+        documentation = sum(category in DOCUMENTATION_ERRORS for category in self.categories)
+        right = sum(category in (ErrorCategory.ALL_RIGHT, None) for category in self.categories)
+        answerable = self.servable and self.right is not None
+        return {
+            "de": (documentation, n),
+            "ce": (n - documentation - right, n),
+            "va": (self.servable and self.valid, self.servable),
+            "real": (self.servable and self.real, self.servable),
+            "finished": (self.finished, 1),
+            "answer_accuracy": (answerable and bool(self.right), answerable),
+            "refusal_accuracy": (not self.servable and self.refused, not self.servable),
+        }
 
 
 class EpisodeScores(NamedTuple):
@@ -151,7 +174,8 @@ class EpisodeScores(NamedTuple):
 
     de: float | None  # calls with a documentation error
     ce: float | None  # calls with any other error
-    va: float | None  # servable requests that got a real answer
+    va: float | None  # servable requests that ended in `finish`, not with the forced answer
+    real: float | None  # servable requests whose answer is no refusal
     finished: float | None  # episodes that ended in `finish`
     answer_accuracy: float | None  # servable requests with a known truth whose answer is true
     refusal_accuracy: float | None  # requests that cannot be served and were refused in `finish`
@@ -159,27 +183,21 @@ class EpisodeScores(NamedTuple):
     n_servable: int
     n_answerable: int
     n_refusals: int
+    intervals: dict[str, Interval]  # of each share, in percent; the calls of an episode are not independent
 
 
 def score_episodes(outcomes: Sequence[EpisodeOutcome]) -> EpisodeScores:
     """DE, CE and VA (section 4.3), with the accuracy of answers and of refusals, which the paper does not have."""
-    categories = [category for outcome in outcomes for category in outcome.categories]
-    documentation = sum(category in DOCUMENTATION_ERRORS for category in categories)
-    right = sum(category in (ErrorCategory.ALL_RIGHT, None) for category in categories)
-    servable = [o for o in outcomes if o.servable]
-    answerable = [o for o in servable if o.right is not None]
-    refusals = [o for o in outcomes if not o.servable]
+    counts = [outcome.counts() for outcome in outcomes]
+    clusters = {name: [of[name] for of in counts] for name in EpisodeOutcome((), True, False, False).counts()}
+    totals = {name: [sum(column) for column in zip(*pairs, strict=True)] or [0, 0] for name, pairs in clusters.items()}
     return EpisodeScores(
-        de=percent(documentation, len(categories)),
-        ce=percent(len(categories) - documentation - right, len(categories)),
-        va=percent(sum(o.valid for o in servable), len(servable)),
-        finished=percent(sum(o.finished for o in outcomes), len(outcomes)),
-        answer_accuracy=percent(sum(bool(o.right) for o in answerable), len(answerable)),
-        refusal_accuracy=percent(sum(o.refused for o in refusals), len(refusals)),
-        n_calls=len(categories),
-        n_servable=len(servable),
-        n_answerable=len(answerable),
-        n_refusals=len(refusals),
+        **{name: percent(*total) for name, total in totals.items()},
+        n_calls=totals["de"][1],
+        n_servable=totals["va"][1],
+        n_answerable=totals["answer_accuracy"][1],
+        n_refusals=totals["refusal_accuracy"][1],
+        intervals={name: share_interval(pairs) for name, pairs in clusters.items()},
     )
 
 
@@ -188,7 +206,25 @@ def percent(count: int, n: int) -> float | None:
     return 100 * count / n if n else None
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def share_interval(clusters: Sequence[tuple[int, int]]) -> Interval:
+    """95 % interval in percent of a share of trials that come in clusters, such as the calls of an episode.
+
+    `clusters` are successes and trials of each. It is Wilson's interval for as many independent trials as would give
+    the share the variance that the clusters give it (design effect; linearised ratio, Kish 1965). Where each cluster is
+    one trial that is their number, and where all trials come out alike the number of clusters.
+    """
+    clusters = [cluster for cluster in clusters if cluster[1]]
+    successes, n = (sum(column) for column in zip(*clusters, strict=True)) if clusters else (0, 0)
+    effective = float(len(clusters))
+    if 0 < successes < n:
+        share = successes / n
+        variance = sum((count - share * of) ** 2 for count, of in clusters) / n**2
+        effective = share * (1 - share) / variance if variance else float(n)
+    low, high = wilson_interval(successes / n * effective if n else 0, effective)
+    return 100 * low, 100 * high
+
+
+def wilson_interval(successes: float, n: float) -> Interval:
     """Wilson's 95 % interval for a share of n trials, both ends within [0, 1]; (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0

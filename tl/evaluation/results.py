@@ -11,11 +11,11 @@ from tl.calls import format_call
 from tl.evaluation import paper
 from tl.evaluation.error_analysis import ASPECTS, Diagnosis, analyse, diagnose
 from tl.evaluation.predictions import some
-from tl.evaluation.suites import EpisodeSuite, Suite, strict_score
+from tl.evaluation.suites import EpisodeSuite, Suite, each, strict_score
 from tl.forms import Prediction
 from tl.mae import ErrorCategory
-from tl.metrics import CallScore, EpisodeScores, Question, percent, score_episodes, wilson_interval
-from tl.rollout.answers import NOT_REAL
+from tl.metrics import CallScore, EpisodeScores, Interval, Question, percent, score_episodes, share_interval
+from tl.rollout.answers import FORCED, REFUSALS
 from tl.rollout.episodes import Rollout, outcome
 
 WIDTH = 34  # of the first column of a table
@@ -25,13 +25,15 @@ HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", 
 
 @dataclass
 class SingleTurnResult:
-    """Predictions for a suite and what they score. Items without a prediction, None, are `missing` and not counted."""
+    """Predictions for a suite and what they score. Items without a prediction, None, are `missing` and not counted.
+
+    Items of one id are one request with noise in several places: intervals take them together."""
 
     suite: Suite
     questions: list[Question]
     predictions: list[Prediction]
     missing: list[str]
-    scores: dict[str, list[CallScore]] = field(default_factory=dict)  # scoring -> one per prediction
+    scores: dict[str, list[CallScore | None]] = field(default_factory=dict)  # scoring -> one per prediction
     diagnoses: list[Diagnosis] = field(default_factory=list)
 
     @classmethod
@@ -42,8 +44,8 @@ class SingleTurnResult:
         asked = list(zip(suite.questions, predictions, strict=False))
         pairs = [(question, prediction) for question, prediction in asked if prediction is not None]
         result = cls(suite, [q for q, _ in pairs], [p for _, p in pairs], [q.id for q, p in asked if p is None])
-        scorings = {"official": suite.official, "strict": strict_score}
-        result.scores = {name: [score(q, p) for q, p in pairs] for name, score in scorings.items() if score}
+        scorings = {**suite.scorings, "strict": each(strict_score)}
+        result.scores = {name: scoring(pairs) for name, scoring in scorings.items()}
         result.diagnoses = [diagnose(question, prediction, tokens) for question, prediction in pairs]
         return result
 
@@ -51,7 +53,9 @@ class SingleTurnResult:
         """Its part of report.json, under ["suites"][name]."""
         groups = sorted({question.group for question in self.questions})
         return {
+            "scorings": list(self.scores),
             **{scoring: summary(scores) for scoring, scores in self.scores.items()},
+            "intervals": {scoring: intervals(self.ids, scores) for scoring, scores in self.scores.items()},
             "title": self.suite.title,
             "notes": list(self.suite.notes),
             "missing": self.missing,
@@ -64,6 +68,10 @@ class SingleTurnResult:
         inside = [i for i, question in enumerate(self.questions) if question.group == group]
         return {scoring: summary([scores[i] for i in inside]) for scoring, scores in self.scores.items()}
 
+    @property
+    def ids(self) -> list[str]:
+        return [question.id for question in self.questions]
+
     def _item(self, i: int) -> dict:
         question, prediction = self.questions[i], self.predictions[i]
         return {
@@ -72,7 +80,7 @@ class SingleTurnResult:
             "prediction": list(prediction.texts) if len(prediction.texts) != 1 else prediction.texts[0],
             "calls": [{"name": call.name, "arguments": call.arguments} for call in prediction.calls],
             "answers": [[format_call(call) for call in answer] for answer in question.answers],
-            **{scoring: scores[i]._asdict() for scoring, scores in self.scores.items()},
+            **{scoring: (score := scores[i]) and score._asdict() for scoring, scores in self.scores.items()},
             "reason": self.diagnoses[i].reason,
         }
 
@@ -84,7 +92,7 @@ class SingleTurnResult:
         if len(self.questions) + len(self.missing) < len(self.suite.questions):
             lines.append(f"  only the first {len(self.questions) + len(self.missing)} items")
         lines.append(HEADER)
-        lines += [_score_line(scoring, scores) for scoring, scores in self.scores.items()]
+        lines += [_score_line(scoring, self.ids, scores) for scoring, scores in self.scores.items() if any(scores)]
         if self.suite.paper:
             for model, row in paper.single_turn_rows(self.suite.paper).items():
                 lines.append(_row(f"paper: {model}", "", [f"{value:6.2f}" for value in row]))
@@ -96,13 +104,11 @@ class SingleTurnResult:
         if len(groups) < 2:
             return []
         scoring, scores = next(iter(self.scores.items()))
-        return [
-            _score_line(
-                f"{group} ({scoring})",
-                [score for question, score in zip(self.questions, scores, strict=True) if question.group == group],
-            )
+        inside = {
+            group: [(q.id, score) for q, score in zip(self.questions, scores, strict=True) if q.group == group]
             for group in groups
-        ]
+        }
+        return [_score_line(f"{group} ({scoring})", *zip(*pairs, strict=True)) for group, pairs in inside.items()]
 
     def _error_lines(self) -> list[str]:
         """Table 1, with the paper's two models where the items are its items."""
@@ -110,7 +116,7 @@ class SingleTurnResult:
         if not any(diagnosis.faults for diagnosis in self.diagnoses):
             return []
         lines = [f"  errors (strict)     no call or another number of calls: {errors['Format']['n']} items"]
-        compare = self.suite.paper == "RoTBench"
+        compare = self.suite.paper == "RoTBench"  # but for "Others", which the paper counts otherwise
         if compare:
             lines[0] += "     paper, Table 1: ToolLLaMA-2 7B v2, NexusRaven-2 13B"
         for aspect, faults in ASPECTS.items():
@@ -129,6 +135,7 @@ class EpisodeResult:
 
     suite: EpisodeSuite
     rollouts: list[Rollout | None]  # of the first requests
+    refusals: Sequence[str] = REFUSALS  # phrases that make an answer a refusal
 
     @property
     def missing(self) -> list[str]:
@@ -137,19 +144,19 @@ class EpisodeResult:
     @property
     def scores(self) -> EpisodeScores:
         pairs = zip(self.suite.requests, self.rollouts, strict=False)
-        return score_episodes([outcome(request, rollout) for request, rollout in pairs if rollout is not None])
+        return score_episodes([outcome(request, made, self.refusals) for request, made in pairs if made is not None])
 
     def to_json(self) -> dict:
         """Its part of report.json; what means nothing without a backend is null."""
         items = []
         for request, rollout in zip(self.suite.requests, self.rollouts, strict=False):
             if rollout is not None:
-                counted = outcome(request, rollout)
-                judged = {"servable": request.servable, "valid": counted.valid, "right": counted.right}
+                counted = outcome(request, rollout, self.refusals)
+                judged = {name: getattr(counted, name) for name in ("servable", "valid", "real", "right")}
                 items.append({"id": request.id, **judged, "truth": request.truth, **rollout.to_json()})
         scores = self.scores._asdict()
         if not self.suite.has_backend:
-            scores |= {"ce": None, "va": None}
+            scores |= {"ce": None, "va": None, "real": None}
         return {
             "n": len(items),
             **scores,
@@ -157,7 +164,7 @@ class EpisodeResult:
             "notes": list(self.suite.notes),
             "missing": self.missing,
             "categories": self._categories(),
-            "not_real": list(NOT_REAL),
+            "refusals": list(self.refusals),
             "items": items,
         }
 
@@ -175,16 +182,20 @@ class EpisodeResult:
         if len(self.rollouts) < len(self.suite.requests):
             lines.append(f"  only the first {len(self.rollouts)} requests")
         n = sum(rollout is not None for rollout in self.rollouts)
-        shares = [("DE", scores.de, scores.n_calls, "calls with a documentation error")]
+        shares = [("DE", "de", scores.n_calls, "calls with a documentation error")]
         if self.suite.has_backend:
             shares += [
-                ("CE", scores.ce, scores.n_calls, "calls with another error"),
-                ("VA", scores.va, scores.n_servable, "servable requests with a real answer"),
-                ("answers", scores.answer_accuracy, scores.n_answerable, "servable requests with the true answer"),
-                ("refusals", scores.refusal_accuracy, scores.n_refusals, "other requests that were refused"),
+                ("CE", "ce", scores.n_calls, "calls with another error"),
+                ("VA", "va", scores.n_servable, f'servable requests with an answer, other than "{FORCED}"'),
+                ("real", "real", scores.n_servable, "servable requests with an answer in words that is no refusal"),
+                ("answers", "answer_accuracy", scores.n_answerable, "servable requests with the true answer"),
+                ("refusals", "refusal_accuracy", scores.n_refusals, "other requests that were refused"),
             ]
-        shares.append(("finish", scores.finished, n, "episodes that ended in finish"))
-        lines += [f"  {name:<10}{_with_interval(share, of)}  of {of} {what}" for name, share, of, what in shares]
+        shares.append(("finish", "finished", n, "episodes that ended in finish"))
+        lines += [
+            f"  {name:<10}{_with_interval(getattr(scores, key), scores.intervals[key])}  of {of} {what}"
+            for name, key, of, what in shares
+        ]
         if self.suite.paper:
             lines.append(f"  {'':{WIDTH}}{'DE':>10}{'CE':>10}{'VA':>10}")
             for model, row in paper.TABLE_4.items():
@@ -194,15 +205,35 @@ class EpisodeResult:
                 "  erroneous calls: " + ", ".join(f"{name} {share:.1f} %" for name, share in categories.items())
             )
         if self.suite.has_backend:
-            lines += _wrapped([f"an answer is not real if it is empty or says: {', '.join(NOT_REAL)}"])
+            lines += _wrapped([f"a refusal (--refusals) says: {', '.join(self.refusals)}"])
         return lines
 
 
-def summary(scores: Sequence[CallScore]) -> dict[str, float | int]:
-    """{"n", "ts", "pi", "cf"}, in percent; 0 for no items."""
-    n = len(scores)
-    shares = {name: percent(sum(getattr(s, name) for s in scores), n) or 0.0 for name in CallScore._fields}
-    return {"n": n, **shares}
+def summary(scores: Sequence[CallScore | None]) -> dict[str, float | int]:
+    """{"n", "ts", "pi", "cf"}, in percent; 0 for no items. "n_cf" where the content of fewer items is scored."""
+    n, n_cf = len(_counted(scores, "ts")), len(_counted(scores, "cf"))
+    shares = {}
+    for name in CallScore._fields:
+        values = [value for _, value in _counted(scores, name)]
+        shares[name] = percent(sum(values), len(values)) or 0.0
+    return {"n": n, **shares, **({"n_cf": n_cf} if n_cf != n else {})}
+
+
+def intervals(ids: Sequence[str], scores: Sequence[CallScore | None]) -> dict[str, Interval]:
+    """Of TS, PI and CF, in percent. Items of one id are one request with noise in several places: a cluster."""
+    found = {}
+    for name in CallScore._fields:
+        clusters: dict[str, tuple[int, int]] = {}
+        for i, value in _counted(scores, name):
+            right, n = clusters.get(ids[i], (0, 0))
+            clusters[ids[i]] = right + value, n + 1
+        found[name] = share_interval([*clusters.values()])
+    return found
+
+
+def _counted(scores: Sequence[CallScore | None], name: str) -> list[tuple[int, bool]]:
+    """The items that count for a metric, by number, and whether they are right."""
+    return [(i, value) for i, s in enumerate(scores) if s is not None and (value := getattr(s, name)) is not None]
 
 
 def family_lines(results: Sequence[SingleTurnResult]) -> list[str]:
@@ -212,7 +243,7 @@ def family_lines(results: Sequence[SingleTurnResult]) -> list[str]:
         members = [result for result in results if result.suite.family == family]
         for scoring in members[0].scores if len(members) > 1 else ():
             lines += [f"{family}, {scoring}", HEADER]
-            lines += [_score_line(member.suite.variant, member.scores[scoring]) for member in members]
+            lines += [_score_line(member.suite.variant, member.ids, member.scores[scoring]) for member in members]
     return lines
 
 
@@ -220,18 +251,20 @@ def _wrapped(notes: Sequence[str]) -> list[str]:
     return [line for note in notes for line in textwrap.wrap(note, LINE, initial_indent="  ", subsequent_indent="    ")]
 
 
-def _score_line(name: str, scores: Sequence[CallScore]) -> str:
-    shares = summary(scores)
-    return _row(name, str(len(scores)), [_with_interval(shares[key], len(scores)) for key in CallScore._fields])
+def _score_line(name: str, ids: Sequence[str], scores: Sequence[CallScore | None]) -> str:
+    shares, between = summary(scores), intervals(ids, scores)
+    cells = [_with_interval(shares[key], between[key]) for key in CallScore._fields]
+    if "n_cf" in shares:
+        cells[-1] = f"{cells[-1]} of {shares['n_cf']}" if shares["n_cf"] else "     -"
+    return _row(name, str(shares["n"]), cells)
 
 
 def _row(name: str, n: str, cells: Sequence[str]) -> str:
     return f"  {name:<{WIDTH}}{n:>5}" + "".join(f"  {cell:<22}" for cell in cells).rstrip()
 
 
-def _with_interval(share: float | None, n: int) -> str:
-    """A percentage with its Wilson 95 % interval."""
+def _with_interval(share: float | None, interval: Interval) -> str:
+    """A percentage with its 95 % interval."""
     if share is None:
         return f"{'-':>6}" + " " * 17
-    low, high = wilson_interval(round(share * n / 100), n)
-    return f"{share:6.2f} [{100 * low:6.2f}, {100 * high:6.2f}]"
+    return f"{share:6.2f} [{interval[0]:6.2f}, {interval[1]:6.2f}]"

@@ -19,6 +19,7 @@ EPISODE_SHARES = {
     "DE ↓": ("de", "n_calls"),
     "CE ↓": ("ce", "n_calls"),
     "VA ↑": ("va", "n_servable"),
+    "real ↑": ("real", "n_servable"),
     "answers ↑": ("answer_accuracy", "n_answerable"),
     "refusals ↑": ("refusal_accuracy", "n_refusals"),
 }
@@ -105,16 +106,18 @@ def evaluations(runs: Sequence[Run]) -> str:
 def _single_turn(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
     rows = []
     for run, suite in found:
-        for scoring in ("official", "strict"):
-            if isinstance(scores := suite.get(scoring), dict):
-                rows.append([f"{run}, {scoring}", number(scores.get("n"), ".0f"), *_with_intervals(scores)])
+        for scoring in suite.get("scorings", ("official", "strict")):
+            if isinstance(scores := suite.get(scoring), dict) and scores.get("n"):
+                between = suite.get("intervals", {}).get(scoring, {})
+                rows.append([f"{run}, {scoring}", number(scores.get("n"), ".0f"), *_with_intervals(scores, between)])
     theirs = paper.single_turn_rows(PAPER_SUITES[name]) if name in PAPER_SUITES else {}
     quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row)] for model, row in theirs.items()]
     return table(["", "n", "TS ↑", "PI ↑", "CF ↑"], rows, quiet)
 
 
-def _with_intervals(scores: Mapping) -> list[str]:
-    return [with_interval(scores.get(key), scores.get("n")) for key in ("ts", "pi", "cf")]
+def _with_intervals(scores: Mapping, between: Mapping) -> list[str]:
+    n = {"ts": scores.get("n"), "pi": scores.get("n"), "cf": scores.get("n_cf", scores.get("n"))}
+    return [with_interval(scores.get(key), of, between.get(key)) for key, of in n.items()]
 
 
 def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
@@ -122,21 +125,24 @@ def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
         [
             run,
             number(suite.get("n"), ".0f"),
-            *(with_interval(suite.get(k), suite.get(n)) for k, n in EPISODE_SHARES.values()),
+            *(
+                with_interval(suite.get(k), suite.get(n), suite.get("intervals", {}).get(k))
+                for k, n in EPISODE_SHARES.values()
+            ),
         ]
         for run, suite in found
     ]
     theirs = paper.TABLE_4 if name == PAPER_EPISODES else {}
-    quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row), "", ""] for model, row in theirs.items()]
+    quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row), *[""] * 3] for model, row in theirs.items()]
     return table(["", "n", *EPISODE_SHARES], rows, quiet)
 
 
-def with_interval(share: Any, n: Any) -> str:
-    """A percentage with its Wilson 95 % interval."""
-    if not is_number(share) or not is_number(n):
+def with_interval(share: Any, n: Any, between: Sequence[float] | None) -> str:
+    """A percentage with its 95 % interval: that of the report, or Wilson's where it is of an older version."""
+    if not is_number(share) or not is_number(n) or not n:
         return "–"
-    low, high = wilson_interval(round(share * n / 100), int(n))
-    return f"{share:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+    low, high = between or (100 * end for end in wilson_interval(round(share * n / 100), int(n)))
+    return f"{share:.1f} [{low:.0f}, {high:.0f}]"
 
 
 def paper_tables() -> str:

@@ -1,11 +1,13 @@
-"""Final answers: whether one says something, and whether it says what is true."""
+"""Final answers: whether one is a refusal, and whether it says what is true."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 
-# An answer is not real when it is empty or holds one of these.
-NOT_REAL = (
+FORCED = "I cannot handle the task."  # with which the paper's tools end an episode that took too many turns
+
+# An answer is a refusal when it holds one of these, as whole words.
+REFUSALS = (
     "cannot handle",
     "can't handle",
     "unable to",
@@ -19,7 +21,9 @@ NOT_REAL = (
     "cannot complete",
     "can't complete",
     "cannot be handled",
-    "give up",
+    "i give up",
+    "i don't know",
+    "i do not know",
     "i'm sorry",
     "i am sorry",
 )
@@ -28,10 +32,15 @@ NOT_REAL = (
 _FIGURE = re.compile(r"(?<!\w)-?\w*\d\w*(?:[.,:/-]\w*\d\w*)*")  # 12, -9, 155.8, 17:15, 2026-12-04, K879
 
 
-def is_real(answer: str) -> bool:
-    """Whether an answer says something, and none of the phrases NOT_REAL."""
-    said = answer.casefold().replace("’", "'")
-    return bool(said.strip()) and not any(phrase in said for phrase in NOT_REAL)
+def is_forced(answer: str) -> bool:
+    """Whether an answer is FORCED, but for case, spaces and the full stop."""
+    return _words(answer) == _words(FORCED)
+
+
+def is_refusal(answer: str, phrases: Sequence[str] = REFUSALS) -> bool:
+    """Whether an answer holds one of the phrases."""
+    said = answer.replace("’", "'")
+    return any(_has(said, phrase) for phrase in phrases)
 
 
 def is_right(answer: str, truth: str, facts: Sequence[str]) -> bool:

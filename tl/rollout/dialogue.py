@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tl.calls import CallSyntaxError, parse_call
 from tl.forms import Prediction, read_prediction
 from tl.metrics import Question
-from tl.schema import FINISH, ToolSpec
+from tl.schema import ASK_TO_USER, FINISH, ToolSpec
 from tl.trajectory import Message
 
 
@@ -52,7 +52,8 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
     """What the model says to each question, all its calls in one Response.
 
     Where several calls are due, each is followed by an empty output and the model goes on, until it has made as many
-    calls as the answer has or says something else than a further call, such as `finish`, which ends the item.
+    calls as the answer has, or one more where it has to stop `to_the_end` by itself, or says something else than a
+    further call, such as `finish`, which ends the item.
     """
     answers = [Response() for _ in questions]
     due = list(range(len(questions)))
@@ -63,9 +64,12 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
             before, names = answers[i].texts, [_name(text) for text in turn.texts]
             if before and names == [FINISH.name]:
                 continue
+            stops = not {*names} - {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
+            if len(before) >= questions[i].n_calls and stops:
+                continue
             answers[i] = turn._replace(texts=before + turn.texts)
             only_calls = names and not {None, FINISH.name} & set(names)
-            if only_calls and not turn.note and len(answers[i].texts) < questions[i].n_calls:
+            if only_calls and not turn.note and len(answers[i].texts) < questions[i].n_calls + questions[i].to_the_end:
                 due.append(i)
     return answers
 

@@ -15,7 +15,7 @@ from tl.executor import Cause, Feedback
 from tl.executor.driving import Steps, drive
 from tl.mae import ErrorCategory
 from tl.metrics import EpisodeOutcome
-from tl.rollout.answers import is_real, is_right
+from tl.rollout.answers import REFUSALS, is_forced, is_refusal, is_right
 from tl.rollout.dialogue import Dialogue, Policy, Response, StopReason
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory import Message, Trajectory
@@ -177,10 +177,18 @@ def final_answer(text: str) -> str | None:
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
 
 
-def outcome(request: Request, rollout: Rollout) -> EpisodeOutcome:
-    """What counts of an episode."""
+def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSALS) -> EpisodeOutcome:
+    """What counts of an episode; `refusals` are phrases that make an answer a refusal."""
     answer = rollout.answer or ""
-    valid = is_real(answer)
-    right = None if request.truth is None else valid and is_right(answer, request.truth, request.facts)
-    refused = bool(answer.strip()) and not valid
-    return EpisodeOutcome(rollout.categories, request.servable, rollout.answer is not None, valid, right, refused)
+    finished = rollout.answer is not None
+    refused = bool(answer.strip()) and is_refusal(answer, refusals)
+    real = bool(answer.strip()) and not refused
+    return EpisodeOutcome(
+        rollout.categories,
+        request.servable,
+        finished,
+        valid=finished and not is_forced(answer),
+        real=real,
+        right=None if request.truth is None else real and is_right(answer, request.truth, request.facts),
+        refused=refused,
+    )

@@ -90,8 +90,8 @@ def fault_of(request: Request, rollout: Rollout) -> str:
         return "the executor failed"
     if not result.finished:
         return "no finish"
-    if not request.servable and result.valid:
+    if not request.servable and result.real:
         return "an answer where none can be had"
-    if not (result.valid if request.servable else result.refused):
+    if not (result.real if request.servable else result.refused):
         return "no real answer"
     return "a wrong answer" if result.right is False else ""

@@ -6,26 +6,30 @@ A reader takes a folder and gives a `Suite`; it validates what it reads and rais
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tl.calls import Call, same_value
+from tl.calls import JSON, Call, same_value
 from tl.forms import Prediction
 from tl.metrics import WRONG, CallScore, Question, match_calls
 from tl.rollout.episodes import Request
 
-Scorer = Callable[[Question, Prediction], CallScore]
+Answered = Sequence[tuple[Question, Prediction]]
+Scoring = Callable[[Answered], list[CallScore | None]]  # None for an item that is not in this row
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A single-turn benchmark as it was read. `paper` names its columns in Table 3 where the items are the same."""
+    """A single-turn benchmark as it was read. `paper` names its columns in Table 3 where the items are the same.
+
+    `scorings` are the rows of its table, by name; the strict one stands in every table, and last.
+    """
 
     name: str
     title: str
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = ()  # which subset was taken, how many items the paper counts, how they are scored
-    official: Scorer | None = None
+    scorings: Mapping[str, Scoring] = field(default_factory=dict)
     paper: str | None = None
     family: str = ""  # title of the table in which several suites stand
     variant: str = ""  # what tells this one from the others there
@@ -43,6 +47,33 @@ class EpisodeSuite:
     paper: bool = False  # Table 4 is about it
 
 
+def each(score: Callable[[Question, Prediction], CallScore | None]) -> Scoring:
+    """A scoring that looks at one item at a time."""
+    return lambda answered: [score(question, prediction) for question, prediction in answered]
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
+def has_type(value: JSON, schema: dict) -> bool:
+    """Whether a value and its elements are of the declared type; any value is where none of _TYPES is declared. A
+    whole number may stand for a number, and nothing else for another type."""
+    kind = _TYPES.get(str(schema.get("type")))
+    if kind is None:
+        return True
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        return False
+    items = schema.get("items")
+    return not (isinstance(value, list) and isinstance(items, dict)) or all(has_type(one, items) for one in value)
+
+
 def compared(prediction: Prediction, uncompared: frozenset[str]) -> list[Call]:
     """The predicted calls without the keywords that do not count."""
     if not uncompared:
@@ -52,16 +83,19 @@ def compared(prediction: Prediction, uncompared: frozenset[str]) -> list[Call]:
 
 def strict_score(question: Question, prediction: Prediction) -> CallScore:
     """Equality of JSON values with any accepted answer."""
-    return _score(question, prediction, same_value)
+    return score_calls(question, prediction, same_value)
 
 
 def python_score(question: Question, prediction: Prediction) -> CallScore:
     """Equality as Python's `==` sees it (1, 1.0 and True are equal) with any accepted answer."""
-    return _score(question, prediction, operator.eq)
+    return score_calls(question, prediction, operator.eq)
 
 
-def _score(question: Question, prediction: Prediction, same: Callable[[dict, dict], bool]) -> CallScore:
+def score_calls(question: Question, prediction: Prediction, same: Callable[[dict, dict], bool]) -> CallScore:
+    """`same` compares arguments. Where the model has to stop by itself, a further call leaves only TS right."""
     if prediction.problem:
         return WRONG
     calls = compared(prediction, question.uncompared)
-    return max(match_calls(calls, answer, same) for answer in question.answers_to(calls))
+    due = calls[: question.n_calls] if question.to_the_end else calls
+    score = max(match_calls(due, answer, same) for answer in question.answers_to(due))
+    return score if due == calls else CallScore(score.ts, False, False)

@@ -11,7 +11,7 @@ from tl.evaluation.suites import EpisodeSuite, Suite, bfcl, own, rotbench, toola
 from tl.synthesis.environments import ENVIRONMENTS, Environment
 
 OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")
-FROM_FILES = ("toolalpaca", "bfcl", "tooleyes", "rotbench", "rotbench-third")
+FROM_FILES = ("toolalpaca", "bfcl", "bfcl-ast", "tooleyes", "rotbench", "rotbench-third")
 NOISY = ("held-out", "rotbench", "rotbench-third")  # in each of ENVIRONMENTS; the bare name is the clean one
 EVERY_HELD_OUT = "every-held-out"
 NAMES = (*OWN, *FROM_FILES, EVERY_HELD_OUT)
@@ -62,6 +62,7 @@ def _read(name: str, data: Path, seed: int, n_episodes: int, require_isolation: 
         "rotbench-third": lambda: rotbench.read(data, name, "third", environment),
         "toolalpaca": lambda: toolalpaca.read(data),
         "bfcl": lambda: bfcl.read(data),
+        "bfcl-ast": lambda: bfcl.read_ast(data),
         "tooleyes": lambda: tooleyes.read(data),
     }
     return readers[suite]()

@@ -8,9 +8,12 @@ from typing import Literal
 
 from tl.datasets import AUTO
 from tl.datasets.questions import read_questions
-from tl.evaluation.suites import EpisodeSuite, Suite
+from tl.evaluation.suites import EpisodeSuite, Suite, each, strict_score
 from tl.executor import Executor
-from tl.metrics import Question
+from tl.forms import Prediction
+from tl.metrics import CallScore, Question
+from tl.rollout.answers import facts_of, is_refusal, is_right
+from tl.schema import ASK_TO_USER, FINISH
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out, make_episodes
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.requests import request_of
@@ -43,7 +46,42 @@ def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], dat
 
 
 def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> Suite:
-    return Suite(name, title, tuple(questions), (f"all {len(questions)} items; {note}",))
+    spoken = sum(_speaks(question) for question in questions)
+    notes = [f"all {len(questions)} items; {note}"]
+    scorings = {}
+    if spoken:
+        notes += [
+            f"calls: the {len(questions) - spoken} items that need a tool, to the letter. answers: the {spoken} "
+            "others: finish is right where it has the facts of the true answer and is no refusal; a question to the "
+            "user, and an answer without facts, have no CF",
+            "strict: all items, to the letter, wording of answers included. This is the CF that README and docs quote",
+        ]
+        scorings = {"calls": each(calls_score), "answers": each(answers_score)}
+    return Suite(name, title, tuple(questions), tuple(notes), scorings)
+
+
+def _speaks(question: Question) -> bool:
+    """Whether the user is answered or asked, in words that can differ."""
+    return question.answers[0][0].name in (FINISH.name, ASK_TO_USER.name)
+
+
+def calls_score(question: Question, prediction: Prediction) -> CallScore | None:
+    """To the letter, of items whose golden call is one of a tool."""
+    return None if _speaks(question) else strict_score(question, prediction)
+
+
+def answers_score(question: Question, prediction: Prediction) -> CallScore | None:
+    """Of the other items: an answer by its facts, as in whole episodes; what has none is scored in TS and PI only."""
+    if not _speaks(question):
+        return None
+    ts, pi, _ = strict_score(question, prediction)
+    [golden] = question.answers[0]
+    truth = str(golden.arguments.get("answer", ""))
+    facts = facts_of(truth, [m.content for m in question.messages if m.role == "tool"])
+    if golden.name != FINISH.name or not facts:
+        return CallScore(ts, pi, None)
+    said = str(prediction.calls[0].arguments["answer"]) if pi else ""
+    return CallScore(ts, pi, pi and not is_refusal(said) and is_right(said, truth, facts))
 
 
 def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:

@@ -7,13 +7,14 @@ the tools, once in the parameters. All are scored.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tl.calls import Call, format_call
 from tl.datasets import DataError
-from tl.evaluation.suites import Suite
+from tl.evaluation.suites import Suite, each
 from tl.evaluation.suites.files import find, read_list
-from tl.forms import Prediction, read_calls
+from tl.forms import Prediction, read_calls, read_prediction
 from tl.metrics import WRONG, CallScore, Question
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
 from tl.trajectory import Message
@@ -26,6 +27,7 @@ FREE = "None"  # in an answer: the keyword is due, its value free
 
 _TOOLS_START = "following tools:"
 _ACTION, _INPUT = "Action:", "Action Input:"
+_RAVEN = re.compile(r"\s*Call:(.*?)(?:<bot_end>|\n\s*Thought:|\Z)", re.DOTALL)
 
 
 def read(data: Path, name: str = "rotbench", turn: str = "first", environment: str = "clean") -> Suite:
@@ -45,7 +47,7 @@ def read(data: Path, name: str = "rotbench", turn: str = "first", environment: s
     title = f"RoTBench, {turn} turn, {environment}"
     paper = "RoTBench" if in_paper else None
     family = f"RoTBench, {turn} turn: robustness (section 6.1)"
-    return Suite(name, title, questions, (note, rules), official_score, paper, family, environment)
+    return Suite(name, title, questions, (note, rules), {"official": each(official_score)}, paper, family, environment)
 
 
 def _question(record: dict, where: str) -> Question:
@@ -119,9 +121,12 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
 
 
 def _as_released(prediction: Prediction) -> tuple[str, dict]:
-    """Name and arguments as the released scorer cuts them out of text in the benchmark's own form: one character before
-    the name is skipped, and only JSON may follow "Action Input:". Of other forms, the call that was read."""
+    """Name and arguments as the released scorer cuts them out of text in the benchmark's own form, where one character
+    before the name is skipped and only JSON may follow "Action Input:", and in NexusRaven's. Of other forms, the call
+    that was read."""
     text = prediction.texts[0] if len(prediction.texts) == 1 else ""
+    if raven := _RAVEN.match(text):
+        return _raven_call(raven[1])
     if _ACTION in text and _INPUT in text:
         name = text[text.index(_ACTION) + len(_ACTION) + 1 : text.index(_INPUT)].removesuffix("\n")
         try:
@@ -132,3 +137,17 @@ def _as_released(prediction: Prediction) -> tuple[str, dict]:
     if len(prediction.calls) != 1:
         return "", {}
     return prediction.calls[0].name, prediction.calls[0].arguments
+
+
+def _raven_call(text: str) -> tuple[str, dict]:
+    """Of several calls the first, up to a semicolon wherever it stands; of nested ones the innermost, the one around
+    the first closing bracket. An argument that is the empty text is dropped; a value with an equals sign in it cannot
+    be read."""
+    text = text.partition(";")[0].strip()
+    if text.count("(") > 1:
+        inner = text[: text.find(")") + 1]
+        text = inner[inner.rfind("=", 0, inner.rfind("(")) + 1 :]
+    calls = read_prediction([text], "python").calls
+    if len(calls) != 1 or text.count("=") > len(calls[0].arguments):
+        return "", {}
+    return calls[0].name, {key: value for key, value in calls[0].arguments.items() if value != ""}

@@ -9,7 +9,7 @@ from pathlib import Path
 from tl.calls import Call
 from tl.datasets import DataError
 from tl.datasets.readers.toolalpaca import tools_of
-from tl.evaluation.suites import Suite, python_score
+from tl.evaluation.suites import Suite, each, has_type, python_score
 from tl.evaluation.suites.files import find, read_list
 from tl.metrics import Question
 from tl.schema import BUILT_INS, ToolSpec
@@ -36,15 +36,26 @@ def read(data: Path) -> Suite:
                 several += len(steps) > 1
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(f"{path}, API {name}: {type(error).__name__}: {error}") from error
+    odd = [question.id for question in questions if _odd_types(question)]
     unknown = sum(all(tool.name != q.answers[0][0].name for tool in q.tools) for q in questions)
     notes = (
         f"eval_real: all {len(questions)} requests (the paper counts {PAPER_COUNT}). {several} have more golden steps; "
         "later ones depend on what the API returns, so the one call that is made is scored against the first",
         f"credentials ({', '.join(sorted(CREDENTIALS))}) are left out of the comparison; "
         f"{unknown} golden answers call a tool that the documentation lacks: no model can know it",
-        "official: the released judge is GPT-4, which no rules reproduce; names and values are compared as Python does",
+        *([f"{', '.join(odd)}: an argument of the golden answer is not of the documented type"] if odd else []),
+        "arguments: names and values are compared as Python does. The released judge is GPT-4, which no rules "
+        "reproduce; --judge asks a model of your own",
     )
-    return Suite("toolalpaca", "ToolAlpaca, eval_real", tuple(questions), notes, python_score, "ToolAlpaca")
+    scorings = {"arguments": each(python_score)}
+    return Suite("toolalpaca", "ToolAlpaca, eval_real", tuple(questions), notes, scorings, "ToolAlpaca")
+
+
+def _odd_types(question: Question) -> bool:
+    """Whether an argument of the golden call is not of the type that the documentation has for it."""
+    [golden] = question.answers[0]
+    schemas = next((tool.parameters for tool in question.tools if tool.name == golden.name), {})
+    return not all(has_type(value, schemas.get(key, {})) for key, value in golden.arguments.items())
 
 
 def _question(identifier: str, tools: tuple[ToolSpec, ...], request: str, answer: Call) -> Question:

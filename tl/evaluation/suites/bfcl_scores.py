@@ -1,0 +1,175 @@
+"""How BFCL's calls are scored: by their arguments, by their results, and against accepted values per parameter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import tools
+from tl.calls import JSON, Call, format_call
+from tl.evaluation.suites import Answered, Scoring, each, has_type, python_score
+from tl.evaluation.toolkits import bfcl_functions
+from tl.evaluation.toolkits.bfcl_functions import whole_numbers
+from tl.executor import Cause, Executor, Session
+from tl.forms import Prediction, read_prediction
+from tl.metrics import WRONG, CallScore, Question
+from tl.schema import ToolSpec
+from tools import tool_functions
+
+Accepted = Mapping[str, Sequence[JSON]]  # parameter -> its accepted values
+
+COMPUTED = tool_functions(bfcl_functions.Toolkit).keys()
+COMMUTATIVE = {
+    "add_binary_numbers": ("a", "b"),
+    "calculate_cosine_similarity": ("vectorA", "vectorB"),
+    "get_distance": ("pointA", "pointB"),
+    "math_gcd": ("a", "b"),
+    "math_lcm": ("a", "b"),
+}
+_DEFAULT = re.compile(r"[Dd]efaults? (?:is|to|as) (\w+)")  # of a parameter whose schema says it in words
+
+
+def readable(question: Question, prediction: Prediction) -> Prediction:
+    """A text that is no literal call is read as Python would read it."""
+    return read_prediction(prediction.texts, "python", question.tools) if prediction.problem else prediction
+
+
+# ---- by arguments
+
+
+def arguments_score(question: Question, prediction: Prediction) -> CallScore:
+    """Python's equality of arguments, where these mean the same call: see `_canonical`."""
+    specs = {tool.name: tool for tool in question.tools}
+    read = readable(question, prediction)
+    answers = tuple(tuple(_canonical(call, specs) for call in answer) for answer in question.answers)
+    calls = tuple(_canonical(call, specs) for call in read.calls)
+    return python_score(replace(question, answers=answers), replace(read, calls=calls))
+
+
+def _canonical(call: Call, specs: Mapping[str, ToolSpec]) -> Call:
+    """The call with declared defaults, its commutative arguments in order, and no float where a whole number is due."""
+    schemas = specs[call.name].parameters if call.name in specs else {}
+    defaults = {key: value for key, schema in schemas.items() if (value := _default(schema)) is not None}
+    arguments = defaults | call.arguments
+    for key in whole_numbers(call.name) & arguments.keys():
+        if isinstance(arguments[key], float):
+            arguments[key] = f"not a whole number: {arguments[key]}"
+    pair = COMMUTATIVE.get(call.name, ())
+    if pair and arguments.keys() >= {*pair}:
+        arguments |= dict(zip(pair, sorted((arguments[key] for key in pair), key=repr), strict=True))
+    return Call(call.name, arguments)
+
+
+def _default(schema: dict) -> JSON:
+    if "default" in schema:
+        return schema["default"]
+    said = _DEFAULT.search(schema.get("description", ""))
+    return said[1] if said and schema.get("type") == "string" else None
+
+
+# ---- by results
+
+
+def executed_scores(answered: Answered) -> list[CallScore | None]:
+    """By results where all golden functions are COMPUTED: as many calls, and for each golden one another predicted
+    one that gives the same result. By arguments elsewhere, and for TS and PI of calls that give another result."""
+    scores: list[CallScore | None] = []
+    with _executor() as executor:
+        for question, prediction in answered:
+            score = arguments_score(question, prediction)
+            answer, calls = question.answers[0], readable(question, prediction).calls
+            if not score.cf and len(calls) == len(answer) and all(call.name in COMPUTED for call in answer):
+                with executor.session() as session:
+                    same = _same_results([_result(session, c) for c in answer], [_result(session, c) for c in calls])
+                score = CallScore(True, True, True) if same else score
+            scores.append(score)
+    return scores
+
+
+def _executor() -> Executor:
+    """One that has the functions in its library. Raises IsolationError and PoolError as `Executor` does."""
+    folder = str(Path(bfcl_functions.__file__).parent)
+    tools.__path__.append(folder)
+    try:
+        return Executor([bfcl_functions.__name__.rpartition(".")[2]], workers=1)
+    finally:
+        tools.__path__.remove(folder)
+
+
+def _result(session: Session, call: Call) -> tuple[JSON] | None:
+    """What a call returns; None where it fails. A result too long to be shown whole is compared as it is shown."""
+    feedback = session.run(format_call(call))
+    if feedback.cause is Cause.OUTPUT_CUT:
+        return (feedback.text,)
+    if feedback.cause is not Cause.OK:
+        return None
+    try:
+        return (json.loads(feedback.text),)
+    except ValueError:
+        return (feedback.text,)
+
+
+def _same_results(golden: Sequence[tuple[JSON] | None], given: Sequence[tuple[JSON] | None]) -> bool:
+    left = list(given)
+    for result in golden:
+        if result is None or result not in left:
+            return False
+        left.remove(result)
+    return True
+
+
+# ---- against accepted values
+
+_PUNCTUATION = re.compile(r"[ ,./\-_*^]")
+
+
+def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
+    """The released checker's rules for one call; `accepted` maps an item's id to the values that its parameters may
+    have. TS: the name is right. PI: no parameter is missing or unknown. CF: and the values are of the declared types
+    and among the accepted ones."""
+
+    def score(question: Question, prediction: Prediction) -> CallScore:
+        calls = readable(question, prediction).calls
+        golden = question.answers[0][0].name
+        if not calls or _plain(calls[0].name) != _plain(golden):
+            return WRONG
+        schemas = next(tool for tool in question.tools if tool.name == golden)
+        values, given = accepted[question.id], calls[0].arguments
+        due = {key for key, options in values.items() if "" not in options} | {*schemas.required}
+        if len(calls) > 1 or due - given.keys() or given.keys() - values.keys() or given.keys() - schemas.parameters:
+            return CallScore(True, False, False)
+        right = (has_type(v, schemas.parameters[k]) and _accepts(values[k], v) for k, v in given.items())
+        return CallScore(True, True, all(right))
+
+    return each(score)
+
+
+def _plain(name: str) -> str:
+    """Servers that take no dots in names get underscores instead."""
+    return name.replace(".", "_")
+
+
+def _accepts(options: Sequence[JSON], value: JSON) -> bool:
+    return any(_is_accepted(option, value) for option in options)
+
+
+def _is_accepted(option: JSON, value: JSON) -> bool:
+    """Texts but for case and punctuation, lists element by element, dictionaries key by key with accepted values of
+    their own."""
+    if isinstance(option, str) and isinstance(value, str):
+        return _bare(option) == _bare(value)
+    if isinstance(option, list) and isinstance(value, list):
+        return len(option) == len(value) and all(map(_is_accepted, option, value))
+    if isinstance(option, dict) and isinstance(value, dict):
+        due = {key for key, options in option.items() if not isinstance(options, list) or "" not in options}
+        if due - value.keys() or value.keys() - option.keys():
+            return False
+        return all(_accepts(option[k] if isinstance(option[k], list) else [option[k]], v) for k, v in value.items())
+    return option == value
+
+
+def _bare(text: str) -> str:
+    return _PUNCTUATION.sub("", text).lower().replace("'", '"')
