@@ -37,6 +37,7 @@ from tl.executor import IsolationError
 from tl.executor.pool import PoolError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
+from tl.llama.adapter import base_folder
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.prompt import name_ids
@@ -137,7 +138,9 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
         return EndpointPolicy(endpoint, config.format, config.batch_size, config.turn_tokens), identity
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source, config.template)
     check_vocabulary(tokenizer, model.config)
-    files = [source / CONFIG_FILE, tokenizer.path, *source.glob("*.safetensors*")]
+    base = base_folder(source)
+    folders = {source, base}
+    files = [base / CONFIG_FILE, tokenizer.path, *(file for path in folders for file in path.glob("*.safetensors*"))]
     policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
     saved = max(file.stat().st_mtime for file in files)
     return policy, {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from tl.llama.adapter import base_folder
 from tl.llama.byte_level import ByteLevelVocabulary
 from tl.llama.vocabulary import SentencePieceVocabulary, TokenizerError, Vocabulary
 
@@ -111,8 +112,10 @@ class Tokenizer:
 
 
 def find_vocabulary(folder: Path) -> Path | None:
-    """The file in a checkpoint folder that its vocabulary is read from."""
-    return next((folder / name for name in (TOKENIZER_FILE, TOKENIZER_JSON) if (folder / name).is_file()), None)
+    """The file in a checkpoint folder that its vocabulary is read from; of an adapter's, which may have none, the
+    base's."""
+    files = (path / name for path in (folder, base_folder(folder)) for name in (TOKENIZER_FILE, TOKENIZER_JSON))
+    return next(filter(Path.is_file, files), None)
 
 
 def _find(path: Path) -> Path:

@@ -6,19 +6,29 @@ Whatever is wrong with a checkpoint is found from its headers, before any weight
 import functools
 import json
 import os
-import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tl.llama.adapter import base_folder, with_adapter
 from tl.llama.config import ModelConfig, token_ids
 from tl.llama.model import Llama
+from tl.llama.stored import (
+    DTYPES,
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    StoredTensor,
+    hf_name,
+    own_name,
+    read_json,
+    read_slices,
+    stored_tensors,
+)
 from tl.llama.tokenizer import (
     CHAT_TEMPLATE_FILE,
     SETTINGS_FILE,
@@ -31,34 +41,9 @@ from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_PICKLES = ("pytorch_model*.bin", "*.bin", "*.pth", "*.pt", "*.ckpt")
-# torch.load runs no code with weights_only; copies, since a file may hold one storage under two names.
-_CONVERT = """python - {path} <<'EOF'
-import pathlib, sys, torch
-from safetensors.torch import save_file
-folder = pathlib.Path(sys.argv[1])
-files = sorted(folder.glob("pytorch_model*.bin"))
-weights = {{name: w for file in files for name, w in torch.load(file, "cpu", weights_only=True).items()}}
-save_file({{name: w.clone() for name, w in weights.items()}}, folder / "model.safetensors", {{"format": "pt"}})
-EOF"""
 _SHOWN_PROBLEMS = 8
-
-
-class CheckpointError(ValueError):
-    """A folder that cannot be loaded; the message names file, tensor, expected, found and what to do."""
-
-
-class StoredTensor(NamedTuple):
-    """A tensor as the header of its file describes it. `dtype` is safetensors' name, such as BF16."""
-
-    file: Path
-    shape: tuple[int, ...]
-    dtype: str
 
 
 def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Llama:
@@ -67,7 +52,8 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
     Each tensor is read once, straight into its dtype and device: no second copy of the model is ever held.
 
     Args:
-        path: a folder with config.json and safetensors, in one file or in shards with their index.
+        path: a folder with config.json and safetensors, in one file or in shards with their index; or an adapter's,
+            which is added to its base (see `tl.llama.adapter`).
         dtype: of the model's parameters. Default: as stored (the widest, where a checkpoint mixes several).
         device: where the parameters go.
 
@@ -82,7 +68,7 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
     stored = fitting_tensors(path)
     with torch.device("meta"):
         model = Llama(config)
-    dtype = dtype or functools.reduce(torch.promote_types, {_DTYPES[tensor.dtype] for tensor in stored.values()})
+    dtype = dtype or functools.reduce(torch.promote_types, {DTYPES[tensor.dtype] for tensor in stored.values()})
     weights: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
         target = torch.empty(piece.get_shape(), dtype=dtype, device=device)
@@ -98,20 +84,20 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
 
     Raises CheckpointError if there is none or it describes something else.
     """
-    path = Path(path)
+    path = base_folder(path)
     if not path.is_dir():
         raise CheckpointError(
             f"{path}: {'a file, no' if path.exists() else 'no such'} folder. Nothing is downloaded: "
             f"name a local folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
     file = path / CONFIG_FILE
-    raw = _read_json(file)
+    raw = read_json(file)
     if found := raw.get("quantization_config"):
         raise CheckpointError(
             f"{file}: quantization_config: expected none, found {found!r:.80}. Quantised weights cannot be trained; "
             "use the original ones (float32, float16 or bfloat16)"
         )
-    generation = _read_json(path / GENERATION_FILE) if (path / GENERATION_FILE).is_file() else {}
+    generation = read_json(path / GENERATION_FILE) if (path / GENERATION_FILE).is_file() else {}
     ends = [id for content in (raw, generation) for id in token_ids(content.get("eos_token_id"))]
     try:
         return ModelConfig.from_hf(raw | ({"eos_token_id": list(dict.fromkeys(ends))} if ends else {}))
@@ -120,15 +106,15 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
 
 
 def fitting_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
-    """``stored_tensors`` of a folder; CheckpointError that lists every missing, extra and misshapen tensor where they
-    are not those of the model in its config.json."""
-    stored, config = stored_tensors(path), read_config(path)
+    """``stored_tensors`` of a folder, with what an adapter adds to those of its base; CheckpointError that lists every
+    missing, extra and misshapen tensor where they are not those of the model in its config.json."""
+    stored, config = stored_tensors(base_folder(path)), read_config(path)
     with torch.device("meta"):
         model = Llama(config)
     expected = {hf_name(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
     optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)} if config.tie_word_embeddings else {}
     problems = [f"{name}: expected {list(expected[name])}, found nothing" for name in expected.keys() - stored.keys()]
-    for name, (file, shape, _) in stored.items():
+    for name, (file, shape, *_) in stored.items():
         wanted = (expected | optional).get(name)
         if wanted is None:
             problems.append(f"{name} in {file.name}: expected no such tensor, found {list(shape)}")
@@ -139,11 +125,11 @@ def fitting_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more")
         raise CheckpointError(
-            f"{path}: the weights are not those of the model in {CONFIG_FILE}:\n  "
+            f"{base_folder(path)}: the weights are not those of the model in {CONFIG_FILE}:\n  "
             + "\n  ".join(shown)
             + "\nFetch configuration and weights again, both from the same place"
         )
-    return stored
+    return with_adapter(stored, path)
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
@@ -160,50 +146,6 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
         )
 
 
-def stored_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
-    """The tensors of a checkpoint by their Hugging Face names; reads headers only, no weights.
-
-    Raises:
-        CheckpointError: weights that are missing, damaged, quantised, or at odds with their index.
-    """
-    path = Path(path)
-    if (path / WEIGHTS_FILE).is_file():
-        stored = _read_header(path / WEIGHTS_FILE)
-    elif (path / INDEX_FILE).is_file():
-        stored = _read_shard_headers(path)
-    else:
-        raise CheckpointError(_no_weights(path))
-    # Older files carry the rotary frequencies, which follow from the configuration.
-    stored = {name: tensor for name, tensor in stored.items() if not name.endswith(".rotary_emb.inv_freq")}
-    for name, (file, _, dtype) in stored.items():
-        if dtype not in _DTYPES:
-            raise CheckpointError(
-                f"{file}: {name}: expected {', '.join(_DTYPES)}, found {dtype}. Quantised weights cannot be trained; "
-                "use the original ones"
-            )
-    return stored
-
-
-def read_slices(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
-    """Yields (Hugging Face name, slice) of each tensor, file by file. `slice[a:b]` reads those rows only, so that each
-    rank can take its own part. A slice is valid until the next one is taken."""
-    for file in sorted({tensor.file for tensor in stored.values()}):
-        with safe_open(file, framework="pt", device="cpu") as opened:
-            for name, tensor in stored.items():
-                if tensor.file == file:
-                    yield name, opened.get_slice(name)
-
-
-def hf_name(name: str) -> str:
-    """The published name of one of `Llama`'s parameters: its own, below `model.` unless it is the head's."""
-    return name if name.startswith("lm_head.") else f"model.{name}"
-
-
-def own_name(name: str) -> str:
-    """The name of a published tensor among `Llama`'s parameters."""
-    return name.removeprefix("model.")
-
-
 def tie(path: Path, weights: dict[str, Tensor]) -> None:
     """Makes the embedding the head's weight, too. A file may hold the head as well, if it is equal."""
     embedding = weights["embed_tokens.weight"]
@@ -214,77 +156,6 @@ def tie(path: Path, weights: dict[str, Tensor]) -> None:
             "Set it to false if the head was trained on its own"
         )
     weights["lm_head.weight"] = embedding
-
-
-def _read_header(file: Path) -> dict[str, StoredTensor]:
-    try:
-        with safe_open(file, framework="pt", device="cpu") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (it cannot be iterated)
-            return {name: StoredTensor(file, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file}: {_damage(file)}. Fetch or save it again ({error})") from error
-
-
-def _damage(file: Path) -> str:
-    """What is wrong with a file that safetensors refuses; names the tensor that is cut off, if there is one."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        start = 8 + int.from_bytes(opened.read(8), "little")  # of the tensors, after the header
-        header = opened.read(min(start - 8, size))
-    try:
-        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        ends = [(start, "the header"), *sorted((start + e["data_offsets"][1], name) for name, e in entries.items())]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return f"not a safetensors file, or cut short ({size:,} bytes)"
-    cut = next((f"cut short within {name}" for end, name in ends if end > size), "damaged")
-    return f"{cut}: expected {ends[-1][0]:,} bytes, found {size:,}"
-
-
-def _read_shard_headers(path: Path) -> dict[str, StoredTensor]:
-    index = path / INDEX_FILE
-    located = _read_json(index).get("weight_map")
-    if not isinstance(located, dict) or not all(isinstance(f, str) and Path(f).name == f for f in located.values()):
-        raise CheckpointError(f"{index}: expected a weight_map from tensors to files of this folder. Fetch it again")
-    stored: dict[str, StoredTensor] = {}
-    for file in sorted(set(located.values())):
-        if not (path / file).is_file():
-            raise CheckpointError(f"{path / file}: expected as a shard by {index.name}, found nothing. Fetch it again")
-        header = _read_header(path / file)
-        for name in header.keys() & stored.keys():
-            raise CheckpointError(
-                f"{path / file}: {name}: expected in one shard only, found in {stored[name].file.name} too. "
-                "The shards are of different models, fetch all again"
-            )
-        stored |= header
-    for name in sorted(located.keys() | stored.keys()):
-        wanted, found = located.get(name, "none"), stored[name].file.name if name in stored else "none"
-        if wanted != found and not name.endswith(".rotary_emb.inv_freq"):
-            raise CheckpointError(f"{index}: {name}: shard expected: {wanted}, found: {found}. Fetch all again")
-    return stored
-
-
-def _no_weights(path: Path) -> str:
-    message = f"{path}: expected {WEIGHTS_FILE} or {INDEX_FILE}, found neither"
-    for file in [file for pattern in _PICKLES for file in sorted(path.glob(pattern))]:
-        advice = "fetch the safetensors files of this model"
-        if file.match(_PICKLES[0]):
-            advice += ", or convert it with\n" + _CONVERT.format(path=shlex.quote(str(path)))
-        return f"{message}, but {file.name}. A pickle can run code when it is read, so it is not: {advice}"
-    return f"{message}. Fetch the model again"
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{file}: no such file. A checkpoint has one; fetch it, or save the model again"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{file}: not JSON ({error}). Fetch it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, found {type(content).__name__}. Fetch it again")
-    return content
 
 
 def save_model(
@@ -393,7 +264,7 @@ def _byte_level_settings(tokenizer: Tokenizer) -> dict[str, Any]:
     """Those beside the tokenizer.json. A chat template that writes ``bos_token`` writes what texts begin with here."""
     source = tokenizer.path.with_name(SETTINGS_FILE)
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
-    settings |= _read_json(source) if source.is_file() else {}
+    settings |= read_json(source) if source.is_file() else {}
     settings["bos_token"] = tokenizer.piece(tokenizer.bos_id) if tokenizer.start() else None
     settings.setdefault("eos_token", tokenizer.piece(tokenizer.eos_id))
     return settings

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
 from tl.datasets import AUTO, DATA_FORMAT
+from tl.llama.adapter import is_adapter
 from tl.llama.lora import LINEAR_LAYERS, LinearLayer, LoRA
 from tl.llama.weights import read_config
 from tl.templates import TEMPLATE_HELP, TemplateName
@@ -137,9 +138,15 @@ def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) ->
 
 
 def check_settings(config: TrainingConfig) -> None:
-    """Raises RunError where the run would write to a directory that it reads, and for settings of LoRA without it."""
+    """Raises RunError where the run would write to a directory that it reads, and for settings of LoRA that make no
+    sense."""
     if config.lora is None and (config.lora_alpha is not None or config.lora_on != list(LINEAR_LAYERS)):
         raise RunError("--lora_alpha and --lora_on say how adapters are made: ask for them with --lora_rank")
+    if config.lora is not None and config.model and is_adapter(config.model):
+        raise RunError(
+            f"{config.model} is an adapter; with --lora_rank the model has to be a whole one. A run leaves both: name "
+            "its --out, or add the adapter to its model and save that: tl.llama.save_model(load_model(ADAPTER), FOLDER)"
+        )
     out = Path(config.out).resolve()
     for path in filter(None, [config.model, *config.data, *config.eval_data]):
         if Path(path).resolve().is_relative_to(out):

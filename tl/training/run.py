@@ -12,7 +12,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from tl.assets import TINY
 from tl.files import unwritable
+from tl.llama.adapter import save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Llama
@@ -26,6 +28,7 @@ from tl.training.distributed import RankError, World, gather, on_main, propagate
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
 STATES = "states"
+ADAPTER = "adapter"
 ROLLOUTS_FILE = "rollouts.jsonl"
 ROLLOUTS = "rollouts"
 
@@ -166,13 +169,15 @@ def script_of(run: Path) -> str | None:
 
 
 def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, world: World) -> None:
-    """Saves the trained model with its prompt form."""
+    """Saves the trained model with its prompt form, and adapters by themselves, too."""
     whole, template = gather(model, world), template_of(tokenizer)
     with propagate_errors(world):
         if whole is not None:
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
             if template.end_id not in ends:  # so that other programs end a turn where we do
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
+            if config.lora is not None:
+                save_adapter(whole, Path(config.out) / ADAPTER, config.model or TINY)
             chat_template = template.chat_template()
             save_model(merge(whole), config.out, tokenizer.path, world.compute_dtype, chat_template=chat_template)
 

@@ -1,0 +1,126 @@
+"""Adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors in a folder that names its base model.
+
+Wherever a checkpoint folder is read, an adapter's may stand: it is that of the base, with products added to weights.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from tl.llama.lora import lora_of
+from tl.llama.model import Llama
+from tl.llama.stored import CheckpointError, Product, StoredTensor, hf_name, read_header, read_json
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+_PREFIX = "base_model.model."  # PEFT's, before Hugging Face's names
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+# Settings that are read, those that only training needs, and those of which the tensors tell. Any other that is set
+# asks for something else than W + (α / r) B A.
+_KNOWN = {
+    *("peft_type", "base_model_name_or_path", "r", "lora_alpha", "init_lora_weights"),
+    *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "lora_dropout", "runtime_config"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    *("megatron_core", "qalora_group_size"),  # set even where what they belong to is not
+}
+_PLAIN_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")  # others change the base's weights
+
+
+def is_adapter(path: str | os.PathLike) -> bool:
+    return (Path(path) / ADAPTER_CONFIG).is_file()
+
+
+def base_folder(path: str | os.PathLike) -> Path:
+    """The folder of the model that an adapter belongs to; any other path as it is.
+
+    Raises:
+        CheckpointError: the adapter is no plain LoRA, or its base is no local folder.
+    """
+    path = Path(path)
+    return Path(_settings(path)["base_model_name_or_path"]) if is_adapter(path) else path
+
+
+def with_adapter(stored: dict[str, StoredTensor], path: str | os.PathLike) -> dict[str, StoredTensor]:
+    """The tensors of ``base_folder(path)``, with what is added to them where the path is an adapter's.
+
+    Raises:
+        CheckpointError: a tensor of the adapter that has no partner, or does not suit the base.
+    """
+    if not is_adapter(path):
+        return stored
+    settings, file = _settings(Path(path)), Path(path) / ADAPTER_WEIGHTS
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such file. Save the adapter again, with safetensors")
+    header, rank, result = read_header(file), settings["r"], dict(stored)
+    for name, b in header.items():
+        target = name.removeprefix(_PREFIX).removesuffix(_B) + ".weight"
+        a = header.get(name.removesuffix(_B) + _A)
+        if name.endswith(_A) and name.removesuffix(_A) + _B in header:
+            continue
+        if not name.endswith(_B) or a is None or target not in stored:
+            raise CheckpointError(f"{file}: {name}: expected an A and a B for one of the base's weights")
+        out, inputs = stored[target].shape
+        if (b.shape, a.shape) != ((out, rank), (rank, inputs)):
+            raise CheckpointError(
+                f"{file}: {name}: expected {[out, rank]} and {[rank, inputs]} for B and A, found {list(b.shape)} and "
+                f"{list(a.shape)}. The adapter is of another model, or of several ranks"
+            )
+        product = Product(file, name.removesuffix(_B) + _A, name, settings["lora_alpha"] / rank)
+        result[target] = stored[target]._replace(product=product)
+    return result
+
+
+def save_adapter(model: Llama, path: str | os.PathLike, base: str | os.PathLike) -> None:
+    """Writes a model's adapters so that PEFT opens them: as they are, in float32. ``base`` is the folder of the model
+    that they were added to. The model's weights are on the CPU and whole."""
+    lora = lora_of(model)
+    assert lora is not None, "the model has no adapters"
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {_PREFIX + hf_name(n): p.detach().float() for n, p in model.named_parameters() if ".lora_" in n}
+    (path / ADAPTER_CONFIG).unlink(missing_ok=True)
+    save_file(tensors, path / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": str(Path(base).resolve()),
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": sorted(set(lora.on)),
+        "bias": "none",
+        "inference_mode": True,
+    }
+    (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    shutil.copymode(path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS)  # safetensors lets nobody else read it
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """adapter_config.json, if it describes a plain LoRA of a local model."""
+    file = path / ADAPTER_CONFIG
+    settings = read_json(file)
+    if settings.get("peft_type") != "LORA":
+        raise CheckpointError(f"{file}: peft_type: expected LORA, found {settings.get('peft_type')!r}")
+    for key, value in settings.items():
+        if (value and value != "none" and key not in _KNOWN) or (
+            key == "init_lora_weights" and value not in _PLAIN_STARTS
+        ):
+            raise CheckpointError(
+                f"{file}: {key}: {value!r:.80} is not supported, only plain LoRA: W + lora_alpha / r B A. Merge the "
+                "adapter into its model with PEFT (merge_and_unload) and give that"
+            )
+    rank, alpha = settings.get("r"), settings.get("lora_alpha")
+    if not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
+        raise CheckpointError(f"{file}: expected numbers r and lora_alpha, found {rank!r} and {alpha!r}")
+    base = Path(settings.get("base_model_name_or_path") or "")
+    if not settings.get("base_model_name_or_path") or not base.is_dir() or is_adapter(base):
+        raise CheckpointError(
+            f"{file}: base_model_name_or_path: {str(base)!r} is no local folder of a whole model. Nothing is "
+            "downloaded: set it to the folder of the model that the adapter was trained on"
+        )
+    return settings
