@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from tqdm import tqdm
 
 from tl.assets import TINY
@@ -38,9 +39,11 @@ from tl.executor.pool import PoolError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
 from tl.llama.adapter import base_folder
+from tl.llama.config import ModelConfig
+from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
-from tl.prompt import name_ids
+from tl.prompt import encode_prompt, name_ids
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
@@ -50,7 +53,8 @@ from tl.training import distributed
 from tl.training.config import MAX_SEED, RunError
 from tl.training.distributed import World
 from tl.training.loop import run_script
-from tl.training.run import newest_run
+from tl.training.memory import SamplingMemory, count_parameters, sampling_memory
+from tl.training.run import newest_run, read_checkpoint, show
 from tools import ToolkitError
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
@@ -80,7 +84,7 @@ class EvaluationConfig:
     data_format: str = option(AUTO, DATA_FORMAT)
     limit: int | None = option(None, "evaluate only this many items of each suite, the first ones", at_least=1)
     episodes: int = option(40, "number of requests in the suite episodes", at_least=1)
-    batch_size: int = option(32, "number of items processed at a time", at_least=1)
+    batch_size: int = option(32, "items processed at a time; the model takes fewer where they are long", at_least=1)
     max_new_tokens: int | None = option(
         None,
         f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
@@ -91,11 +95,17 @@ class EvaluationConfig:
         "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
     )
     seed: int = option(0, "seed of the generated requests", at_least=0, at_most=MAX_SEED)
+    dry_run: bool = option(False, "show the number of items and the model's memory, ask nothing")
 
     @property
     def turn_tokens(self) -> int:
         """Tokens that a turn may have."""
         return (LONG_TURN if self.data else SHORT_TURN) if self.max_new_tokens is None else self.max_new_tokens
+
+    @property
+    def source(self) -> Path:
+        """The model's folder, where it is one of our own."""
+        return Path(self.model) if self.model else newest_run(Path("runs")) or TINY
 
 
 def check(config: EvaluationConfig) -> None:
@@ -144,6 +154,38 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
     policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
     saved = max(file.stat().st_mtime for file in files)
     return policy, {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}
+
+
+def estimate_memory(
+    config: EvaluationConfig,
+    suites: Sequence[Suite | EpisodeSuite],
+    model: ModelConfig,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype,
+) -> SamplingMemory:
+    """What asking the model takes on each rank. An episode may fill the model's context."""
+    limit = model.context_length
+    lengths = {1}
+    for suite in suites:
+        if isinstance(suite, EpisodeSuite):
+            lengths.update(range(1, limit + 1))
+            continue
+        for question in suite.questions[: config.limit]:
+            prompt = encode_prompt(question.tools, question.messages, tokenizer)
+            lengths.add(min(limit, len(prompt) + question.n_calls * config.turn_tokens))
+    return sampling_memory(model, cache_size(config.batch_size, lengths, grows=True), dtype.itemsize)
+
+
+def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World) -> dict[str, list[str]]:
+    """What would be asked, and the memory of the model that would answer, as text."""
+    items = {s.name: s.questions if isinstance(s, Suite) else s.requests for s in suites}
+    sections = {"items": [f"{name:<20}{len(of_suite[: config.limit]):,}" for name, of_suite in items.items()]}
+    if not config.predictions and not config.endpoint:
+        model, tokenizer = read_checkpoint(config.source, config.template, dry_run=True)
+        sections["tokens"] = [template_line(tokenizer)]
+        memory = estimate_memory(config, suites, model, tokenizer, world.compute_dtype)
+        sections[f"memory of each rank, {count_parameters(model):,} parameters"] = memory.lines()
+    return sections
 
 
 def resumable(
@@ -227,7 +269,7 @@ def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
 ) -> tuple[list[Result], list[Journal]]:
     """The model's results, suite by suite, and the journals that hold them until the report is written."""
-    source = Path(config.model) if config.model else newest_run(Path("runs")) or TINY
+    source = config.source
     policy, identity = make_policy(config, source, world)
     tokens: Callable[[str], Sequence] = name_words
     if not config.endpoint:
@@ -259,6 +301,9 @@ def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
     distributed.on_main(lambda: check_report(config), world)
     suites = load_suites(config)
+    if config.dry_run:
+        show(describe(config, suites, world), world)
+        return 0
     results, journals = (
         (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)
     )

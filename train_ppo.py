@@ -23,7 +23,7 @@ from tl.executor.pool import PoolError
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
-from tl.llama.sampling import rows_at_a_time
+from tl.llama.sampling import MAX_ROWS, cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import read_config
 from tl.metrics import Question
@@ -253,11 +253,13 @@ def estimate_memory(
     config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> PPOMemory:
     """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
-    each = max(len(prompt.prompt_ids) for prompt in data.prompts) + config.max_new_tokens
-    if config.rollout == "episode":
-        each = model.context_length
+    lengths: Sequence[int] = [len(prompt.prompt_ids) + config.max_new_tokens for prompt in data.prompts]
+    grows = config.rollout == "episode"  # turn by turn, up to the whole context
+    if grows:
+        lengths = range(1, model.context_length + 1)
+    each = max(lengths)
     tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
-    sampled = each * rows_at_a_time(math.ceil(config.batch_size / world.size), each)
+    sampled = cache_size(min(math.ceil(config.batch_size / world.size), MAX_ROWS), lengths, grows)
     cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)

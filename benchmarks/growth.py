@@ -72,7 +72,7 @@ def against_episodes(tasks: int = 8, new_tokens: int = 32) -> Iterator[Row]:
     with Executor(LIBRARY) as executor:
         for at_once in AT_ONCE:
             start = Taken.now()
-            with patch("tl.llama.sampling.MAX_ROWS", at_once):
+            with patch("tl.rl.episodes.MAX_ROWS", at_once):
                 done = sample_episodes(model, tokenizer, work, executor, config, range(tasks))
             seconds = start.since().processor
             tokens = sum(len(experience.actions) for experience in done if experience)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from allocations import peak_allocated
 from checkpoints import with_large_weights
 
 from tl.llama import Llama, ModelConfig
@@ -69,15 +70,39 @@ def test_rows_can_be_copied_cut_swapped_and_given_room() -> None:
     cache.copy_prefix(0, 2, 12)
     cache.copy_prefix(0, 0, 5)
     cache.swap(0, 1)
-    cache.reserve(12 + len(end))
+    cache.reserve(3, 12 + len(end))
     assert cache.lengths == [7, 5, 12] and cache.capacity >= 162
     texts = torch.cat((b, end[:3])), torch.cat((a[:5], end[:4])), torch.cat((a[:12], end))
     for got, text in zip(feed(model, cache, end[:3], end[:4], end), texts, strict=True):
         torch.testing.assert_close(got, model(text[None])[0, -len(got) :], rtol=0, atol=1e-10)
 
 
-def test_room_is_only_ever_added() -> None:
-    _, cache = make(kv_heads=2, rows=1, capacity=300)
+def test_room_that_is_there_is_kept() -> None:
+    _, cache = make(kv_heads=2, rows=2, capacity=300)
     keys = cache.keys
-    cache.reserve(10)
+    cache.reserve(1, 10)
     assert cache.keys is keys
+
+
+def test_more_room_a_row_may_mean_fewer_rows_and_the_other_way_round() -> None:
+    model, cache = make(kv_heads=2, rows=3, capacity=128)
+    a, b, c, end = ids(128), ids(30), ids(8), ids(4)
+    feed(model, cache, a, b, c)
+    cache.reserve(2, 200)
+    assert cache.keys.shape[1:4:2] == cache.values.shape[1:4:2] == (2, 256) and cache.lengths == [128, 30]
+    feed(model, cache, end, NONE)
+    cache.reserve(4, 100)
+    assert cache.keys.shape[1:4:2] == (4, 128) and cache.lengths == [128, 30, 0, 0]  # the first row is cut
+    [_, got, _, _] = feed(model, cache, NONE, end, NONE, c)
+    torch.testing.assert_close(got, model(torch.cat((b, end))[None])[0, -4:], rtol=0, atol=1e-10)
+
+
+def test_keys_grow_before_values_so_that_no_more_than_half_of_the_old_is_held_beside_the_new() -> None:
+    def grow() -> tuple[int, int]:
+        cache = KVCache(CONFIG, 4, 1024)
+        before = cache.keys.nbytes
+        cache.reserve(4, 1025)
+        return before, cache.keys.nbytes
+
+    peak, (before, after) = peak_allocated(grow)
+    assert peak == before + 2 * after

@@ -15,7 +15,10 @@ from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
+from tl.llama.sampling import cache_size
+from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import save_model
+from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Response, StopReason
 from tl.training.config import RunError
 from tl.training.loop import run_script
@@ -267,6 +270,22 @@ def test_a_report_in_the_models_folder_does_not_make_it_another_model(model, tmp
     asked.clear()
     assert evaluate.main([*flags, "--report", str(report)]) == 0
     assert sum(asked) == 4
+
+
+@pytest.mark.parametrize("suite", ["held-out", "episodes"])
+def test_dry_run_shows_the_memory_of_the_largest_cache_and_asks_nothing(suite, model, tmp_path, capsys):
+    """The texts of episodes have any length, up to the model's context: at 1,024 tokens, 32 rows fill the cache."""
+    report = tmp_path / "report.json"
+    flags = ["--model", str(model), "--suite", suite, "--limit", "5", "--report", str(report), "--dry_run"]
+    assert evaluate.main(flags) == 0 and not report.exists()
+    cached = 32 * 1024
+    if suite == "held-out":
+        tokenizer, [held_out] = Tokenizer(model), read_suites([suite], None, 0, 40, False)
+        prompts = [encode_prompt(q.tools, q.messages, tokenizer) for q in held_out.questions[:5]]
+        cached = cache_size(32, {len(prompt) + evaluate.SHORT_TURN for prompt in prompts})
+    keys_and_values = 2 * 2 * 8 * 4  # bytes of a token: one layer of 2 heads of 8 float32
+    shown = capsys.readouterr().out
+    assert f"{suite:<20}5" in shown and f"kv cache{1.5 * keys_and_values * cached / 2**30:20.2f} GiB" in shown
 
 
 def test_results_are_of_the_items_that_were_asked(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback, Session
 from tl.irm import REWARDS, RewardCase
 from tl.llama import Llama, Tokenizer
+from tl.llama.cache import room_for
 from tl.llama.sampling import Completion
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
@@ -186,13 +187,27 @@ def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts, monkeypatch):
     whole = sample_steps(model, tokenizer, prompts, CONFIG, range(8))
-    monkeypatch.setattr("tl.llama.sampling.MAX_ROWS", batch_size)
+    monkeypatch.setattr("tl.rl.steps.MAX_ROWS", batch_size)
     backwards = sample_steps(model, tokenizer, prompts[::-1], CONFIG, range(7, -1, -1))[::-1]
     parts = [sample_steps(model, tokenizer, prompts[i : i + 2], CONFIG, [i, i + 1]) for i in (4, 0, 6, 2)]
     for other in (backwards, parts[1] + parts[3] + parts[0] + parts[2]):
         assert [e.actions for e in other] == [e.actions for e in whole]
     again = sample_steps(model, tokenizer, prompts, CONFIG, range(1, 9))
     assert [e.actions for e in again] != [e.actions for e in whole]
+
+
+def test_as_many_episodes_run_at_a_time_as_their_first_prompts_leave_room_for(model, tokenizer, tasks, monkeypatch):
+    """However long the model's context is."""
+    longest = max(len(task.prompt_ids) for task in tasks[:4]) + CONFIG.max_new_tokens
+    monkeypatch.setattr("tl.llama.sampling.CACHED_TOKENS", 3 * room_for(longest))
+
+    def play(requests, policy, parallel, **_):
+        assert parallel == policy.draw.args[0].rows == 3
+        raise InterruptedError
+
+    monkeypatch.setattr("tl.rl.episodes.play", play)
+    with pytest.raises(InterruptedError):
+        sample_episodes(model, tokenizer, tasks[:4], None, CONFIG, range(4))
 
 
 def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
@@ -440,7 +455,7 @@ def test_sampled_episodes_keep_the_tokens_and_probabilities_of_the_sampler(model
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_an_episode_depends_on_its_seed_alone(batch_size, model, tokenizer, executor, tasks, monkeypatch):
     whole = sample_episodes(model, tokenizer, tasks[:4], executor, CONFIG, range(4))
-    monkeypatch.setattr("tl.llama.sampling.MAX_ROWS", batch_size)
+    monkeypatch.setattr("tl.rl.episodes.MAX_ROWS", batch_size)
     other = sample_episodes(model, tokenizer, tasks[3::-1], executor, CONFIG, range(3, -1, -1))
     assert other[::-1] == [
         replace(e, sampler_logprobs=o.sampler_logprobs) for e, o in zip(whole, other[::-1], strict=True)

@@ -65,8 +65,8 @@ def test_the_peak_is_in_a_step_or_in_an_evaluation():
 
 def test_the_cache_of_an_evaluation_is_that_of_the_rank_with_the_longest_requests():
     questions = [Question(str(n), (), (), (), prompt_ids=[3] * n) for n in (100, 50, 30)]
-    assert cached_tokens(questions, 10) == 3 * 110
-    assert cached_tokens(questions, 10, ranks=2) == 2 * 110  # the first and the third
+    assert cached_tokens(questions, 110) == 3 * 256  # whole blocks of 128
+    assert cached_tokens(questions, 110, ranks=2) == 2 * 256  # the first and the third
     assert cached_tokens([], 10) == 0
 
 

@@ -65,7 +65,7 @@ def test_an_evaluation_that_holds_more_than_a_rollout_counts():
 
     assert sampled(held_out[:1]) == sampled([])
     keys_and_values, reading = 2 * 2 * 2 * 64, 2 * 256 + 3 * 1024  # numbers a token
-    assert sampled(held_out) - sampled([]) == 4 * (16 * 500 - 16 * 104) * (keys_and_values + reading)
+    assert sampled(held_out) - sampled([]) == 4 * (16 * 512 - 16 * 128) * (keys_and_values + reading)
 
 
 def test_every_part_is_shown_and_what_is_there_at_the_peak_of_each_phase():

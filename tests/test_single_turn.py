@@ -9,7 +9,7 @@ from tl.assets import TINY
 from tl.calls import format_call
 from tl.evaluation.suites import strict_score
 from tl.llama import Tokenizer, load_model
-from tl.llama.sampling import CACHED_TOKENS, MAX_ROWS, rows_at_a_time
+from tl.llama.sampling import CACHED_TOKENS, MAX_ROWS, cache_size, rows_at_a_time
 from tl.losses import weighted_cross_entropy
 from tl.metrics import Question
 from tl.prompt import EncodingOptions, encode_trajectory
@@ -105,7 +105,7 @@ def of_length(n: int) -> Question:
 @pytest.mark.parametrize("length", [1, 500, 2000, 8000, 100_000])
 def test_the_longer_the_prompts_the_fewer_at_a_time(length):
     tokens = longest([of_length(n) for n in (*[1] * 20, length)], MAX_NEW_TOKENS)
-    rows = rows_at_a_time(21, tokens)
+    rows = rows_at_a_time(MAX_ROWS, tokens)
     assert 1 <= rows <= MAX_ROWS and tokens == length + MAX_NEW_TOKENS
     assert rows == 1 or rows * tokens <= CACHED_TOKENS
 
@@ -113,7 +113,14 @@ def test_the_longer_the_prompts_the_fewer_at_a_time(length):
 def test_no_more_rows_than_questions():
     assert longest([of_length(7)], 3) == 10 and rows_at_a_time(1, 10) == 1
     assert longest([], 3) == 3 and rows_at_a_time(0, 3) == 0
-    assert [rows_at_a_time(20, tokens) for tokens in (10, 2048, 4096, 20_000, 40_000)] == [16, 16, 8, 1, 1]
+    assert [rows_at_a_time(16, tokens) for tokens in (10, 2048, 4096, 20_000, 40_000)] == [16, 16, 8, 1, 1]
+
+
+def test_the_cache_is_as_large_as_the_most_rows_that_fit_whatever_is_longest():
+    """Capacities are multiples of 128: 16 rows of 128, 7 of 4,608, 3 of 8,704, 1 of 16,384."""
+    assert [cache_size(16, [n]) for n in (1, 4500, 8704, 16_384)] == [16 * 128, 7 * 4608, 3 * 8704, 2 * 16_384]
+    assert cache_size(16, range(1, 16_385)) == CACHED_TOKENS
+    assert cache_size(32, [4608]) == 7 * 4608 and cache_size(1, [40_000]) == 40_064
 
 
 def test_held_out_requests_that_are_too_long_are_counted_and_own_data_brings_its_own(tokenizer):

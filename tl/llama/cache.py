@@ -17,6 +17,11 @@ from tl.llama.config import ModelConfig
 BLOCK = 128  # capacities are multiples of this many tokens
 
 
+def room_for(longest: int) -> int:
+    """The capacity of rows that hold up to ``longest`` tokens."""
+    return -(-longest // BLOCK) * BLOCK
+
+
 class KVCache:
     """Keys and values of R rows of text; row r holds ``lengths[r]`` tokens, at most ``capacity``."""
 
@@ -38,10 +43,17 @@ class KVCache:
     def capacity(self) -> int:
         return self.keys.shape[3]
 
-    def reserve(self, capacity: int) -> None:
-        """Makes room for rows of ``capacity`` tokens; what is held stays."""
-        if capacity > self.capacity:
-            self.keys, self.values = (_longer(x, -(-capacity // BLOCK) * BLOCK) for x in (self.keys, self.values))
+    def reserve(self, rows: int, longest: int) -> None:
+        """Makes room for ``rows`` rows of ``longest`` tokens. Where there is too little, the cache gets that size, and
+        rows keep what fits."""
+        if rows <= len(self.lengths) and longest <= self.capacity:
+            return
+        capacity = room_for(longest)
+        # One after the other: the old and the new of both would be twice the memory.
+        self.keys = _resized(self.keys, rows, capacity)
+        self.values = _resized(self.values, rows, capacity)
+        kept = [min(held, capacity) for held in self.lengths[:rows]]
+        self.lengths = kept + [0] * (rows - len(kept))
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Row ``target`` becomes the first ``length`` tokens of row ``source``; with source = target it is cut."""
@@ -120,8 +132,10 @@ def _causal(held: int, new: int, device: torch.device) -> Tensor | None:
     return torch.ones(new, held + new, dtype=torch.bool, device=device).tril(held) if held and new > 1 else None
 
 
-def _longer(cached: Tensor, capacity: int) -> Tensor:
-    """Room for ``capacity`` tokens that starts with what ``cached`` holds. (A pad would write all of the new room.)"""
-    longer = cached.new_zeros(*cached.shape[:3], capacity, cached.shape[4])
-    longer[:, :, :, : cached.shape[3]] = cached
-    return longer
+def _resized(cached: Tensor, rows: int, capacity: int) -> Tensor:
+    """``cached`` [layers, R, K, capacity, D] with other numbers of rows and tokens: zeros where there was nothing."""
+    layers, old_rows, heads, old_capacity, size = cached.shape
+    resized = cached.new_zeros(layers, rows, heads, capacity, size)
+    rows, capacity = min(rows, old_rows), min(capacity, old_capacity)
+    resized[:, :rows, :, :capacity] = cached[:, :rows, :, :capacity]
+    return resized

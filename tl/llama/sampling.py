@@ -5,25 +5,33 @@ episode reads only the new part of each history.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tl.llama.cache import KVCache
+from tl.llama.cache import KVCache, room_for
 from tl.llama.model import Llama
 
 MIN_SHARED = 32  # prefixes shorter than this many tokens are read again rather than copied
 MAX_ROWS = 16  # texts that are continued at a time, where their number is not a setting
-CACHED_TOKENS = 32_768  # of all of these together: 16 GiB of keys and values in a 7B model
-MAX_PREFILL = 16_384  # tokens of new prompts in one forward, which bounds the memory of its activations
+CACHED_TOKENS = 32_768  # of all texts that are continued at a time: 16 GiB of keys and values in a 7B model
+MAX_PREFILL = 16_384  # tokens of new prompts in one forward, unless one alone has more; bounds its activations
 
 
-def rows_at_a_time(texts: int, longest: int) -> int:
-    """How many of some texts, of up to ``longest`` tokens with what is drawn, are continued at a time."""
-    return min(texts, MAX_ROWS, max(1, CACHED_TOKENS // longest))
+def rows_at_a_time(rows: int, longest: int) -> int:
+    """How many texts of up to ``longest`` tokens, drawn ones included, a sampler of ``rows`` continues at a time."""
+    return min(rows, max(1, CACHED_TOKENS // room_for(longest)))
+
+
+def cache_size(rows: int, longest: Iterable[int], grows: bool = False) -> int:
+    """Tokens that the KV cache of a sampler of ``rows`` has room for, at most, over calls of ``complete`` whose longest
+    texts, drawn tokens included, have these lengths. ``grows``: the calls are several, and while the cache becomes
+    larger, its old keys or values are there beside the new ones."""
+    most = max(rows_at_a_time(rows, n) * room_for(n) for n in longest)
+    return most * 3 // 2 if grows else most
 
 
 @dataclass
@@ -50,7 +58,8 @@ def generate(
     """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
 
     An output that does not end in ``eos_id`` (default: the model's), or in another id that ends this model's texts, was
-    cut. ``batch_size`` prompts are continued at a time; the others wait for one of them to finish.
+    cut. ``batch_size`` prompts are continued at a time, fewer where they are long; the others wait for one of them to
+    finish.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
@@ -78,6 +87,8 @@ class _Sequence:
 class Sampler:
     """A KV cache of ``rows`` texts and the loop that continues them. Make a new one when the model's weights change.
 
+    Where texts are so long that ``rows`` of them would be more than CACHED_TOKENS, there are fewer rows.
+
     Every forward feeds each running row its unread tokens (a new row's prompt, or the one token drawn before) and draws
     one token for each. Running rows are the first of the cache; a finished row keeps its tokens until its place is
     needed. A new prompt takes over the row that it continues (the next turn of an episode), or copies the longest
@@ -90,8 +101,9 @@ class Sampler:
         weight, config = model.lm_head.weight, model.config
         self.model = model
         self.eos_ids = (config.eos_token_id if eos_id is None else eos_id, *config.other_eos_token_ids)
-        self.cache = KVCache(config, rows, 0, weight.dtype, weight.device)
-        self.held = [np.zeros(0, dtype=np.int64) for _ in range(rows)]  # token ids of each row, at least the prompt's
+        self.rows = rows
+        self.cache = KVCache(config, 0, 0, weight.dtype, weight.device)
+        self.held: list[np.ndarray] = []  # token ids of each row of the cache, at least the prompt's
         self.running: list[_Sequence] = []  # the sequence of each of the first rows
 
     @torch.no_grad()
@@ -121,7 +133,7 @@ class Sampler:
         if seeds is None:  # greedy decoding leaves torch's generator alone
             seeds = torch.randint(2**62, (len(prompts),)).tolist() if temperature > 0 else [0] * len(prompts)
         sequences = self._sequences(prompts, max_new_tokens, seeds, ends)
-        self.cache.reserve(max((len(s.prompt) + s.budget for s in sequences), default=0))
+        self._reserve(max((len(s.prompt) + s.budget for s in sequences), default=1))
         waiting = self._order(sequences)
         try:
             while waiting or self.running:
@@ -161,6 +173,12 @@ class Sampler:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
+    def _reserve(self, longest: int) -> None:
+        """Makes room for texts of up to ``longest`` tokens. What fits of the rows stays."""
+        self.cache.reserve(rows_at_a_time(self.rows, longest), longest)
+        lost = [np.zeros(0, dtype=np.int64)] * len(self.cache.lengths)
+        self.held = [ids[:n] for ids, n in zip([*self.held, *lost], self.cache.lengths, strict=False)]
+
     def _order(self, sequences: list[_Sequence]) -> list[_Sequence]:
         """First those that continue a row, before another prompt takes it; sorted, so that common prefixes adjoin."""
 
@@ -176,7 +194,7 @@ class Sampler:
         ready = len(self.running)  # rows from here on are read only in the next forward: nothing to copy from them yet
         unread = 0
         for sequence in list(waiting):
-            if len(self.running) == len(self.held) or unread >= MAX_PREFILL:
+            if len(self.running) == len(self.held):
                 return
             # The last token of a prompt is always fed: its logits are the first to draw from.
             shared = [min(common_prefix(held, sequence.prompt), len(sequence.prompt) - 1) for held in self.held]
@@ -185,6 +203,8 @@ class Sampler:
             if max(shared) >= shared[source] + MIN_SHARED:
                 continue  # another prompt is about to read the same prefix
             length = shared[source] if shared[source] >= MIN_SHARED else 0
+            if unread and unread + len(sequence.prompt) - length > MAX_PREFILL:
+                return
             self._start(sequence, source, length)
             waiting.remove(sequence)
             unread += len(sequence.unread)

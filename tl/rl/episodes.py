@@ -9,7 +9,7 @@ from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback
 from tl.irm import REWARDS, RewardCase
 from tl.llama.model import Llama
-from tl.llama.sampling import Sampler, rows_at_a_time
+from tl.llama.sampling import MAX_ROWS, Sampler, rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory
 from tl.rl.config import PPOConfig
@@ -51,11 +51,12 @@ def sample_episodes(
     next. None stands for one in which the executor failed. The policy answers in half of the episodes while the tools
     of the other half run.
     """
-    limit = model.config.context_length
-    rows = rows_at_a_time(len(prompts), limit)
-    draw = partial(complete, Sampler(model, rows, eos_id=template_of(tokenizer).end_id), config)
     first_prompts = [task.prompt_ids for task in prompts]
-    policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room=limit - config.max_new_tokens)
+    longest = max(map(len, first_prompts), default=0) + config.max_new_tokens
+    rows = rows_at_a_time(min(len(prompts), MAX_ROWS), longest)
+    draw = partial(complete, Sampler(model, rows, eos_id=template_of(tokenizer).end_id), config)
+    room = model.config.context_length - config.max_new_tokens
+    policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room)
     requests = [request_of(task.episode, executor) for task in prompts]
     played = dict(play(requests, policy, rows, n_groups=2, strict=True))
     return [

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from tl.calls import Call, format_call
 from tl.irm import REWARDS, RewardCase, call_reward
 from tl.llama.model import Llama
-from tl.llama.sampling import Completion, Sampler, rows_at_a_time
+from tl.llama.sampling import MAX_ROWS, Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.rl.config import PPOConfig
 from tl.rollout.dialogue import StopReason
 from tl.schema import ToolSpec
 from tl.templates import template_of
-from tl.training.held_out import longest
 
 TEMPERATURE = 1.0  # no other: the trainer takes log-probabilities of the logits as they are; top-p is off, too
 
@@ -76,9 +75,8 @@ def sample_steps(
     ``seeds``: one per prompt. Except for rounding, which differs with the shape of a batch, the draws for a prompt
     depend on its seed alone, and not on the order of the prompts or the number of ranks.
     """
-    rows = rows_at_a_time(len(prompts), longest(prompts, config.max_new_tokens))
     template = template_of(tokenizer)
-    sampler = Sampler(model, rows, eos_id=template.end_id)
+    sampler = Sampler(model, min(len(prompts), MAX_ROWS), eos_id=template.end_id)
     completions, seconds = complete(sampler, config, [prompt.prompt_ids for prompt in prompts], seeds)
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tl.datasets.questions import read_questions
 from tl.evaluation.suites import strict_score
 from tl.llama.model import Llama
-from tl.llama.sampling import rows_at_a_time
+from tl.llama.sampling import MAX_ROWS, cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.losses import weighted_cross_entropy
 from tl.metrics import CallScore, Question
@@ -73,7 +73,7 @@ def predict(
     bar: bool = False,
 ) -> list[str]:
     """The model's greedy call for each question, as text; empty where it did not come to its end. ``bar``: show it."""
-    rows = rows_at_a_time(len(questions), longest(questions, max_new_tokens))
+    rows = min(len(questions), MAX_ROWS)
     with tqdm(total=len(questions), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
         turns = ask(questions, LlamaPolicy(model, tokenizer, rows, max_new_tokens, answered=shown.update))
     return ["" if turn.note else "".join(turn.texts) for turn in turns]
@@ -96,12 +96,8 @@ def predict_in_parts(
 
 def cached_tokens(questions: Sequence[Question], max_new_tokens: int, ranks: int = 1) -> int:
     """Tokens that a rank's KV cache has room for at most while ``predict_in_parts`` asks the questions."""
-    most = 0
-    for rank in range(ranks):
-        mine = questions[rank::ranks]
-        tokens_of_a_row = longest(mine, max_new_tokens)
-        most = max(most, tokens_of_a_row * rows_at_a_time(len(mine), tokens_of_a_row))
-    return most
+    shares = [questions[rank::ranks] for rank in range(ranks)]
+    return max(cache_size(min(len(mine), MAX_ROWS), [longest(mine, max_new_tokens)]) for mine in shares)
 
 
 def longest(questions: Sequence[Question], max_new_tokens: int) -> int:

@@ -78,7 +78,7 @@ def training_memory(
     head_gradient = 4 * config.vocab_size * config.hidden_size
     logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
     reduction = (4 + compute_bytes) * root if fsdp else 0
-    kv_cache, copies = sampling_memory(config, cached, ranks, compute_bytes) if cached else (0, 0)
+    sampling = sampling_memory(config, cached, compute_bytes)
     return TrainingMemory(
         parameters=parameters,
         optimizer=2 * parameters,
@@ -86,19 +86,38 @@ def training_memory(
         activations=activations,
         whole_layers=whole_layers,
         temporary=max(head_gradient + logits, reduction - activations - whole_layers),
-        kv_cache=kv_cache,
-        copies=copies,
+        kv_cache=sampling.kv_cache,
+        copies=sampling.copies(ranks, compute_bytes) if cached else 0,
     )
 
 
-def sampling_memory(config: ModelConfig, cached: int, ranks: int, compute_bytes: int) -> tuple[int, int]:
-    """(KV cache, copies): bytes of a cache with room for ``cached`` tokens; of the whole model in the compute dtype
-    where FSDP gathers it, and of the reading of prompts, block by block: the residual stream, its norm, and three
-    arrays of the SwiGLU are there at once."""
+@dataclass(frozen=True)
+class SamplingMemory:
+    """Bytes of a model in the compute dtype that continues texts."""
+
+    weights: int
+    kv_cache: int
+    reading: int  # of prompts, block by block
+
+    def copies(self, ranks: int, compute_bytes: int) -> int:
+        """What there is beside the cache and a model that is trained: all its weights, where FSDP gathers them."""
+        return needs_fsdp(ranks, compute_bytes) * self.weights + self.reading
+
+    def lines(self) -> list[str]:
+        """The parts and their sum as text, a line each."""
+        return size_lines(vars(self) | {"total": sum(vars(self).values())})
+
+
+def sampling_memory(config: ModelConfig, cached: int, compute_bytes: int) -> SamplingMemory:
+    """Estimate for a KV cache with room for ``cached`` tokens (``tl.llama.sampling.cache_size``). Where prompts are
+    read, the residual stream, its norm, and three arrays of the SwiGLU are there at once."""
     keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    weights = needs_fsdp(ranks, compute_bytes) * count_parameters(config)
     reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
-    return compute_bytes * keys_and_values * cached, compute_bytes * (weights + reading)
+    return SamplingMemory(
+        weights=compute_bytes * count_parameters(config),
+        kv_cache=compute_bytes * keys_and_values * cached,
+        reading=compute_bytes * reading,
+    )
 
 
 def block_parameters(config: ModelConfig) -> int:
@@ -185,14 +204,14 @@ def ppo_memory(
     """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
-    kv_cache, copies = sampling_memory(config, cached, ranks, compute_bytes)
+    sampling = sampling_memory(config, cached, compute_bytes)
     return PPOMemory(
         parameters=trained * model.parameters,
         optimizer=trained * model.optimizer,
-        reference=compute_bytes * count_parameters(config) // ranks,
+        reference=sampling.weights // ranks,
         gradients=model.gradients,
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,
-        kv_cache=kv_cache,
-        copies=copies,
+        kv_cache=sampling.kv_cache,
+        copies=sampling.copies(ranks, compute_bytes),
     )
