@@ -196,7 +196,7 @@ def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompt
     assert [e.actions for e in again] != [e.actions for e in whole]
 
 
-def test_as_many_episodes_run_at_a_time_as_their_first_prompts_leave_room_for(model, tokenizer, tasks, monkeypatch):
+def test_as_many_episodes_run_at_a_time_as_their_prompts_leave_room_for(model, tokenizer, executor, tasks, monkeypatch):
     """However long the model's context is."""
     longest = max(len(task.prompt_ids) for task in tasks[:4]) + CONFIG.max_new_tokens
     monkeypatch.setattr("tl.llama.sampling.CACHED_TOKENS", 3 * room_for(longest))
@@ -207,7 +207,7 @@ def test_as_many_episodes_run_at_a_time_as_their_first_prompts_leave_room_for(mo
 
     monkeypatch.setattr("tl.rl.episodes.play", play)
     with pytest.raises(InterruptedError):
-        sample_episodes(model, tokenizer, tasks[:4], None, CONFIG, range(4))
+        sample_episodes(model, tokenizer, tasks[:4], executor, CONFIG, range(4))
 
 
 def test_a_rank_without_prompts_samples_nothing(model, tokenizer):

@@ -92,6 +92,20 @@ def test_a_prefix_group_is_dealt_out_and_no_micro_batch_is_too_large(ranks, micr
     assert sorted(seen) == list(range(6))
 
 
+@pytest.mark.parametrize(
+    ("ranks", "tokens"), [(1, [59]), (2, [39, 39]), (4, [29] * 4), (3, [34, 34, 29]), (8, [24] * 8)]
+)
+def test_each_rank_reads_the_prompt_of_its_samples_once(ranks, tokens):
+    """Eight samples of a prompt of 20 tokens: a rank reads the prompt with four tokens of its first call, and five of
+    each other one, the last of the prompt among them."""
+    samples = [experience("", list(range(20)), 7, 7, 7, 7, 2)] * 8
+    read = []
+    for rank in range(ranks):
+        batch = PPOBatch.of(samples, 1000, World(rank, ranks, torch.device("cpu")))
+        read.append(sum(sum(micro.lengths) for micro, _ in batch.micro_batches(range(8))))
+    assert read == tokens
+
+
 @pytest.mark.parametrize("micro_tokens", [1, 20, 1000])
 def test_reading_a_common_beginning_once_changes_no_number_and_no_gradient(micro_tokens):
     torch.manual_seed(0)

@@ -11,10 +11,11 @@ the last token of the prompt and the actions; these attend to the rest of their 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tl.training.batching import micro_batch_indices
+from tl.training.batching import balanced_shards, micro_batch_indices
 
 
 def prefix_groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -48,22 +49,36 @@ class PrefixSharing:
         return sum(self.lengths[row] for row in group) - sum(self.prefixes(group))
 
     def cut(self, group: Sequence[int], most: int) -> list[list[int]]:
-        """A group in parts that are one rollout or have at most ``most`` tokens to read. Each part is a group."""
-        parts = [[group[0]]]
-        for row in group[1:]:
-            if self.n_read([*parts[-1], row]) > most:
+        """A group in parts that are one rollout or have at most ``most`` tokens to read. Each part is a group, whose
+        first prompt is read once more."""
+        parts: list[list[int]] = []
+        room = 0
+        for row in group:
+            more = self.lengths[row] - len(self.prompts[row]) + 1  # where the part holds its prompt
+            if not parts or more > room:
                 parts.append([])
+                more, room = self.lengths[row], most
             parts[-1].append(row)
+            room -= more
         return parts
 
     def micro_batches(
         self, rows: Sequence[int], micro_tokens: int, rank: int, ranks: int
     ) -> list[tuple[list[int], list[int]]]:
         """A rank's share of some rollouts in micro-batches, each as (rows, prefixes); see ``micro_batch_indices``. A
-        group that is more than a micro-batch or a rank's share is cut."""
+        group that is more than a micro-batch is cut, and one that is more than a rank's share. The share is the
+        smallest that suffices for all ranks, with what the cuts make them read again."""
         groups = self.groups(rows)
-        most = min(micro_tokens, math.ceil(sum(map(self.n_read, groups)) / ranks))
-        parts = [part for group in groups for part in self.cut(group, most)]
+
+        def parts_of(share: int) -> list[list[int]]:
+            return [part for group in groups for part in self.cut(group, min(share, micro_tokens))]
+
+        def suffices(share: int) -> bool:
+            sizes = list(map(self.n_read, parts_of(share)))
+            return all(sum(sizes[i] for i in mine) <= share for mine in balanced_shards(sizes, ranks))
+
+        total = sum(map(self.n_read, groups))
+        parts = parts_of(bisect_left(range(total), True, lo=math.ceil(total / ranks), key=suffices))
         return [
             ([row for i in indices for row in parts[i]], [n for i in indices for n in self.prefixes(parts[i])])
             for indices in micro_batch_indices(list(map(self.n_read, parts)), micro_tokens, rank, ranks)
