@@ -31,7 +31,7 @@ from tl.evaluation.error_analysis import name_words
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
-from tl.evaluation.suites import EpisodeSuite, Suite
+from tl.evaluation.suites import EpisodeSuite, Suite, with_limit
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import trajectory_suite
 from tl.executor import IsolationError
@@ -43,7 +43,8 @@ from tl.llama.config import ModelConfig
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
-from tl.prompt import encode_prompt, name_ids
+from tl.prompt import call_length, encode_prompt, name_ids
+from tl.rollout.answers import REFUSALS
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
@@ -63,6 +64,7 @@ SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
 ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # of what runs tools, or answers, for a model
 
 Result = SingleTurnResult | EpisodeResult
+Answered = tuple[Suite | EpisodeSuite, list]  # a prediction, or a rollout, for each of its first items
 
 
 @dataclass
@@ -76,7 +78,9 @@ class EvaluationConfig:
     template: TemplateName = option("auto", TEMPLATE_HELP)
     suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
     data: list[str] = option([], "folder with a benchmark's official files; without --suite, trajectory files")
-    predictions: list[str] = option([], "score these JSONL files, one for each single-turn suite, instead of a model")
+    predictions: list[str] = option(
+        [], "score these files or folders instead of a model: all of one suite, or one for each suite"
+    )
     format: Form = option("auto", "form of the calls in --predictions, or in an endpoint's plain text")
     endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
     endpoint_model: str | None = option(None, "name of the model on that server")
@@ -90,6 +94,7 @@ class EvaluationConfig:
         f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
         at_least=1,
     )
+    refusals: list[str] = option([], "phrases that make an answer a refusal (default: those printed with the results)")
     require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
     report: str = option(
         "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
@@ -251,24 +256,25 @@ def multi_turn(
     return [result and Rollout.from_json(result) for result in results]
 
 
-def score_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Result]:
-    """Results for files of predictions. Raises RunError where there is not one for each single-turn suite."""
-    if len(config.predictions) != len(suites):
+def load_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Answered]:
+    """The suites with what is in files. Raises RunError where there is not one for each of several suites."""
+    files = [Path(file) for file in config.predictions]
+    if len(suites) not in (1, len(files)):
         names = ", ".join(suite.name for suite in suites)
-        raise RunError(f"{len(config.predictions)} files of --predictions for {len(suites)} suites: {names}")
-    results: list[Result] = []
-    for suite, file in zip(suites, config.predictions, strict=True):
+        raise RunError(f"{len(files)} files of --predictions for {len(suites)} suites: {names}")
+    answered: list[Answered] = []
+    for suite, of_suite in zip(suites, [files] if len(suites) == 1 else [[file] for file in files], strict=True):
         if not isinstance(suite, Suite):
             raise RunError(f"--predictions are for single turns; {suite.name} is played turn by turn")
-        made = read_predictions(Path(file), suite.questions, config.format, config.limit)
-        results.append(SingleTurnResult.of(suite, made, name_words))
-    return results
+        answered.append((suite, read_predictions(of_suite, suite.questions, config.format, config.limit)))
+    return answered
 
 
 def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
-) -> tuple[list[Result], list[Journal]]:
-    """The model's results, suite by suite, and the journals that hold them until the report is written."""
+) -> tuple[list[Answered], Callable[[str], Sequence], list[Journal]]:
+    """What the model says, suite by suite; what splits the names of tools into its tokens; and the journals that hold
+    its answers until the report is written."""
     source = config.source
     policy, identity = make_policy(config, source, world)
     tokens: Callable[[str], Sequence] = name_words
@@ -277,16 +283,29 @@ def ask_model(
         tokens = partial(name_ids, tokenizer=tokenizer)
         if world.is_main:
             print(template_line(tokenizer))
-    results: list[Result] = []
+    answered: list[Answered] = []
     journals = []
     for suite in suites:
         settings = identity | {"max_new_tokens": config.turn_tokens, "items": fingerprint(suite)}
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
-        if isinstance(suite, Suite):
-            results.append(SingleTurnResult.of(suite, single_turn(suite, policy, journals[-1], config, world), tokens))
-        else:
-            results.append(EpisodeResult(suite, multi_turn(suite, policy, journals[-1], config, world)))
-    return results, journals
+        if isinstance(suite, EpisodeSuite):
+            answered.append((suite, multi_turn(suite, policy, journals[-1], config, world)))
+            continue
+        if not config.endpoint:
+            suite = with_limit(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))
+        answered.append((suite, single_turn(suite, policy, journals[-1], config, world)))
+    return answered, tokens, journals
+
+
+def results_of(
+    config: EvaluationConfig, answered: Sequence[Answered], tokens: Callable[[str], Sequence]
+) -> list[Result]:
+    return [
+        SingleTurnResult.of(suite, made, tokens)
+        if isinstance(suite, Suite)
+        else EpisodeResult(suite, made, config.refusals or REFUSALS)
+        for suite, made in answered
+    ]
 
 
 def write_report(config: EvaluationConfig, results: Sequence[Result]) -> None:
@@ -304,11 +323,12 @@ def run(config: EvaluationConfig, world: World) -> int:
     if config.dry_run:
         show(describe(config, suites, world), world)
         return 0
-    results, journals = (
-        (score_predictions(config, suites), []) if config.predictions else ask_model(config, suites, world)
+    answered, tokens, journals = (
+        (load_predictions(config, suites), name_words, []) if config.predictions else ask_model(config, suites, world)
     )
-    missing = sum(len(result.missing) for result in results)
+    missing = sum(made.count(None) for _, made in answered)
     if world.is_main:
+        results = results_of(config, answered, tokens)
         print("\n".join(line for result in results for line in (*result.lines(), "")))
         print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
         write_report(config, results)

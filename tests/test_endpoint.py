@@ -108,6 +108,32 @@ def test_a_policy_gives_the_calls_of_each_dialogue(serve):
     assert (requests[0][2]["temperature"], requests[0][2]["max_tokens"]) == (0.0, 99)
 
 
+def picky(body):
+    """A server of newer models: no `max_tokens`, no temperature."""
+    for key, said in (("max_tokens", "Use 'max_completion_tokens' instead."), ("temperature", "Only the default.")):
+        if key in body:
+            return 400, f"Unsupported parameter: '{key}' is not supported. {said}"
+    return {"content": "Hi"}
+
+
+def test_a_server_that_refuses_an_option_is_asked_without_it_from_then_on(serve):
+    url, requests = serve(picky)
+    policy = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)
+    with pytest.warns(UserWarning, match="refuses temperature 0"):
+        assert [turn.texts for turn in policy([DIALOGUE] * 2)] == [('finish(answer="Hi")',)] * 2
+    sent = [{k for k in body if k in ("max_tokens", "max_completion_tokens", "temperature")} for *_, body in requests]
+    new = "max_completion_tokens"
+    assert sent == [{"max_tokens", "temperature"}, {new, "temperature"}, {new}, {new}]
+    assert requests[-1][2][new] == 99
+
+
+@pytest.mark.parametrize("said", ["max_tokens is too large for this model", "the prompt is too long"])
+def test_another_refusal_changes_nothing(serve, said):
+    url, requests = serve(lambda body: (400, said))
+    [turn] = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
+    assert turn.stop is StopReason.POLICY and len(requests) == 1
+
+
 @pytest.mark.parametrize(
     ("message", "texts"),
     [
@@ -140,6 +166,11 @@ def test_once_the_server_is_gone_nothing_more_is_asked():
     [
         ({"content": 'Action: f\nAction Input: {"x": 1}'}, ["f(x=1)"]),
         ({"content": "It is six."}, ['finish(answer="It is six.")']),
+        (
+            {"content": [{"type": "text", "text": "It is "}, {"type": "text", "text": "six."}]},
+            ['finish(answer="It is six.")'],
+        ),
+        ({"content": "It is six.", "tool_calls": None}, ['finish(answer="It is six.")']),
         ({"content": ""}, [""]),
         ({"content": "half \ud83d"}, ['finish(answer="half ?")']),
         ({"tool_calls": [{"function": {"name": "f", "arguments": '{"x": "\\ud83d"}'}}]}, ['f({"x": "\\ud83d"})']),

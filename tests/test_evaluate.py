@@ -11,6 +11,8 @@ import torch
 import evaluate
 from tl.calls import format_call
 from tl.datasets import DataError
+from tl.datasets.questions import read_questions
+from tl.evaluation.suites import bfcl, own, with_limit
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
@@ -18,8 +20,11 @@ from tl.llama.model import Llama
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import save_model
+from tl.metrics import questions_of
 from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Response, StopReason
+from tl.rollout.endpoint import texts_of
+from tl.synthesis import held_out, synthesize
 from tl.training.config import RunError
 from tl.training.loop import run_script
 
@@ -352,3 +357,105 @@ def test_required_isolation_that_is_not_there_refuses_to_run_tools(tmp_path, mon
     flags = ["--suite", "episodes", "--limit", "1", "--report", str(tmp_path / "report.json"), "--require_isolation"]
     with pytest.raises(IsolationError, match="does not permit: network namespace, seccomp. docs/executor.md"):
         evaluate.main(flags)
+
+
+# ---- what is read, and as what
+
+
+def message(content=None, **more):
+    return {"role": "assistant", "content": content, **more}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "said"),
+    [
+        (message("The cats."), 'finish(answer="The cats.")'),  # a message without tool calls is an answer
+        (message("The cats.", tool_calls=None), 'finish(answer="The cats.")'),
+        (message([{"type": "text", "text": "The cats."}]), 'finish(answer="The cats.")'),
+        (message(None, tool_calls=[{"function": {"name": "list", "arguments": "{}"}}]), "list()"),
+        (message('Action: list\nAction Input: {"x": 1}'), "list(x=1)"),
+    ],
+)
+def test_a_message_says_the_same_in_a_file_and_through_an_endpoint(data, prediction, said):
+    assert texts_of(prediction) == [said]
+    item = score(data, [*RECORDS[:3], {"id": "Response 1: 3", "prediction": prediction}])["items"][3]
+    assert item["prediction"] == said and len(item["calls"]) == 1
+
+
+def test_raw_text_that_is_no_call_is_a_format_error_both_ways(data):
+    assert texts_of(message("The cats."), "call") == ["The cats."]
+    for said in ("The cats.", None, []):
+        item = score(data, [*RECORDS[:3], {"id": "Response 1: 3", "prediction": said}])["items"][3]
+        assert item["calls"] == [] and not item["strict"]["ts"] and item["reason"] != "right"
+
+
+def test_published_results_of_rotbench_are_read(data):
+    records = [item(i, *golden) for i, golden in enumerate(GOLDEN)]
+    for record in records:
+        record["conversations"][-1]["value"] = record["conversations"][-1]["value"][0]
+    (data / "results.json").write_text(json.dumps(records))
+    report = data / "report.json"
+    flags = ["--suite", "rotbench", "--data", str(data), "--predictions", str(data / "results.json")]
+    assert evaluate.main([*flags, "--report", str(report)]) == 0
+    assert json.loads(report.read_text())["suites"]["rotbench"]["strict"]["cf"] == 100
+
+
+def test_published_results_of_bfcl_are_read_from_their_folder(tmp_path):
+    """One file a category, as text or as calls with JSON arguments; the files of other categories are left out."""
+    tool = {"name": "area", "parameters": {"type": "dict", "properties": {"w": {"type": "float"}}}}
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for part in ("question", "possible_answer"):
+        (tmp_path / part).mkdir()
+    said = ["[area(w=1/4)]", [{"area": '{"w": 0.25}'}], "area(w=0.25)", []]
+    for category, result in zip(bfcl.CATEGORIES, said, strict=True):
+        name = f"{category}_0"
+        write(
+            tmp_path / "question" / f"{category}.jsonl",
+            [{"id": name, "question": [[{"role": "user", "content": "?"}]], "function": [tool]}],
+        )
+        write(tmp_path / "possible_answer" / f"{category}.jsonl", [{"id": name, "ground_truth": ["area(w=0.25)"]}])
+        write(folder / f"BFCL_v3_{category}_result.json", [{"id": name, "result": result, "latency": 1.0}])
+    write(folder / "BFCL_v3_java_result.json", [{"id": "java_0", "result": "x"}])
+    flags = ["--suite", "bfcl", "--data", str(tmp_path), "--report", str(tmp_path / "report.json")]
+    with pytest.warns(UserWarning, match="1 of 5 files have no item"):
+        assert evaluate.main([*flags, "--predictions", str(folder)]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())["suites"]["bfcl"]
+    assert [one["arguments"]["cf"] for one in report["items"]] == [True, True, True, False]
+    assert report["scorings"] == ["arguments", "executed", "strict"] and report["executed"]["cf"] == 75
+    files = [str(folder / f"BFCL_v3_{category}_result.json") for category in bfcl.CATEGORIES]
+    assert evaluate.main([*flags, "--predictions", *files]) == 0
+    with pytest.raises(DataError, match="1 of 4 items have no prediction: exec_parallel_multiple_0"):
+        evaluate.main([*flags, "--predictions", *files[:3]])
+
+
+def test_a_file_whose_records_end_in_the_golden_call_gives_one_item_each(tmp_path):
+    questions = held_out(40)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(question.solved().to_line() for question in questions))
+    asked = read_questions([str(prompts)])
+    assert [q.golden for q in asked] == [q.golden for q in questions]
+    assert [q.messages for q in asked] == [q.messages for q in questions]
+    whole = tmp_path / "whole.jsonl"
+    made = synthesize(5)
+    whole.write_text("".join(trajectory.to_line() for trajectory in made))
+    assert len(read_questions([str(whole)])) == sum(len(questions_of(trajectory)) for trajectory in made)
+
+
+def test_golden_calls_beyond_the_limit_of_a_turn_are_counted(model, tmp_path, capsys):
+    flags = ["--model", str(model), "--suite", "held-out", "--limit", "1", "--report", str(tmp_path / "report.json")]
+    assert evaluate.main([*flags, "--max_new_tokens", "3"]) == 0
+    assert "400 items have golden calls of more than 3 tokens" in capsys.readouterr().out
+    assert "golden calls of more than" not in "".join(with_limit(own.read_held_out(0), 9, lambda call: 9).notes)
+
+
+def test_an_interval_takes_the_copies_of_a_request_together(data):
+    """A level of noise has every request twice: two right copies of one request are no two requests."""
+    folder = data / "rotbench" / "First_Turn"
+    (folder / "slight.json").write_text(json.dumps([item(i, *golden) for i, golden in enumerate(GOLDEN)] * 2))
+    said = write(data / "twice.jsonl", [{k: v for k, v in record.items() if k != "id"} for record in RECORDS * 2])
+    flags = ["--suite", "rotbench:slight", "--data", str(data), "--predictions", str(said)]
+    assert evaluate.main([*flags, "--report", str(data / "report.json")]) == 0
+    level = json.loads((data / "report.json").read_text())["suites"]["rotbench:slight"]
+    once = score(data, RECORDS)
+    assert level["strict"]["n"] == 8 and level["intervals"]["strict"]["ts"] == once["intervals"]["strict"]["ts"]

@@ -108,11 +108,20 @@ def encode_prompt(
 
 def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Tokenizer) -> Example:
     """A prompt and the one call that is trained on there, all its tokens alike."""
-    template = template_of(tokenizer)
-    call_ids = template.encode(template.turn(Message("assistant", format_call(call), is_call=True), call).pieces)
+    call_ids = _call_ids(call, tokenizer)
     start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
     turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
-    return _example(id, [*prompt_ids, *call_ids], [turn], 1, template.end_id, EncodingOptions())
+    return _example(id, [*prompt_ids, *call_ids], [turn], 1, template_of(tokenizer).end_id, EncodingOptions())
+
+
+def call_length(call: Call, tokenizer: Tokenizer) -> int:
+    """Tokens that a model has to make for a call, the one that ends it included."""
+    return len(_call_ids(call, tokenizer)) + 1
+
+
+def _call_ids(call: Call, tokenizer: Tokenizer) -> list[int]:
+    template = template_of(tokenizer)
+    return template.encode(template.turn(Message("assistant", format_call(call), is_call=True), call).pieces)
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:

@@ -7,13 +7,34 @@ from typing import Literal
 
 from tl.datasets import AUTO, read
 from tl.metrics import Question, questions_of
+from tl.schema import FINISH
+from tl.trajectory import Trajectory
+
+PROMPTS = 0.25  # share of records that end in another call than finish, from which a file is one of prompts
 
 
 def read_questions(
     paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", data_format: str = AUTO
 ) -> list[Question]:
-    """A question for each right call of trajectory files. Raises DataError as `tl.datasets.read` does; with
-    `on_bad="skip"` a warning lists bad records."""
+    """A question for each right call of trajectory files. In files of prompts, whose records all end in their golden
+    calls, the calls before these are history and no questions.
+
+    Raises DataError as `tl.datasets.read` does; with `on_bad="skip"` a warning lists bad records.
+    """
     trajectories, report = read(paths, on_bad, data_format=data_format)
     report.warn()
-    return [question for trajectory in trajectories for question in questions_of(trajectory)]
+    first = _golden_start if _are_prompts(trajectories) else lambda _: 0
+    return [q for t in trajectories for q in questions_of(t) if len(q.messages) >= first(t)]
+
+
+def _are_prompts(trajectories: Sequence[Trajectory]) -> bool:
+    """Whether all end in a call without feedback, and not nearly all in `finish`, as whole trajectories do."""
+    last = [trajectory.messages[-1] for trajectory in trajectories]
+    tools = sum(not message.content.lstrip().startswith(f"{FINISH.name}(") for message in last)
+    return all(message.is_call for message in last) and tools >= PROMPTS * len(last)
+
+
+def _golden_start(trajectory: Trajectory) -> int:
+    """Where the calls at the end begin: the last one, or several in parallel."""
+    n = len(trajectory.messages)
+    return next((at + 1 for at in reversed(range(n)) if not trajectory.messages[at].is_call), 0)

@@ -1,52 +1,72 @@
-"""Files of predictions that were made elsewhere: JSONL, one record an item of a benchmark."""
+"""Files of predictions that were made elsewhere, one record an item of a benchmark."""
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from tl.calls import CallSyntaxError
 from tl.datasets import DataError
-from tl.evaluation.suites.files import read_lines
+from tl.evaluation.suites.files import read_records
 from tl.forms import Prediction, call_of, read_prediction
 from tl.metrics import Question
+from tl.rollout.endpoint import texts_of
 
 MAX_LISTED = 5  # items that a message names
 
 
-def read_predictions(path: Path, questions: tuple[Question, ...], form: str, limit: int | None) -> list[Prediction]:
-    """A prediction for each of the first `limit` questions, in their order.
+def read_predictions(
+    paths: Sequence[Path], questions: tuple[Question, ...], form: str, limit: int | None
+) -> list[Prediction]:
+    """A prediction for each of the first `limit` questions, in their order, from one or several files or folders.
 
     A record is `{"id": …, "prediction": text}`, with a list of texts for several turns or an OpenAI message instead of
     the text, or has the calls themselves: `{"id": …, "call": {"name": …, "arguments": {…}}}`, or a list as "calls".
+    Published results are read as well: BFCL's `{"id": …, "result": text or [{name: arguments as JSON}]}`, and
+    RoTBench's list of records, whose last turn is the answer. Files of a folder without an item of this set are left
+    out.
     Records are matched by their ids, or by the order of lines where ids are absent or repeat.
     Raises DataError for records of another layout or of other items, and for items without a record.
     """
-    records = read_lines(path)
     wanted = questions[:limit]
     known = {question.id for question in questions}
+    records = [record for path in paths for record in _records(path, known)]
+    where = ", ".join(map(str, paths))
     ids = [str(record["id"]) for record in records if "id" in record]
     if len(known) == len(questions) and len(set(ids)) == len(records):
         if foreign := [identifier for identifier in ids if identifier not in known]:
             many = f"{len(foreign)} predictions are for items that are not in this set"
-            raise DataError(f"{path}: {many}: {some(foreign)}")
+            raise DataError(f"{where}: {many}: {some(foreign)}")
         by_id = dict(zip(ids, records, strict=True))
         missing = [question.id for question in wanted if question.id not in by_id]
         if missing:
-            raise DataError(f"{path}: {len(missing)} of {len(wanted)} items have no prediction: {some(missing)}")
+            raise DataError(f"{where}: {len(missing)} of {len(wanted)} items have no prediction: {some(missing)}")
         matched = [by_id[question.id] for question in wanted]
     else:
-        matched = _by_line(path, records, wanted, len(questions))
-    return [_prediction(r, q, form, f"{path}, item {q.id}") for r, q in zip(matched, wanted, strict=True)]
+        matched = _by_line(where, records, wanted, len(questions))
+    return [_prediction(r, q, form, f"{where}, item {q.id}") for r, q in zip(matched, wanted, strict=True)]
 
 
-def _by_line(path: Path, records: list[dict], wanted: tuple[Question, ...], total: int) -> list[dict]:
+def _records(path: Path, known: Collection[str]) -> list[dict]:
+    """Those of a file, or of the files in a folder that have an item of the set; a warning counts the others."""
+    if not path.is_dir():
+        return read_records(path)
+    files = sorted(file for suffix in ("*.json", "*.jsonl") for file in path.rglob(suffix))
+    parts = [read_records(file) for file in files]
+    fitting = [part for part in parts if any(str(record.get("id")) in known for record in part)]
+    if not fitting:
+        raise DataError(f"{path}: none of its {len(files)} files *.json and *.jsonl has an item of this set")
+    if others := len(parts) - len(fitting):
+        warnings.warn(f"{path}: {others} of {len(parts)} files have no item of this set", stacklevel=2)
+    return [record for part in fitting for record in part]
+
+
+def _by_line(where: str, records: list[dict], wanted: tuple[Question, ...], total: int) -> list[dict]:
     if len(records) not in (len(wanted), total):
         raise DataError(
-            f"{path}: {len(records)} predictions for {len(wanted)} items; "
+            f"{where}: {len(records)} predictions for {len(wanted)} items; "
             "without an id of its own for each, there has to be one line an item"
         )
     ids = [str(record["id"]) if "id" in record else None for record in records]
@@ -55,7 +75,7 @@ def _by_line(path: Path, records: list[dict], wanted: tuple[Question, ...], tota
             repeated = Counter(ids)[identifier]
             why = f"it stands in {repeated} lines" if repeated > 1 else "ids are not unique in this set"
             raise DataError(
-                f"{path}, record {number}: has the id {identifier!r}, but item {number} is {question.id!r}; "
+                f"{where}, record {number}: has the id {identifier!r}, but item {number} is {question.id!r}; "
                 f"matched by line, because {why}"
             )
     return records[: len(wanted)]
@@ -69,13 +89,28 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
         except CallSyntaxError as error:
             form = '{"name": text, "arguments": object}'
             raise DataError(f"{where}: a call has to be {form}: {error.message}") from error
-    said = record.get("prediction")
-    if isinstance(said, dict):
-        said = json.dumps(said)
-    texts: list[Any] = said if isinstance(said, list) else [said]
-    if not all(isinstance(text, str) for text in texts):
+    said = _said(record, where)
+    if said is None:
+        return Prediction((), (), "no prediction")
+    if isinstance(said, dict):  # a message: without tool calls, its text is an answer, as through an endpoint
+        return read_prediction(texts_of(said, form), "call", question.tools)
+    return read_prediction([said] if isinstance(said, str) else said, form, question.tools)
+
+
+def _said(record: dict, where: str) -> str | list[str] | dict | None:
+    """Text, texts, an OpenAI message, or nothing at all."""
+    turns = record.get("conversations")
+    if isinstance(turns, list) and turns and isinstance(turns[-1], dict):  # RoTBench
+        record = {"prediction": turns[-1].get("value")}
+    key = next((key for key in ("prediction", "result") if key in record), "")
+    said = record.get(key)
+    if isinstance(said, list) and all(isinstance(call, dict) and len(call) == 1 for call in said):  # BFCL
+        calls = [{"function": {"name": name, "arguments": given}} for call in said for name, given in call.items()]
+        return {"tool_calls": calls}
+    texts = isinstance(said, list) and all(isinstance(text, str) for text in said)
+    if not key or not (texts or said is None or isinstance(said, str | dict)):
         raise DataError(f'{where}: needs a "prediction" (text) or a "call"')
-    return read_prediction(texts, form, question.tools)
+    return said
 
 
 def some(identifiers: Sequence[str]) -> str:

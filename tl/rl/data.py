@@ -12,7 +12,7 @@ from tl.calls import JSON, CallSyntaxError, format_call, parse_call
 from tl.datasets import AUTO, BadRecord, DataError, read
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
-from tl.prompt import encode_call, encode_prompt
+from tl.prompt import call_length, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.schema import BUILT_INS, FINISH, ToolSpec
 from tl.synthesis import make_episodes
@@ -139,8 +139,7 @@ def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new
     """Raises ValueError for a prompt or a golden call that is too long."""
     prompt_ids = _prompt_ids(question.tools, question.messages, tokenizer, max_length)
     for call in question.golden:
-        [turn] = encode_call(question.id, prompt_ids, call, tokenizer).turns
-        needed = turn.end - turn.start + 1  # with the token that ends it
+        needed = call_length(call, tokenizer)
         # What finish and ask_to_user say need not be said to the letter.
         if max_new_tokens is not None and needed > max_new_tokens and call.name not in TEXT_TOOLS:
             raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")

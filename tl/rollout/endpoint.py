@@ -8,6 +8,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
 
 
 class EndpointError(RuntimeError):
-    """A request that failed for good. `unreachable`: there was no answer at all, so the next one will fail as well."""
+    """A request that failed for good. `unreachable`: there was no answer at all, so the next one will fail as well.
+    `refused`: the server did not like the request itself."""
 
-    def __init__(self, message: str, unreachable: bool = False) -> None:
+    def __init__(self, message: str, unreachable: bool = False, refused: bool = False) -> None:
         super().__init__(message)
-        self.unreachable = unreachable
+        self.unreachable, self.refused = unreachable, refused
 
 
 class Reply(NamedTuple):
@@ -85,7 +87,9 @@ class Endpoint:
             except urllib.error.HTTPError as error:
                 wait = max(wait, _seconds(error.headers.get("Retry-After")))
                 said = error.read(MAX_ERROR_CHARACTERS).decode(errors="replace").strip()
-                problem = EndpointError(f"{self.url}: status {error.code}: {said or error.reason}")
+                problem = EndpointError(
+                    f"{self.url}: status {error.code}: {said or error.reason}", refused=error.code in (400, 422)
+                )
                 may_pass = error.code in (408, 409, 429) or error.code >= 500
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
@@ -116,12 +120,14 @@ def _seconds(retry_after: str | None) -> float:
 class EndpointPolicy:
     """Answers dialogues through an endpoint, `parallel` at a time, greedily.
 
-    Tool calls become texts of our own form. Text without tool calls is read in the given form (see `tl.forms`), and
-    is the final answer where it holds no call. Once the server cannot be reached, nothing more is asked.
+    Tool calls become texts of our own form; text without tool calls is read as `texts_of` says. A server that refuses
+    `max_tokens` is asked with `max_completion_tokens`, one that refuses temperature 0 with its own. Once the server
+    cannot be reached, nothing more is asked.
     """
 
     def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
         self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
+        self.options: dict[str, float] = {"temperature": 0.0, "max_tokens": max_tokens}
         self.unreachable = ""
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
@@ -133,9 +139,7 @@ class EndpointPolicy:
             return Response(note=self.unreachable, stop=StopReason.POLICY)
         record = Trajectory("", dialogue.tools, dialogue.messages).to_openai()
         try:
-            message, reason = self.endpoint.chat(
-                record["messages"], record["tools"], temperature=0.0, max_tokens=self.max_tokens
-            )
+            message, reason = self._chat(record)
         except EndpointError as error:
             if error.unreachable:
                 self.unreachable = str(error)
@@ -145,10 +149,34 @@ class EndpointPolicy:
             return Response(tuple(said), f"did not stop within {self.max_tokens} tokens", StopReason.CUT)
         return Response(tuple(texts_of(message, self.form)))
 
+    def _chat(self, record: dict) -> Reply:
+        while True:
+            options = self.options
+            try:
+                return self.endpoint.chat(record["messages"], record["tools"], **options)
+            except EndpointError as error:
+                accepted = _accepted(options, str(error)) if error.refused else options
+                if accepted == options:
+                    raise
+                self.options = accepted
+
+
+def _accepted(options: dict[str, float], said: str) -> dict[str, float]:
+    """The options without the one that the server says it does not support; the same ones where it says nothing."""
+    if "max_tokens" in options and "max_tokens" in said and ("max_completion_tokens" in said or "support" in said):
+        renamed = {"max_tokens": "max_completion_tokens"}
+        return {renamed.get(key, key): value for key, value in options.items()}
+    if "temperature" in options and "temperature" in said:
+        warnings.warn("the server refuses temperature 0: its answers are drawn at its own", stacklevel=4)
+        return {key: value for key, value in options.items() if key != "temperature"}
+    return options
+
 
 def _content(message: dict) -> str:
-    """What it says in words; without halves of characters, which JSON can hold and no file."""
+    """What it says in words, as a text or as parts; without halves of characters, which JSON can hold and no file."""
     content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
     return content.encode(errors="replace").decode() if isinstance(content, str) else ""
 
 
@@ -166,7 +194,11 @@ def _call_text(call: object) -> str:
 
 
 def texts_of(message: dict, form: str = "auto") -> list[str]:
-    """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are."""
+    """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are.
+
+    Text without tool calls is read in the given form of `tl.forms`. Where it holds no call, it is the final answer with
+    the form "auto"; with another form it is a turn that should be a call of that form, and stays as it is.
+    """
     single = message.get("function_call")
     texts = [_call_text(call) for call in message.get("tool_calls") or ([single] if single else [])]
     if texts:
@@ -175,4 +207,5 @@ def texts_of(message: dict, form: str = "auto") -> list[str]:
     try:
         return [format_call(call) for call in read_calls(content, form)]
     except (CallSyntaxError, ValueError):
-        return [format_call(Call(FINISH.name, {"answer": content}))] if content.strip() else [""]
+        answers = form == "auto" and content.strip()
+        return [format_call(Call(FINISH.name, {"answer": content})) if answers else content.strip()]

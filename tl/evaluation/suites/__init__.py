@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, same_value
 from tl.forms import Prediction
@@ -45,6 +45,13 @@ class EpisodeSuite:
     notes: tuple[str, ...] = ()
     has_backend: bool = True
     paper: bool = False  # Table 4 is about it
+
+
+def with_limit(suite: Suite, limit: int, length: Callable[[Call], int]) -> Suite:
+    """The suite with a note on the items whose accepted calls are all longer than a turn may be."""
+    beyond = sum(all(any(length(call) > limit for call in a) for a in q.answers) for q in suite.questions)
+    said = f"{beyond} items have golden calls of more than {limit} tokens, the limit of a turn: they can only be wrong"
+    return replace(suite, notes=(*suite.notes, f"{said}. --max_new_tokens raises it")) if beyond else suite
 
 
 def each(score: Callable[[Question, Prediction], CallScore | None]) -> Scoring:

@@ -42,6 +42,11 @@ def read_list(path: Path) -> list[dict]:
     return records
 
 
+def read_records(path: Path) -> list[dict]:
+    """JSON objects, at least one: in a list, or one a line."""
+    return read_list(path) if read_text(path).lstrip().startswith("[") else read_lines(path)
+
+
 def read_lines(path: Path) -> list[dict]:
     """JSON objects, one a line, at least one."""
     records = []

@@ -42,7 +42,8 @@ def read_unseen_tools(seed: int) -> Suite:
 
 def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], data_format: str = AUTO) -> Suite:
     """Every right call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
-    return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", ", ".join(paths))
+    note = f"{', '.join(paths)}: every right call; of files whose records end in their golden calls, these alone"
+    return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", note)
 
 
 def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> Suite:
