@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import arguments, weights
 from safetensors.torch import load_file, save_file
 
 import evaluate
 import train_sft
 from benchmarks.families import fill
-from runs import arguments, weights
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.llama.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_folder, save_adapter
 from tl.llama.lora import LoRA, add_lora
@@ -170,10 +170,10 @@ def test_a_run_leaves_the_merged_model_and_the_adapter_that_makes_it(toy_sft, ru
 
 def test_programs_take_an_adapter_for_a_model(toy_sft, run, tmp_path, capsys):
     flags = ["--data", str(toy_sft / "data.jsonl"), "--limit", "1", "--batch_size", "2"]
-    assert evaluate.main(["--model", str(run / "adapter"), *flags]) == 0
-    of_adapter = capsys.readouterr().out
-    assert evaluate.main(["--model", str(run), *flags]) == 0
-    assert of_adapter.splitlines()[2:] == capsys.readouterr().out.splitlines()[2:]
+    for name, model in (("adapter", run / "adapter"), ("merged", run)):
+        assert evaluate.main(["--model", str(model), *flags, "--report", str(tmp_path / f"{name}.json")]) == 0
+    of_adapter, of_merged = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("adapter", "merged"))
+    assert of_adapter["suites"] == of_merged["suites"]
     shutil.copytree(run / "adapter", tmp_path / "adapter")
     flags = arguments(toy_sft, tmp_path / "out", "--max_steps", "1", "--model", str(tmp_path / "adapter"))
     assert train_sft.main(flags) == 0

@@ -37,7 +37,10 @@ class Learner(Generic[L]):
 
 @dataclass(frozen=True)
 class Models:
-    """The policy, its critic, and the frozen SFT model that the policy is to stay near."""
+    """The policy, its critic, and the frozen SFT model that the policy is to stay near.
+
+    With LoRA the SFT model's weights are in memory once: the policy and the critic add adapters to them.
+    """
 
     actor: Learner[Llama]
     critic: Learner[Critic] | None
@@ -45,14 +48,17 @@ class Models:
 
     @classmethod
     def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
-        def learner(kind: type[L], rate: float) -> Learner[L]:
-            model = distributed.load(kind, source, world, config.checkpointing, seed=config.seed)
+        def learner(kind: type[L], rate: float, base: Llama | None = None) -> Learner[L]:
+            model = distributed.load(
+                kind, source, world, config.checkpointing, seed=config.seed, lora=config.lora, base=base
+            )
             return Learner(model, make_optimizer(model, rate, config), config.max_grad_norm)
 
         actor = learner(Llama, config.actor_lr)
-        critic = learner(Critic, config.critic_lr) if config.critic else None
-        reference = distributed.load(Llama, source, world, dtype=world.compute_dtype).requires_grad_(False)
-        return cls(actor, critic, reference)
+        base = actor.model if config.lora else None
+        critic = learner(Critic, config.critic_lr, base) if config.critic else None
+        reference = distributed.load(Llama, source, world, dtype=world.compute_dtype, base=base)
+        return cls(actor, critic, reference.requires_grad_(False))
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
         """All that training changes."""

@@ -12,4 +12,5 @@ def make_optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> Ada
     matrices = [p for p in trained if p.dim() > 1]
     vectors = [p for p in trained if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]  # states cannot be read with more than one that has none
     return AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)
