@@ -1,12 +1,15 @@
 """Output forms of other models: what each looks like, and that nothing in them is more than data."""
 
+import contextlib
 import json
+import time
 
 import pytest
 
 from tl.calls import Call, CallSyntaxError
 from tl.forms import detect, read_calls, read_prediction
 from tl.schema import ToolSpec
+from tl.trajectory import Trajectory
 
 SEARCH = Call("search", {"query": "cats", "limit": 3})
 TOOLS = (ToolSpec("search", "", {"query": {"type": "string"}, "limit": {"type": "integer"}}, ("query",)),)
@@ -187,3 +190,195 @@ def test_glaives_function_calls():
     assert read_calls("""Sure. <functioncall> {"name": "f", "arguments": '{"x": "it's"}'} <|endoftext|>""") == [
         Call("f", {"x": "it's"})
     ]
+
+
+FORECAST = Call("get_forecast", {"city": "Oslo", "days": 2})
+CLOCK = Call("get_time", {"zone": "CET"})
+GIVEN = '{"city": "Oslo", "days": 2}'
+AS_JSON = f'{{"name": "get_forecast", "arguments": {GIVEN}}}'
+AS_JSON_2 = '{"name": "get_time", "arguments": {"zone": "CET"}}'
+AS_PYTHON = 'get_forecast(city="Oslo", days=2)'
+AS_PYTHON_2 = "get_time(zone='CET')"
+NOTE = Call("note", {"text": "ends in </tool_call>"})
+NOW = Call("now", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        # Markdown's backslashes in names
+        (AS_PYTHON.replace("_", r"\_"), [FORECAST]),
+        (AS_JSON.replace("_", r"\_"), [FORECAST]),
+        (f"Thought: rain?\nAction: get\\_forecast\nAction Input: {GIVEN}", [FORECAST]),
+        # lists of texts
+        (f"['{AS_PYTHON}']", [FORECAST]),
+        (f"""['{AS_PYTHON}', "{AS_PYTHON_2}"]""", [FORECAST, CLOCK]),
+        (r"""["get_time(zone=\"CET\")"]""", [CLOCK]),
+        # words and code blocks
+        (f"Sure, I will ask for two days.\n\n```python\n{AS_PYTHON}\n```\nThat is all.", [FORECAST]),
+        (f"Both are needed:\n1. {AS_PYTHON}\n2. `{AS_PYTHON_2}`", [FORECAST, CLOCK]),
+        (f"First\n```\n{AS_PYTHON}\n```\nthen\n```json\n[{AS_JSON_2}]\n```", [FORECAST, CLOCK]),
+        (f"I use the tool for this: {AS_PYTHON}", [FORECAST]),
+        ("Like so.\nget_forecast(\n    city='Oslo',\n    days=2,\n)\nDone.", [FORECAST]),
+        # <function_call>
+        (f"<function_call>{AS_JSON}</function_call>", [FORECAST]),
+        (f"Okay.\n<function_call>\n{AS_JSON}\n</function_call>\n<function_call> {AS_JSON_2}", [FORECAST, CLOCK]),
+        (f"<function_calls>[{AS_JSON}, {AS_JSON_2}]</function_calls>", [FORECAST, CLOCK]),
+        # [TOOL_CALLS]
+        (f"[TOOL_CALLS] [{AS_JSON}]</s>", [FORECAST]),
+        (f"I look it up. [TOOL_CALLS]get_forecast{GIVEN}", [FORECAST]),
+        (f'[TOOL_CALLS]get_forecast[ARGS]{GIVEN}[TOOL_CALLS]get_time[ARGS]{{"zone": "CET"}}', [FORECAST, CLOCK]),
+        # <function=name>
+        (f"<function=get_forecast>{GIVEN}</function>", [FORECAST]),
+        (f"Let me see. <function=get_forecast>\n{GIVEN}\n</function><|eom_id|>", [FORECAST]),
+        (f"<function=get_forecast>{GIVEN}</function><function=get_time>{{'zone': 'CET'}}", [FORECAST, CLOCK]),
+        # several of ChatGLM-4's
+        (f'get_forecast\n{GIVEN}\nget_time\n{{"zone": "CET"}}', [FORECAST, CLOCK]),
+        (f'get_forecast\n{GIVEN}<|assistant|>get_time\n{{"zone": "CET"}}', [FORECAST, CLOCK]),
+        (f"get_forecast\n{GIVEN}\n\nget_time {{'zone': 'CET'}}<|observation|>", [FORECAST, CLOCK]),
+        (f"<|assistant|>get_forecast\n{GIVEN}", [FORECAST]),
+        (f"I look it up.<|assistant|>get_forecast\n{GIVEN}<|observation|>\nrain", [FORECAST]),
+        (f"<|assistant|>get_forecast\n{GIVEN}\n<|assistant|>get_time\n{{'zone': 'CET'}}", [FORECAST, CLOCK]),
+        # what was thought before
+        (f"<think>\nOslo, so f(x=1)?\n</think>\n\n{AS_PYTHON}", [FORECAST]),
+        (f"<think></think>{AS_JSON}", [FORECAST]),
+        (f"<think>A <tool_call>.</think><tool_call>{AS_JSON}</tool_call>", [FORECAST]),
+        # a closing tag in a string
+        ('<tool_call>{"name": "note", "arguments": {"text": "ends in </tool_call>"}}</tool_call>', [NOTE]),
+        ("<tool_call>{'name': 'note', 'arguments': {'text': 'ends in </tool_call>'}}", [NOTE]),
+        (
+            '<tool_call>{"name": "note", "arguments": {"text": "ends in </tool_call>"}}</tool_call>'
+            f"\n<tool_call>{AS_JSON}</tool_call>",
+            [NOTE, FORECAST],
+        ),
+        # no input
+        ("Thought: late?\nAction: now\nAction Input:", [NOW]),
+        ("Action: now\nAction Input: \nObservation: 12:00", [NOW]),
+        ("Action: now\nAction Input:\n\nThought: I wait.", [NOW]),
+        # single quotes before an observation
+        ("Action: get_time\nAction Input: {'zone': 'CET'}\nObservation: 12:00", [CLOCK]),
+        ("Thought: x\nAction: get_time\nAction Input: {'zone': \"CET\"}\n\nObservation: {'at': 12}", [CLOCK]),
+        ("Action: get_time\nAction Input:\n{'zone': 'CET'}\nObservation", [CLOCK]),
+        # an object with a sentence before or after it
+        (f"I will look this up. {AS_JSON}", [FORECAST]),
+        (f"{AS_JSON}\nThis asks for two days.", [FORECAST]),
+        (f"Answer:\n[{AS_JSON}, {AS_JSON_2}] are the calls.", [FORECAST, CLOCK]),
+        (f"Sure: {AS_JSON}", [FORECAST]),
+    ],
+)
+def test_forms_that_real_models_write(text, calls):
+    assert read_calls(text) == calls
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is fine in Oslo; use now() to get the time.",
+        "Use get_time(zone='CET') for that, or ask somebody.",
+        "The result is {'degrees': 3, 'city': 'Oslo'} [1].",
+        'Here it is: {"name": "Oslo", "people": 700000}',
+        '{"answer": 42}',
+    ],
+)
+def test_an_answer_that_mentions_calls_or_objects_is_no_call(text):
+    with pytest.raises(CallSyntaxError):
+        read_calls(text)
+
+
+def test_calls_among_words_are_those_of_known_tools():
+    text = f"```python\nprint(x=1)\nsearch(query='cats', limit=3)\n```\n{AS_JSON}"
+    assert read_calls(text, tools=TOOLS) == [SEARCH]
+    assert read_calls(text) == [Call("print", {"x": 1}), SEARCH]
+
+
+def test_a_form_by_name_takes_no_words_around():
+    for form, text in (("json", f"Sure. {AS_JSON}"), ("python", f"Sure.\n{AS_PYTHON}"), ("json", r'{"name": "a\_b"}')):
+        with pytest.raises(CallSyntaxError):
+            read_calls(text, form)
+
+
+def repeated(unit: str, before: str = "", after: str = ""):
+    return lambda n: before + unit * (n // len(unit)) + after
+
+
+LONG = {
+    "fence": [
+        repeated("\n", "```json\n", "x"),
+        repeated(" ", "```", "x"),
+        repeated("```\n"),
+        repeated("```!", "", "\n"),
+    ],
+    "action": [
+        repeated("Action:"),
+        repeated(" ", "Action: f", "\ny"),
+        repeated("Action: f\n"),
+        repeated("Action: {\n"),
+    ],
+    "input": [
+        repeated("Action Input", "Action:"),
+        repeated("Action: f\nAction Input: {\n"),
+        repeated("\n", "Action: f"),
+    ],
+    "tool_call": [
+        repeated("<tool_call>"),
+        repeated('<tool_call>{"a":"'),
+        repeated("<tool_call>[','", "<tool_call>['"),
+        repeated('<tool_call>{"name":"f"}'),
+        repeated(" ", "<tool_call>", "x"),
+    ],
+    "functioncall": [
+        repeated("<functioncall>"),
+        repeated("' ", """<functioncall>{"name": "f", "arguments": '"""),
+        repeated("'} ", """<functioncall>{"name": "f", "arguments": '"""),
+    ],
+    "marks": [
+        repeated("[TOOL_CALLS]a"),
+        repeated(" ", "[TOOL_CALLS]a"),
+        repeated("\n", "<|assistant|>f"),
+        repeated("<function=f>"),
+        repeated("<function=f{"),
+    ],
+    "json": [
+        repeated('{"name":"f"}'),
+        repeated('{"name":"f","arguments":{"a":"\n"}}'),
+        repeated("{"),
+        repeated('{"a":[1,1,1,1,1,1,1,1,', "x "),
+        repeated("{\"a\":\"{'b':'", "x "),
+    ],
+    "name_json": [repeated("f\n{}\n"), repeated("a"), repeated("\n", "f")],
+    "python": [
+        repeated("f(x=1)\n", "", "x y"),
+        repeated("9" * 900 + "*", "f(x=", "1)"),
+        repeated("'f(x=1)',", "[", "]"),
+    ],
+    "words": [repeated("a: f("), repeated("a: f(x\n"), repeated("- * "), repeated("\\"), repeated("\\_")],
+    "ends": [
+        repeated("<|im_end|> ", "", "x"),
+        repeated("<think></think>"),
+        repeated("<think>"),
+        repeated(" ", "", "x"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "of_length", [pytest.param(f, id=f"{k} {i}") for k, of in LONG.items() for i, f in enumerate(of)]
+)
+def test_time_is_linear_in_the_length_of_an_output(of_length):
+    """The answer of a model, and the same text in a record of a data set."""
+
+    def of_record(text: str) -> None:
+        messages = [{"role": role, "content": text} for role in ("user", "assistant", "user")]
+        Trajectory.from_openai({"tools": [{"name": "f", "parameters": {}}], "messages": messages})
+
+    def seconds(read, n: int) -> float:
+        text, times = of_length(n), []
+        for _ in range(3):
+            start = time.process_time()
+            with contextlib.suppress(ValueError):
+                read(text)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    for read in (read_calls, of_record):
+        assert seconds(read, 12_000) < 24 * seconds(read, 1_500) + 0.01  # of eight times the length; quadratic: 64

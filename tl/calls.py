@@ -64,7 +64,7 @@ class CallSyntaxError(ValueError):
 
 def parse_call(text: str) -> Call:
     """Read exactly one call; white space around it is allowed. Raises CallSyntaxError and nothing else."""
-    scanner = _Scanner(text)
+    scanner = _whole(text)
     call = scanner.call()
     scanner.end("a call")
     return call
@@ -72,11 +72,18 @@ def parse_call(text: str) -> Call:
 
 def parse_literal(text: str) -> JSON:
     """Read exactly one JSON or Python literal, as it may stand after `key=`. Raises CallSyntaxError."""
-    scanner = _Scanner(text)
+    scanner = _whole(text)
     scanner.space()
     value = scanner.value(depth=0)
     scanner.end("a literal")
     return value
+
+
+def leading_literal(text: str, at: int = 0) -> tuple[JSON, int]:
+    """The JSON or Python literal that starts here, behind white space, and where it ends. Raises CallSyntaxError."""
+    scanner = _Scanner(text, at)
+    scanner.space()
+    return scanner.value(depth=0), scanner.at
 
 
 def format_call(call: Call) -> str:
@@ -146,16 +153,22 @@ def _check_literal(value: object, depth: int) -> None:
         raise ValueError(f"a {type(value).__name__} is not a JSON value")
 
 
+def _whole(text: str) -> _Scanner:
+    """A scanner of a text that it can read to its end."""
+    scanner = _Scanner(text)
+    if len(text) > MAX_LENGTH:
+        scanner.fail(f"longer than {MAX_LENGTH:,} characters", MAX_LENGTH)
+    if not text.isascii() and (surrogate := _LONE_SURROGATE.search(text)):
+        scanner.fail("a lone surrogate", surrogate.start())
+    return scanner
+
+
 class _Scanner:
     """Recursive descent over one text; recursion is bounded by MAX_DEPTH. `at` is the index of the next character."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
-        self.at = 0
-        if len(text) > MAX_LENGTH:
-            self.fail(f"longer than {MAX_LENGTH:,} characters", MAX_LENGTH)
-        if not text.isascii() and (surrogate := _LONE_SURROGATE.search(text)):
-            self.fail("a lone surrogate", surrogate.start())
+        self.at = at
 
     def fail(self, message: str, position: int | None = None) -> NoReturn:
         raise CallSyntaxError(message, self.at if position is None else position)

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tl.calls import Call, CallSyntaxError, format_call
-from tl.forms import ARGUMENT_KEYS, read_calls
+from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.schema import FINISH
 from tl.trajectory import Trajectory, call_text
-from tl.trajectory.items import drop_reasoning
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for servers that want one
 MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
-from tl.forms import ARGUMENT_KEYS, read_arguments
+from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_arguments
 from tl.trajectory.message import Note, Notes, Role
 
 _ROLES: dict[str, Role] = {
@@ -24,9 +24,8 @@ _UNKNOWN_WEIGHTS = ("loss_scale", "train_detail", "training_detail", "mask", "ma
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
-_THINK = re.compile(r"\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL)
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
-_RESPONSE = re.compile(r"<(tool_response|response|function_response)>\s*(.*?)\s*</\1>", re.DOTALL)
+_RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
 
 
 @dataclass
@@ -178,15 +177,6 @@ def _is_said(thought: object, text: str) -> bool:
     return bool(thought) and not (isinstance(thought, str) and thought.strip() in ("", text.strip()))
 
 
-def drop_reasoning(text: str) -> tuple[str, int]:
-    """The text without the `<think>` blocks that it starts with, and how many hold a thought."""
-    count = 0
-    while found := _THINK.match(text):
-        count += bool(found[1].strip())
-        text = text[found.end() :].lstrip()
-    return text, count
-
-
 # ---- calls
 
 
@@ -285,7 +275,7 @@ def _tool_items(given: dict, item: Item) -> Iterator[Item]:
 
 def in_tags(text: str) -> list[str]:
     """What stands in `<tool_response>` tags, where these are all of the text; else the text."""
-    return [found[2] for found in _RESPONSE.finditer(text)] if _RESPONSES.match(text) else [text]
+    return [found[2].strip() for found in _RESPONSE.finditer(text)] if _RESPONSES.match(text) else [text]
 
 
 def feedback_of(content: object, where: str) -> str:

@@ -6,23 +6,18 @@ import re
 from collections.abc import Collection
 
 from tl.calls import Call, CallSyntaxError
-from tl.forms import call_of, read_calls
+from tl.forms import call_of, marked, marked_calls, read_calls
+from tl.forms.marks import Marked, fences, unfenced
 from tl.schema import FINISH
 from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, read_call
 from tl.trajectory.message import Note, Notes
 
 SHELL = "bash"  # the tool that a fenced command is a call of
 
-_TAGGED = re.compile(r"<tool_call>(?!`)\s*(.*?)\s*(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
-_FUNCTION_CALL = re.compile(r"<functioncall>(?!`)\s*(.*?)\s*(?:<\|endoftext\|>|</functioncall>|\Z)", re.DOTALL)
-_ACTION = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*(.+?)[ \t]*\n+[ \t]*Action Input[ \t]*:", re.MULTILINE)
+_ACTION = re.compile(r"^[ \t]*Action[ \t]*:([^\n]*)\n+[ \t]*Action Input[ \t]*:", re.MULTILINE)
 _OBSERVATION = re.compile(r"\n[ \t]*Observation[ \t]*:.*", re.DOTALL)
 _FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
-_FENCE = re.compile(r"```[ \t]*([\w-]*)[ \t]*\n(.*?)\n?```", re.DOTALL)
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
-_JSON = re.compile(
-    r"\A\s*(?:<\|python_tag\|>|\[TOOL_CALLS\]|```(?:json)?)?\s*([\[{].*[\]}])\s*(?:```)?\s*\Z", re.DOTALL
-)
 _CALL_KEYS = frozenset(("name", "function", "arguments", "parameters", "type", "id"))
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
 _FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:\s*")
@@ -55,23 +50,23 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
 
 def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
     """The calls in a text, and what stands before them."""
-    if tagged := list(_TAGGED.finditer(text)):
-        return text[: tagged[0].start()], [call for found in tagged for call in calls_of_json(found[1], "")]
-    if tagged := list(_FUNCTION_CALL.finditer(text)):
-        return text[: tagged[0].start()], [_function_call(found[1]) for found in tagged]
-    if found := _ACTION.search(text):
-        return text[: found.start()], [_action(found[1], _OBSERVATION.sub("", text[found.end() :]).strip())]
+    if marks := marked(text):
+        return text[: marks[0].start], [call for one in marks for call in _marked(one)]
+    if (action := _ACTION.search(text)) and (name := action[1].strip()):
+        return text[: action.start()], [_action(name, _OBSERVATION.sub("", text[action.end() :]).strip())]
     if found := _FINAL_ANSWER.match(text):
         return text[: found.start(1)], [given_call(FINISH.name, {FINISH.required[0]: found[1].strip()})]
     return "", _bare_json(text, names) or _bare_python(text, names)
 
 
-def _function_call(text: str) -> GivenCall:
+def _marked(found: Marked) -> list[GivenCall]:
+    """What is given as objects and cannot be read keeps the name of its tool."""
+    if found.mark.startswith("tool_call") and found.body[:1] in ("{", "["):
+        return calls_of_json(found.body, "")
     try:
-        (call,) = read_calls(f"<functioncall>{text}", "functioncall")
+        return [read_call(call) for call in marked_calls(found)]
     except CallSyntaxError:
-        return GivenCall(None, text)
-    return read_call(call)
+        return [GivenCall(None, found.body)]
 
 
 def _action(name: str, arguments: str) -> GivenCall:
@@ -85,8 +80,8 @@ def _action(name: str, arguments: str) -> GivenCall:
 
 def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
     """A text that is nothing but objects with the name of a known tool and its arguments."""
-    found = _JSON.match(text)
-    value = json_or_none(found[1]) if found else None
+    bare = unfenced(text.strip().removeprefix("<|python_tag|>"))
+    value = json_or_none(bare) if bare.startswith(("{", "[")) and bare.endswith(("}", "]")) else None
     entries = value if isinstance(value, list) else [value]
     objects = [entry for entry in entries if isinstance(entry, dict) and entry.keys() <= _CALL_KEYS and len(entry) > 1]
     if not entries or len(objects) < len(entries):
@@ -123,7 +118,8 @@ def _has_commands(items: list[Item]) -> bool:
 
 def _command(text: str) -> tuple[str, list[GivenCall]]:
     """The one fenced block of a text, as a call of the shell, and what stands before it."""
-    blocks = [found for found in _FENCE.finditer(text) if found[1].lower() in _SHELLS]
+    blocks = [(start, inner) for start, language, inner in fences(text) if language.lower() in _SHELLS]
     if len(blocks) != 1:
         return text, []
-    return text[: blocks[0].start()], [read_call(Call(SHELL, {"command": blocks[0][2]}))]
+    ((start, command),) = blocks
+    return text[:start], [read_call(Call(SHELL, {"command": command}))]

@@ -1,0 +1,231 @@
+"""Reads tool calls in the forms in which other models write them (paper, Tables 6–12).
+
+Everything is read as data: JSON, literals, or the syntax tree of a Python call whose arguments are constants. Every
+reader takes time linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, parse_call
+from tl.forms.around import calls_among_words
+from tl.forms.marks import Marked, drop_reasoning, marked, unfenced
+from tl.forms.python import read_python_calls
+from tl.forms.values import (
+    ARGUMENT_KEYS,
+    call_of,
+    calls_of,
+    fail,
+    leading_value,
+    looks_like_calls,
+    named_call,
+    read_arguments,
+)
+from tl.schema import FINISH, ToolSpec
+
+__all__ = [
+    "ARGUMENT_KEYS",
+    "Form",
+    "Prediction",
+    "call_of",
+    "detect",
+    "drop_reasoning",
+    "marked",
+    "marked_calls",
+    "read_arguments",
+    "read_calls",
+    "read_prediction",
+    "read_python_calls",
+]
+
+Form = Literal["auto", "call", "python", "action", "json", "tool_call", "functioncall", "openai", "name_json"]
+
+_QUOTED_ARGUMENTS = re.compile(
+    r"""\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*'(.*)'\s*\}\s*""", re.DOTALL
+)
+_ACTION = re.compile(r"Action\s*:")
+_ACTION_INPUT = re.compile(r"Action Input\s*:(?:\s*```(?:json)?\n)?")
+_NO_INPUT = re.compile(r"\s*(?:\Z|(?:Observation|Thought|Final Answer)\s*:)")
+_FINAL_ANSWER = re.compile(r"Final Answer\s*:(.*)", re.DOTALL)
+_NAME_JSON = re.compile(r"\s*(?:<\|assistant\|>\s*)?([\w.:$@/-]+)\s*(?:\[ARGS\]\s*)?(?=\{)")
+_END_MARKS = re.compile(r"(?:<\|(?:eom_id|eot_id|im_end|endoftext)\|>|<bot_end>|</s>)\s*\Z")
+_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\_")  # Markdown's \_, not the \\_ of a string
+_NEXT = re.compile(r"[ \t\r\n,;]*(?=[^ \t\r\n,;])")
+_PYTHON_TAG = "<|python_tag|>"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model said for one item, one text per turn, and the calls in it; with a `problem` there are none."""
+
+    texts: tuple[str, ...]
+    calls: tuple[Call, ...]
+    problem: str = ""
+
+
+def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
+    """The calls of all texts, in order. Text that cannot be read becomes the prediction's `problem`; nothing raises."""
+    try:
+        calls = [call for text in texts for call in read_calls(text, form, tools)]
+    except CallSyntaxError as error:
+        return Prediction(tuple(texts), (), f"format error: {error}")
+    return Prediction(tuple(texts), tuple(calls))
+
+
+def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) -> list[Call]:
+    """All calls of one output, at least one. Raises CallSyntaxError.
+
+    Args:
+        text: what the model said.
+        form: "call" is exactly one call of Table 13. "python": calls as Python writes them, several on lines, between
+            semicolons or in a list, also as texts, also after NexusRaven's "Call:" (Table 7). "action": Action and
+            Action Input, or a Final Answer, which is a call of `finish` (Tables 6 and 9). "json": objects with a name
+            and parameters or arguments (Table 10). "tool_call": the same behind a mark, see `marked` (Table 11).
+            "functioncall": the same behind Glaive's tag. "openai": a message with `tool_calls` (Table 12).
+            "name_json": the name, then its arguments as JSON (Table 8), perhaps several. "auto": whichever it looks
+            like, without `<think>` blocks and Markdown's backslashes before underscores; words may stand around the
+            calls.
+        tools: where positional arguments of the form "python" find their names; calls among words must be of them.
+    """
+    if len(text) > MAX_LENGTH:
+        fail(f"longer than {MAX_LENGTH:,} characters")
+    try:
+        if form != "auto":
+            return _read(text, form, tools)
+        text = _plain(text)
+        try:
+            return _read(text, detect(text), tools)
+        except CallSyntaxError as error:
+            return calls_among_words(text, tools) or _reraise(error)
+    except RecursionError:
+        fail("nested too deeply")
+
+
+def _reraise(error: CallSyntaxError) -> list[Call]:
+    raise error
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(r"\1_", drop_reasoning(text)[0])
+
+
+def _read(text: str, form: str, tools: Sequence[ToolSpec]) -> list[Call]:
+    if form == "call":
+        return [parse_call(text)]
+    bare = _bare(text)
+    calls = read_python_calls(bare, tools) if form == "python" else _READERS[form](bare)
+    return calls or fail("no call in the text")
+
+
+def _bare(text: str) -> str:
+    return unfenced(_END_MARKS.sub("", text))
+
+
+def detect(text: str) -> str:
+    """The form in which a text seems to be written."""
+    bare = _bare(text)
+    found = marked(bare)
+    if found and not (found[0].mark == "assistant" and _NAME_JSON.match(bare)):
+        return "functioncall" if found[0].mark == "functioncall" else "tool_call"
+    if bare.removeprefix(_PYTHON_TAG).lstrip().startswith(("{", "[{")):
+        return "openai" if re.search(r'"(?:tool_calls|function|function_call)"\s*:', bare) else "json"
+    if _action(bare) or (_FINAL_ANSWER.search(bare) and not bare.endswith(")")):
+        return "action"
+    if _NAME_JSON.match(bare):
+        return "name_json"
+    return "python"
+
+
+# ---- JSON forms
+
+
+def _json_calls(text: str) -> list[Call]:
+    """One or more objects, in a list or one after the other, separated by white space, commas or semicolons."""
+    text = text.removeprefix(_PYTHON_TAG)
+    calls: list[Call] = []
+    at = 0
+    while found := _NEXT.match(text, at):
+        value, at = leading_value(text, found.end())
+        calls += calls_of(value)
+    return calls
+
+
+def _tagged_calls(text: str) -> list[Call]:
+    return [call for found in marked(text) for call in marked_calls(found)]
+
+
+def marked_calls(found: Marked) -> list[Call]:
+    """The calls behind a mark, in JSON or as Python writes them. Raises CallSyntaxError."""
+    if found.name:
+        return [named_call(found.name, leading_value(found.body)[0] if found.body else None)]
+    if found.mark == "functioncall":
+        return [_glaive_call(found.body)]
+    if _NAME_JSON.match(found.body):
+        return _name_json_calls(found.body)
+    if found.body[:1] in ("{", "["):
+        try:
+            return calls_of(leading_value(found.body)[0])
+        except CallSyntaxError:
+            if found.body[0] == "{":
+                raise
+    return read_python_calls(found.body)
+
+
+def _glaive_call(text: str) -> Call:
+    """Glaive writes the arguments as JSON between single quotes, with other single quotes inside as they are."""
+    if quoted := _QUOTED_ARGUMENTS.fullmatch(text):
+        try:
+            return named_call(quoted[1], quoted[2])
+        except CallSyntaxError:
+            pass
+    value, end = leading_value(text)
+    return call_of(value) if end == len(text) else fail("text after the call")
+
+
+def _openai_calls(text: str) -> list[Call]:
+    value, _ = leading_value(text.removeprefix(_PYTHON_TAG).strip())
+    items = value
+    if isinstance(value, dict):
+        items = value.get("tool_calls") or [value.get("function_call") or value]
+    return calls_of(items) if isinstance(items, list) else fail("`tool_calls` is no list")
+
+
+def _name_json_calls(text: str) -> list[Call]:
+    calls: list[Call] = []
+    at = 0
+    while found := _NAME_JSON.match(text, at):
+        value, at = leading_value(text, found.end())
+        # An object that is a call has a word such as "Answer:" before it, not a name.
+        calls += calls_of(value) if looks_like_calls(value) else [named_call(found[1], value)]
+    return calls or fail("no name before the arguments")
+
+
+def _action(text: str) -> tuple[str, str] | None:
+    """The name of the first action and what stands behind its input's mark."""
+    action = _ACTION.search(text)
+    given = _ACTION_INPUT.search(text, action.end()) if action else None
+    return (text[action.end() : given.start()].strip(), text[given.end() :]) if action and given else None
+
+
+def _action_calls(text: str) -> list[Call]:
+    """The first action only: models often invent an observation and go on."""
+    if found := _action(text):
+        name, given = found
+        arguments: JSON = None if _NO_INPUT.match(given) else leading_value(given)[0]
+        return [named_call(name, arguments)]
+    answer = _FINAL_ANSWER.search(text) or fail("neither an action nor a final answer")
+    return [Call(FINISH.name, {"answer": answer[1].strip()})]
+
+
+_READERS: dict[str, Callable[[str], list[Call]]] = {
+    "action": _action_calls,
+    "json": _json_calls,
+    "tool_call": _tagged_calls,
+    "functioncall": _tagged_calls,
+    "openai": _openai_calls,
+    "name_json": _name_json_calls,
+}

@@ -1,0 +1,90 @@
+"""What a text holds besides calls, or around them: tags and other marks, code blocks, reasoning. All in linear time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tl.calls import CallSyntaxError, leading_literal
+from tl.forms.values import leading_value
+
+_TAG = r"tool_calls?|function_?calls?"
+_BARE_NAME = r"[\w.:$@/-]{1,200}"
+_MARK = re.compile(
+    rf"<({_TAG})>(?!`)|<function=({_BARE_NAME})>|\[(TOOL_CALLS)\](?=\s*(?:[\[{{]|{_BARE_NAME}\s*(?:\[ARGS\]\s*)?\{{))"
+    rf"|<\|(assistant)\|>(?=\s*{_BARE_NAME}[ \t]*\r?\n\s*\{{)"
+)
+_END = re.compile(rf"{_MARK.pattern}|</(?:{_TAG}|function)>|<\|(?:endoftext|observation|user)\|>|</s>")
+_FENCE = re.compile(r"```[ \t]{0,9}([\w-]{0,40})[ \t]{0,9}\r?\n")
+_THINK = re.compile(r"\s*<think(?:ing)?>")
+_THINK_END = re.compile(r"</think(?:ing)?>")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What stands behind the mark of a call. `start` is the mark's place; `name` is what the mark itself calls."""
+
+    start: int
+    mark: str
+    name: str
+    body: str
+
+
+def marked(text: str) -> list[Marked]:
+    """What stands behind each mark of calls, up to a closing tag, the next mark or the end.
+
+    The marks are `<tool_call>`, `<function_call>`, `<functioncall>`, `<function=name>`, `[TOOL_CALLS]` and, before a
+    name and an object, `<|assistant|>`. One that stands in a string of the body does not end it.
+    """
+    found: list[Marked] = []
+    at = 0
+    while mark := _MARK.search(text, at):
+        ending = _END.search(text, mark.end())
+        at = ending.start() if ending else len(text)
+        if ending and not _is_value(text[mark.end() : at]):
+            at = max(at, _value_end(text, mark.end()))
+        kind = mark[1] or mark[3] or mark[4] or "function"
+        found.append(Marked(mark.start(), kind, mark[2] or "", text[mark.end() : at].strip()))
+    return found
+
+
+def _is_value(body: str) -> bool:
+    try:
+        leading_value(body)
+    except CallSyntaxError:
+        return False
+    return True
+
+
+def _value_end(text: str, at: int) -> int:
+    try:
+        return leading_literal(text, at)[1]
+    except CallSyntaxError:
+        return 0
+
+
+def fences(text: str) -> Iterator[tuple[int, str, str]]:
+    """Every code block: where it starts, its language, what it holds."""
+    at = 0
+    while (opening := _FENCE.search(text, at)) and (end := text.find("```", opening.end())) >= 0:
+        yield opening.start(), opening[1], text[opening.end() : end].removesuffix("\n")
+        at = end + 3
+
+
+def unfenced(text: str) -> str:
+    """What is in the code block that a text is, else the text; without white space around it."""
+    text = text.strip()
+    opening = _FENCE.match(text)
+    if opening and text.endswith("```") and len(text) > opening.end() + 2:
+        return text[opening.end() : -3].strip()
+    return text
+
+
+def drop_reasoning(text: str) -> tuple[str, int]:
+    """The text without the `<think>` blocks that it starts with, and how many hold a thought."""
+    at = count = 0
+    while (opening := _THINK.match(text, at)) and (closing := _THINK_END.search(text, opening.end())):
+        count += bool(text[opening.end() : closing.start()].strip())
+        at = closing.end()
+    return (text[at:].lstrip(), count) if at else (text, 0)

@@ -1,0 +1,119 @@
+"""What the forms share: values in a text, and calls given as a name and arguments in JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NoReturn
+
+from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, leading_literal, parse_literal
+
+ARGUMENT_KEYS = ("arguments", "parameters", "params", "args", "input", "kwargs")  # under which a call has its arguments
+
+_BESIDE_ARGUMENTS = {"name", "function", "id", "type", "index", "call_id", "tool_call_id"}
+_SPACE = re.compile(r"\s*")
+_NO_ARGUMENTS = ("", "null", "None", "[]")
+
+
+def call_of(item: JSON) -> Call:
+    """`{"name": …, "arguments": …}`, or the same as the value of "function". Raises CallSyntaxError.
+
+    Other keys for the arguments are known (ARGUMENT_KEYS). Without one of them a call has no arguments, but it must
+    not have other entries either, since these may be what its author takes for the arguments.
+    """
+    if isinstance(item, dict) and isinstance(item.get("function"), dict):
+        item = item["function"]
+    if not isinstance(item, dict):
+        fail("a call must be an object")
+    given = [key for key in ARGUMENT_KEYS if item.get(key) is not None]
+    others = item.keys() - _BESIDE_ARGUMENTS - set(ARGUMENT_KEYS)
+    if len(given) > 1 or (others and not given):
+        fail(f"the arguments of a call are expected under `arguments`, not {', '.join([*given, *sorted(others)]):.80}")
+    return named_call(item.get("name", item.get("function")), item[given[0]] if given else None)
+
+
+def calls_of(value: JSON) -> list[Call]:
+    """The calls of an object or of a list of them. Raises CallSyntaxError."""
+    return [call_of(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def looks_like_calls(value: JSON) -> bool:
+    """Whether a value has the name and the arguments of a call, or of several, and nothing else that says anything."""
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(
+        isinstance(item, dict)
+        and item.keys() <= {*_BESIDE_ARGUMENTS, *ARGUMENT_KEYS}
+        and (isinstance(item.get("function"), dict) or (bool(item.keys() & set(ARGUMENT_KEYS)) and "name" in item))
+        for item in items
+    )
+
+
+def named_call(name: JSON, arguments: JSON) -> Call:
+    """Raises CallSyntaxError for what `format_call` cannot write."""
+    if not isinstance(name, str) or not name:
+        fail("no name of a tool")
+    call = Call(name, read_arguments(arguments))
+    try:
+        format_call(call)
+    except ValueError as error:
+        fail(str(error))
+    return call
+
+
+def read_arguments(given: JSON) -> dict[str, JSON]:
+    """The arguments of a call: an object, or the text of one, perhaps encoded twice. Raises CallSyntaxError.
+
+    Nothing, null and an empty list are no arguments. Line breaks may stand in strings as they are.
+    """
+    for _ in range(3):
+        if given is None or given == [] or (isinstance(given, str) and given.strip() in _NO_ARGUMENTS):
+            return {}
+        if not isinstance(given, str):
+            break
+        given = _literal(given)
+    return given if isinstance(given, dict) else fail("the arguments are no object")
+
+
+def _literal(text: str) -> JSON:
+    """A JSON or Python literal; JSON may have control characters in its strings."""
+    try:
+        return parse_literal(text)
+    except CallSyntaxError as error:
+        if len(text) > MAX_LENGTH:
+            raise
+        try:
+            return _DECODER.decode(text)
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def leading_value(text: str, at: int = 0) -> tuple[JSON, int]:
+    """The JSON value or Python literal that starts here, behind white space, and its end. Raises CallSyntaxError.
+
+    Where it succeeds it takes time linear in what it reads; a failure may look at all of the text.
+    """
+    try:
+        return leading_literal(text, at)
+    except CallSyntaxError as error:
+        literal_error = error
+    try:  # JSON with control characters in its strings
+        return _DECODER.raw_decode(text, found.end() if (found := _SPACE.match(text, at)) else at)
+    except (ValueError, RecursionError):
+        raise literal_error from None
+
+
+def _object(entries: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    if len(dict(entries)) < len(entries):
+        raise ValueError("the same key twice in an object")
+    return dict(entries)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
+def fail(message: str) -> NoReturn:
+    raise CallSyntaxError(message, 0)
