@@ -159,20 +159,19 @@ def _tagged_calls(text: str) -> list[Call]:
 
 
 def marked_calls(found: Marked) -> list[Call]:
-    """The calls behind a mark, in JSON or as Python writes them. Raises CallSyntaxError."""
+    """The calls behind a mark: JSON, and but for `<tool_call>` also as Python writes them. Raises CallSyntaxError."""
     if found.name:
         return [named_call(found.name, leading_value(found.body)[0] if found.body else None)]
     if found.mark == "functioncall":
         return [_glaive_call(found.body)]
+    if found.mark.startswith("tool_call") or found.body[:1] == "{":
+        return calls_of(leading_value(found.body)[0])
     if _NAME_JSON.match(found.body):
         return _name_json_calls(found.body)
-    if found.body[:1] in ("{", "["):
-        try:
-            return calls_of(leading_value(found.body)[0])
-        except CallSyntaxError:
-            if found.body[0] == "{":
-                raise
-    return read_python_calls(found.body)
+    try:
+        return calls_of(leading_value(found.body)[0])
+    except CallSyntaxError:
+        return read_python_calls(found.body)
 
 
 def _glaive_call(text: str) -> Call:
