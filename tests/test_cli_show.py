@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from forms import make_tokenizer
 from test_cli_stats import record
 
 from tl.assets import TINY
@@ -114,6 +115,15 @@ def test_the_terminal_shows_masked_calls_key_tokens_and_the_stop_target(trajecto
     assert "Assistant: search_cats()   ✗ masked: parameter missing\n" in text
     assert re.search(r"^Assistant:\[▁\w+\]×\d.* </s>$", text, re.M)
     assert "2 calls: 1 trained, 1 masked" in text
+
+
+def test_an_end_that_the_history_holds_is_shown_once(trajectory, small_tokenizer, tmp_path):
+    sample = view(trajectory, make_tokenizer("chatml", small_tokenizer, tmp_path), OPTIONS)
+    text = terminal(sample, Style(colour=False))
+    assert "<|im_end|><|im_end|>" not in text and "\n</tool_call> <|im_end|>" not in text
+    assert "\n</tool_call><|im_end|>   ✗ masked: parameter missing\n<|im_start|>user\n" in text
+    assert text.endswith("\n</tool_call><|im_end|>\n")
+    assert sample.parts[2].startswith("\n<|im_start|>user") and sample.turns[0].tokens[-1].text == "<|im_end|>"
 
 
 class Tags(html.parser.HTMLParser):

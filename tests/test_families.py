@@ -209,6 +209,16 @@ def test_sampling_stops_at_any_of_them():
         assert completion.stopped and completion.ids[-1] == end
 
 
+def test_the_end_of_a_turn_ends_a_text_beside_the_ends_of_the_model():
+    """As in Llama 3.1 Instruct, whose file begins with <|end_of_text|> while its turns end in <|eot_id|>."""
+    model = make_model(eos_token_id=399, other_eos_token_ids=(398,)).eval()
+    for end in (399, 398, 397):
+        with torch.no_grad():
+            model.lm_head.weight.zero_()[end] = model(torch.tensor([[5]]), return_hidden=True)[0, 0]
+        assert generate(model, [[5]], 20, eos_id=397)[0][-1] == end
+        assert len(generate(model, [[5]], 20, eos_id=-1)[0]) == 20
+
+
 def test_a_qwen_without_any_end_is_refused():
     bare = {key: value for key, value in QWEN_05B.items() if not key.endswith("_token_id")}
     with pytest.raises(ValueError, match="eos_token_id: missing here and in generation_config.json"):

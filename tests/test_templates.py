@@ -151,6 +151,8 @@ BROKEN = {
         '<tool_call>\n{"arguments": {}}\n</tool_call>',
         "<tool_call>\nget_paper(id=7)\n</tool_call>",
         'get_paper(id="<tool_call>")',
+        '<think>\nPerhaps\n<tool_call>\n{"name": "get_paper", "arguments": {"id": 7}}\n</tool_call>',
+        "<think>\nIt is",
         "",
     ],
     "llama3": ['{"name": "get_paper", "parameters": {"id": 7}', '{"id": 7}', '{"name": 7, "parameters": {}}', " "],
@@ -174,6 +176,8 @@ def test_a_plain_turn_of_the_model_is_read_as_finish(form):
 def test_text_and_thoughts_beside_a_call_are_left_out(form):
     made = said(form, Call("get_paper", {"id": 7}))
     assert form.read(f"<think>\n<tool_call> or not?\n</think>\n\nLet me see.\n{made}") == ("get_paper(id=7)",)
+    assert form.read(f"<think>\n\n</think>\n\n{made}") == ("get_paper(id=7)",)
+    assert form.read("<think>\nIt is 7.\n</think>\n\nIt is 8.") == ('finish(answer="It is 8.")',)
 
 
 @pytest.mark.parametrize(("tokenizer", "between"), [("chatml", "\n"), ("llama3", "; ")], indirect=["tokenizer"])

@@ -97,6 +97,13 @@ def test_parallel_calls_become_consecutive_pairs_matched_by_id():
     ]
 
 
+def test_calls_that_are_written_as_turns_of_their_own_are_counted():
+    three, one = calls('{"q": "a"}', '{"q": "b"}', '{"q": "c"}'), calls('{"q": "d"}')
+    trajectory, notes = read_with_notes(record(user(), three, feedback("B", "c2"), user(), one, feedback("D", "c1")))
+    assert [message.joined for message in trajectory.messages if message.is_call] == [False, True, True, False]
+    assert notes == {Note.PARALLEL: 2}
+
+
 def test_feedback_without_ids_is_matched_in_order():
     messages = read(user(), calls('{"q": "a"}', '{"q": "b"}'), feedback("A", None), feedback("B", None))
     assert [message.content for message in messages[1:]] == ['search(q="a")', "A", 'search(q="b")', "B"]

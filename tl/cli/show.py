@@ -94,17 +94,19 @@ def terminal(sample: SampleView, style: Style) -> str:
     """The sample as text for a terminal; without colours key tokens stand in brackets."""
     text = style("title", f"── {visible(sample.id)}") + "\n   " + " · ".join(sample.facts()) + "\n\n"
     for part in sample.parts:
-        text += style("context", visible(part)) if isinstance(part, str) else _turn(part, style)
+        text += style("context", visible(part)) if isinstance(part, str) else _turn(part, sample.end, style)
     return text + "\n"
 
 
-def _turn(turn: TurnView, style: Style) -> str:
+def _turn(turn: TurnView, end: str, style: Style) -> str:
+    """`end` as in SampleView. Where the history holds none, a space sets the stop token apart."""
     if not turn.trained:
-        said = "".join(token.text for token in turn.tokens[:-1])
+        said = "".join(token.text for token in turn.tokens[:-1]) + end
         return style("masked", visible(said)) + style("bad", f"   ✗ masked: {turn.category}")
     text = "".join(_token(token, style) for token in turn.tokens[:-1])
     stop = turn.tokens[-1]
-    text += " " + style("stop", stop.text) + (style("weight", f"×{stop.weight:.3g}") if stop.is_key else "")
+    text += ("" if end else " ") + style("stop", stop.text)
+    text += style("weight", f"×{stop.weight:.3g}") if stop.is_key else ""
     unsure = [(t.loss, t.piece) for t in turn.tokens if t.loss is not None and t.loss > UNSURE]
     if unsure:
         unsure.sort(key=itemgetter(0), reverse=True)

@@ -57,9 +57,9 @@ def generate(
 ) -> list[list[int]]:
     """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
 
-    An output that does not end in ``eos_id`` (default: the model's), or in another id that ends this model's texts, was
-    cut. ``batch_size`` prompts are continued at a time, fewer where they are long; the others wait for one of them to
-    finish.
+    A text ends with any id that ends the model's, and with ``eos_id``, a further one (-1: nothing ends it); an output
+    without one was cut. ``batch_size`` prompts are continued at a time, fewer where they are long; the others wait for
+    one of them to finish.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
@@ -100,7 +100,8 @@ class Sampler:
     def __init__(self, model: Llama, rows: int, *, eos_id: int | None = None) -> None:
         weight, config = model.lm_head.weight, model.config
         self.model = model
-        self.eos_ids = (config.eos_token_id if eos_id is None else eos_id, *config.other_eos_token_ids)
+        own = (config.eos_token_id, *config.other_eos_token_ids)
+        self.eos_ids = own if eos_id is None else (eos_id, *own) if eos_id >= 0 else ()
         self.rows = rows
         self.cache = KVCache(config, 0, 0, weight.dtype, weight.device)
         self.held: list[np.ndarray] = []  # token ids of each row of the cache, at least the prompt's

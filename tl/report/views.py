@@ -49,7 +49,11 @@ class TurnView:
 
 @dataclass(frozen=True)
 class SampleView:
-    """A trajectory in order: strings of context and turns. `loss` is the weighted one (norm "call")."""
+    """A trajectory in order: strings of context and turns. `loss` is the weighted one (norm "call").
+
+    `end` is what the history holds where a turn ends, `<|im_end|>` in ChatML and nothing in Table 13. It is the turn's
+    last token, and no part of the context after it.
+    """
 
     id: str
     tools: tuple[str, ...]
@@ -57,6 +61,7 @@ class SampleView:
     n_tokens: int
     turns_cut: int = 0
     loss: float | None = None
+    end: str = ""
 
     @property
     def turns(self) -> list[TurnView]:
@@ -97,14 +102,17 @@ def view(
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
     parts: list[str | TurnView] = []
     n_turns = 0
-    for segment in template_of(tokenizer).segments(trajectory.tools, messages):
+    template = template_of(tokenizer)
+    end = "".join(template.after[:1])
+    for segment in template.segments(trajectory.tools, messages):
         if n_turns == len(example.turns):
             break
         said = segment.turn
-        parts.append(_turn(example, n_turns, said.content, tokenizer, losses) if said else segment.text)
+        read = segment.text.removeprefix(end if n_turns else "")
+        parts.append(_turn(example, n_turns, said.content, tokenizer, losses) if said else read)
         n_turns += said is not None
     names = tuple(tool.name for tool in trajectory.tools)
-    return SampleView(example.id, names, parts, len(example), example.turns_cut, loss)
+    return SampleView(example.id, names, parts, len(example), example.turns_cut, loss, end)
 
 
 def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses: list[float] | None) -> TurnView:

@@ -37,7 +37,7 @@ _CALL_FORM = '\n{"name": <function-name>, "arguments": <args-json-object>}\n'
 _START, _END = Control("<|im_start|>"), Control("<|im_end|>")
 _CALL, _CALL_END = Control("<tool_call>"), Control("</tool_call>")
 _OUTPUT, _OUTPUT_END = Control("<tool_response>"), Control("</tool_response>")
-_THINKING_END = "</think>"
+_THINKING, _THINKING_END = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,13 @@ class ChatML(Template):
         return Segment((*self.lead, self.spell(call.name) + rest, _CALL_END), message, call, self.lead)
 
     def read(self, text: str) -> tuple[str, ...]:
-        """Text beside the calls and what the model has thought are left out; without a call it speaks to the user."""
-        text = text.rpartition(_THINKING_END)[2]
-        at = text.find(_CALL)
-        return read_plain(text) if at < 0 else read_json_calls(text[at:], "tool_call")
+        """Text beside the calls and what the model has thought are left out; without a call it speaks to the user. A
+        turn that ends within a thought is no call."""
+        said = text.rpartition(_THINKING_END)[2]
+        if said.lstrip().startswith(_THINKING):
+            return (text,)
+        at = said.find(_CALL)
+        return read_plain(said) if at < 0 else read_json_calls(said[at:], "tool_call")
 
     def chat_template(self) -> str:
         return super().chat_template().replace("DEFAULT_SYSTEM", json_text(self.system or ""))

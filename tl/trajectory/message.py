@@ -36,6 +36,7 @@ class Note(enum.Enum):
     WEIGHT_ELSEWHERE = "weights on messages that are not the assistant's, which are never trained"
     TEXT_CALLS = "calls that were written in the text"
     BROKEN_CALLS = "calls that cannot be read, not trained"
+    PARALLEL = "calls that stood in one message with the call before, written as turns of their own"
     SPLIT_RESULTS = "messages with the results of several calls, split"
     SYSTEM_TOOLS = "records whose tools stand in the system message"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"

@@ -131,6 +131,7 @@ def _calls(items: list[Item], results: list[Item], notes: Notes) -> Iterator[Mes
     answers = pair([call for call, _ in calls], results, len(items) == 1, notes)
     notes[Note.TEXT_BESIDE_CALL] += sum(bool(item.text.strip()) for item in items)
     notes[Note.WEIGHT_0] += sum(not item.trained for _, item in calls)
+    notes[Note.PARALLEL] += len(calls) - len(items)
     for (call, item), answer in zip(calls, answers, strict=True):
         yield Message("assistant", call.text, True, item.trained, joined=call is not item.calls[0])
         if answer is not None:
