@@ -164,6 +164,15 @@ def test_a_tool_name_cannot_leave_its_attribute(small_tokenizer):
     assert ("option", {"value": article["data-tools"]}) in reader.tags
 
 
+@pytest.mark.parametrize("form", ["table13", "chatml"])
+def test_the_tools_are_folded_and_the_role_of_a_turn_is_written_once(form, trajectory, small_tokenizer, tmp_path):
+    made = page([view(trajectory, make_tokenizer(form, small_tokenizer, tmp_path), OPTIONS)], "")
+    shown = re.sub(r"<details>.*?</details>", "", made[made.index("<article") :], flags=re.DOTALL)
+    assert "search_cats(q: string)" in made or "&lt;tools&gt;" in made
+    assert "string" not in shown and "Find it." in shown
+    assert shown.count("Assistant: ") == 2 and "assistant" not in shown and "Assistant:<" not in shown
+
+
 def test_the_page_needs_nothing_from_elsewhere(trajectory, small_tokenizer):
     reader = read_page(view(trajectory, small_tokenizer, OPTIONS))
     assert not any({"src", "href"} & attributes.keys() for _, attributes in reader.tags)

@@ -13,6 +13,10 @@ from tl.report.views import SampleView, TokenView, TurnView, visible
 WEIGHT_SCALE = 9.0  # the weight that gets the full colour
 LOSS_SCALE = 5.0  # the loss in nats that gets the full colour
 
+# In Table 13's form and in ChatML: the system's part of a prompt, and its end, with which `turn` begins.
+_SYSTEM = re.compile(r"System: .*?(?=\nUser: )|<\|im_start\|>system\n.*?(?=<\|im_start\|>user\n)", re.DOTALL)
+_ANSWER = re.compile(r"(\nAssistant:|<\|im_start\|>assistant\n)\Z")
+
 
 class Article(NamedTuple):
     """Something to look at; ``lists``: what it can be filtered by -> its entries."""
@@ -74,12 +78,12 @@ def sample(view: SampleView, **lists: set[str]) -> Article:
 
 def context(prompt: str) -> str:
     """What the model only reads; the system's part, which lists the tools, is folded."""
-    prompt = prompt.removesuffix("\nAssistant:").strip()  # `turn` begins with it
-    system, user, rest = prompt.partition("\nUser: ")
-    if not prompt.startswith("System: ") or not user:
+    prompt = _ANSWER.sub("", prompt).strip()
+    system = _SYSTEM.match(prompt)
+    if not system:
         return f"<pre>{text(prompt)}</pre>\n"
-    fold = f"<details><summary>System: the tools</summary><pre>{text(system)}</pre></details>"
-    return f"{fold}\n<pre>{text((user + rest).strip())}</pre>\n"
+    fold = f"<details><summary>System: the tools</summary><pre>{text(system[0])}</pre></details>"
+    return f"{fold}\n<pre>{text(prompt[system.end() :].strip())}</pre>\n"
 
 
 def turn(view: TurnView) -> str:
