@@ -16,7 +16,7 @@ from tools._processes import kill_all_others, outputs
 MAX_OUTPUT = 1 << 20  # bytes of what a program writes that are given back, from its beginning and its end
 NOT_FOUND = 127  # exit code of a program that cannot be started, as in a shell
 
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def serve(connection: socket.socket, buffer: bytearray, files: Sequence[dict]) -> None:
@@ -56,7 +56,7 @@ def run(argv: Sequence[str], cwd: str, seconds: float, environment: dict[str, st
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env={**_ENVIRONMENT, **environment},
+            env={"PATH": PATH, **environment},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

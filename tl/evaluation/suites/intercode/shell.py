@@ -1,0 +1,118 @@
+"""InterCode's shell: how an action becomes a command, and what is left in the file system afterwards.
+
+The released environment hands `/bin/bash -c "ACTION"` to Docker's client, which splits it into words as a shell would.
+So double quotes within an action vanish and a backslash before one is lost; the golden commands were written with that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tl.evaluation.suites.intercode.folders import AGES, FILE_SYSTEMS, SYSTEM
+from tl.executor.driving import Steps
+from tl.executor.machines import File, Machine, Machines, Run
+
+SECONDS = 10.0
+MALFORMED, TIMED_OUT = "Malformed command", "Command timed out"
+
+_GIT = "git -c user.email=a@b -c user.name=intercode"
+# Then the reset with which a released episode begins: it also removes the empty folders, of which git knows nothing.
+_SET_UP = f"cd / && git init -q && git add -A && {_GIT} commit -q -m 'initial commit' && git clean -q -fd"
+
+Change = tuple[str, str]  # path and status, as `git status --short` has them
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an action gave: its text, and whether it ran with exit code 0."""
+
+    text: str
+    valid: bool
+
+
+class Shell:
+    """One of InterCode's file systems in a machine of its own, with the working directory between actions."""
+
+    def __init__(self, machines: Machines, file_system: str, host: str) -> None:
+        self.shell: Literal["/bin/bash", "/bin/sh"] = "/bin/sh" if file_system == "test" else "/bin/bash"
+        self.folder = "/"
+        name = f"setup_nl2b_fs_{file_system}.sh"
+        self._environment = {
+            "HOME": "/root",
+            "file_system_version": file_system,
+            "script": name,
+            "HOSTNAME": host,
+        }
+        self.machine: Machine = machines.open(
+            aged((*SYSTEM, File(f"/{name}", b"", 0o755), *FILE_SYSTEMS[file_system]), AGES[file_system])
+        )
+        if (made := self.machine.run(["/bin/bash", "-c", _SET_UP], HOME="/root")).code:
+            raise RuntimeError(f"git could not be set up: {made.output}")
+
+    def close(self) -> None:
+        self.machine.close()
+
+    def act(self, action: str) -> Steps[Observation]:
+        """Runs an action. One that begins with `cd` only moves, if that succeeds."""
+        moved = None
+        if action.startswith("cd"):
+            _, found, target = action.partition("cd ")
+            if not found:
+                return Observation(MALFORMED, False)
+            moved = joined(self.folder, target.strip())
+            action = f"cd {moved}"
+        observation = yield from self.run(action, "/" if moved else self.folder)
+        if moved and observation.valid:
+            self.folder = moved
+        return observation
+
+    def run(self, action: str, folder: str) -> Steps[Observation]:
+        words = self.words(action)
+        if words is None:
+            return Observation(MALFORMED, False)
+        run = yield from self.machine.steps(words, folder, SECONDS, **self._environment)
+        if run.code is None:
+            return Observation(TIMED_OUT, False)
+        if "\N{REPLACEMENT CHARACTER}" in run.output:  # not UTF-8
+            return Observation(MALFORMED, False)
+        return Observation(run.output, run.code == 0)
+
+    def words(self, action: str) -> list[str] | None:
+        """The words of the command line, None where its quotes are not balanced."""
+        try:
+            return shlex.split(f'{self.shell} -c "{action.strip()}"')
+        except ValueError:
+            return None
+
+    def changes(self) -> Steps[list[Change]]:
+        """What differs from the first commit. Words are taken in pairs, as released: a space in a path shifts them."""
+        status = (yield from self.machine.steps(["git", "status", "--short"], HOME="/root")).output.split()
+        return list(zip(status[1::2], status[::2], strict=False))
+
+    def digest(self, path: str) -> Steps[str]:
+        """Of an added file. For a folder the release calls a program that its image lacks: all are alike."""
+        if "." not in path:
+            return ""
+        run: Run = yield from self.machine.steps(["md5sum", *shlex.split(path)])
+        return hashlib.md5(run.output.encode()).hexdigest()
+
+
+def joined(folder: str, target: str) -> str:
+    """The folder that `cd target` leads to, without a look at what is there."""
+    parts: list[str] = []
+    for part in (target if target.startswith("/") else f"{folder}/{target}").split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def aged(files: tuple[File, ...], seconds: float) -> list[File]:
+    """The files as if they had been made so long ago."""
+    made = time.time() - seconds
+    return [file if file.mtime is not None else replace(file, mtime=made) for file in files]
