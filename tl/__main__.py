@@ -13,6 +13,7 @@ VERBS = {
     "stats": "figures of a dataset: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
     "ability": "MMLU, GSM8K and HumanEval of a base model and of one tuned from it, item by item",
+    "intercode": "InterCode-bash without Docker: success, reward and turns of models or of recorded actions",
     "experiments": "ablation and robustness: the embedded model trained in different ways, compared over seeds",
     "scaling": "training on many GPUs, on paper: memory, transfers and speed of CodeLLaMA's sizes",
 }

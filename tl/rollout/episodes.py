@@ -46,6 +46,7 @@ class Request:
     servable: bool = True
     truth: str | None = None
     facts: tuple[str, ...] = ()
+    max_turns: int = MAX_TURNS
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ def play(
     The tools of a group of episodes run, all at once, while the policy answers another group. Who is in which group
     depends on the episodes and not on how long anything took, so equal answers give equal episodes.
 
-    An episode ends with `finish`, with the ninth turn, or where the policy has nothing to say. A turn that was cut is
-    run like any other: what it gives is the feedback of a format error. `strict`: it is not run and ends the episode,
-    and so does a call in which the executor itself failed.
+    An episode ends with `finish`, with the last turn that its request allows, or where the policy has nothing to say. A
+    turn that was cut is run like any other: what it gives is the feedback of a format error. `strict`: it is not run
+    and ends the episode, and so does a call in which the executor itself failed.
     """
     waiting = deque(enumerate(requests))
     groups = [_Group(parallel // n_groups + (number < parallel % n_groups)) for number in range(n_groups)]
@@ -155,7 +156,7 @@ class _Episode:
                 self.stop = StopReason.FINISHED
                 return
             self.messages.append(Message("tool", feedback.text))
-        if self.turns == MAX_TURNS:
+        if self.turns == self.request.max_turns:
             self.stop = StopReason.TURNS
 
     def rollout(self, stop: StopReason) -> Rollout:

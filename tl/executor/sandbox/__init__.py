@@ -307,7 +307,8 @@ class Sandbox:
             os.symlink(f"/proc/self/fd/{number}", f"{root}/dev/{name}")
         os.symlink("/proc/self/fd", f"{root}/dev/fd")
         with suppress(OSError):
-            kernel.mount("proc", f"{root}/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+            flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+            kernel.mount("proc", f"{root}/proc", "proc", flags, "hidepid=2")  # not this process, only its programs
         kernel.enter_root(root)
 
     def _become_root(self) -> None:

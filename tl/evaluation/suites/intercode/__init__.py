@@ -68,10 +68,7 @@ class Environment:
         self._shell = Shell(machines, task.file_system, "agent")
         self._golden = drive([_golden(machines, task)])[0]
 
-    def __enter__(self) -> Environment:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._shell.close()
 
     @property

@@ -1,0 +1,161 @@
+"""InterCode-bash without Docker: models, or recorded actions, on its 200 tasks; success, reward and turns.
+
+    python -m tl intercode BASE TUNED --data DIR              difference of success, task by task
+    python -m tl intercode --replay results/*.json --data DIR the same actions again: is the success the recorded one?
+    python -m tl intercode MODEL --file_systems test --data DIR      its 24 test queries
+
+DIR holds nl2bash_fs_1.json to nl2bash_fs_4.json and test_queries.json as they are released. Commands run in machines of
+their own, which needs Linux with mount namespaces. docs/bash.md says where this differs from the released environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tl.config import option, parse_config
+from tl.datasets import DataError
+from tl.evaluation.suites.files import read_json
+from tl.evaluation.suites.general import mcnemar, paired_difference
+from tl.evaluation.suites.intercode import COUNTS, NL2BASH, Environment, Task, read
+from tl.evaluation.suites.intercode.episodes import Played, lines, request_of
+from tl.executor.driving import drive
+from tl.executor.machines import MachineError, Machines
+from tl.executor.pool import cores
+from tl.files import unwritable, write_whole
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.weights import CheckpointError, load_model
+from tl.rollout.episodes import play
+from tl.rollout.policy import LlamaPolicy
+from tl.training.distributed import process_group
+
+
+@dataclass
+class InterCodeConfig:
+    """Flags of `python -m tl intercode`."""
+
+    models: list[str] = option([], "checkpoints in Hugging Face layout; the first is the base", positional=True)
+    data: str = option("", "folder that holds the files of the tasks")
+    replay: list[str] = option([], "files of recorded actions, as released, instead of models")
+    file_systems: list[str] = option(list(NL2BASH), f"one or more of {', '.join(COUNTS)}")
+    limit: int | None = option(None, "only so many tasks of each file system, the first ones", at_least=1)
+    max_new_tokens: int = option(256, "token limit per turn", at_least=1)
+    batch_size: int = option(16, "tasks that are worked on at a time", at_least=1)
+    report: str = option("runs/intercode/report.json", "output file: every action and its reward")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 2 when something cannot be read or run."""
+    config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
+    try:
+        tasks = read_tasks(config)
+        with Machines(own_root=True) as machines:
+            results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
+    except (CheckpointError, TokenizerError, DataError, MachineError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Path(config.report).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(Path(config.report), json.dumps({"config": asdict(config), "tasks": results}, indent=1) + "\n")
+    print(f"every task with its rewards: {config.report}")
+    return 0
+
+
+def read_tasks(config: InterCodeConfig) -> list[Task]:
+    if bool(config.models) == bool(config.replay) or not config.data:
+        raise DataError("name models, or with --replay recorded actions; and with --data the folder of the tasks")
+    if unknown := [name for name in config.file_systems if name not in COUNTS]:
+        raise DataError(f"no file system {unknown[0]}; there are {', '.join(COUNTS)}")
+    if nearest := unwritable(Path(config.report).parent):
+        raise DataError(f"--report {config.report}: {nearest} is not a folder that can be written to")
+    tasks = read(Path(config.data), config.file_systems)
+    return [task for task in tasks if config.limit is None or task.index < config.limit]
+
+
+def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
+    """Every task by every model; prints the tables."""
+    results: dict[str, list[Played]] = {}
+    records = []
+    with process_group() as world:
+        for name in config.models:
+            model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
+            policy = LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens)
+            opened: dict[str, Environment] = {}
+            requests = [request_of(task, machines, opened) for task in tasks]
+            episodes = play(requests, policy, config.batch_size)
+            rollouts = dict(tqdm(episodes, total=len(tasks), desc=name, unit=" tasks"))
+            results[name] = [Played(task, tuple(opened[task.id].rewards)) for task in tasks]
+            records += [
+                {"model": name, **_record(played), "episode": rollouts[i].to_json()}
+                for i, played in enumerate(results[name])
+            ]
+    for name, played in results.items():
+        print("\n".join([f"InterCode-bash, {name}", *lines(played), ""]))
+    base, *others = results
+    for other in others:
+        pair = [[one.solved for one in results[name]] for name in (other, base)]
+        mean, low, high = (100 * value for value in paired_difference(*pair))
+        print(f"{other} - {base}: {mean:+.2f} points [{low:+.2f}, {high:+.2f}], McNemar p = {mcnemar(*pair):.3g}\n")
+    return records
+
+
+def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
+    """The recorded actions once more; prints which tasks end otherwise."""
+    recorded = _recorded(config.replay)
+    tasks = [task for task in tasks if task.id in recorded]
+    with ThreadPoolExecutor(cores()) as threads:
+        played = list(
+            tqdm(
+                threads.map(lambda task: _replayed(task, recorded[task.id]["actions"], machines), tasks),
+                total=len(tasks),
+                desc="replay",
+                unit=" tasks",
+            )
+        )
+    if not played:
+        raise DataError("none of the recorded tasks is among those of --file_systems")
+    print("\n".join(["InterCode-bash, recorded actions", *lines(played)]))
+    theirs = [max(recorded[one.task.id]["rewards"]) == 1.0 for one in played]
+    rewards = [(a, b) for one in played for a, b in zip(one.rewards, recorded[one.task.id]["rewards"], strict=False)]
+    close = sum(abs(a - b) < 0.025 for a, b in rewards)
+    same = sum(one.solved == their for one, their in zip(played, theirs, strict=True))
+    print(f"  same success as recorded in {same} of {len(played)} tasks ({sum(theirs)} recorded as solved)")
+    print(f"  reward within 0.02 of the recorded one after {close} of {len(rewards)} actions")
+    for one, their in zip(played, theirs, strict=True):
+        if one.solved != their:
+            print(f"    {one.task.id:<7}{'solved' if one.solved else 'not solved':<11} {one.task.gold:.70}")
+    print()
+    return [_record(one) | {"recorded": recorded[one.task.id]["rewards"]} for one in played]
+
+
+def _replayed(task: Task, actions: Sequence[str], machines: Machines) -> Played:
+    environment = Environment(machines, task)
+    try:
+        for action in actions:
+            drive([environment.step(action)])
+    finally:
+        environment.close()
+    return Played(task, tuple(environment.rewards))
+
+
+def _recorded(paths: Sequence[str]) -> dict[str, dict]:
+    """The turns of released result files, by the ids of their tasks."""
+    return {name: turns for path in paths for name, turns in _turns(Path(path))}
+
+
+def _turns(path: Path) -> Iterator[tuple[str, dict]]:
+    try:
+        for record in read_json(path).values():
+            file_system = Path(record["dataset"]).stem.rpartition("_")[2]
+            yield f"{file_system}/{record['task_id']}", record["turn_history"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a file of recorded actions: {type(error).__name__}: {error}") from error
+
+
+def _record(played: Played) -> dict:
+    return {"id": played.task.id, "success": played.solved, "reward": played.best, "rewards": list(played.rewards)}

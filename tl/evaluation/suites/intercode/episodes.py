@@ -1,0 +1,104 @@
+"""InterCode's tasks as episodes for a model that calls tools: `bash` until `finish`, ten turns at most."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tl.evaluation.suites.intercode import MAX_TURNS, Environment, Task
+from tl.executor.driving import drive
+from tl.executor.execution import InProcessSession, no_answer
+from tl.executor.machines import Machines
+from tl.metrics import percent, wilson_interval
+from tl.rollout.episodes import Request
+from tl.schema import BUILT_INS, ToolSpec
+from tl.trajectory import Message
+
+MAX_OBSERVATION = 1000  # characters, as chat models were shown
+
+BASH = ToolSpec.from_openai(
+    {
+        "name": "bash",
+        "description": "Run a command in the shell of a machine and give what it writes.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "command": {"type": "string", "description": "A line of bash. A cd stays for the next one."}
+            },
+            "required": ["command"],
+        },
+    }
+)
+
+
+class ShellSession(InProcessSession):
+    """An episode on a task: its calls run here, its commands in the task's machine. Over once the task is solved."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__({BASH.name: self._bash}, no_answer)
+        self.environment = environment
+
+    def __exit__(self, *problem: object) -> None:
+        super().__exit__(*problem)
+        self.environment.close()
+
+    def _bash(self, command: str) -> str:
+        if not isinstance(command, str):
+            raise TypeError(f"command has to be a text, not {type(command).__name__}")
+        observation = drive([self.environment.step(command)])[0]
+        self.finished = self.environment.solved
+        return observation.text[:MAX_OBSERVATION]
+
+
+def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -> Request:
+    """The task, to be played; its environment, which holds the rewards, is put into `opened` under its id."""
+
+    def open_session() -> ShellSession:
+        opened[task.id] = Environment(machines, task)
+        return ShellSession(opened[task.id])
+
+    messages = (Message("user", task.query),)
+    return Request(task.id, (BASH, *BUILT_INS), messages, open_session, max_turns=MAX_TURNS)
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a task went: the reward after each action."""
+
+    task: Task
+    rewards: tuple[float, ...]
+
+    @property
+    def best(self) -> float:
+        return max(self.rewards, default=0.0)
+
+    @property
+    def solved(self) -> bool:
+        return self.best == 1.0
+
+
+def lines(played: Sequence[Played]) -> list[str]:
+    """Success, reward and turns of each file system, of the first three and of all."""
+    rows: dict[str, list[Played]] = defaultdict(list)
+    for one in played:
+        rows[f"file system {one.task.file_system}"].append(one)
+    own_files = [one for one in played if one.task.file_system in ("1", "2", "3")]
+    machine = [one for one in played if one.task.file_system == "4"]
+    groups: Mapping[str, Sequence[Played]] = {
+        **rows,
+        **({"files, 1 to 3": own_files} if own_files and machine else {}),
+        "all": played,
+        "all whose gold is stable": [one for one in played if not one.task.unstable],
+    }
+    head = f"  {'':<26}{'tasks':>6}{'success':>9}{'':19}{'reward':>8}{'turns':>7}"
+    return [head, *(_line(name, group) for name, group in groups.items())]
+
+
+def _line(name: str, played: Sequence[Played]) -> str:
+    n, solved = len(played), sum(one.solved for one in played)
+    low, high = wilson_interval(solved, n)
+    reward = sum(one.best for one in played) / n if n else 0.0
+    turns = sum(len(one.rewards) for one in played) / n if n else 0.0
+    interval = f"[{100 * low:6.2f}, {100 * high:6.2f}]"
+    return f"  {name:<26}{n:>6}{percent(solved, n) or 0.0:9.2f} {interval}{reward:8.3f}{turns:7.2f}"
