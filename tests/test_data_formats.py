@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 
@@ -233,6 +234,75 @@ def test_bfcl_multi_turn_has_its_calls_in_a_file_beside_it(tmp_path):
     (trajectory,), report = read(path)
     assert said(trajectory) == ["Sort.", 'cd(folder="x")', 'sort(arg0="a.txt")', "Move."]
     assert report.notes[Note.POSITIONAL] == 1
+
+
+def test_bfcl_functions_beside_the_questions_name_positional_arguments(tmp_path):
+    question = {
+        "id": "multi_turn_base_7",
+        "question": [[{"role": "user", "content": "Sort it."}]],
+        "involved_classes": ["GorillaFileSystem", "TwitterAPI"],
+        "excluded_function": ["cp"],
+        "ground_truth": [["sort('a.txt')", "post_tweet(content='done')"]],
+    }
+    path = tmp_path / "multi_turn.json"
+    path.write_text(json.dumps(question))
+    trajectories, report = read(path)
+    assert said(trajectories[0])[1:] == ['sort(arg0="a.txt")', 'post_tweet(content="done")']
+    folder = tmp_path / "multi_turn_func_doc"
+    folder.mkdir()
+    docs = {
+        "gorilla_file_system": [("sort", "file_name"), ("cp", "source"), ("ls", "a")],
+        "posting_api": [("post_tweet", "content")],
+    }
+    for name, functions in docs.items():
+        lines = [
+            {"name": of, "description": "", "parameters": {"type": "dict", "properties": {key: {"type": "string"}}}}
+            for of, key in functions
+        ]
+        (folder / f"{name}.json").write_text("\n".join(map(json.dumps, lines)))
+    trajectories, report = read(path)
+    assert said(trajectories[0])[1:] == ['sort(file_name="a.txt")', 'post_tweet(content="done")']
+    assert [tool.name for tool in trajectories[0].tools if tool not in BUILT_INS] == ["sort", "ls", "post_tweet"]
+    assert report.notes[Note.COMPANION_TOOLS] == 1 and not report.notes[Note.IMPLIED_TOOLS]
+
+
+def test_apibanks_tools_are_in_a_list_above_the_dialogues(tmp_path):
+    turns = [{"role": "User", "text": "Wake me."}]
+    for name, given in (("AddAlarm", {"token": "t", "time": "7"}), ("ToolSearcher", {"keywords": "k"}), ("Gone", {})):
+        turns.append({"role": "API", "api_name": name, "param_dict": given, "result": {"output": "ok"}})
+    path = tmp_path / "samples" / "AddAlarm-level-2-1.jsonl"
+    path.parent.mkdir()
+    path.write_text("\n".join(map(json.dumps, turns)))
+    trajectory = read(path)[0][0]
+    assert [tool.required for tool in trajectory.tools if tool not in BUILT_INS] == [(), (), ()]  # implied
+    source = "description = \"An alarm.\"\ninput_parameters = {'time': {'type': 'str', 'description': 'When.'}}"
+    rows = [
+        ["类名", "input_parameters", "api_info"],
+        ["AddAlarm", "(token: str, time: datetime)", source],
+        ["Quit", "(token: str, to: List[str])", "__import__('os').abort()"],
+    ]
+    with (tmp_path / "all_apis.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    (trajectory,), report = read(path)
+    alarm, searcher = (tool for tool in trajectory.tools if tool not in BUILT_INS)
+    assert (alarm.name, alarm.description, alarm.required) == ("AddAlarm", "An alarm.", ("token", "time"))
+    assert alarm.parameters["time"]["description"] == "When." and alarm.parameters["token"]["type"] == "string"
+    assert searcher.required == ("keywords",)
+    assert erroneous_calls(trajectory) == [False, False, True]  # a list that lacks a name
+    assert report.notes[Note.COMPANION_TOOLS] == 1
+
+
+def test_tools_lie_beside_the_data_under_its_name_or_that_of_tau_benchs_domain(tmp_path):
+    messages = [OPENAI[0], {"role": "assistant", "tool_calls": [{"name": "weather", "arguments": {"city": "Oslo"}}]}]
+    named, run = tmp_path / "mine.jsonl", tmp_path / "gpt-airline.json"
+    named.write_text(json.dumps({"messages": messages}))
+    run.write_text(json.dumps([{"task_id": 1, "reward": 1, "traj": messages}]))
+    for path, tools in ((named, "mine_tools.json"), (run, "airline_tools.json")):
+        (trajectory,), report = read(path)
+        assert report.notes[Note.IMPLIED_TOOLS] == 1 and trajectory.tools[0].required == ()
+        (tmp_path / tools).write_text(json.dumps([WEATHER]))
+        (trajectory,), report = read(path)
+        assert report.notes[Note.COMPANION_TOOLS] == 1 and trajectory.tools[0].required == ("city",)
 
 
 def test_nl2bash_is_two_files_of_lines(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tl.calls import CallSyntaxError, parse_call
-from tl.datasets.companions import joined_records
+from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import loads
 from tl.datasets.formats import NAMES, read_one, single_records
 from tl.datasets.mix import mixed, shares_of
@@ -60,13 +60,14 @@ def _trajectories(
     path: Path, report: ReadReport, check: Callable[[Trajectory], object] | None, data_format: str
 ) -> Iterator[Trajectory]:
     name = None if data_format == AUTO else data_format
+    companions = Companions(path)
     for at, given in joined_records(path):
         for place, raw in single_records(at, given, name):
             notes: Notes = Counter()
             try:
                 if isinstance(raw, bytes):
                     loads(raw, "the line")
-                trajectory = read_one(raw, f"{path}, {place}", notes, name)
+                trajectory = read_one(companions.completed(raw, notes), f"{path}, {place}", notes, name)
                 _note(trajectory, notes)
                 if check:
                     check(trajectory)

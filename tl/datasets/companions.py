@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import csv
+import io
+import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from tl.datasets.files import open_plain, raw_records
-from tl.datasets.readers import bfcl
+from tl.datasets.readers import apibank, bfcl, tau
 from tl.datasets.report import DataError
+from tl.trajectory import Note, Notes
+from tl.trajectory.tools import listed_tools
+
+API_LIST = "all_apis.csv"
+FUNCTION_DOCS = "multi_turn_func_doc"
+
+_PARAMETER = re.compile(r"(\w+)\s*:\s*([^,()\[\]]+(?:\[[^\]]*\])?)")
 
 
 def joined_records(path: Path) -> Iterator[tuple[str, object]]:
-    """The raw records of a file, each with all that it takes to read it."""
+    """The raw records of a file, each with what the file itself has of it elsewhere."""
     if path.suffix in (".nl", ".cm"):
         yield from _parallel_lines(path)
         return
@@ -22,8 +34,6 @@ def joined_records(path: Path) -> Iterator[tuple[str, object]]:
             continue
         if functions and isinstance(raw, dict) and isinstance(api := functions.get(str(raw.get("api"))), dict):
             raw = raw | {"functions": api.get("Function_Description")}
-        elif bfcl.is_multi_turn(raw) and isinstance(raw, dict):
-            raw = raw | _golden(path).get(str(raw.get("id")), {})
         yield place, raw
 
 
@@ -43,16 +53,94 @@ def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
         yield f"line {number}", {"nl": request.strip(), "cm": command.strip()}
 
 
-_GOLDEN: dict[Path, dict[str, dict]] = {}
+class Companions:
+    """The files beside one file of data. What they hold is read once, and only where a record needs it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def completed(self, raw: object, notes: Notes) -> object:
+        """A record with its golden calls and its tools, where these lie beside the file."""
+        if apibank.is_dialogue(raw) and isinstance(raw, list):
+            tools: list | None = apibank.called(raw, self.apis) if self.apis else None
+            raw = {"dialogue": raw, "tools": tools}
+        elif bfcl.is_multi_turn(raw) and isinstance(raw, dict):
+            raw = raw | self.golden.get(str(raw.get("id")), {})
+            tools = None if raw.get("function") else bfcl.available(raw, self.functions)
+            raw = raw | ({"function": tools} if tools else {})
+        elif isinstance(raw, dict) and ("messages" in raw or tau.is_tau(raw)) and listed_tools(raw) is None:
+            tools = self.tools or (self.domain_tools if tau.is_tau(raw) or tau.is_tau2(raw) else [])
+            raw = raw | ({"tools": tools} if tools else {})
+        else:
+            return raw
+        notes[Note.COMPANION_TOOLS] += bool(tools)
+        return raw
+
+    @cached_property
+    def golden(self) -> dict[str, dict]:
+        """BFCL's golden calls by the ids of their questions."""
+        name, answers = self.path.name, f"{self.path.stem}_answers{self.path.suffix}"
+        places = (self.path.parent / "possible_answer" / name, self.path.with_name(answers))
+        found = [raw for place in places if place.exists() for _, raw in raw_records(place) if isinstance(raw, dict)]
+        return {str(raw.get("id")): {"ground_truth": raw["ground_truth"]} for raw in found if "ground_truth" in raw}
+
+    @cached_property
+    def functions(self) -> dict[str, list[dict]]:
+        """BFCL's functions by the classes that have them."""
+        folder = self.path.parent / FUNCTION_DOCS
+        places = {of: folder / f"{name}.json" for of, name in bfcl.FUNCTION_DOC_OF.items()}
+        return {of: _objects(place) for of, place in places.items() if place.exists()}
+
+    @cached_property
+    def apis(self) -> dict[str, dict]:
+        """API-Bank's tools by their names, from the list that lies beside the file or one or two folders above."""
+        folders = list(self.path.absolute().parents)[:3]
+        found = [place for folder in folders for place in (folder / API_LIST, folder / f"{API_LIST}.gz")]
+        place = next((place for place in found if place.exists()), None)
+        if place is None:
+            return {}
+        with open_plain(place) as file:
+            rows = list(csv.DictReader(io.StringIO(file.read().decode(errors="replace"))))
+        if not rows or not {"类名", "input_parameters", "api_info"} <= rows[0].keys():
+            raise DataError(f"{place}: is not API-Bank's list of APIs")
+        return {row["类名"]: _api(row) for row in rows if row["类名"]}
+
+    @cached_property
+    def tools(self) -> list[dict]:
+        """The tools in `NAME_tools.json` beside NAME."""
+        stem = self.path.name.partition(".")[0]
+        place = self.path.with_name(f"{stem}_tools.json")
+        return _objects(place) if place.exists() else []
+
+    @cached_property
+    def domain_tools(self) -> list[dict]:
+        """The tools of τ-bench's domain in the file's name, from a file beside it that has both in its own."""
+        domain = next((domain for domain in tau.DOMAINS if domain in self.path.name), None)
+        places = sorted(self.path.parent.glob(f"*{domain}*tools.json")) if domain else []
+        return _objects(places[0]) if places else []
 
 
-def _golden(path: Path) -> dict[str, dict]:
-    """BFCL's golden calls by the ids of their questions, from the file beside that of the questions."""
-    places = [path.parent / "possible_answer" / path.name, path.with_name(f"{path.stem}_answers{path.suffix}")]
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
+def _objects(place: Path) -> list[dict]:
+    return [raw for _, raw in raw_records(place) if isinstance(raw, dict)]
+
+
+def _api(row: dict[str, str]) -> dict:
+    """A row of API-Bank's list: the signature says which parameters there are, Python source what they mean."""
+    told = _assigned(row["api_info"] or "")
+    described = told.get("input_parameters") if isinstance(told.get("input_parameters"), dict) else {}
+    properties = {}
+    for name, kind in _PARAMETER.findall(row["input_parameters"] or ""):
+        known = described.get(name) if isinstance(described, dict) else None
+        properties[name] = {"type": kind.strip()} | (known if isinstance(known, dict) else {})
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"name": row["类名"], "description": str(told.get("description", "")), "parameters": parameters}
+
+
+def _assigned(source: str) -> dict[str, object]:
+    """The literals that Python source gives names to; nothing of it is run."""
+    try:
+        nodes = ast.parse(source).body
+        pairs = [(target, node.value) for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+        return {target.id: ast.literal_eval(value) for target, value in pairs if isinstance(target, ast.Name)}
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return {}
-    if found not in _GOLDEN:
-        answers = [raw for _, raw in raw_records(found) if isinstance(raw, dict)]
-        _GOLDEN[found] = {str(a.get("id")): {"ground_truth": a["ground_truth"]} for a in answers if "ground_truth" in a}
-    return _GOLDEN[found]

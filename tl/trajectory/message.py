@@ -40,6 +40,7 @@ class Note(enum.Enum):
     SPLIT_RESULTS = "messages with the results of several calls, split"
     SYSTEM_TOOLS = "records whose tools stand in the system message"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"
+    COMPANION_TOOLS = "records whose tools are those of a file beside the data"
     PADDING = "nulls for parameters that a tool does not have, dropped"
     POSITIONAL = "calls with arguments without a name, read as arg0, arg1, …"
     UNDECLARED = "right calls with a parameter that their tool does not declare"

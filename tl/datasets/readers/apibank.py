@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from tl.trajectory import Notes
 
+SEARCHER = {  # of level 2, which the list of APIs lacks
+    "name": "ToolSearcher",
+    "description": "Searches for relevant tools in the library by keywords.",
+    "parameters": {"type": "object", "properties": {"keywords": {"type": "string"}}, "required": ["keywords"]},
+}
 _ROLES = {"User": "user", "AI": "assistant"}
 
 
 def is_dialogue(raw: object) -> bool:
-    return isinstance(raw, list) and any(isinstance(turn, dict) and turn.get("role") in ("API", "AI") for turn in raw)
+    turns = raw.get("dialogue") if isinstance(raw, dict) else raw
+    return isinstance(turns, list) and any(
+        isinstance(turn, dict) and turn.get("role") in ("API", "AI") for turn in turns
+    )
 
 
-def dialogue(raw: list, _notes: Notes) -> dict:
-    return {"messages": [message for number, turn in enumerate(raw, 1) for message in _messages(turn, number)]}
+def dialogue(raw: list | dict, _notes: Notes) -> dict:
+    turns, tools = (raw["dialogue"], raw.get("tools")) if isinstance(raw, dict) else (raw, None)
+    messages = [message for number, turn in enumerate(turns, 1) for message in _messages(turn, number)]
+    return {"tools": tools, "messages": messages}
+
+
+def called(turns: list, apis: dict[str, dict]) -> list[dict]:
+    """The tools of the library that a dialogue calls: all of it would not fit into a prompt."""
+    names = dict.fromkeys(turn.get("api_name") for turn in turns if isinstance(turn, dict))
+    known = apis | {SEARCHER["name"]: SEARCHER}
+    return [known[name] for name in names if isinstance(name, str) and name in known]
 
 
 def _messages(turn: object, number: int) -> list[dict]:

@@ -6,6 +6,25 @@ from tl.datasets.source import python_call
 from tl.schema import ToolSpec
 from tl.trajectory import Notes
 
+FUNCTION_DOC_OF = {  # class -> the file of its functions
+    "GorillaFileSystem": "gorilla_file_system",
+    "MathAPI": "math_api",
+    "MessageAPI": "message_api",
+    "TicketAPI": "ticket_api",
+    "TradingBot": "trading_bot",
+    "TravelAPI": "travel_booking",
+    "TwitterAPI": "posting_api",
+    "VehicleControlAPI": "vehicle_control",
+}
+
+
+def available(raw: dict, functions: dict[str, list[dict]]) -> list[dict]:
+    """The functions of the classes that a question involves, but those that it excludes; none if a class is unknown."""
+    classes, excluded = raw["involved_classes"], raw.get("excluded_function") or []
+    if not isinstance(classes, list) or not all(of in functions for of in classes):
+        return []
+    return [doc for of in classes for doc in functions[of] if doc.get("name") not in excluded]
+
 
 def is_multi_turn(raw: object) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("question"), list) and "involved_classes" in raw

@@ -33,6 +33,6 @@ def episode(raw: dict, _notes: Notes) -> dict:
         executed = _EXECUTE.fullmatch(action)
         call = {"name": name, "arguments": {parameter: executed[1] if executed else action}}
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
-        text = feedback_of(observation, f"observation {number}")
+        text = "" if observation is None else feedback_of(observation, f"observation {number}")
         messages.append({"role": "tool", "content": text} | ({} if valid is None else {"failed": not valid}))
     return {"tools": [_SQL if is_sql else _BASH], "messages": messages}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from tl.trajectory import Note, Notes
 
+DOMAINS = ("airline", "retail", "telecom")
+
 
 def is_tau(raw: object) -> bool:
     return isinstance(raw, dict) and isinstance(raw.get("traj"), list)
