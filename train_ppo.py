@@ -44,7 +44,7 @@ from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.held_out import cached_tokens, load_held_out, percentages, predict_in_parts, score
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
-from tl.training.memory import PPOMemory, count_parameters, ppo_memory
+from tl.training.memory import PPOMemory, parameters_text, ppo_memory
 from tl.training.run import (
     Progress,
     check_folder,
@@ -262,7 +262,9 @@ def estimate_memory(
     sampled = cache_size(min(math.ceil(config.batch_size / world.size), MAX_ROWS), lengths, grows)
     cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
     compute_bytes = world.compute_dtype.itemsize
-    return ppo_memory(model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic)
+    return ppo_memory(
+        model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic, config.lora
+    )
 
 
 def run(config: PPOConfig, world: World) -> int:
@@ -273,7 +275,7 @@ def run(config: PPOConfig, world: World) -> int:
     data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
     model = read_config(source)
     memory = estimate_memory(config, data, held_out, model, world)
-    title = f"memory of each rank, {count_parameters(model):,} parameters a model over {world.size}"
+    title = f"memory of each rank, {parameters_text(model, config.lora)}, a model over {world.size}"
     tokenizer = Tokenizer(source, config.template)
     show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
     with start_executor(config, world) as executor:  # before anything is overwritten: it may not start

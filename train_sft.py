@@ -42,7 +42,7 @@ from tl.training.held_out import (
     score,
 )
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
-from tl.training.memory import count_parameters, training_memory
+from tl.training.memory import parameters_text, training_memory
 from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     Progress,
@@ -161,14 +161,16 @@ def describe(
     lengths = sorted(map(len, data.examples))
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
     cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
-    memory = training_memory(model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached)
+    memory = training_memory(
+        model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached, config.lora
+    )
     sections = {
         "data": data.lines(),
-        f"memory of each rank, {count_parameters(model):,} parameters over {world.size}": memory.lines(),
+        f"memory of each rank, {parameters_text(model, config.lora)}, over {world.size}": memory.lines(),
     }
     if config.dry_run and config.model:
         share = sum(int((example.weights > 0).sum()) for example in data.examples) / sum(lengths)
-        work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing)
+        work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing, config.lora)
         step = estimate(model, world.size, work)
         sections[f"a step on paper, {world.size} x H200 (python -m tl scaling)"] = step.lines()
     return sections

@@ -27,7 +27,7 @@ from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.memory import count_parameters, training_memory
 from tl.training.optimizer import make_optimizer
-from tl.training.scaling import CODE_LLAMA, model_flops
+from tl.training.scaling import CODE_LLAMA, Work, model_flops
 from train_sft import SFTConfig, train_step
 
 GPU = torch.cuda.is_available()
@@ -83,9 +83,10 @@ def train(config: ModelConfig, options: argparse.Namespace, peak: float) -> str:
         step = seconds(lambda: train_step(model, optimizer, examples, settings, world))
         estimated = training_memory(config, tokens, 1, world.compute_dtype.itemsize, options.checkpointing).total
     used = torch.cuda.max_memory_allocated() if GPU else 0
+    useful = model_flops(config, Work(tokens, options.length, 1.0))
     return (
-        f"{tokens / step:,.0f} tokens/s, {model_flops(config, tokens, options.length) / step / peak:.0%} of the "
-        f"products' speed (nothing counted twice); peak memory {used / 1e9:.1f} GB, estimated {estimated / 1e9:.1f}"
+        f"{tokens / step:,.0f} tokens/s, {useful / step / peak:.0%} of the products' speed (nothing counted twice); "
+        f"peak memory {used / 1e9:.1f} GB, estimated {estimated / 1e9:.1f}"
     )
 
 

@@ -20,7 +20,7 @@ from tl.rl.config import PPOConfig
 from tl.rl.update import Learner
 from tl.training import distributed
 from tl.training.distributed import World
-from tl.training.memory import count_parameters
+from tl.training.memory import count_parameters, ppo_memory
 
 RANK = ("--lora_rank", "4")
 
@@ -72,6 +72,15 @@ def test_one_model_and_two_sets_of_adapters_are_all_that_is_held(folder):
     assert on_one_rank(held, folder, PPOConfig(lora_rank=4)) == 4 * (one + two_adapters + value_head)
     head = model.lm_head.weight.numel()
     assert on_one_rank(held, folder, PPOConfig()) == 4 * (3 * one - head + value_head)
+
+
+def test_the_estimate_counts_the_base_once():
+    codellama, lora = ModelConfig(32016, 4096, 11008, 32, 32, 32, 128, 16384), LoRA(64, 128.0)
+    weights, adapters = 2 * count_parameters(codellama), adapter_parameters(codellama, lora)
+    memory = ppo_memory(codellama, 8704, 8704, compute_bytes=2, checkpointing="full", lora=lora)
+    assert (memory.parameters, memory.reference) == (weights + 2 * 4 * adapters, 0)
+    assert (memory.optimizer, memory.gradients) == (2 * 8 * adapters, 4 * adapters)
+    assert memory.total < 0.25 * ppo_memory(codellama, 8704, 8704, compute_bytes=2, checkpointing="full").total
 
 
 def train(world: World, folder: Path) -> tuple[list, dict, dict, torch.Tensor]:

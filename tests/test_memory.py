@@ -8,6 +8,7 @@ from allocations import peak_allocated
 
 import train_sft
 from tl.llama import Llama, ModelConfig, save_model
+from tl.llama.lora import LoRA, add_lora
 from tl.mae import ErrorCategory
 from tl.metrics import Question
 from tl.prompt import Example, Turn
@@ -30,7 +31,7 @@ def example() -> Example:
     return Example("a", ids, ids, weights, torch.zeros_like(ids), (turn,), 0)
 
 
-def peak_of_two_steps(mode: Checkpointing) -> int:
+def peak_of_two_steps(mode: Checkpointing, lora: LoRA | None = None) -> int:
     """Bytes. The second step is the first with the optimizer's state there from the beginning; each has two
     micro-batches, so that gradients are there when the second one's activations are."""
     config = train_sft.SFTConfig(micro_tokens=TOKENS, checkpointing=mode)
@@ -38,6 +39,8 @@ def peak_of_two_steps(mode: Checkpointing) -> int:
 
         def work() -> None:
             model = Llama(CONFIG)
+            if lora is not None:
+                add_lora(model, lora)
             distributed.shard(model, world, mode)
             optimizer = make_optimizer(model, config.learning_rate, config)
             for _ in range(2):
@@ -47,9 +50,10 @@ def peak_of_two_steps(mode: Checkpointing) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("mode", ["none", "full"])
-def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode):
-    measured, estimate = peak_of_two_steps(mode), training_memory(CONFIG, TOKENS, checkpointing=mode).total
+@pytest.mark.parametrize(("mode", "lora"), [("none", None), ("full", None), ("none", LoRA(16, 32.0))])
+def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode, lora):
+    measured = peak_of_two_steps(mode, lora)
+    estimate = training_memory(CONFIG, TOKENS, checkpointing=mode, lora=lora).total
     assert estimate == pytest.approx(measured, rel=0.10), f"{estimate / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB"
 
 

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tl.cli import scaling as verb
 from tl.llama import save_model
+from tl.llama.lora import LoRA, adapter_parameters
 from tl.losses import LOGITS_PER_CHUNK
 from tl.training.memory import count_parameters
 from tl.training.scaling import (
@@ -54,9 +55,23 @@ def test_products_are_those_that_torch_counts():
 
 def test_backward_is_twice_forward_and_checkpointing_adds_what_is_computed_again():
     blocks, head = forward_flops(TINY, 8, 4, 0.5)
-    assert model_flops(TINY, 8, 4, 0.5) == 3 * (blocks + head)
+    assert model_flops(TINY, Work(8, 4, 0.5)) == 3 * (blocks + head)
     assert executed_flops(TINY, Work(8, 4, 0.5, "selective")) == 3 * (blocks + head)
     assert executed_flops(TINY, Work(8, 4, 0.5, "full")) == 4 * blocks + 3 * head
+
+
+def test_frozen_weights_have_no_gradients_and_send_none():
+    """Adapters of rank 2 on q and v: forward and twice that backward; of the frozen products the one that leads back to
+    their input, of attention both."""
+    lora = LoRA(2, 4.0, ("q_proj", "v_proj"))
+    work = Work(8, 4, 0.5, "selective", lora)
+    blocks, head = forward_flops(TINY, 8, 4, 0.5)
+    adapters, products = adapter_parameters(TINY, lora), 8 * 2 * 2 * MATRICES
+    expected = 3 * (blocks - products) + 2 * products + 2 * head + 3 * 8 * 2 * adapters
+    assert model_flops(TINY, work) == executed_flops(TINY, work) == expected
+    full = executed_flops(TINY, Work(8, 4, 0.5, "full", lora))
+    assert full == expected + blocks + 8 * 2 * adapters
+    assert sent_bytes(TINY, 4, lora) == 3 / 4 * (2 * BLOCK * 4 + ROOT * 2 + adapters * 8)
 
 
 def test_the_head_is_computed_again_where_its_logits_are_more_than_a_chunk():

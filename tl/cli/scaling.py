@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
+from tl.llama.lora import LoRA
 from tl.llama.weights import CheckpointError, read_config
 from tl.training.distributed import Checkpointing
 from tl.training.memory import count_parameters
@@ -35,6 +36,7 @@ class ScalingConfig:
         Work.target_share, "share of the tokens that are trained on and need logits", at_least=0, at_most=1
     )
     checkpointing: Checkpointing = option(Work.checkpointing, "activations recomputed in the backward pass")
+    lora_rank: int = option(0, "train adapters of this rank on all layers of the blocks; 0: all weights", at_least=0)
     gpus: list[int] = option([8, 64, 512], "numbers of GPUs", at_least=1)
     model: str | None = option(None, "checkpoint folder with the model's shape (default: CodeLLaMA's sizes)")
 
@@ -42,7 +44,8 @@ class ScalingConfig:
 def main(argv: Sequence[str]) -> int:
     """Exit status 0, or 2 with one line when the checkpoint cannot be read."""
     config = parse_config(ScalingConfig, argv, __doc__, prog="python -m tl scaling")
-    work = Work(config.tokens, config.length, config.target_share, config.checkpointing)
+    lora = LoRA(config.lora_rank, 2.0 * config.lora_rank) if config.lora_rank else None
+    work = Work(config.tokens, config.length, config.target_share, config.checkpointing, lora)
     try:
         models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
     except CheckpointError as error:
@@ -56,7 +59,7 @@ def table(models: dict[str, ModelConfig], gpus: Sequence[int], work: Work) -> li
     """The lines of the table, with what its columns mean."""
     lines = [
         f"{work.tokens:,} tokens a GPU and step, texts of {work.length:,}, {work.target_share:.0%} of them trained on, "
-        f"checkpointing {work.checkpointing}",
+        f"checkpointing {work.checkpointing}" + (f", LoRA of rank {work.lora.rank}" if work.lora else ""),
         HEADER,
     ]
     for name, config in models.items():
@@ -71,7 +74,7 @@ def table(models: dict[str, ModelConfig], gpus: Sequence[int], work: Work) -> li
 
 def row(name: str, config: ModelConfig, ranks: int, step: Step, work: Work) -> str:
     full = "!" if step.memory.total > H200.memory else " "
-    per_token = model_flops(config, work.tokens, work.length, work.target_share) / work.tokens / 1e9
+    per_token = model_flops(config, work) / work.tokens / 1e9
     return (
         f"{name:>6} {ranks:>5} {step.memory.total / 2**30:>9.1f}{full} {per_token:>12.1f} {step.sent / 1e9:>8.1f} "
         f"{step.compute_seconds * 1e3:>9,.0f} {step.transfer_seconds * 1e3:>10,.0f} {step.tokens_per_second:>11,.0f} "

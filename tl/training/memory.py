@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tl.llama.config import ModelConfig
+from tl.llama.lora import LoRA, adapter_parameters
 from tl.llama.sampling import MAX_PREFILL
 from tl.losses import LOGITS_PER_CHUNK
 from tl.training.distributed import Checkpointing, needs_fsdp
@@ -56,6 +57,12 @@ def count_parameters(config: ModelConfig) -> int:
     return root_parameters(config) + config.num_hidden_layers * block_parameters(config)
 
 
+def parameters_text(config: ModelConfig, lora: LoRA | None) -> str:
+    """How many parameters a model has, and its adapters, if they are what is trained."""
+    adapters = "" if lora is None else f", frozen, and {adapter_parameters(config, lora):,} of adapters"
+    return f"{count_parameters(config):,} parameters{adapters}"
+
+
 def training_memory(
     config: ModelConfig,
     tokens: int,
@@ -63,26 +70,30 @@ def training_memory(
     compute_bytes: int = 4,
     checkpointing: Checkpointing = "none",
     cached: int = 0,
+    lora: LoRA | None = None,
 ) -> TrainingMemory:
     """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in one of several micro-batches,
-    ``cached`` tokens that a rank's KV cache has room for in an evaluation (0: there is none).
+    ``cached`` tokens that a rank's KV cache has room for in an evaluation (0: there is none). With ``lora`` the model's
+    own weights are in the compute dtype, without gradients; inputs of layers without adapters are counted, too.
 
     A step's peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
     reduces the gradients of embedding and head.
     """
-    parameters = 4 * count_parameters(config) // ranks
-    root, block = root_parameters(config), block_parameters(config)
-    activations = tokens * compute_bytes * _activations_per_token(config, checkpointing)
+    adapters = 0 if lora is None else adapter_parameters(config, lora)
+    frozen = 0 if lora is None else compute_bytes * count_parameters(config)
+    trained = 4 * (count_parameters(config) if lora is None else adapters) // ranks
+    root, block = root_parameters(config), block_parameters(config) + adapters // config.num_hidden_layers
+    activations = tokens * compute_bytes * _activations_per_token(config, checkpointing, lora)
     fsdp = needs_fsdp(ranks, compute_bytes)
     whole_layers = compute_bytes * (root + 2 * block) if fsdp else 0
-    head_gradient = 4 * config.vocab_size * config.hidden_size
+    head_gradient = 4 * config.vocab_size * config.hidden_size if lora is None else 0
     logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
-    reduction = (4 + compute_bytes) * root if fsdp else 0
-    sampling = sampling_memory(config, cached, compute_bytes)
+    reduction = (4 + compute_bytes) * root if fsdp and lora is None else 0
+    sampling = sampling_memory(config, cached, compute_bytes, lora)
     return TrainingMemory(
-        parameters=parameters,
-        optimizer=2 * parameters,
-        gradients=parameters,
+        parameters=trained + frozen // ranks,
+        optimizer=2 * trained,
+        gradients=trained,
         activations=activations,
         whole_layers=whole_layers,
         temporary=max(head_gradient + logits, reduction - activations - whole_layers),
@@ -108,13 +119,14 @@ class SamplingMemory:
         return size_lines(vars(self) | {"total": sum(vars(self).values())})
 
 
-def sampling_memory(config: ModelConfig, cached: int, compute_bytes: int) -> SamplingMemory:
+def sampling_memory(config: ModelConfig, cached: int, compute_bytes: int, lora: LoRA | None = None) -> SamplingMemory:
     """Estimate for a KV cache with room for ``cached`` tokens (``tl.llama.sampling.cache_size``). Where prompts are
     read, the residual stream, its norm, and three arrays of the SwiGLU are there at once."""
     keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    adapters = 0 if lora is None else adapter_parameters(config, lora)
     reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
     return SamplingMemory(
-        weights=compute_bytes * count_parameters(config),
+        weights=compute_bytes * (count_parameters(config) + adapters),
         kv_cache=compute_bytes * keys_and_values * cached,
         reading=compute_bytes * reading,
     )
@@ -139,14 +151,16 @@ def root_parameters(config: ModelConfig) -> int:
     return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2) + config.hidden_size
 
 
-def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing) -> int:
+def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing, lora: LoRA | None) -> int:
     """Numbers kept for the backward pass: what goes into each matrix product, norm and non-linearity of a block, or
-    what is left of it; and all of the one block that is being computed again."""
+    what is left of it; and all of the one block that is being computed again. An adapter keeps A x."""
     hidden, intermediate, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     everything = 4 * hidden + 3 * queries + 3 * keys + 4 * intermediate
     everything += config.family.qk_norm * (queries + keys)
     products = 3 * hidden + 2 * queries + 2 * keys + 2 * intermediate  # with the block's input
+    if lora is not None:
+        everything, products = (numbers + lora.rank * len(lora.on) for numbers in (everything, products))
     per_block = {"none": everything, "selective": products, "full": hidden}[checkpointing]
     return layers * per_block + (everything - per_block) + 2 * hidden
 
@@ -155,9 +169,9 @@ def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing) ->
 class PPOMemory:
     """Bytes per rank. The peak is in an update or in sampling, never in both: an update frees its gradients."""
 
-    parameters: int  # of actor and critic, in float32
+    parameters: int  # of actor and critic, in float32; with LoRA of the one base and both sets of adapters
     optimizer: int  # of both
-    reference: int  # in the compute dtype
+    reference: int  # in the compute dtype; with LoRA the base
     gradients: int  # in an update: of one model
     activations: int  # in an update: of one model
     gathered: int  # in an update: what FSDP gathers of one model, and what is there for a moment only
@@ -197,18 +211,21 @@ def ppo_memory(
     compute_bytes: int = 4,
     checkpointing: Checkpointing = "none",
     critic: bool = True,
+    lora: LoRA | None = None,
 ) -> PPOMemory:
     """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
     ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
     actor.
     """
     trained = 2 if critic else 1
-    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing)
-    sampling = sampling_memory(config, cached, compute_bytes)
+    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing, lora=lora)
+    sampling = sampling_memory(config, cached, compute_bytes, lora)
+    reference = compute_bytes * count_parameters(config) // ranks
+    shared = 0 if lora is None else reference
     return PPOMemory(
-        parameters=trained * model.parameters,
+        parameters=shared + trained * (model.parameters - shared),
         optimizer=trained * model.optimizer,
-        reference=sampling.weights // ranks,
+        reference=reference - shared,
         gradients=model.gradients,
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,

@@ -8,6 +8,7 @@ cannot overlap (the first gathering, the last reduction, the optimizer) is left 
 from dataclasses import dataclass
 
 from tl.llama.config import ModelConfig
+from tl.llama.lora import LoRA, adapter_parameters
 from tl.losses import LOGITS_PER_CHUNK
 from tl.training.distributed import Checkpointing
 from tl.training.memory import TrainingMemory, block_matrices, block_parameters, root_parameters, training_memory
@@ -60,6 +61,7 @@ class Work:
     length: int = 8192
     target_share: float = 0.1
     checkpointing: Checkpointing = "full"
+    lora: LoRA | None = None  # the adapters that are trained; None: all weights
 
 
 def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: float = 1.0) -> tuple[float, float]:
@@ -75,33 +77,54 @@ def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: f
     return tokens * (2 * matrices + attention), tokens * 2 * head
 
 
-def model_flops(config: ModelConfig, tokens: int, length: int, target_share: float = 1.0) -> float:
+def model_flops(config: ModelConfig, work: Work) -> float:
     """Operations of forward and backward pass, nothing computed twice: what model-FLOPs utilisation counts."""
-    return 3 * sum(forward_flops(config, tokens, length, target_share))
+    forward = sum(forward_flops(config, work.tokens, work.length, work.target_share))
+    return 3 * (forward + _adapter_flops(config, work)) - _frozen_flops(config, work)
+
+
+def _adapter_flops(config: ModelConfig, work: Work) -> float:
+    """Operations of a forward pass in adapters."""
+    return 0.0 if work.lora is None else work.tokens * 2 * adapter_parameters(config, work.lora)
+
+
+def _frozen_flops(config: ModelConfig, work: Work) -> float:
+    """Operations that the backward pass is spared where weights are frozen: their gradients take as many as their
+    products in the forward pass."""
+    if work.lora is None:
+        return 0.0
+    head = config.vocab_size * config.hidden_size * work.target_share
+    return work.tokens * 2 * (config.num_hidden_layers * block_matrices(config) + head)
 
 
 def executed_flops(config: ModelConfig, work: Work) -> float:
     """Operations that are really done: with what is computed again. The head makes its logits again where they are more
     than one chunk (``tl.losses``), "full" checkpointing the blocks, too; "selective" none of the products."""
     blocks, head = forward_flops(config, work.tokens, work.length, work.target_share)
+    blocks += _adapter_flops(config, work)
     chunks = work.tokens * work.target_share * config.vocab_size > LOGITS_PER_CHUNK
-    return (4 if work.checkpointing == "full" else 3) * blocks + (4 if chunks else 3) * head
+    passes = (4 if work.checkpointing == "full" else 3) * blocks + (4 if chunks else 3) * head
+    return passes - _frozen_flops(config, work)
 
 
-def sent_bytes(config: ModelConfig, ranks: int) -> float:
+def sent_bytes(config: ModelConfig, ranks: int, lora: LoRA | None = None) -> float:
     """Bytes that each rank sends in a step: (ranks − 1) / ranks of what is gathered or reduced around a ring.
 
     Blocks are gathered twice in bfloat16, for the forward and the backward pass, embedding and head once; all gradients
     are reduced in float32.
     """
     blocks, root = config.num_hidden_layers * block_parameters(config), root_parameters(config)
-    return (ranks - 1) / ranks * (blocks * (2 + 2 + 4) + root * (2 + 4))
+    trained = blocks + root
+    if lora is not None:
+        trained = adapter_parameters(config, lora)
+        blocks += trained
+    return (ranks - 1) / ranks * (blocks * (2 + 2) + root * 2 + trained * 4)
 
 
-def transfer_seconds(config: ModelConfig, ranks: int, cluster: Cluster) -> float:
+def transfer_seconds(config: ModelConfig, ranks: int, cluster: Cluster, lora: LoRA | None = None) -> float:
     """``sent_bytes`` over the slowest link, and the hops of the rings: ranks − 1 for each of a layer's three."""
     rings = 3 * config.num_hidden_layers + 2
-    return sent_bytes(config, ranks) / cluster.link(ranks) + rings * (ranks - 1) * cluster.hop
+    return sent_bytes(config, ranks, lora) / cluster.link(ranks) + rings * (ranks - 1) * cluster.hop
 
 
 @dataclass(frozen=True)
@@ -130,12 +153,12 @@ class Step:
 
 def estimate(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> Step:
     compute = executed_flops(config, work) / (cluster.flops * cluster.utilisation)
-    transfer = transfer_seconds(config, ranks, cluster)
+    transfer = transfer_seconds(config, ranks, cluster, work.lora)
     seconds = max(compute, transfer)
-    useful = model_flops(config, work.tokens, work.length, work.target_share)
+    useful = model_flops(config, work)
     return Step(
-        memory=training_memory(config, work.tokens, ranks, compute_bytes=2, checkpointing=work.checkpointing),
-        sent=sent_bytes(config, ranks),
+        memory=training_memory(config, work.tokens, ranks, 2, work.checkpointing, lora=work.lora),
+        sent=sent_bytes(config, ranks, work.lora),
         compute_seconds=compute,
         transfer_seconds=transfer,
         tokens_per_second=ranks * work.tokens / seconds,
@@ -146,4 +169,4 @@ def estimate(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H20
 def least_tokens(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> float:
     """Tokens a rank and step from which on products take longer than transfers, so that these cost nothing."""
     per_token = executed_flops(config, work) / work.tokens / (cluster.flops * cluster.utilisation)
-    return transfer_seconds(config, ranks, cluster) / per_token
+    return transfer_seconds(config, ranks, cluster, work.lora) / per_token
