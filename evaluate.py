@@ -6,6 +6,8 @@
     python evaluate.py --endpoint URL --endpoint_model NAME --suite …    a model behind an OpenAI-compatible server
     python evaluate.py --model DIR --data FILE …         every right call of trajectory files
     python evaluate.py --model DIR --suite every-held-out    unseen values, phrasings and tools, and noise, in one table
+    python evaluate.py --compare A/report.json B/report.json     two evaluations of the same items, item by item
+    python evaluate.py --export items.jsonl --suite …            the items and their prompts, for models run elsewhere
     torchrun --nproc_per_node 8 evaluate.py …            the ranks share the items
 
 Every prediction, its scores and the reason for them are written to --report. To resume an interrupted evaluation, run
@@ -27,8 +29,11 @@ from tqdm import tqdm
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError
+from tl.evaluation.compare import compare_reports
 from tl.evaluation.error_analysis import name_words
+from tl.evaluation.export import export
 from tl.evaluation.journal import Journal, fingerprint
+from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, with_limit
@@ -78,6 +83,8 @@ class EvaluationConfig:
     template: TemplateName = option("auto", TEMPLATE_HELP)
     suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
     data: list[str] = option([], "folder with a benchmark's official files; without --suite, trajectory files")
+    compare: list[str] = option([], "two reports of the same items: their paired differences, and nothing else")
+    export: str | None = option(None, "write the items to this file, with tools, messages and prompts, and stop")
     predictions: list[str] = option(
         [], "score these files or folders instead of a model: all of one suite, or one for each suite"
     )
@@ -86,6 +93,8 @@ class EvaluationConfig:
     endpoint_model: str | None = option(None, "name of the model on that server")
     on_bad_data: Literal["error", "skip"] = option("error", "bad records: list them and stop, or skip them")
     data_format: str = option(AUTO, DATA_FORMAT)
+    judge: str | None = option(None, "URL of an OpenAI-compatible server that judges the calls of suite toolalpaca")
+    judge_model: str | None = option(None, "name of the judge on that server")
     limit: int | None = option(None, "evaluate only this many items of each suite, the first ones", at_least=1)
     episodes: int = option(40, "number of requests in the suite episodes", at_least=1)
     batch_size: int = option(32, "items processed at a time; the model takes fewer where they are long", at_least=1)
@@ -119,6 +128,10 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--model, --predictions and --endpoint exclude each other")
     if bool(config.endpoint) != bool(config.endpoint_model):
         raise RunError("--endpoint and --endpoint_model go together")
+    if bool(config.judge) != bool(config.judge_model):
+        raise RunError("--judge and --judge_model go together")
+    if config.compare and len(config.compare) != 2:
+        raise RunError("--compare takes two reports")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
 
@@ -142,7 +155,11 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
             raise DataError(f"{', '.join(config.data)}: no right call to ask for")
         return [suite]
     folder = Path(config.data[0]) if config.data else None
-    return read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
+    suites = read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
+    if config.judge and config.judge_model:
+        judge = Judge(Endpoint(config.judge, config.judge_model), Path(f"{config.report}.judged.jsonl"))
+        return [judge.added_to(s) if isinstance(s, Suite) and s.name == JUDGED else s for s in suites]
+    return suites
 
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
@@ -320,6 +337,9 @@ def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
     distributed.on_main(lambda: check_report(config), world)
     suites = load_suites(config)
+    if config.export:
+        distributed.on_main(lambda: print(export(suites, Path(str(config.export)), config.limit)), world)
+        return 0
     if config.dry_run:
         show(describe(config, suites, world), world)
         return 0
@@ -344,6 +364,9 @@ def run(config: EvaluationConfig, world: World) -> int:
 def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
     check(config)
+    if config.compare:
+        print("\n".join(compare_reports(*map(Path, config.compare))))
+        return 0
     with distributed.process_group() as world:
         return run(config, world)
 

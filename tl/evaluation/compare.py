@@ -1,0 +1,120 @@
+"""Two reports of the same items, compared item by item: paired differences, with bootstrap intervals and McNemar's
+test (McNemar, 1947)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tl.datasets import DataError
+from tl.metrics import CallScore
+
+RESAMPLES = 10_000
+NOT_SCORES = {"id", "group", "prediction", "calls", "answers", "reason"}  # of a single turn's item
+EPISODE_METRICS = ("valid", "real", "right")  # of an episode's item
+HEADER = (
+    f"  {'':<22}{'n':>5}{'first':>8}{'second':>8}{'difference':>12}  {'95 % interval':<18}{'better':>9}{'worse':>7}"
+    f"{'McNemar p':>11}"
+)
+Pair = tuple[bool, bool]  # whether an item is right in the first report, and in the second
+
+
+def compare_reports(first: Path, second: Path) -> list[str]:
+    """A table for each suite that both have. Raises DataError for files that are no reports or share no items."""
+    reports = [_suites(path) for path in (first, second)]
+    shared = [name for name in reports[0] if name in reports[1]]
+    if not shared:
+        has = " and ".join(
+            f"{path} has {', '.join(report)}" for path, report in zip((first, second), reports, strict=True)
+        )
+        raise DataError(f"no suite in common: {has}")
+    lines = [f"second report ({second}) less first ({first}), the same items, in points"]
+    for name in shared:
+        lines += _suite_lines(name, *(report[name] for report in reports))
+    return lines
+
+
+def _suites(path: Path) -> Mapping[str, Mapping]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["suites"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not a report of evaluate.py: {type(error).__name__}: {error}") from error
+
+
+def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
+    sides = [_by_key(suite["items"]) for suite in (first, second)]
+    keys = [key for key in sides[0] if key in sides[1]]
+    alone = [len(side) - len(keys) for side in sides]
+    if not keys:
+        raise DataError(f"{name}: the reports have no item in common")
+    lines = ["", str(first.get("title", name))]
+    if any(alone):
+        lines.append(f"  {alone[0]} items are in the first report only, {alone[1]} in the second only: not compared")
+    lines.append(HEADER)
+    for metric in _metrics(sides[0][keys[0]]):
+        clusters: dict[str, list[Pair]] = defaultdict(list)
+        for key in keys:
+            a, b = (_value(side[key], metric) for side in sides)
+            if a is not None and b is not None:
+                clusters[key[0]].append((a, b))
+        if clusters:
+            lines.append(_line(", ".join(metric), [*clusters.values()]))
+    return lines
+
+
+def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
+    """Items by their id and, where it repeats, their number among those that have it."""
+    seen: dict[str, int] = defaultdict(int)
+    found = {}
+    for item in items:
+        found[item["id"], seen[item["id"]]] = item
+        seen[item["id"]] += 1
+    return found
+
+
+def _metrics(item: Mapping) -> list[tuple[str, ...]]:
+    if "trajectory" in item:
+        return [(name,) for name in EPISODE_METRICS]
+    scorings = [name for name in item if name not in NOT_SCORES]
+    return [(scoring, field) for scoring in scorings for field in CallScore._fields]
+
+
+def _value(item: Mapping, metric: tuple[str, ...]) -> bool | None:
+    value: object = item
+    for key in metric:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return None if value is None else bool(value)
+
+
+def _line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
+    pairs = [pair for cluster in clusters for pair in cluster]
+    n = len(pairs)
+    shares = [100 * sum(pair[side] for pair in pairs) / n for side in (0, 1)]
+    better, worse = pairs.count((False, True)), pairs.count((True, False))
+    low, high = bootstrap_interval([(sum(b - a for a, b in cluster), len(cluster)) for cluster in clusters])
+    return (
+        f"  {name:<22}{n:>5}{shares[0]:8.2f}{shares[1]:8.2f}{shares[1] - shares[0]:+12.2f}"
+        f"  [{low:+7.2f}, {high:+7.2f}]{better:>9}{worse:>7}{mcnemar(better, worse):11.4f}"
+    )
+
+
+def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """95 % percentile interval, in percent, of the mean of values that come in clusters, from (sum, count) of each.
+    Items of one id are a cluster. The same values always give the same interval."""
+    totals = np.array(clusters, dtype=float)
+    weights = np.random.default_rng(0).multinomial(len(totals), [1 / len(totals)] * len(totals), size=RESAMPLES)
+    sums = weights @ totals
+    low, high = np.percentile(100 * sums[:, 0] / sums[:, 1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mcnemar(better: int, worse: int) -> float:
+    """Two-sided exact p: how likely so uneven a split of the items that changed is by a fair coin."""
+    n = better + worse
+    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
+    return min(1.0, 2 * tail)

@@ -1,0 +1,36 @@
+"""The items of single-turn suites as JSON lines, for models that are run elsewhere: the nine others of Table 3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tl.datasets import DataError
+from tl.evaluation.suites import EpisodeSuite, Suite
+from tl.files import write_whole
+from tl.metrics import Question
+from tl.templates.baselines import PROMPTS
+from tl.trajectory import Trajectory
+
+
+def export(suites: Sequence[Suite | EpisodeSuite], path: Path, limit: int | None) -> str:
+    """Writes `{"suite", "id", "tools", "messages", "prompts": {form: text}}` for each item; says what was written.
+
+    `tools` and `messages` are OpenAI's (Table 12). A file with a line `{"id": …, "prediction": text}` for each item of
+    a suite can be scored with --predictions. Raises DataError for episodes, whose turns depend on tools.
+    """
+    lines = []
+    for suite in suites:
+        if not isinstance(suite, Suite):
+            raise DataError(f"--export is for single turns; {suite.name} is played turn by turn")
+        lines += [_line(suite, question) for question in suite.questions[:limit]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(lines))
+    return f"{path}: {len(lines)} items with the prompts of {', '.join(PROMPTS)}"
+
+
+def _line(suite: Suite, question: Question) -> str:
+    record = Trajectory(question.id, question.tools, question.messages).to_openai()
+    prompts = {form: write(question.tools, question.messages) for form, write in PROMPTS.items()}
+    return json.dumps({"suite": suite.name, **record, "prompts": prompts}, ensure_ascii=False) + "\n"
