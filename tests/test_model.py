@@ -178,6 +178,45 @@ def test_hidden_states_times_head_are_the_logits():
     torch.testing.assert_close(hidden @ model.lm_head.weight.T, model(ids), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("kv_heads", [2, 4])
+@pytest.mark.parametrize(("lengths", "prefixes"), [([4, 1, 7], None), ([6, 6], None), ([5, 3, 4], [0, 2, 5])])
+@pytest.mark.parametrize("at", [[1, 4, 5, 11], [11], list(range(12)), []])
+def test_outputs_and_gradients_of_some_tokens_are_those_of_all(kv_heads, lengths, prefixes, at):
+    model, ids, at = (
+        small_model(num_key_value_heads=kv_heads),
+        torch.randint(0, 23, (1, 12)),
+        torch.tensor([*at]).long(),
+    )
+    every, some = model(ids, lengths, prefixes)[:, at], model(ids, lengths, prefixes, at=at)
+    assert some.shape == (1, len(at), 23)
+    torch.testing.assert_close(some, every, rtol=0, atol=1e-12)
+    gradients = [torch.autograd.grad(outputs.square().sum(), [*model.parameters()]) for outputs in (every, some)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-10)
+
+
+def test_a_cache_takes_up_all_tokens_though_outputs_of_some_are_wanted():
+    model, ids = small_model(), torch.randint(0, 23, (1, 9))
+    caches = [KVCache(model.config, rows=2, capacity=16, dtype=torch.float64) for _ in range(2)]
+    for part, lengths in ((ids[:, :6], [4, 2]), (ids[:, 6:], [1, 2])):
+        last = torch.tensor(lengths).cumsum(0) - 1
+        every, some = model(part, lengths, cache=caches[0])[:, last], model(part, lengths, cache=caches[1], at=last)
+        torch.testing.assert_close(some, every, rtol=0, atol=1e-12)
+    torch.testing.assert_close(caches[1].keys, caches[0].keys, rtol=0, atol=1e-12)
+    torch.testing.assert_close(caches[1].values, caches[0].values, rtol=0, atol=1e-12)
+
+
+def test_the_last_block_computes_keys_and_values_of_all_tokens_and_the_rest_of_those_that_are_wanted():
+    model, read = small_model(), {}
+    for name, module in model.layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(lambda _, args, name=name: read.update({name: args[0].shape[:2].numel()}))
+    model(torch.randint(0, 23, (1, 12)), at=torch.tensor([3, 7, 8]))
+    last = f"{len(model.layers) - 1}."
+    some = {name.removeprefix(last).partition(".")[2] for name, n in read.items() if n == 3}
+    assert some == {"q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert all(n == 12 for name, n in read.items() if not name.startswith(last) or name.endswith(("k_proj", "v_proj")))
+
+
 def test_lengths_that_do_not_cover_the_input_are_refused():
     with pytest.raises(ValueError, match="add up to 6, but input_ids has 1 x 5"):
         small_model()(torch.zeros(1, 5, dtype=torch.long), [3, 3])

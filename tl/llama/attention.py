@@ -45,6 +45,35 @@ def document_attention(
     return partial(attend_documents, lengths=lengths)
 
 
+def attention_at(at: Tensor, attend: partial[Tensor]) -> Attend:
+    """``attend`` for the queries [1, M, H, D] of the tokens ``at`` [M] of the flattened order alone; gives as many."""
+    if attend.func is attend_documents and at.device.type == "cpu":
+        lengths = attend.keywords["lengths"]
+        bounds = torch.tensor([0, *lengths]).cumsum(0)
+        parts = at.tensor_split(torch.searchsorted(at, bounds[1:-1]))
+        masks = [torch.arange(n) <= (part - s)[:, None] for part, s, n in zip(parts, bounds, lengths, strict=False)]
+        return partial(attend_masked, lengths=lengths, masks=masks)
+    return partial(attend_some, attend=attend, at=at)
+
+
+def attend_masked(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor]) -> Tensor:
+    """One document after the other; ``masks[i]`` [m, n] is True where one of its m queries attends to a token."""
+    pieces = zip(_split(q, list(map(len, masks))), _split(k, lengths), _split(v, lengths), masks, strict=True)
+    return _join([sdpa(q_, k_, v_, mask) for q_, k_, v_, mask in pieces], q)
+
+
+def attend_some(q: Tensor, k: Tensor, v: Tensor, attend: Attend, at: Tensor) -> Tensor:
+    """For an ``attend`` that takes a query for each key: those of the tokens that are not in ``at`` are zeros, and what
+    they attend to is dropped."""
+    queries = q.new_zeros(k.shape[:2].numel(), *q.shape[2:]).index_copy(0, at, q[0])
+    return take(attend(queries.view(*k.shape[:2], *q.shape[2:]), k, v), at)
+
+
+def take(x: Tensor, at: Tensor | None) -> Tensor:
+    """The tokens ``at`` [M] of x [B, T, …] in the flattened order, [1, M, …]; None: all, as they are."""
+    return x if at is None else x.flatten(0, 1).index_select(0, at)[None]
+
+
 def attend_varlen(q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, longest: int) -> Tensor:
     """All documents in one kernel; document i is tokens ``bounds[i]`` to ``bounds[i + 1]`` of the flattened order."""
     groups = q.shape[2] // k.shape[2]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tl.llama.attention import Attend, sdpa
+from tl.llama.attention import sdpa
 from tl.llama.config import ModelConfig
 
 BLOCK = 128  # capacities are multiples of this many tokens
@@ -71,7 +71,7 @@ class KVCache:
             cached[:, [a, b], :, :longer] = cached[:, [b, a], :, :longer]
         self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
 
-    def attention(self, lengths: Sequence[int], x: Tensor) -> list[Attend]:
+    def attention(self, lengths: Sequence[int], x: Tensor) -> list[partial[Tensor]]:
         """For each layer of one forward pass over x [B, T, C], a function of q [B, T, H, D] and k, v [B, T, K, D] that
         stores the new keys and values after what each row holds and attends to both, giving [B, T, H, D].
 

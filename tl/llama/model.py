@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tl.llama.attention import Attend, document_attention
+from tl.llama.attention import Attend, attention_at, document_attention, take
 from tl.llama.cache import KVCache
 from tl.llama.config import ModelConfig
 
@@ -63,11 +63,11 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.family.qk_norm else nn.Identity()
         self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.family.qk_norm else nn.Identity()
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        q, k, v = (  # [B, T, heads, D]
-            proj(x).unflatten(-1, (-1, self.head_dim)) for proj in (self.q_proj, self.k_proj, self.v_proj)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend, at: Tensor | None = None) -> Tensor:
+        q, k, v = (  # [B, T, heads, D]; q [1, M, H, D] with ``at``
+            y.unflatten(-1, (-1, self.head_dim)) for y in (self.q_proj(take(x, at)), self.k_proj(x), self.v_proj(x))
         )
-        out = attend(rotate(self.q_norm(q), cos, sin), rotate(self.k_norm(k), cos, sin), v)
+        out = attend(rotate(self.q_norm(q), take(cos, at), take(sin, at)), rotate(self.k_norm(k), cos, sin), v)
         return self.o_proj(out.flatten(-2))
 
 
@@ -90,8 +90,10 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = SwiGLU(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend, at: Tensor | None = None) -> Tensor:
+        """x [B, T, C] → [B, T, C], or [1, M, C]: of the tokens ``at`` [M] of the flattened order. The others have keys
+        and values."""
+        x = take(x, at) + self.self_attn(self.input_layernorm(x), cos, sin, attend, at)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -128,6 +130,7 @@ class Llama(nn.Module):
         prefixes: Sequence[int] | None = None,
         *,
         cache: KVCache | None = None,
+        at: Tensor | None = None,
         return_hidden: bool = False,
     ) -> Tensor:
         """input_ids [B, T] → logits [B, T, V], or the final hidden states [B, T, C] with ``return_hidden``.
@@ -138,6 +141,8 @@ class Llama(nn.Module):
             prefixes: a document whose prefix is n > 0 reuses the first n tokens of the latest document with prefix 0:
                 its positions start at n, and it attends to those tokens, too.
             cache: document b continues row b of the cache, which takes up its keys and values. Without ``prefixes``.
+            at: [M] ascending: the tokens of the flattened order whose outputs are wanted, [1, M, …] (default: all). Of
+                the others the last block computes keys and values only.
         """
         rows, columns = input_ids.shape
         lengths = list(lengths) if lengths is not None else [columns] * rows
@@ -150,8 +155,11 @@ class Llama(nn.Module):
             attends = cache.attention(lengths, x)
         else:
             attends = [document_attention(lengths, x, self.config.head_dim, prefixes)] * len(self.layers)
-        for layer, attend in zip(self.layers, attends, strict=True):
+        *before, last = zip(self.layers, attends, strict=True)
+        for layer, attend in before:
             x = layer(x, cos, sin, attend)
+        layer, attend = last
+        x = layer(x, cos, sin, attend if at is None else attention_at(at, attend), at)
         if cache is not None:
             cache.advance(lengths)
         hidden = self.norm(x)

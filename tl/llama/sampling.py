@@ -226,11 +226,12 @@ class Sampler:
         unread = [s.unread for s in self.running]
         lengths = [len(ids) for ids in unread]
         ids = torch.tensor([i for row in unread for i in row], device=self.cache.keys.device)
-        shape = (-1, 1) if len(ids) == len(unread) else (1, -1)
         free = [0] * (len(self.held) - len(lengths))
-        hidden = self.model(ids.view(shape), lengths=lengths + free, cache=self.cache, return_hidden=True)
-        last = hidden.flatten(0, 1)[torch.tensor(lengths, device=ids.device).cumsum(0) - 1]  # [n, C]
-        return self.model.lm_head(last)
+        if len(ids) == len(unread):
+            shape, last = (-1, 1), None
+        else:
+            shape, last = (1, -1), torch.tensor(lengths, device=ids.device).cumsum(0) - 1
+        return self.model(ids.view(shape), lengths=lengths + free, cache=self.cache, at=last).flatten(0, 1)
 
     def _draw(self, logits: Tensor, temperature: float, top_p: float, logprobs: bool) -> None:
         """Draws the next token of every running row from logits [n, V]."""

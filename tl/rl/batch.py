@@ -87,7 +87,7 @@ class PPOBatch:
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
     """V where each action of a micro-batch is chosen, [M]."""
-    return critic(micro.input_ids, micro.lengths, micro.prefixes)[0, micro.positions]
+    return critic(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions)[0]
 
 
 def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:

@@ -20,6 +20,7 @@ from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value
 from tl.rl.batch import PPOBatch, action_values
 from tl.rl.config import PPOConfig
 from tl.training import distributed
+from tl.training.batching import target_hidden
 from tl.training.distributed import World
 from tl.training.optimizer import make_optimizer
 
@@ -82,10 +83,9 @@ def update_policy(
     it is more than ``target_kl``, the gradient is discarded and the policy stays as it is.
     """
     model, n_actions = actor.model, batch.n_actions(rows)
-    sums: dict[str, float] = defaultdict(float)
+    sums: dict[str, Tensor] = defaultdict(_zero)
     for micro, mine in batch.micro_batches(rows):
-        hidden = model(micro.input_ids, micro.lengths, return_hidden=True, prefixes=micro.prefixes)
-        hidden = hidden[0, micro.positions]  # [M, C]
+        hidden = target_hidden(model, micro)  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
         old, advantage = (batch.take(x, mine) for x in (old_logp, advantages))
         every = torch.ones_like(logp, dtype=torch.bool)
@@ -94,8 +94,8 @@ def update_policy(
         stats["entropy"] = token_entropy(hidden, model.lm_head.weight).sum()
         (loss * batch.world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
         for name, value in stats.items():
-            sums[name] += value.item() / n_actions
-        sums["policy_loss"] += loss.item()
+            sums[name] = sums[name] + value.double() / n_actions
+        sums["policy_loss"] = sums["policy_loss"] + loss.detach()
     metrics = _over_ranks(sums)
     within_target_kl = metrics["approx_kl"] <= target_kl
     return metrics | _descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
@@ -106,20 +106,25 @@ def update_values(
 ) -> dict[str, float]:
     """A step towards the returns for a minibatch."""
     n_actions = batch.n_actions(rows)
-    sums: dict[str, float] = defaultdict(float)
+    sums: dict[str, Tensor] = defaultdict(_zero)
     for micro, mine in batch.micro_batches(rows):
         values = action_values(critic.model, micro)
         old, target = (batch.take(x, mine) for x in (old_values, returns))
         every = torch.ones_like(values, dtype=torch.bool)
         loss = value_loss(values, old, target, every, clip, n_actions)
         (loss * batch.world.size).backward()
-        sums["value_loss"] += loss.item()
+        sums["value_loss"] = sums["value_loss"] + loss.detach()
     metrics = _over_ranks(sums)
     return metrics | _descend(critic, "value", metrics["value_loss"])
 
 
-def _over_ranks(sums: dict[str, float]) -> dict[str, float]:
-    return dict(zip(sums, distributed.sum_over_ranks(list(sums.values())), strict=True))
+def _zero() -> Tensor:
+    return torch.zeros((), dtype=torch.float64)
+
+
+def _over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
+    """Each number summed over the ranks. Until here they stay on their device, where nothing waits for them."""
+    return dict(zip(sums, distributed.all_reduce(torch.stack([*sums.values()]).cpu()).tolist(), strict=True))
 
 
 def _descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:

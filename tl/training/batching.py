@@ -145,5 +145,9 @@ def batches(
 
 def target_nll(model: Llama, micro: MicroBatch) -> Tensor:
     """−log p of each target of a micro-batch, [M], in float32 or wider."""
-    hidden = model(micro.input_ids, micro.lengths, return_hidden=True, prefixes=micro.prefixes)  # [1, N, C]
-    return token_nll(hidden[0, micro.positions], model.lm_head.weight, micro.targets)
+    return token_nll(target_hidden(model, micro), model.lm_head.weight, micro.targets)
+
+
+def target_hidden(model: Llama, micro: MicroBatch) -> Tensor:
+    """The final hidden states from which the targets of a micro-batch are predicted, [M, C]."""
+    return model(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions, return_hidden=True)[0]
