@@ -214,11 +214,75 @@ def test_agentinstruct_trains_where_its_loss_is_true():
     trajectory, notes = one(raw)
     assert said(trajectory)[3:] == [
         'bash(command="ls | wc -l")',
-        "The output of the OS:\n3",
+        "3",
         'finish(answer="answer(3)")',
     ]
     assert [m.trained for m in trajectory.messages if m.role == "assistant"] == [False, True, True]
     assert notes[Note.WEIGHT_0] == 1
+
+
+# ---- kinds that fresh records of these formats showed to be misread
+
+
+def test_an_output_behind_its_mark_is_judged_without_it():
+    act = "Think: look.\n\nAct: bash\n\n```bash\nfoo\n```"
+    raw = turns(("human", "Go."), ("gpt", act), ("human", "The output of the OS:\nbash: foo: command not found"))
+    for turn, loss in zip(raw["conversations"], [None, True, None], strict=True):
+        turn["loss"] = loss
+    trajectory, _ = one(raw)
+    assert said(trajectory)[2] == "bash: foo: command not found" and erroneous_calls(trajectory) == [True]
+
+
+def test_a_closing_tag_in_an_argument_does_not_end_the_call():
+    call = '<tool_call>\n{"name": "weather", "arguments": {"city": "</tool_call>"}}\n</tool_call>'
+    trajectory, notes = one(turns(("human", "Where?"), ("gpt", call), ("tool", "rain"), tools=json.dumps([WEATHER])))
+    assert said(trajectory)[1] == 'weather(city="</tool_call>")' and Note.BROKEN_CALLS not in notes
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"<function_call>{json.dumps({'name': 'weather', 'arguments': {'city': 'Oslo'}})}</function_call>",
+        'Let me look. <function=weather>{"city": "Oslo"}</function>',
+        '[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Oslo"}}]',
+        '<|assistant|>weather\n{"city": "Oslo"}',
+    ],
+)
+def test_marks_of_other_models_are_calls_in_data_too(call):
+    trajectory, notes = one(turns(("human", "Oslo?"), ("gpt", call), ("tool", "rain"), tools=json.dumps([WEATHER])))
+    assert said(trajectory)[1] == OSLO and notes[Note.TEXT_CALLS] == 1
+
+
+def test_intercode_may_have_no_output_at_all():
+    history = {"actions": ["true", "false"], "observations": [None, None], "valid_action": [True, False]}
+    trajectory, _ = one({"query": "Do it.", "turn_history": history})
+    assert said(trajectory)[2::2] == ["", ""] and erroneous_calls(trajectory) == [False, True]
+
+
+def test_tau2_results_of_parallel_calls_stand_in_one_message():
+    calls = [{"id": i, "name": "weather", "arguments": {"city": i}, "requestor": "assistant"} for i in "ab"]
+    results = [{"id": i, "role": "tool", "content": i, "requestor": "assistant", "error": i == "b"} for i in "ab"]
+    messages = [{"role": "user", "content": "Go."}, {"role": "assistant", "tool_calls": calls},
+                {"role": "tool", "tool_messages": results}]  # fmt: skip
+    trajectory, _ = one({"id": "s", "messages": messages})
+    assert said(trajectory)[2::2] == ["a", "b"] and erroneous_calls(trajectory) == [False, True]
+
+
+def test_a_results_own_verdict_may_be_is_error():
+    used = {"type": "tool_use", "id": "t", "name": "weather", "input": {"city": "Oslo"}}
+    for failed in (True, False):
+        result = {"type": "tool_result", "tool_use_id": "t", "content": "rain", "is_error": failed}
+        given = [("user", "Oslo?"), ("assistant", [used]), ("user", [result]), ("assistant", "Rain.")]
+        trajectory, _ = one({"tools": [WEATHER], "messages": [{"role": r, "content": c} for r, c in given]})
+        assert said(trajectory) == RAIN and erroneous_calls(trajectory) == [failed, False]
+
+
+def test_tau_benchs_stop_mark_stays_what_the_user_says():
+    trajectory, _ = one({"reward": 1, "traj": [*OPENAI, {"role": "user", "content": "Thanks. ###STOP###"}]})
+    assert [(m.role, m.is_call, m.content) for m in trajectory.messages[-2:]] == [
+        ("assistant", False, "Rain."),
+        ("user", False, "Thanks. ###STOP###"),
+    ]
 
 
 def test_bfcl_multi_turn_has_its_calls_in_a_file_beside_it(tmp_path):

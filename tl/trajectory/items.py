@@ -22,6 +22,7 @@ _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 _WEIGHT_KEYS = ("weight", "loss", "train", "trainable", "training", "loss_mask", "loss_weight")
 _UNKNOWN_WEIGHTS = ("loss_scale", "train_detail", "training_detail", "mask", "masked", "is_masked")
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
@@ -72,7 +73,7 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
         yield from _tool_items(given, item)
         return
     parts = _Parts(given.get("content"), where)
-    yield from (Item("tool", where, text, id=call_id) for call_id, text in parts.results)
+    yield from parts.results
     item.text, item.calls = parts.text, parts.calls
     if role == "assistant":
         _read_assistant(given, item, parts, notes)
@@ -119,7 +120,7 @@ class _Parts:
         self.text = ""
         self.reasoning = False
         self.calls: list[GivenCall] = []
-        self.results: list[tuple[str | None, str]] = []
+        self.results: list[Item] = []
         if isinstance(content, list):
             for part in content:
                 self.add(part)
@@ -142,7 +143,8 @@ class _Parts:
         elif kind == "tool_use":
             self.calls.append(_given_call(part, self.where))
         elif kind == "tool_result":
-            self.results.append((_id(part, "tool_use_id"), feedback_of(part.get("content"), self.where)))
+            text = feedback_of(part.get("content"), self.where)
+            self.results.append(Item("tool", self.where, text, id=_id(part, "tool_use_id"), failed=_verdict(part)))
         elif isinstance(kind, str) and _MEDIA.search(kind):
             raise ValueError(f"{self.where}: holds {_article(kind)}, and a model of text cannot read that")
         else:
@@ -266,11 +268,15 @@ def _tool_items(given: dict, item: Item) -> Iterator[Item]:
     ids = given.get("tool_call_ids")
     item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
     item.name = _id(given, "name")
-    failed = given.get("failed")
-    item.failed = failed if isinstance(failed, bool) else None
+    item.failed = _verdict(given)
     texts = in_tags(feedback_of(given.get("content"), f"{item.where}, feedback"))
     for text in texts:
         yield replace(item, text=text)
+
+
+def _verdict(given: dict) -> bool | None:
+    """What the source itself says about the call that a result answers."""
+    return next((given[key] for key in _VERDICTS if isinstance(given.get(key), bool)), None)
 
 
 def in_tags(text: str) -> list[str]:

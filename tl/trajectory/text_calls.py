@@ -20,7 +20,7 @@ _FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = frozenset(("name", "function", "arguments", "parameters", "type", "id"))
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
-_FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:\s*")
+_FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE|The output of the OS|Output)[ \t]*:\s*")
 _OUTPUT = re.compile(
     r"\s*(?:<returncode>|(?:Observation|OBSERVATION|The output of the OS|Output|EXIT CODE|Exit code)[ \t]*:|\[exit )"
 )

@@ -44,9 +44,7 @@ def is_tau2(raw: object) -> bool:
 def tau2(raw: dict, notes: Notes) -> dict:
     """Without the user's own calls and their results; `error` is the environment's verdict on a call."""
     messages = []
-    for given in raw["messages"]:
-        if not isinstance(given, dict):
-            raise ValueError(f"a message must be an object, not {given!r:.80}")
+    for given in _single(raw["messages"]):
         if "user" in _requestors(given):
             notes[Note.FOREIGN_CALLS] += len(given.get("tool_calls") or [])
             if given.get("role") != "user" or not given.get("content"):
@@ -57,6 +55,15 @@ def tau2(raw: dict, notes: Notes) -> dict:
             given = {"role": "tool", "content": given.get("content"), "tool_call_id": given.get("id")} | failed
         messages.append(given)
     return {"id": raw.get("id"), "tools": raw.get("tools"), "messages": messages}
+
+
+def _single(messages: list) -> Iterator[dict]:
+    """The messages, the results of parallel calls (`tool_messages` of one) each for itself."""
+    for given in messages:
+        if not isinstance(given, dict):
+            raise ValueError(f"a message must be an object, not {given!r:.80}")
+        inner = given.get("tool_messages")
+        yield from _single(inner) if isinstance(inner, list) else (given,)
 
 
 def _requestors(given: dict) -> set[str]:
