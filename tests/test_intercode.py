@@ -117,6 +117,12 @@ def test_the_slips_of_the_setup_scripts_are_kept(work):
     assert first["/testbed/dir1/subdir1/textfile4.txt"] == b"Text file 4\\nGene 1\n"
 
 
+def test_a_golden_command_that_this_machine_lacks_judges_nothing(machines):
+    environment = Environment(machines, Task("4", 0, "", "no_such_program"))
+    assert not environment.judged
+    environment.close()
+
+
 # ---- tasks, from files in the released layout
 
 
@@ -172,13 +178,13 @@ def test_a_model_works_on_tasks(machines, data, toy_sft, capsys):
 
 def test_success_reward_and_turns_of_a_group_by_hand():
     tasks = [Task("1", 0, "", ""), Task("1", 12, "", ""), Task("4", 0, "", "")]
-    rows = lines([Played(tasks[0], (0.67, 1.0)), Played(tasks[1], (0.5,)), Played(tasks[2], ())])
+    rows = lines([Played(tasks[0], (0.67, 1.0)), Played(tasks[1], (0.5,), judged=False), Played(tasks[2], ())])
     assert [row.split()[:1] + row.split()[-2:] for row in rows[1:]] == [
         ["file", "0.750", "1.50"],
         ["file", "0.000", "0.00"],
         ["files,", "0.750", "1.50"],
         ["all", "0.500", "1.00"],
-        ["all", "0.500", "1.00"],
+        ["all", "0.500", "1.00"],  # the second one is left out
     ]
 
 

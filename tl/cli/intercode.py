@@ -89,7 +89,7 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
             requests = [request_of(task, machines, opened) for task in tasks]
             episodes = play(requests, policy, config.batch_size)
             rollouts = dict(tqdm(episodes, total=len(tasks), desc=name, unit=" tasks"))
-            results[name] = [Played(task, tuple(opened[task.id].rewards)) for task in tasks]
+            results[name] = [Played.of(opened[task.id]) for task in tasks]
             records += [
                 {"model": name, **_record(played), "episode": rollouts[i].to_json()}
                 for i, played in enumerate(results[name])
@@ -140,7 +140,7 @@ def _replayed(task: Task, actions: Sequence[str], machines: Machines) -> Played:
             drive([environment.step(action)])
     finally:
         environment.close()
-    return Played(task, tuple(environment.rewards))
+    return Played.of(environment)
 
 
 def _recorded(paths: Sequence[str]) -> dict[str, dict]:
@@ -158,4 +158,5 @@ def _turns(path: Path) -> Iterator[tuple[str, dict]]:
 
 
 def _record(played: Played) -> dict:
-    return {"id": played.task.id, "success": played.solved, "reward": played.best, "rewards": list(played.rewards)}
+    verdict = {"judged": played.judged, "success": played.solved, "reward": played.best}
+    return {"id": played.task.id, **verdict, "rewards": list(played.rewards)}

@@ -75,6 +75,11 @@ class Environment:
     def solved(self) -> bool:
         return max(self.rewards, default=0.0) == 1.0
 
+    @property
+    def judged(self) -> bool:
+        """Whether the golden command says what is right here: it is stable, and its programs are installed."""
+        return not self.task.unstable and "command not found" not in self._golden.output
+
     def step(self, action: str) -> Steps[Observation]:
         """Runs an action and appends its reward."""
         observation = yield from self._shell.act(action)

@@ -64,10 +64,15 @@ def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -
 
 @dataclass(frozen=True)
 class Played:
-    """How a task went: the reward after each action."""
+    """How a task went: the reward after each action; `judged` as in `Environment`."""
 
     task: Task
     rewards: tuple[float, ...]
+    judged: bool = True
+
+    @classmethod
+    def of(cls, environment: Environment) -> Played:
+        return cls(environment.task, tuple(environment.rewards), environment.judged)
 
     @property
     def best(self) -> float:
@@ -89,7 +94,7 @@ def lines(played: Sequence[Played]) -> list[str]:
         **rows,
         **({"files, 1 to 3": own_files} if own_files and machine else {}),
         "all": played,
-        "all whose gold is stable": [one for one in played if not one.task.unstable],
+        "all with a usable gold": [one for one in played if one.judged],
     }
     head = f"  {'':<26}{'tasks':>6}{'success':>9}{'':19}{'reward':>8}{'turns':>7}"
     return [head, *(_line(name, group) for name, group in groups.items())]
