@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from tl.config import option, parse_config
 from tl.datasets import DataError
+from tl.evaluation.compare import HEADER, paired_line
 from tl.evaluation.suites.files import read_json
-from tl.evaluation.suites.general import mcnemar, paired_difference
+from tl.evaluation.suites.general import pairs
 from tl.evaluation.suites.intercode import COUNTS, NL2BASH, Environment, Task, read
 from tl.evaluation.suites.intercode.episodes import Played, lines, request_of
 from tl.executor.driving import drive
@@ -97,10 +98,10 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
     for name, played in results.items():
         print("\n".join([f"InterCode-bash, {name}", *lines(played), ""]))
     base, *others = results
+    solved = {name: [one.solved for one in played] for name, played in results.items()}
     for other in others:
-        pair = [[one.solved for one in results[name]] for name in (other, base)]
-        mean, low, high = (100 * value for value in paired_difference(*pair))
-        print(f"{other} - {base}: {mean:+.2f} points [{low:+.2f}, {high:+.2f}], McNemar p = {mcnemar(*pair):.3g}\n")
+        print(f"{other} (second) less {base} (first), in points\n{HEADER}")
+        print(paired_line("success", pairs(solved[base], solved[other])) + "\n")
     return records
 
 

@@ -63,7 +63,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
             if a is not None and b is not None:
                 clusters[key[0]].append((a, b))
         if clusters:
-            lines.append(_line(", ".join(metric), [*clusters.values()]))
+            lines.append(paired_line(", ".join(metric), [*clusters.values()]))
     return lines
 
 
@@ -91,7 +91,9 @@ def _value(item: Mapping, metric: tuple[str, ...]) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
+def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
+    """A line under HEADER: the shares of both sides, and their difference over the items, some of which may belong
+    together."""
     pairs = [pair for cluster in clusters for pair in cluster]
     n = len(pairs)
     shares = [100 * sum(pair[side] for pair in pairs) / n for side in (0, 1)]

@@ -6,11 +6,11 @@ what counts is the difference between a base model and the one tuned from it, it
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tl.evaluation.compare import HEADER, Pair, paired_line
 from tl.metrics import percent, wilson_interval
 
 Grades = dict[str, bool]  # name of a score -> whether the item is right by it
@@ -116,13 +116,8 @@ def lines(suite: TextSuite, results: Sequence[TextResult]) -> list[str]:
             said.append(f"    did not fit into its context: {result.dropped} shots, {result.too_long} whole items")
     base, *others = results
     for other in others:
-        for score in base.grades[0]:
-            pair = other.right(score), base.right(score)
-            mean, low, high = (100 * value for value in paired_difference(*pair))
-            said.append(
-                f"  {other.model} - {base.model}, {score}: {mean:+.2f} points [{low:+.2f}, {high:+.2f}], "
-                f"McNemar p = {mcnemar(*pair):.3g}"
-            )
+        said += [f"  {other.model} (second) less {base.model} (first), in points", HEADER]
+        said += [paired_line(score, pairs(base.right(score), other.right(score))) for score in base.grades[0]]
     return said + _group_lines(suite, results)
 
 
@@ -146,24 +141,6 @@ def _share(right: Sequence[bool]) -> str:
     return f"{percent(sum(right), len(right)):6.2f} [{100 * low:6.2f}, {100 * high:6.2f}]"
 
 
-def paired_difference(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, float, float]:
-    """Mean difference of two models on the same items, and its 95 % interval, as shares.
-
-    The interval is Bonett and Price's (2012): Wald's with one discordant item more on either side, which holds for few
-    items, too.
-    """
-    n = len(ours)
-    better = sum(a and not b for a, b in zip(ours, theirs, strict=True))
-    worse = sum(b and not a for a, b in zip(ours, theirs, strict=True))
-    up, down = (better + 1) / (n + 2), (worse + 1) / (n + 2)
-    half = 1.96 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return (better - worse) / n, max(-1.0, up - down - half), min(1.0, up - down + half)
-
-
-def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
-    """Two-sided exact p of McNemar's test: as if each item that one model alone has right were a fair coin."""
-    better = sum(a and not b for a, b in zip(ours, theirs, strict=True))
-    worse = sum(b and not a for a, b in zip(ours, theirs, strict=True))
-    n = better + worse
-    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
-    return min(1.0, 2 * tail)
+def pairs(first: Sequence[bool], second: Sequence[bool]) -> list[list[Pair]]:
+    """Two models on the same items, each item on its own."""
+    return [[pair] for pair in zip(first, second, strict=True)]
