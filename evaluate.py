@@ -5,6 +5,7 @@
     python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl   predictions made elsewhere, no model
     python evaluate.py --endpoint URL --endpoint_model NAME --suite …    a model behind an OpenAI-compatible server
     python evaluate.py --model DIR --data FILE …         every right call of trajectory files
+    python evaluate.py --tools my_tools.py --tasks my_tasks.jsonl     tools and tasks of your own, see docs/tools.md
     python evaluate.py --model DIR --suite every-held-out    unseen values, phrasings and tools, and noise, in one table
     python evaluate.py --compare A/report.json B/report.json     two evaluations of the same items, item by item
     python evaluate.py --export items.jsonl --suite …            the items and their prompts, for models run elsewhere
@@ -38,9 +39,10 @@ from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, with_limit
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
-from tl.evaluation.suites.own import trajectory_suite
+from tl.evaluation.suites.own import task_suite, trajectory_suite
 from tl.executor import IsolationError
 from tl.executor.pool import PoolError
+from tl.executor.toolkits import ToolkitError
 from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
 from tl.llama.adapter import base_folder
@@ -53,7 +55,9 @@ from tl.rollout.answers import REFUSALS
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
+from tl.rollout.options import ToolOptions
 from tl.rollout.policy import LlamaPolicy
+from tl.synthesis import LIBRARY
 from tl.templates import TEMPLATE_HELP, TemplateName, template_line, template_of
 from tl.training import distributed
 from tl.training.config import MAX_SEED, RunError
@@ -61,7 +65,6 @@ from tl.training.distributed import World
 from tl.training.loop import run_script
 from tl.training.memory import SamplingMemory, count_parameters, sampling_memory
 from tl.training.run import newest_run, read_checkpoint, show
-from tools import ToolkitError
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
@@ -73,7 +76,7 @@ Answered = tuple[Suite | EpisodeSuite, list]  # a prediction, or a rollout, for 
 
 
 @dataclass
-class EvaluationConfig:
+class EvaluationConfig(ToolOptions):
     """What is evaluated, and on what."""
 
     model: str | None = option(
@@ -104,7 +107,6 @@ class EvaluationConfig:
         at_least=1,
     )
     refusals: list[str] = option([], "phrases that make an answer a refusal (default: those printed with the results)")
-    require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
     report: str = option(
         "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
     )
@@ -132,6 +134,10 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--judge and --judge_model go together")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes two reports")
+    if config.tasks and (config.suite or config.data or config.predictions):
+        raise RunError("--tasks are played with a model: leave --suite, --data and --predictions out")
+    if not config.tasks and (config.tools or config.mcp or config.allow_network):
+        raise RunError("--tools, --mcp and --allow_network need --tasks, what is asked of the tools")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
 
@@ -149,6 +155,8 @@ def check_report(config: EvaluationConfig) -> None:
 
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     """Raises DataError for invalid files and names, and where there is no call to ask for."""
+    if config.tasks:
+        return [task_suite(config.tasks, config.start_executor(LIBRARY, config.seed))]
     if config.data and not config.suite:
         suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
         if not suite.questions:

@@ -2,6 +2,7 @@
 
     python train_ppo.py                               after train_sft.py: its newest model and generated prompts
     python train_ppo.py --model runs/sft --data prompts.jsonl
+    python train_ppo.py --rollout episode --tools my_tools.py --tasks my_tasks.jsonl      see docs/tools.md
     torchrun --nproc_per_node 8 train_ppo.py --model …
 
 A prompt is a history and its answer the golden next call, as in the paper. Where it departs from it: calls are sampled
@@ -20,6 +21,7 @@ import torch
 
 from tl.executor import Executor, IsolationError
 from tl.executor.pool import PoolError
+from tl.executor.toolkits import ToolkitError
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
@@ -30,11 +32,12 @@ from tl.metrics import Question
 from tl.ppo import explained_variance, gae, token_rewards, whiten
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
-from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts
+from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, update_policy, update_values
+from tl.rollout.tasks import read_tasks
 from tl.synthesis import LIBRARY
 from tl.templates import template_line
 from tl.training import distributed
@@ -43,7 +46,6 @@ from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.held_out import cached_tokens, load_held_out, percentages, predict_in_parts, score
-from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, parameters_text, ppo_memory
 from tl.training.run import (
@@ -58,7 +60,6 @@ from tl.training.run import (
     settings_lines,
     show,
 )
-from tools import ToolkitError
 
 Prompt = Question | PPOTask
 ROLLOUTS_LOGGED = 4  # rollouts of a step that are written out as text
@@ -142,8 +143,7 @@ def start_executor(config: PPOConfig, world: World) -> Iterator[Executor | None]
         return
     with ExitStack() as stack:
         with distributed.propagate_errors(world):
-            executor = Executor(LIBRARY, config.seed, require_isolation=config.require_isolation)
-            stack.enter_context(executor)
+            executor = stack.enter_context(config.start_executor(LIBRARY, config.seed))
         yield executor
 
 
@@ -238,15 +238,16 @@ def what_to_do(progress: Progress, config: PPOConfig) -> str:
     return "Go on from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails, too"
 
 
-def prepare_data(config: PPOConfig, source: Path) -> tuple[PPOData, list[Question]]:
-    """Reads, checks and tokenises the prompts and the held-out requests."""
+def prepare_data(config: PPOConfig, source: Path, executor: Executor | None) -> tuple[PPOData, list[Question]]:
+    """Reads, checks and tokenises the prompts, or the tasks for the executor's tools, and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
-    if config.rollout == "step":
+    if executor is None:
         lengths, reading = (config.max_length, config.max_new_tokens), (config.on_bad_data, config.data_format)
         data = read_prompts(config.data, tokenizer, *lengths, *reading, config.seed)
     else:
-        data = make_tasks(tokenizer, config.max_length, config.seed)
+        tasks = read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed)
+        data = task_data(tasks, tokenizer, config.max_length)
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
 
 
@@ -273,18 +274,23 @@ def run(config: PPOConfig, world: World) -> int:
     source = Path(config.model)
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)
-    data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
+    with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
+        return run_with(executor, config, source, world)
+
+
+def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: World) -> int:
+    """``run`` with the executor of whole tasks."""
+    data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
     model = read_config(source)
     memory = estimate_memory(config, data, held_out, model, world)
     title = f"memory of each rank, {parameters_text(model, config.lora)}, a model over {world.size}"
     tokenizer = Tokenizer(source, config.template)
     show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
-    with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
-        if config.dry_run:
-            return 0
-        saved = open_run(config, data.fingerprint, world)
-        models = Models.load(source, config, world)
-        progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
+    if config.dry_run:
+        return 0
+    saved = open_run(config, data.fingerprint, world)
+    models = Models.load(source, config, world)
+    progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
     close_run(config, [progress.line("rollouts")], world)
@@ -293,7 +299,7 @@ def run(config: PPOConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv, __doc__)
-    with distributed.process_group() as world, folder_lock(config, world):
+    with distributed.process_group() as world:
         return run(config, world)
 
 

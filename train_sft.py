@@ -18,6 +18,7 @@ import torch
 from torch.optim import Optimizer
 
 from tl.assets import TINY
+from tl.executor.toolkits import ToolkitError
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
@@ -41,7 +42,6 @@ from tl.training.held_out import (
     predict_in_parts,
     score,
 )
-from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import parameters_text, training_memory
 from tl.training.optimizer import make_optimizer
@@ -58,7 +58,6 @@ from tl.training.run import (
     show,
 )
 from tl.training.scaling import Work, estimate
-from tools import ToolkitError
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
@@ -219,7 +218,7 @@ def run(config: SFTConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv, __doc__)
-    with distributed.process_group() as world, folder_lock(config, world):
+    with distributed.process_group() as world:
         return run(config, world)
 
 

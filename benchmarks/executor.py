@@ -14,11 +14,10 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import tools
 from tl.executor import Executor, Session
 from tl.executor.driving import Steps, drive
 
-TOOLKITS = Path(__file__).resolve().parent.parent / "tests" / "toolkits"
+HOSTILE = str(Path(__file__).resolve().parent.parent / "tests" / "toolkits" / "hostile.py")
 CALL, HANG = "count()", 'misbehave(how="hang")'
 ROUNDS = 5
 
@@ -88,10 +87,9 @@ def latencies(executor: Executor, sessions: int = 50, seconds: float = 4.0, paus
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    tools.__path__.append(str(TOOLKITS))
     warnings.simplefilter("ignore")
     for mode in ("auto", "none"):
-        with Executor(["hostile"], timeout=1.0, mode=mode) as executor:
+        with Executor([HOSTILE], timeout=1.0, mode=mode) as executor:
             layers = sum(executor.isolation.values())
             print(f"mode {mode}: {layers} layers, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
             for measure in (calls_in_turn, calls_at_once, starts):

@@ -21,7 +21,7 @@ from tl.llama import Llama, ModelConfig, Tokenizer, load_model
 from tl.losses import token_nll
 from tl.prompt import EncodingOptions, encode_trajectory
 from tl.rl.config import PPOConfig
-from tl.rl.data import make_tasks
+from tl.rl.data import make_tasks, task_data
 from tl.rl.episodes import sample_episodes
 from tl.synthesis import LIBRARY, synthesize
 from tl.training.batching import MicroBatch, collate
@@ -67,7 +67,7 @@ def against_episodes(tasks: int = 8, new_tokens: int = 32) -> Iterator[Row]:
     """The same episodes take fewer steps of decoding, each over more rows; a step reads all weights once. The
     arithmetic counts steps, as if rows were free."""
     tokenizer, model = Tokenizer(TINY), load_model(TINY, torch.float32).eval()
-    work = make_tasks(tokenizer, 1024, size=tasks).prompts
+    work = task_data(make_tasks(size=tasks), tokenizer, 1024).prompts
     config = PPOConfig(max_new_tokens=new_tokens)
     with Executor(LIBRARY) as executor:
         for at_once in AT_ONCE:

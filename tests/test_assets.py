@@ -13,7 +13,6 @@ from random import Random
 import pytest
 import torch
 
-import tools
 from tl.assets import TINY
 from tl.assets.tiny import make, muon
 from tl.assets.tiny.corpus import ASKING, CLOSING, document, vocabulary_texts
@@ -21,6 +20,7 @@ from tl.assets.tiny.functions import as_sentence, call_text, choose_arguments, m
 from tl.assets.tiny.make import BaseConfig, Place
 from tl.assets.tiny.values import spoken
 from tl.calls import parse_call
+from tl.executor.toolkits import library_names, load_toolkit
 from tl.llama import Llama, Tokenizer, load_model
 from tl.llama.tokenizer import train_vocabulary
 from tl.schema import BUILT_INS
@@ -63,7 +63,7 @@ def test_nobody_in_the_corpus_has_a_name_from_the_prompt_of_the_product(corpus):
 
 
 def test_no_function_of_the_tool_library_is_in_the_corpus(corpus):
-    names = {name for kit in tools.toolkit_names() for name in tools.tool_functions(tools.load_toolkit(kit))}
+    names = {name for kit in library_names() for name in load_toolkit(kit).specs}
     names |= {spec.name for spec in BUILT_INS}
     assert len(names) >= 20
     called = set(re.findall(r"([a-z_]\w*)\(", corpus)) | set(re.findall(r'"name": "(\w+)", "description"', corpus))
@@ -73,8 +73,7 @@ def test_no_function_of_the_tool_library_is_in_the_corpus(corpus):
 
 
 def test_no_description_of_the_tool_library_is_in_the_corpus(corpus):
-    kits = [tools.load_toolkit(kit) for kit in tools.toolkit_names()]
-    documented = [function.__doc__ for kit in kits for function in tools.tool_functions(kit).values()]
+    documented = [spec.description for kit in library_names() for spec in load_toolkit(kit).specs.values()]
     described = {text.strip().splitlines()[0] for text in documented} | {spec.description for spec in BUILT_INS}
     assert len(described) >= 20
     of_anything = {text for text in described if len(text.split()) < 3}
@@ -214,7 +213,7 @@ def test_a_call_begins_with_a_whole_word_that_is_a_piece_in_quotes_too(vocabular
 
 
 def test_no_call_begins_with_a_bare_space_mark(vocabulary):
-    library = [name for kit in tools.toolkit_names() for name in tools.tool_functions(tools.load_toolkit(kit))]
+    library = [name for kit in library_names() for name in load_toolkit(kit).specs]
     made_up = [f.name for seed in range(50) for f in make_family(Random(seed), 5) if not re.search(r"\d", f.name)]
     bare = [name for name in (*library, *made_up) if pieces(vocabulary, name)[0] == "▁"]
     assert len(bare) <= 0.01 * len(made_up)

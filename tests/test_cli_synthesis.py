@@ -5,9 +5,9 @@ import pytest
 from tl.__main__ import main
 from tl.calls import parse_call
 from tl.datasets import read
+from tl.executor.toolkits import load_toolkit
 from tl.synthesis import UNSEEN_TOOLKITS, held_out, prompts, synthesize
 from tl.synthesis.environments import in_environment
-from tools import load_toolkit, tool_functions
 
 
 def run(tmp_path, *flags):
@@ -43,7 +43,7 @@ def test_held_out_items_can_be_had_in_every_environment(tmp_path):
 
 def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
     made = run(tmp_path, "--kind", "unseen_toolkits", "--size", "20")
-    unseen = {tool for toolkit in UNSEEN_TOOLKITS for tool in tool_functions(load_toolkit(toolkit))}
+    unseen = {tool for toolkit in UNSEEN_TOOLKITS for tool in load_toolkit(toolkit).specs}
     assert {tool.name for trajectory in made for tool in trajectory.tools[:-2]} <= unseen
     assert not {tool.name for trajectory in synthesize(100) for tool in trajectory.tools} & unseen
 
@@ -55,11 +55,11 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--mix", "a,b,c"], "three shares"),
         (["--mix", "0,0,0"], "three shares"),
         (["--mix", "1,-1,1"], "three shares"),
-        (["--toolkits", "nonsense"], "no toolkit named 'nonsense'"),
+        (["--tools", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
         (["--teacher", "http://127.0.0.1:9"], "needs --teacher_model"),
         (["--teacher", "host", "--teacher_model", "m"], "an endpoint is an http:// or https:// address"),
-        (["--kind", "unseen_toolkits", "--toolkits", "bank"], "takes no --toolkits"),
+        (["--kind", "unseen_toolkits", "--tools", "bank"], "takes no --tools"),
     ],
 )
 def test_invalid_flags_are_one_line(tmp_path, capsys, flags, complaint):

@@ -1,5 +1,6 @@
 """Execution: whatever happens to a call becomes feedback, in Python's words and with its cause."""
 
+import inspect
 import itertools
 import json
 
@@ -13,8 +14,10 @@ from tl.executor.execution import (
     InProcessExecutor,
     execute,
 )
+from tl.executor.library import Tool
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import EpisodeOutcome, score_episodes
+from tl.schema import ToolSpec
 
 
 def add(first: int, second: int, third: int = 0) -> int:
@@ -38,7 +41,14 @@ def say(what: str):
     return what
 
 
-TOOLS = {function.__name__: function for function in (add, fail, disconnect, give, say)}
+def tool(function):
+    """A tool that binds as the function does; the hints do not matter."""
+    parameters = inspect.signature(function).parameters.values()
+    required = tuple(parameter.name for parameter in parameters if parameter.default is parameter.empty)
+    return Tool(ToolSpec(function.__name__, "", {parameter.name: {} for parameter in parameters}, required), function)
+
+
+TOOLS = {function.__name__: tool(function) for function in (add, fail, disconnect, give, say)}
 
 EVERY_CAUSE = [
     ("add(first=1, second=2)", Cause.OK, "3"),
@@ -90,7 +100,7 @@ RETURNED_ERRORS = [
 
 @pytest.mark.parametrize(("returned", "category"), RETURNED_ERRORS)
 def test_an_error_that_a_tool_returns_is_one_for_executor_metrics_reward_and_mae(returned, category):
-    feedback = execute({"tool": lambda: returned}, "tool()")
+    feedback = execute({"tool": tool(lambda: returned)}, "tool()")
     assert (feedback.cause, feedback.category) == (Cause.REPORTED_ERROR, category)
     assert feedback.category is classify_feedback(feedback.text)
     outcome = EpisodeOutcome((feedback.category,), True, True, True)
@@ -106,15 +116,15 @@ def test_an_error_in_the_part_that_is_cut_out_is_none_that_anybody_reads():
 def test_whatever_a_tool_raises_is_an_error_in_its_feedback_too():
     names, messages = ("KeyError", "E2eError", "odd", "A" * 80 + "Error"), ("", " ", "\n", "null", "0 errors")
     for name, message in itertools.product(names, messages):
-        feedback = execute({"tool": _raiser(type(name, (Exception,), {})(message))}, "tool()")
+        feedback = execute({"tool": tool(_raiser(type(name, (Exception,), {})(message)))}, "tool()")
         assert feedback.category.is_error, feedback
 
 
 def _raiser(error):
-    def tool():
+    def fails():
         raise error
 
-    return tool
+    return fails
 
 
 def test_only_infrastructure_has_no_category():
@@ -132,7 +142,7 @@ def test_missing_arguments_are_listed_as_python_lists_them(count):
     with pytest.raises(TypeError) as raised:
         namespace[count]()
     python = str(raised.value).partition("() ")[2]
-    assert execute({"tool": namespace[count]}, "tool()").text == f"tool() {python}"
+    assert execute({"tool": tool(namespace[count])}, "tool()").text == f"tool() {python}"
 
 
 def test_a_surplus_keyword_is_reported_before_a_missing_one_as_python_does():
@@ -148,7 +158,7 @@ def test_a_long_result_is_cut_in_the_middle():
 
 
 def test_a_text_result_is_given_as_it_is_and_everything_else_as_json():
-    tools = {"text": lambda: 'say "hi"', "data": lambda: {"name": "Zoë", "ids": [1, None]}}
+    tools = {"text": tool(lambda: 'say "hi"'), "data": tool(lambda: {"name": "Zoë", "ids": [1, None]})}
     assert execute(tools, "text()").text == 'say "hi"'
     assert execute(tools, "data()").text == '{"name": "Zoë", "ids": [1, null]}'
 

@@ -11,25 +11,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from toolkits import in_library
+from toolkits import HOSTILE
 
 from tl.calls import Call, format_call
 from tl.executor import Executor, frames
 from tl.executor.driving import drive
 from tl.executor.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor.pool import PoolError, cores
-from tools import load_toolkit, toolkit_names
+from tl.executor.toolkits import library_names, load_toolkit
 
 TIMEOUT = 1.0
 HANG = 'misbehave(how="hang")'
+TOOLKITS = [*(name for name in library_names() if not load_toolkit(name).needs_isolation), HOSTILE]
 
 
 @pytest.fixture(scope="module")
 def executor():
-    with in_library(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        names = [name for name in toolkit_names() if not getattr(load_toolkit(name), "needs_isolation", False)]
-        executor = Executor(names, timeout=TIMEOUT, workers=2)
+        executor = Executor(TOOLKITS, timeout=TIMEOUT, workers=2)
     with executor:
         yield executor
 
@@ -41,14 +41,12 @@ def session(executor):
 
 
 def examples(executor):
-    toolkits = dict.fromkeys(executor.toolkit_of.values())
-    return [format_call(Call(*load_toolkit(name).example)) for name in toolkits]
+    return [format_call(Call(*load_toolkit(name).example)) for name in TOOLKITS]
 
 
 def test_a_process_gives_the_feedback_that_execution_in_this_process_gives(executor):
     texts = [*examples(executor), "nonsense", "nonsense()", "get_weather(town=1)", "get_weather()", "create_event()"]
-    with in_library():
-        in_process = InProcessExecutor(list(dict.fromkeys(executor.toolkit_of.values())))
+    in_process = InProcessExecutor(TOOLKITS)
     assert in_process.specs == executor.specs
     with executor.session(seed=5) as there, in_process.session(seed=5) as here:
         for text in texts:

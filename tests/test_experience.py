@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -21,13 +22,15 @@ from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
 from tl.rl.config import PPOConfig
-from tl.rl.data import PPOTask, make_tasks
+from tl.rl.data import PPOTask, make_tasks, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.steps import Experience, sample_steps
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, make_episodes
+from tl.synthesis.episodes import Episode
+from tl.synthesis.tasks import task_of
 from tl.trajectory import Message
 
 CONFIG = PPOConfig(max_new_tokens=25)
@@ -54,16 +57,23 @@ def model(tokenizer) -> Llama:
 
 @pytest.fixture(scope="module")
 def tasks(tokenizer) -> list[PPOTask]:
-    return make_tasks(tokenizer, 1024, size=60).prompts
+    return task_data(make_tasks(size=60), tokenizer, 1024).prompts
+
+
+@cache
+def episodes() -> dict[str, Episode]:
+    """What the tasks were made from, by their ids."""
+    return {episode.trajectory.id: episode for episode in make_episodes(60)}
+
+
+def episode_of(task: PPOTask) -> Episode:
+    return episodes()[task.id]
 
 
 @pytest.fixture(scope="module")
 def prompts(tasks) -> list[Question]:
     """The first call of each task."""
-    return [
-        Question(t.id, t.episode.trajectory.tools, (), (t.episode.task.solution[:1],), prompt_ids=t.prompt_ids)
-        for t in tasks[:8]
-    ]
+    return [Question(t.id, t.task.tools, (), (t.task.calls[:1],), prompt_ids=t.prompt_ids) for t in tasks[:8]]
 
 
 @pytest.fixture(scope="module")
@@ -220,11 +230,11 @@ def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
 
 def of_kind(tasks: Sequence[PPOTask], kind: str, calls: int = 2) -> PPOTask:
     """A task of a kind whose solution has so many calls, ``finish`` included."""
-    return next(t for t in tasks if t.episode.spec.kind == kind and len(t.episode.task.solution) == calls)
+    return next(t for t in tasks if episode_of(t).spec.kind == kind and len(t.task.calls) == calls)
 
 
 def solution(task: PPOTask) -> list[str]:
-    return [format_call(call) for call in task.episode.task.solution]
+    return [format_call(call) for call in task.task.calls]
 
 
 def play(model, tokenizer, executor, task: PPOTask, script, said: Sequence[str]) -> Experience:
@@ -239,7 +249,7 @@ def test_an_episode_that_follows_the_solution_is_the_training_example_of_its_tra
 ):
     task = of_kind(tasks, kind, calls)
     experience = play(model, tokenizer, executor, task, script, solution(task))
-    example = encode_trajectory(task.episode.trajectory, tokenizer)
+    example = encode_trajectory(episode_of(task).trajectory, tokenizer)
     assert experience.ids == example.input_ids.tolist()
     assert experience.positions == (example.targets != NO_TARGET).nonzero()[:, 0].tolist()
     assert experience.actions == example.targets[example.targets != NO_TARGET].tolist()
@@ -297,7 +307,7 @@ def test_giving_up_earns_no_more_than_failing_to_the_end(model, tokenizer, execu
 def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, reward, model, tokenizer, executor, script):
     papers = make_episodes(30, mix=(1, 0, 0), toolkits=("papers",))
     trajectory, episode = next((e.trajectory, e) for e in papers if "get_paper" in [t.name for t in e.trajectory.tools])
-    task = PPOTask(encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer), episode)
+    task = PPOTask(encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer), task_of(episode))
     detour = 'ask_to_user(question="Why?")'  # works, and is not what the solution does
     experience = play(model, tokenizer, executor, task, script, [detour, said, 'finish(answer="Nothing.")'])
     first, second = experience.calls[:2]
@@ -307,7 +317,7 @@ def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, rewa
 
 
 def test_an_outage_is_not_the_calls_doing(model, tokenizer, executor, tasks, script):
-    task = next(t for t in tasks if t.episode.task.retried)
+    task = next(t for t in tasks if episode_of(t).task.retried)
     detour = 'ask_to_user(question="Why?")'
     experience = play(model, tokenizer, executor, task, script, [detour, *solution(task)])
     assert classify_feedback(experience.calls[1].feedback) is ErrorCategory.TOOL_INSTABILITY
@@ -315,12 +325,12 @@ def test_an_outage_is_not_the_calls_doing(model, tokenizer, executor, tasks, scr
 
 
 def test_the_golden_call_stays_due_until_its_tool_works(model, tokenizer, executor, tasks, script):
-    task = next(t for t in tasks if t.episode.task.retried)
+    task = next(t for t in tasks if episode_of(t).task.retried)
     call, again, *rest = solution(task)
     assert call == again
     experience = play(model, tokenizer, executor, task, script, [call, again, *rest])
     assert [c.reward for c in experience.calls] == [0.0] + [1.0] * len(rest) + [2.0]
-    golden = task.episode.task.solution[0]
+    golden = task.task.calls[0]
     other = format_call(Call(golden.name, {key: "no such" for key in golden.arguments}))
     experience = play(model, tokenizer, executor, task, script, [other, call, *rest])  # the outage hits the wrong call
     assert classify_feedback(experience.calls[0].feedback) is ErrorCategory.TOOL_INSTABILITY
@@ -382,8 +392,8 @@ def test_long_feedback_is_cut_as_in_training(tokenizer, executor, tasks, script,
 
     monkeypatch.setattr(Session, "steps", talks)
     experience = play(model, tokenizer, executor, task, script, ["f()", "g()…"])
-    messages = (*task.episode.trajectory.messages[:1], Message("assistant", "f()", True), Message("tool", "ab " * 5000))
-    before = encode_prompt(task.episode.trajectory.tools, messages, tokenizer)
+    messages = (*task.task.messages, Message("assistant", "f()", True), Message("tool", "ab " * 5000))
+    before = encode_prompt(task.task.tools, messages, tokenizer)
     assert experience.ids == before + tokenizer.encode("g()")[:-1]
 
 

@@ -11,9 +11,10 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 WITHOUT_TORCH = ["tl", "tl.calls", "tl.schema", "tl.trajectory", "tl.mae", "tl.executor", "tl.synthesis", "tools"]
 PACKAGES = {"torch", "sentencepiece", "safetensors", "numpy", "tqdm", "tl", "tools"}
-OPTIONAL = {  # extras: without the first there are no pictures, without the second no tokenizer.json is read
+OPTIONAL = {  # extras: pictures, tokenizer.json, MCP servers
     REPO / "tl/report/charts.py": {"matplotlib"},
     REPO / "tl/llama/byte_level.py": {"tokenizers"},
+    REPO / "tl/executor/servers.py": {"mcp", "anyio"},  # anyio comes with mcp
 }
 FLOORS = (  # from the ground up: a room imports its own floor and those below
     {"calls", "declarations", "schema", "config", "files", "assets"},

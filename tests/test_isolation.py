@@ -16,15 +16,15 @@ import warnings
 from pathlib import Path
 
 import pytest
-from toolkits import in_library
+from toolkits import HOSTILE
 
 from tl.calls import Call, format_call
 from tl.executor import Executor, IsolationError
 from tl.executor.driving import drive
 from tl.executor.execution import MAX_FEEDBACK_CHARACTERS, Cause
 from tl.executor.sandbox import NAMESPACES, OF_SESSIONS, OF_ZYGOTES, missing_layers
+from tl.executor.toolkits import ToolkitError
 from tl.mae import classify_feedback
-from tools import ToolkitError
 
 TIMEOUT = 5.0  # seconds; the hanging cases all hang at the same time
 SECRET = "a-token-of-the-trainer"
@@ -184,9 +184,9 @@ COMMANDS = [
 def executor(request):
     """An executor in each mode; skipped where the machine does not permit the isolation that the mode stands for."""
     os.environ["SECRET_OF_THE_TRAINER"] = SECRET
-    toolkits = ["hostile", "bash"] if request.param in ("auto", "user") else ["hostile"]
+    toolkits = [HOSTILE, "bash"] if request.param in ("auto", "user") else [HOSTILE]
     try:
-        with in_library(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is missing is looked at below
             executor = Executor(toolkits, timeout=TIMEOUT, memory=256 << 20, workers=2, mode=request.param)
     except ToolkitError as error:
@@ -381,12 +381,10 @@ def run_trainer(executor, statements, **options):
     """Run `statements` in another process, which has an executor of the same mode and a `session` of it."""
     code = f"""
 import os, sys, warnings
-sys.path[:0] = [{str(Path(__file__).parent.parent)!r}, {str(Path(__file__).parent)!r}]
-from toolkits import in_library
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 from tl.executor import Executor
 warnings.simplefilter("ignore")
-with in_library():
-    executor = Executor(["hostile"], workers=1, mode={executor.mode!r})
+executor = Executor([{HOSTILE!r}], workers=1, mode={executor.mode!r})
 session = executor.session(seed=0)
 {statements}
 """
@@ -437,7 +435,7 @@ def test_bash_is_refused_where_nothing_isolates_it():
         assert "isolated" in executor.refused["bash"]
         with pytest.raises(ToolkitError, match="refused"):
             executor.session(tools=["bash"])
-    with pytest.warns(RuntimeWarning), pytest.raises(ToolkitError, match="refused"):
+    with pytest.raises(ToolkitError, match="refused"):
         Executor(["bash"], workers=1, mode="none")
 
 

@@ -11,7 +11,7 @@ from tl.calls import Call
 from tl.datasets import DataError
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
-from tl.rl.data import PPOData, make_tasks, read_prompts
+from tl.rl.data import PPOData, make_tasks, read_prompts, task_data
 from tl.synthesis import make_episodes, prompts
 
 SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
@@ -128,10 +128,8 @@ def test_a_generated_prompt_that_does_not_fit_is_named(tokenizer, monkeypatch):
         DataError, match=r"generated prompt 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
     ):
         read_prompts([], tokenizer, 9)
-    with pytest.raises(
-        DataError, match=r"generated task 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"
-    ):
-        make_tasks(tokenizer, 9, size=2)
+    with pytest.raises(DataError, match=r"task 00000/\S+: the prompt has \d+ tokens, more than --max_length 9"):
+        task_data(make_tasks(size=2), tokenizer, 9)
 
 
 def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
@@ -142,19 +140,21 @@ def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
 
 
 def test_tasks_are_the_requests_of_the_training_side(tokenizer):
-    tasks = make_tasks(tokenizer, 1024, seed=1, size=30).prompts
+    made = make_episodes(30, seed=1)
+    tasks = task_data(make_tasks(seed=1, size=30), tokenizer, 1024).prompts
     held_out = {episode.task.template for episode in make_episodes(60, seed=1, unseen=True)}
-    assert not held_out & {task.episode.task.template for task in tasks}
-    for task in tasks:
-        trajectory = task.episode.trajectory
-        assert task.id == trajectory.id
+    assert not held_out & {episode.task.template for episode in made}
+    for task, episode in zip(tasks, made, strict=True):
+        trajectory = episode.trajectory
+        assert (task.id, task.task.calls) == (trajectory.id, episode.task.solution)
         assert task.prompt_ids == encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer)
 
 
 def test_tasks_travel_to_other_ranks_and_have_a_fingerprint(tokenizer):
-    data = make_tasks(tokenizer, 1024, size=8)
+    data = task_data(make_tasks(size=8), tokenizer, 1024)
     copy = pickle.loads(pickle.dumps(data))
-    assert copy.prompts == data.prompts and copy.fingerprint == make_tasks(tokenizer, 1024, size=8).fingerprint
+    again = task_data(make_tasks(size=8), tokenizer, 1024)
+    assert copy.prompts == data.prompts and copy.fingerprint == again.fingerprint
     assert PPOData(data.prompts[::-1]).fingerprint != data.fingerprint
 
 

@@ -106,13 +106,18 @@ def test_toolalpaca_names_the_api_that_is_not_as_expected(tmp_path, key, value):
 # ---- ToolEyes
 
 
+def write_tooleyes(folder, instructions):
+    said = [{"from": "system", "value": instructions}, {"from": "user", "value": "Look at it."}]
+    record = {"id": "Turn 1: Look at it.", "conversations": said, "path": "Sight/Eye", "scenario": "RS"}
+    (folder / "scenario_data_zero_processed.json").write_text(json.dumps([record]))
+
+
 @pytest.fixture
 def eyes(tmp_path):
     finish = {"name": "finish", "parameters": {"type": "object", "properties": {"answer": {}}, "required": ["answer"]}}
     look = {"name": "look", "parameters": {"type": "object", "properties": {"at": {}, "how": {}}, "required": ["at"]}}
-    (tmp_path / "tool_docs.json").write_text(json.dumps({"Sight/Eye": [look, finish]}))
-    raw = [{"query": "Look at it.", "path": "ToolEyes/Tool_Library/Sight/Eye", "scenario": "RS"}]
-    (tmp_path / "scenario_data_raw.json").write_text(json.dumps(raw))
+    said = f"Use tools. Specifically, {tooleyes.TOOLS_FOLLOW}\n{json.dumps([look, finish])}"
+    write_tooleyes(tmp_path, said)
     return tooleyes.read(tmp_path)
 
 
@@ -143,9 +148,9 @@ def test_tooleyes_judges_calls_by_the_documentation_alone(eyes):
     assert not eyes.has_backend and "CE and VA mean nothing" in eyes.notes[1]
 
 
-def test_tooleyes_needs_the_documentation_of_every_path(tmp_path, eyes):
-    (tmp_path / "tool_docs.json").write_text("{}")
-    with pytest.raises(DataError, match=r"record 1: KeyError: 'Sight/Eye'"):
+def test_tooleyes_needs_the_tools_of_every_request(tmp_path, eyes):
+    write_tooleyes(tmp_path, "Use tools.")
+    with pytest.raises(DataError, match=r"record 1: ValueError: the instructions do not name tools"):
         tooleyes.read(tmp_path)
 
 

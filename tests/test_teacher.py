@@ -16,7 +16,7 @@ from tl.rollout.endpoint import Endpoint, EndpointError
 from tl.rollout.episodes import MAX_TURNS
 from tl.synthesis import LIBRARY, make_episodes
 from tl.synthesis.episodes import REFUSAL
-from tl.synthesis.requests import request_of
+from tl.synthesis.tasks import task_of
 from tl.synthesis.teacher import INSTRUCTIONS, teach
 
 
@@ -95,7 +95,7 @@ def run(start, executor):
 
     def run(made, answer):
         server, faults = start(answer), Counter()
-        requests = [request_of(episode, executor) for episode in made]
+        requests = [task_of(episode).request(executor) for episode in made]
         endpoint = Endpoint(server.url, "big-model", wait=0.001, key="secret")
         return list(teach(requests, endpoint, faults, parallel=3)), faults, server
 

@@ -1,54 +1,51 @@
 """The tool library: what every toolkit promises."""
 
-import inspect
 import json
 import sqlite3
-import sys
 import time
-import types
 
 import pytest
 
-import tools
 from tl.calls import Call, parse_call
-from tl.executor import InProcessExecutor
+from tl.executor import InProcessExecutor, toolkits
+from tl.executor.toolkits import ToolkitError, library_names, load_toolkit
 from tl.schema import ToolSpec
-from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
 from tools.__main__ import main
 
-EVERY_TOOL = [(toolkit, tool) for toolkit in toolkit_names() for tool in tool_functions(load_toolkit(toolkit))]
+EVERY_TOOL = [(toolkit, tool) for toolkit in library_names() for tool in load_toolkit(toolkit).specs]
 
 
 @pytest.mark.parametrize(("toolkit", "tool"), EVERY_TOOL)
 def test_the_schema_of_every_tool_derives_from_its_function(toolkit, tool):
-    spec = ToolSpec.from_function(getattr(load_toolkit(toolkit)(), tool))
+    spec = load_toolkit(toolkit).specs[tool]
     assert spec.name == tool
     assert spec.description
     assert all(parameter.get("description") for parameter in spec.parameters.values())
     assert ToolSpec.from_openai(spec.to_openai()) == spec
 
 
-@pytest.mark.parametrize("toolkit", toolkit_names())
+@pytest.mark.parametrize("toolkit", library_names())
 def test_a_toolkit_says_what_it_is(toolkit):
-    assert inspect.getmodule(load_toolkit(toolkit)).__doc__
+    assert load_toolkit(toolkit).about
+    assert load_toolkit(toolkit).example[0] in load_toolkit(toolkit).specs
 
 
-@pytest.mark.parametrize("toolkit", toolkit_names())
+@pytest.mark.parametrize("toolkit", library_names())
 def test_the_same_seed_makes_the_same_world_and_another_seed_another(toolkit):
     def world(seed):
-        state = vars(load_toolkit(toolkit)(seed=seed))
+        state = vars(load_toolkit(toolkit).make(seed))
         return {key: value for key, value in state.items() if not key.startswith("_") and key != "random"}
 
     assert world(5) == world(5)
     assert world(5) != world(6)
 
 
-@pytest.mark.parametrize("toolkit", toolkit_names())
+@pytest.mark.parametrize("toolkit", library_names())
 def test_a_new_episode_is_ready_in_a_few_milliseconds(toolkit):
-    toolkit_class = load_toolkit(toolkit)
+    make = load_toolkit(toolkit).make
     start = time.perf_counter()
     for seed in range(10):
-        toolkit_class(seed=seed)
+        make(seed)
     assert (time.perf_counter() - start) / 10 < 0.02
 
 
@@ -62,41 +59,30 @@ def test_some_names_of_tools_begin_alike():
     assert {"get_paper", "get_paper_details", "get_papers_by_keywords"} <= names
 
 
-def test_tools_are_the_public_methods_in_order_of_definition():
-    class Toolkit:
-        def second(self): ...
-        def first(self): ...
-        def _hidden(self): ...
-
-    assert list(tool_functions(Toolkit)) == ["second", "first"]
-
-
 def test_an_unknown_toolkit_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ToolkitError, match="no toolkit named 'nonsense'.*weather"):
         load_toolkit("nonsense")
 
 
 @pytest.fixture
-def broken_toolkit(monkeypatch):
+def broken_toolkit(monkeypatch, tmp_path):
     """A toolkit that fails to start, as if its file had been dropped in."""
-
-    class Toolkit:
-        example = ("read_disk", {})
-
-        def __init__(self, seed=0):
-            raise OSError("no disk")
-
-    module = types.ModuleType("tools.broken")
-    module.Toolkit = Toolkit
-    monkeypatch.setitem(sys.modules, "tools.broken", module)
-    names = [*toolkit_names(), "broken"]
-    monkeypatch.setattr(tools, "toolkit_names", lambda: names)
-    monkeypatch.setattr("tl.executor.execution.toolkit_names", lambda: names)
+    for path in toolkits.LIBRARY.glob("*.py"):
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "broken.py").write_text(
+        "class Toolkit:\n    def __init__(self):\n        raise OSError('no disk')\n\n"
+        "    def read(self) -> str:\n        ...\n"
+    )
+    monkeypatch.setattr(toolkits, "LIBRARY", tmp_path)
+    load_toolkit.cache_clear()
+    yield tmp_path / "broken.py"
+    load_toolkit.cache_clear()
 
 
 def test_a_broken_toolkit_is_reported_by_name_and_the_others_work(broken_toolkit):
     executor = InProcessExecutor()
-    assert executor.broken == {"broken": "toolkit 'broken' cannot be used: OSError: no disk"}
+    reason = f"toolkit 'broken' cannot be used: {broken_toolkit}, line 3: OSError: no disk"
+    assert executor.broken == {"broken": reason}
     assert "get_weather" in executor.specs
 
 
@@ -106,7 +92,7 @@ def test_a_broken_toolkit_that_is_asked_for_is_an_error(broken_toolkit):
 
 
 def test_paging_hands_out_a_cursor_until_the_last_page():
-    papers = load_toolkit("papers")(seed=0)
+    papers = load_toolkit("papers").make(0)
     paper_id = next(key for key, paper in papers.papers.items() if paper["citations"] % 6 == 5)
     first = papers.get_citations(paper_id)
     second = papers.get_citations(paper_id, cursor=first["next_cursor"])
@@ -115,16 +101,16 @@ def test_paging_hands_out_a_cursor_until_the_last_page():
 
 
 def test_an_order_lowers_the_stock_of_its_own_episode_only():
-    shop = load_toolkit("shop")(seed=2)
+    shop = load_toolkit("shop").make(2)
     product_id = max(shop.products, key=lambda key: shop.products[key]["stock"])
     before = shop.get_product_stock(product_id)["stock"]
     shop.create_order(product_id, 2)
     assert shop.get_product_stock(product_id)["stock"] == before - 2
-    assert load_toolkit("shop")(seed=2).get_product_stock(product_id)["stock"] == before
+    assert load_toolkit("shop").make(2).get_product_stock(product_id)["stock"] == before
 
 
 def test_a_service_with_an_outage_fails_once_and_then_works():
-    weather = load_toolkit("weather")(seed=7)
+    weather = load_toolkit("weather").make(7)
     with pytest.raises((ConnectionError, TimeoutError)):
         weather.get_weather("Oslo")
     assert "temperature" in weather.get_weather("Oslo")
@@ -133,7 +119,7 @@ def test_a_service_with_an_outage_fails_once_and_then_works():
 def test_the_list_of_toolkits_has_a_line_for_each(capsys):
     main([])
     header, *lines, total = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == toolkit_names()
+    assert [line.split()[0] for line in lines] == library_names()
     assert sum(int(line.split()[1]) for line in lines) == len(EVERY_TOOL) >= 60
     assert len(lines) >= 12
     assert header.startswith("toolkit") and total.startswith(f"{len(lines)} toolkits with {len(EVERY_TOOL)} tools")
@@ -144,14 +130,13 @@ def test_the_name_of_a_tool_shows_its_toolkit(capsys):
     assert capsys.readouterr().out.startswith("papers: ")
 
 
-@pytest.mark.parametrize("toolkit", toolkit_names())
+@pytest.mark.parametrize("toolkit", library_names())
 def test_the_description_of_a_toolkit_shows_its_tools_and_runs_its_example(toolkit, capsys):
     main([toolkit])
     text = capsys.readouterr().out
-    assert all(f"def {tool}(" in text for tool in tool_functions(load_toolkit(toolkit)))
+    assert all(f"def {tool}(" in text for tool in load_toolkit(toolkit).specs)
     example = text[text.index("\n>>> ") :].splitlines()
-    needs_isolation = getattr(load_toolkit(toolkit), "needs_isolation", False)
-    assert "in isolation" in example[2] if needs_isolation else json.loads(example[2])
+    assert "in isolation" in example[2] if load_toolkit(toolkit).needs_isolation else json.loads(example[2])
 
 
 def test_the_example_of_a_toolkit_is_a_call(capsys):
@@ -169,7 +154,7 @@ def test_the_command_names_an_unknown_toolkit(capsys):
 
 @pytest.fixture
 def database():
-    return load_toolkit("database")(seed=1)
+    return load_toolkit("database").make(1)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +188,7 @@ def test_a_huge_value_is_refused(database):
 
 
 def test_the_file_area_fails_as_an_operating_system_does():
-    files = load_toolkit("files")(seed=1)
+    files = load_toolkit("files").make(1)
     with pytest.raises(FileNotFoundError, match=r"\[Errno 2\] No such file or directory: 'docs/none.txt'"):
         files.read_file("docs/none.txt")
     with pytest.raises(IsADirectoryError):

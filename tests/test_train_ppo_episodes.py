@@ -136,7 +136,7 @@ def test_an_executor_that_does_not_start_is_one_line_and_leaves_the_old_run(flag
 
 def start_where_rank_1_cannot(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_ppo, "Executor", refuse if world.rank == 1 else lambda *_, **__: nullcontext())
+        patch.setattr("tl.rollout.options.Executor", refuse if world.rank == 1 else lambda *_, **__: nullcontext())
         with train_ppo.start_executor(train_ppo.PPOConfig(rollout="episode"), world):
             raise AssertionError("nothing may begin")
 

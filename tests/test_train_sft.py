@@ -1,4 +1,4 @@
-"""train_sft.py at toy size: what it writes and refuses, how it resumes (tests/faults and test_ranks.py: more)."""
+"""train_sft.py at toy size: what it writes and refuses, how it resumes (test_faults.py and test_ranks.py: more)."""
 
 import math
 import runpy
@@ -15,6 +15,7 @@ from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, w
 import train_sft
 from tl.assets import TINY
 from tl.datasets import DataError
+from tl.executor.toolkits import ToolkitError
 from tl.llama.model import Llama
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
@@ -22,7 +23,6 @@ from tl.training.checkpoint import MANIFEST
 from tl.training.config import RunError, SFTConfig
 from tl.training.loop import plan
 from tl.training.run import Progress
-from tools import ToolkitError
 
 
 @pytest.fixture

@@ -1,38 +1,36 @@
 """`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example.
 
-NAME may also be the name of a tool: then its toolkit is shown.
+NAME may also be the name of a tool, whose toolkit is shown, or the path of a file of your own, which is run.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 
-from tl.schema import ToolSpec
-from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+from tl.executor.toolkits import ToolkitError, library_names, load_toolkit
 
 
 def table() -> str:
     """One line per toolkit: name, number of tools, what it is; or why it cannot be used. Then how many there are."""
     lines, counts = [f"{'toolkit':12} tools  what it is"], []
-    for name in toolkit_names():
+    for name in library_names():
         try:
             toolkit = load_toolkit(name)
         except ToolkitError as error:
             lines.append(f"{name:12}     -  {error}")
         else:
-            counts.append(len(tool_functions(toolkit)))
-            lines.append(f"{name:12} {counts[-1]:5}  {_summary(toolkit)}")
+            counts.append(len(toolkit.specs))
+            lines.append(f"{name:12} {counts[-1]:5}  {toolkit.about.partition(chr(10))[0]}")
     lines.append(f"{len(counts)} toolkits with {sum(counts)} tools; `python -m tools NAME` shows one")
     return "\n".join(lines)
 
 
 def toolkit_of(name: str) -> str:
     """The toolkit that has a tool of this name; the name itself where none has."""
-    for toolkit in toolkit_names():
+    for toolkit in library_names():
         try:
-            if name in tool_functions(load_toolkit(toolkit)):
+            if name in load_toolkit(toolkit).specs:
                 return toolkit
         except ToolkitError:
             continue
@@ -42,28 +40,25 @@ def toolkit_of(name: str) -> str:
 def description(name: str) -> str:
     """The tools of a toolkit as a model sees them, and what its example returns."""
     toolkit = load_toolkit(name)
-    instance = toolkit(seed=0)
-    blocks = [ToolSpec.from_function(getattr(instance, tool)).to_prompt() for tool in tool_functions(toolkit)]
-    tool, arguments = toolkit.example
-    call = f"{tool}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
-    if getattr(toolkit, "needs_isolation", False):
-        result = "(run by the executor only, in isolation)"
-    else:
-        result = json.dumps(getattr(instance, tool)(**arguments), ensure_ascii=False)
-    heading, about = f"{name}: {_summary(toolkit)}", inspect.getdoc(toolkit) or ""
-    return "\n\n".join([heading, about, *blocks, f">>> {call}\n{result}"])
-
-
-def _summary(toolkit: type) -> str:
-    return (inspect.getdoc(inspect.getmodule(toolkit)) or "").partition("\n")[0]
+    heading, _, about = toolkit.about.partition("\n")
+    parts = [f"{toolkit.name}: {heading}", about.strip(), *(spec.to_prompt() for spec in toolkit.specs.values())]
+    if toolkit.example:
+        tool, arguments = toolkit.example
+        call = f"{tool}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
+        if toolkit.needs_isolation:
+            result = "(run by the executor only, in isolation)"
+        else:
+            result = json.dumps(getattr(toolkit.make(0), tool)(**arguments), ensure_ascii=False)
+        parts.append(f">>> {call}\n{result}")
+    return "\n\n".join(filter(None, parts))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools", description=__doc__)
-    parser.add_argument("name", nargs="?", help="a toolkit")
+    parser.add_argument("name", nargs="?", help="a toolkit of the library, or the path of one")
     name = parser.parse_args(arguments).name
     try:
-        print(description(name if name in toolkit_names() else toolkit_of(name)) if name else table())
+        print(description(toolkit_of(name)) if name else table())
     except ToolkitError as error:
         parser.exit(2, f"{error}\n")
 

@@ -3,11 +3,13 @@
     python -m tl synthesis --size 1217 --seed 0 --out trajectories.jsonl
     python -m tl synthesis --kind prompts --out prompts.jsonl             histories for PPO
     python -m tl synthesis --kind held_out --environment heavy --out heavy.jsonl
+    python -m tl synthesis --tools calendar shop                          with these toolkits of the library
+    python -m tl synthesis --tools my_tools.py --tasks my_tasks.jsonl     of your own, see docs/tools.md
     OPENAI_API_KEY=… python -m tl synthesis --teacher https://host/v1 --teacher_model NAME --out taught.jsonl
 
 Every record is a trajectory of OpenAI messages. In prompts and held-out sets it ends with the golden call, and what
-comes before is the prompt. With --teacher, a model behind that endpoint makes the calls; run the same command again to
-resume.
+comes before is the prompt. With --teacher, a model behind that endpoint makes the calls; with --tasks and no teacher
+they are the golden calls, executed. To resume either, run the same command again.
 """
 
 from __future__ import annotations
@@ -22,24 +24,27 @@ from typing import Literal
 from tl.config import option, parse_config
 from tl.datasets import DataError, read
 from tl.executor.pool import PoolError
+from tl.executor.toolkits import ToolkitError
 from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError
+from tl.rollout.options import ToolOptions
+from tl.rollout.tasks import read_tasks
 from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, held_out, make_episodes, prompts, synthesize
 from tl.synthesis.environments import Environment, in_environment
+from tl.synthesis.tasks import task_of
 from tl.synthesis.teacher import write_taught
 from tl.trajectory import Trajectory
-from tools import ToolkitError
 
 SIZES = {"trajectories": 1217, "prompts": 1194, "held_out": 400, "unseen_toolkits": 400}
 
 
 @dataclass
-class SynthesisConfig:
+class SynthesisConfig(ToolOptions):
     """Flags of `python -m tl synthesis`."""
 
     out: str | None = option(
         None,
-        "output file; must not exist unless --teacher resumes it (default: KIND.jsonl, with --teacher taught.jsonl)",
+        "output file; must not exist unless --teacher or --tasks resumes it (default: KIND.jsonl, or taught.jsonl)",
     )
     kind: Literal["trajectories", "prompts", "held_out", "unseen_toolkits"] = option("trajectories", "what to make")
     size: int | None = option(
@@ -50,16 +55,13 @@ class SynthesisConfig:
         ",".join(map(str, MIX)),
         "shares of requests that are plain successes, have erroneous calls, or are refusals and edge cases",
     )
-    toolkits: list[str] = option(
-        [], "toolkits that the requests are about (default: all that may be trained on); not with unseen_toolkits"
-    )
     environment: Environment = option("clean", "noise level of the tools' names, for prompts and held-out sets")
     teacher: str | None = option(None, "URL, up to /v1, of an OpenAI-compatible endpoint whose model makes the calls")
     teacher_model: str = option("", f"name of that model; the API key is read from {KEY_VARIABLE}")
 
     @property
     def path(self) -> Path:
-        return Path(self.out or f"{'taught' if self.teacher else self.kind}.jsonl")
+        return Path(self.out or f"{'taught' if self.teacher or self.tasks else self.kind}.jsonl")
 
     @property
     def n(self) -> int:
@@ -71,8 +73,8 @@ def main(argv: Sequence[str]) -> int:
     config = parse_config(SynthesisConfig, argv, __doc__, prog="python -m tl synthesis")
     try:
         check(config)
-        if config.teacher:
-            taught(config, Endpoint(config.teacher, config.teacher_model))
+        if config.teacher or config.tasks:
+            taught(config, Endpoint(config.teacher, config.teacher_model) if config.teacher else None)
         else:
             write(config.path, make(config))
     except (DataError, OSError, ToolkitError, PoolError, EndpointError) as error:
@@ -85,17 +87,21 @@ def check(config: SynthesisConfig) -> None:
     """Raises DataError for flags that do not go together, and for a file that would be overwritten."""
     if config.kind == "trajectories" and config.environment != "clean":
         raise DataError("--environment is for prompts and held-out sets: choose another --kind")
-    if config.kind == "unseen_toolkits" and config.toolkits:
-        raise DataError("--kind unseen_toolkits has toolkits of its own, and takes no --toolkits")
+    if config.kind == "unseen_toolkits" and config.tools:
+        raise DataError("--kind unseen_toolkits has toolkits of its own, and takes no --tools")
+    if config.tasks and (config.kind != "trajectories" or config.size is not None):
+        raise DataError("--tasks makes one trajectory a task: leave --kind and --size out")
+    if (config.allow_network or config.mcp) and not config.tasks:
+        raise DataError("--mcp and --allow_network are for tools of your own, with --tasks")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model, and makes trajectories only")
-    if not config.teacher and config.path.exists():
+    if not (config.teacher or config.tasks) and config.path.exists():
         raise DataError(f"{config.path} exists already: choose another --out")
 
 
 def make(config: SynthesisConfig) -> list[Trajectory]:
     """The records of a kind, made by the scripted teacher."""
-    mix, library = read_mix(config.mix), config.toolkits or LIBRARY
+    mix, library = read_mix(config.mix), config.tools or LIBRARY
     if config.kind == "trajectories":
         return synthesize(config.n, config.seed, mix, library)
     toolkits = UNSEEN_TOOLKITS if config.kind == "unseen_toolkits" else library
@@ -122,10 +128,15 @@ def write(out: Path, trajectories: Sequence[Trajectory]) -> None:
     print(f"written: {out}")
 
 
-def taught(config: SynthesisConfig, endpoint: Endpoint) -> None:
-    toolkits = config.toolkits or LIBRARY
-    made = make_episodes(config.n, config.seed, read_mix(config.mix), toolkits)
-    faults = write_taught(config.path, made, toolkits, endpoint)
+def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
+    """Trajectories of tasks, the user's or made with the library; without an endpoint the golden calls teach."""
+    with config.start_executor(LIBRARY) as executor:
+        if config.tasks:
+            tasks = read_tasks(config.tasks, executor)
+        else:
+            made = make_episodes(config.n, config.seed, read_mix(config.mix), config.tools or LIBRARY)
+            tasks = [task_of(episode) for episode in made]
+        faults = write_taught(config.path, tasks, executor, endpoint)
     print(summary(read(config.path)[0] if config.path.stat().st_size else []))
     print("left out: " + (", ".join(f"{count} {fault}" for fault, count in faults.items()) or "none"))
     print(f"written: {config.path}")

@@ -2,8 +2,8 @@
 
 An episode is a `Session`: a process of its own, forked from a small zygote that has the tools imported (zygote.py),
 behind as many layers of isolation as the machine permits (sandbox/). A call that kills its session gets feedback, too;
-the session is then restored by replaying the earlier calls, since tools are deterministic. execution.py parses a call
-and runs it, in the session's process.
+the session is then restored by replaying the earlier calls, since tools without a network are deterministic.
+execution.py parses a call and runs it, in the session's process.
 
     with Executor() as executor, executor.session(seed=1) as session:
         feedback = session.run('get_weather(city="Oslo")')
@@ -14,6 +14,7 @@ docs/executor.md says what the isolation stops and what it cannot stop.
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import time
 import warnings
@@ -23,14 +24,14 @@ from typing import Literal
 
 from tl.calls import MAX_LENGTH
 from tl.executor.driving import Steps, Wait, drive
-from tl.executor.execution import Cause, Feedback, InProcessExecutor, Library, execute, no_answer
+from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer
+from tl.executor.library import Catalogue
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
-from tl.executor.sandbox import confines_commands, missing_layers
-from tl.executor.zygote import END
-from tools import ToolkitError
-from tools import __path__ as tool_folders
+from tl.executor.sandbox import missing_layers
+from tl.executor.toolkits import LIBRARY, ToolkitError, locate
+from tl.executor.zygote import END, Settings
 
-__all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session"]
+__all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session", "ToolkitError", "Verdict"]
 
 _LOG = logging.getLogger(__name__)
 _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
@@ -40,18 +41,22 @@ class IsolationError(RuntimeError):
     """Isolation is required, but this machine does not permit all of it."""
 
 
-class Executor(Library):
-    """The tools of some toolkits (default: all), as specs and as isolated sessions that run calls.
+class Executor(Catalogue):
+    """The tools of some toolkits (default: the library's), as specs and as isolated sessions that run calls.
 
     Args:
-        toolkits: names; one that cannot be used raises `ToolkitError`. By default those that cannot be used are left
-            out and named in `broken`, or in `refused` if they need isolation that this machine does not permit.
+        toolkits: names of the library's, or paths of Python files, see `tl.executor.toolkits`; they are loaded in the
+            executor's processes only. One that cannot be used raises `ToolkitError`. By default those that cannot be
+            used are left out and named in `broken`, or in `refused` if they need isolation that there is not.
         seed: of the tools' state in a session without a seed of its own.
         timeout: seconds that a call may take, from when it is sent to its running session.
         memory: limit in bytes, for the address space that each process of a session adds to an idle one's, and for
             the resident memory of a session's processes together.
         workers: number of zygotes; default: one per core, divided among the ranks of one machine.
         require_isolation: raise `IsolationError` unless every layer is on.
+        allow_network: let tools open connections; all else stays isolated. Toolkits that need isolation are refused.
+        mcp: commands that start MCP servers, instead of toolkits; they run outside of the isolation, see
+            `tl.executor.servers`. After a time-out or a crash, nothing is replayed for them or with `allow_network`.
         mode: "auto" for all the isolation that the machine permits; "user" for what a normal user gets, even if started
             by root; "no namespaces" for what such a user gets where namespaces are forbidden; "none" for plain
             processes. The last two are for trusted tools: those that need isolation are refused.
@@ -68,33 +73,34 @@ class Executor(Library):
         memory: int = 512 << 20,
         workers: int | None = None,
         require_isolation: bool = False,
+        allow_network: bool = False,
+        mcp: Sequence[str] = (),
         mode: Literal["auto", "user", "no namespaces", "none"] = "auto",
     ) -> None:
         self.seed = seed
         self.timeout = timeout
-        names = None if toolkits is None else list(toolkits)
-        settings = {"folders": list(tool_folders), "toolkits": names, "mode": mode, "memory": memory}
+        self._replays = not (allow_network or mcp)  # what a call has done outside must not be done again
+        # A zygote finds files by their whole path, and sessions may read what lies beside them.
+        paths = None if toolkits is None else [str(locate(toolkit)) for toolkit in toolkits]
+        folders = sorted({os.path.dirname(path) for path in paths or []} - {str(LIBRARY)})
+        if mcp and (toolkits or allow_network):
+            raise ToolkitError("an executor has either toolkits or MCP servers, which have the user's network")
+        if mcp and require_isolation:
+            raise IsolationError("MCP servers run outside of the isolation, with the user's rights")
+        settings = Settings(paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp)
         self._pool = Pool(workers or cores(), settings)
+        super().__init__(**vars(self._pool.catalogue))
         self.isolation = self._pool.isolation
         _LOG.info("isolation of tools: %s", self.isolation)
-        try:
-            self._check_isolation(require_isolation)
-            super().__init__(names, isolated=confines_commands(self.isolation))
-            if foreign := self.specs.keys() - set(self._pool.tools):
-                raise ToolkitError(f"a fresh interpreter does not find these tools: {', '.join(sorted(foreign))}")
-        except (IsolationError, ToolkitError):
+        missing = "" if mcp else ", ".join(missing_layers(self.isolation, allow_network))
+        if missing and require_isolation:
             self.close()
-            raise
-
-    def _check_isolation(self, required: bool) -> None:
-        missing = ", ".join(missing_layers(self.isolation))
-        if missing and required:
             raise IsolationError(
                 f"isolation of the tools is required, but this machine does not permit: {missing}. docs/executor.md "
                 "says what each layer takes; where isolation is not required, tools run with the layers that are left"
             )
         if missing:
-            warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=2)
 
     def __enter__(self) -> Executor:
         return self
@@ -121,14 +127,15 @@ class Executor(Library):
             answer: question to `ask_to_user` -> answer; default: a fixed sentence. It runs in this process.
         """
         opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
-        return Session(self._pool, self.timeout, opening, answer or no_answer)
+        return Session(self._pool, self.timeout, opening, answer or no_answer, self._replays)
 
 
 class Session:
     """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
 
-    def __init__(self, pool: Pool, timeout: float, opening: dict, answer: Callable[[str], str]) -> None:
+    def __init__(self, pool: Pool, timeout: float, opening: dict, answer: Callable[[str], str], replays: bool) -> None:
         self.finished = False
+        self._replays = replays
         self._pool = pool
         self._timeout = timeout
         self._opening = opening  # the first message to its process
@@ -169,6 +176,16 @@ class Session:
                 raise
         return Feedback(f"The executor failed: {failure}", Cause.INFRASTRUCTURE)
 
+    def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
+        """What the toolkits' check `name` says of the answer, in the episode's process; after the last call, too."""
+        try:
+            process = self._process or (yield from self._open())
+            reply = yield from self._ask(process, {"check": name, "answer": answer})
+            return Verdict(bool(reply["right"]), str(reply["problem"]))
+        except (TimedOut, Died, PoolError, KeyError) as error:
+            self._discard()
+            return Verdict(False, f"the check {name} did not return: {type(error).__name__} {error}".strip())
+
     def _run(self, text: str) -> Steps[Feedback]:
         process = self._process or (yield from self._open())
         start = time.monotonic()
@@ -182,7 +199,7 @@ class Session:
             message, cause = yield from _how_it_ended(process, str(death))
             self._discard()
             return Feedback(message, cause, time.monotonic() - start)
-        if feedback.cause not in _CHANGE_NOTHING:
+        if self._replays and feedback.cause not in _CHANGE_NOTHING:
             self._history.append(text)
         return feedback
 
@@ -200,11 +217,8 @@ class Session:
         return process
 
     def _call(self, process: Process, text: str, replayed: bool = False) -> Steps[Feedback]:
-        self._number += 1
-        reply = yield from process.exchange({"number": self._number, "text": text}, self._timeout)
+        reply = yield from self._ask(process, {"text": text})
         try:
-            if reply["number"] != self._number:
-                raise ValueError("a reply to another call")
             feedback = Feedback(str(reply["text"]), Cause[reply["cause"]], float(reply["seconds"]))
             question, finished = reply["question"], bool(reply["finished"])
         except (KeyError, TypeError, ValueError) as error:
@@ -213,6 +227,14 @@ class Session:
         if question is not None and not replayed:
             feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
         return feedback
+
+    def _ask(self, process: Process, request: dict) -> Steps[dict]:
+        """Send a numbered request and wait for the reply to it."""
+        self._number += 1
+        reply = yield from process.exchange({"number": self._number, **request}, self._timeout)
+        if reply.get("number") != self._number:
+            raise Died("gave no proper reply: a reply to another call")
+        return reply
 
     def _discard(self) -> None:
         if self._process is not None:

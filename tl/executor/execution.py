@@ -8,26 +8,23 @@ evaluated. Nothing limits the time and memory of the tools: for trusted ones onl
 from __future__ import annotations
 
 import enum
-import inspect
 import json
 import re
 import time
-from collections import ChainMap
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cache
+from typing import NamedTuple
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.executor.driving import Steps
+from tl.executor.library import Library, Tool, Tools
 from tl.mae import ErrorCategory, classify_feedback
-from tl.schema import ASK_TO_USER, BUILT_INS, FINISH, ToolSpec
-from tools import ToolkitError, load_toolkit, tool_functions, toolkit_names
+from tl.schema import ASK_TO_USER, FINISH
 
 UNKNOWN_ANSWER = "I do not know, please decide yourself."
 MAX_FEEDBACK_CHARACTERS = 4000
 CUT_MARK = " … "
 
-Tools = Mapping[str, Callable]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -69,6 +66,16 @@ class Feedback:
         return self.cause.value[1] or classify_feedback(self.text)
 
 
+Judge = Callable[[str, str], bool]  # of a check's name and an answer
+
+
+class Verdict(NamedTuple):
+    """Whether a check finds an answer right, and what went wrong with the check."""
+
+    right: bool
+    problem: str = ""
+
+
 def execute(tools: Tools, text: str) -> Feedback:
     """Parse `text` as one call, bind it to a tool of `tools` and run it. Raises nothing but `KeyboardInterrupt`."""
     start = time.perf_counter()
@@ -77,7 +84,7 @@ def execute(tools: Tools, text: str) -> Feedback:
     except CallSyntaxError as error:
         output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
     else:
-        output, cause = _binding_error(tools, call) or _run(tools[call.name], call.arguments)
+        output, cause = _binding_error(tools, call) or _run(tools[call.name].run, call.arguments)
     shown = _shown(output)
     if cause is Cause.OK and call.name != ASK_TO_USER.name and classify_feedback(shown).is_error:
         cause = Cause.REPORTED_ERROR  # a user's answer is not a tool's report
@@ -90,31 +97,16 @@ def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
     """The error that Python would raise before it runs a call with these keywords; None if it would run it."""
     if call.name not in tools:
         return f"name {call.name} is not defined", Cause.UNKNOWN_TOOL
-    parameters = _parameters(tools[call.name])
+    spec = tools[call.name].spec
     for name in call.arguments:
-        if name not in parameters:
+        if name not in spec.parameters:
             return f"{call.name}() got an unexpected keyword argument '{name}'", Cause.UNEXPECTED_KEYWORD
-    missing = [
-        f"'{name}'"
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and name not in call.arguments
-    ]
+    missing = [f"'{name}'" for name in spec.required if name not in call.arguments]
     if missing:
         arguments = "argument" if len(missing) == 1 else "arguments"
         text = f"{call.name}() missing {len(missing)} required positional {arguments}: {_enumerate(missing)}"
         return text, Cause.MISSING_ARGUMENT
     return None
-
-
-def _parameters(tool: Callable) -> Mapping[str, inspect.Parameter]:
-    if inspect.ismethod(tool):
-        return dict(_own_parameters(tool.__func__)[1:])
-    return inspect.signature(tool).parameters
-
-
-@cache  # as many as there are methods in the library
-def _own_parameters(function: Callable) -> tuple[tuple[str, inspect.Parameter], ...]:
-    return tuple(inspect.signature(function).parameters.items())
 
 
 def _enumerate(names: list[str]) -> str:
@@ -168,82 +160,6 @@ def _shown(text: str) -> str:
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-class RefusedError(ToolkitError):
-    """A toolkit that needs isolation which this machine does not give."""
-
-
-class Library:
-    """The tools of some toolkits (default: all): their specs, and new instances for each episode.
-
-    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits. A toolkit that cannot be used raises
-    `ToolkitError`; by default it is left out and named in `broken` with the reason. Unless `isolated`, one whose class
-    says `needs_isolation = True` cannot be used either, and is named in `refused`.
-    """
-
-    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
-        self.specs: dict[str, ToolSpec] = {}
-        self.toolkit_of: dict[str, str] = {}
-        self.broken: dict[str, str] = {}
-        self.refused: dict[str, str] = {}
-        self._refused_tools: set[str] = set()
-        self._classes: dict[str, type] = {}
-        for name in toolkit_names() if toolkits is None else toolkits:
-            try:
-                self._add(name, load_toolkit(name), isolated)
-            except ToolkitError as error:
-                if toolkits is not None:
-                    raise
-                (self.refused if isinstance(error, RefusedError) else self.broken)[name] = str(error)
-
-    def _add(self, name: str, toolkit: type, isolated: bool) -> None:
-        if getattr(toolkit, "needs_isolation", False) and not isolated:
-            self._refused_tools |= tool_functions(toolkit).keys()
-            raise RefusedError(f"toolkit {name!r} is refused: it runs only where network and files are isolated")
-        taken = {*self.specs, *(tool.name for tool in BUILT_INS)}
-        if clash := taken & tool_functions(toolkit).keys():
-            raise ToolkitError(f"toolkit {name!r} has tools that exist already: {', '.join(sorted(clash))}")
-        instance = toolkit()
-        self._classes[name] = toolkit
-        for tool in tool_functions(toolkit):
-            self.specs[tool] = ToolSpec.from_function(getattr(instance, tool))
-            self.toolkit_of[tool] = name
-
-    def chosen(self, names: Collection[str] | None) -> list[str]:
-        """The tools with these names (None: all), in order of definition. `RefusedError` if a refused one is named."""
-        if refused := self._refused_tools.intersection(names or ()):
-            raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
-        return [name for name in self.specs if names is None or name in names]
-
-    def tools(self, seed: int, names: Collection[str] | None = None) -> Tools:
-        """The `chosen` tools of a new episode, as functions that share its state."""
-        classes = {name: self._classes[self.toolkit_of[name]] for name in self.chosen(names)}
-        return _FreshTools(classes, seed)
-
-
-class _FreshTools(Mapping[str, Callable]):
-    """Tools of one episode by name. A toolkit is made when its first tool is called: most never are."""
-
-    def __init__(self, classes: dict[str, type], seed: int) -> None:
-        self._classes = classes
-        self._seed = seed
-        self._instances: dict[type, object] = {}
-
-    def __getitem__(self, name: str) -> Callable:
-        toolkit = self._classes[name]
-        if toolkit not in self._instances:
-            self._instances[toolkit] = toolkit(seed=self._seed)
-        return getattr(self._instances[toolkit], name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._classes
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._classes)
-
-    def __len__(self) -> int:
-        return len(self._classes)
-
-
 class InProcessExecutor(Library):
     """Runs tools in this process, with neither limits nor isolation: for trusted calls only. Its sessions work as those
     of `tl.executor.Executor`, which runs the calls of a model."""
@@ -252,7 +168,8 @@ class InProcessExecutor(Library):
         self, seed: int = 0, tools: Collection[str] | None = None, answer: Callable[[str], str] | None = None
     ) -> InProcessSession:
         """One episode, to be used as a context manager; the arguments are those of `tl.executor.Executor.session`."""
-        return InProcessSession(self.tools(seed, tools), answer or no_answer)
+        world = self.open(seed, tools)
+        return InProcessSession(world.tools, answer or no_answer, world.check)
 
 
 def no_answer(question: str) -> str:
@@ -260,10 +177,15 @@ def no_answer(question: str) -> str:
     return UNKNOWN_ANSWER
 
 
+def no_checks(name: str, answer: str) -> bool:
+    """The checks of tools that have none."""
+    raise KeyError(name)
+
+
 class InProcessSession:
     """One episode in this process: its tools and the built-in ones. `finished` once a call of `finish` was good."""
 
-    def __init__(self, tools: Tools, answer: Callable[[str], str]) -> None:
+    def __init__(self, tools: Tools, answer: Callable[[str], str], judge: Judge = no_checks) -> None:
         self.finished = False
 
         def ask_to_user(question: str) -> str:
@@ -273,8 +195,9 @@ class InProcessSession:
             self.finished = True
             return ""
 
-        built_in = {ASK_TO_USER.name: ask_to_user, FINISH.name: finish}
-        self._tools: Tools = ChainMap(built_in, tools)  # type: ignore[arg-type]  # it need not be mutable to be read
+        built_in = {ASK_TO_USER.name: Tool(ASK_TO_USER, ask_to_user), FINISH.name: Tool(FINISH, finish)}
+        self._tools = {**tools, **built_in}
+        self._judge = judge
 
     def __enter__(self) -> InProcessSession:
         return self
@@ -292,3 +215,15 @@ class InProcessSession:
         """`run` as steps that wait for nothing."""
         yield from ()
         return self.run(text)
+
+    def check(self, name: str, answer: str) -> Verdict:
+        """What a check says of the final answer; one that raises says no, and why."""
+        try:
+            return Verdict(self._judge(name, answer))
+        except Exception as error:
+            return Verdict(False, f"the check {name} raised {_described(error)}")
+
+    def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
+        """`check` as steps that wait for nothing."""
+        yield from ()
+        return self.check(name, answer)

@@ -17,6 +17,7 @@ from typing import Literal
 from tl.executor.driving import Steps, drive
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import confines_commands
+from tl.executor.zygote import Settings
 
 SECONDS = 10.0
 
@@ -68,8 +69,7 @@ class Machines:
         workers: int | None = None,
         mode: Literal["auto", "user", "no namespaces"] = "auto",
     ) -> None:
-        settings = {"mode": mode, "memory": memory, "own_root": own_root}
-        self._pool = Pool(workers or cores(), {"folders": [], "toolkits": [], **settings})
+        self._pool = Pool(workers or cores(), Settings([], mode, memory, own_root=own_root))
         self.isolation = self._pool.isolation
         needed = ("mount namespace", "private directory", "own user") if own_root else ()
         missing = [name for name in needed if not self.isolation[name]]

@@ -10,12 +10,14 @@ import threading
 import time
 import weakref
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from tl.executor import frames
 from tl.executor.driving import Steps, Wait
+from tl.executor.library import Catalogue
 from tl.executor.sandbox import DIRECTORY, MAX_SLOTS
-from tl.executor.zygote import SLOT, command
+from tl.executor.toolkits import ToolkitError
+from tl.executor.zygote import SLOT, Settings, command
 
 START_SECONDS = 30.0
 
@@ -72,9 +74,10 @@ class Process:
 
 
 class Pool:
-    """Starts `size` zygotes with `settings` (toolkits, mode, memory); `PoolError` if one does not start."""
+    """Starts `size` zygotes with `settings` (see `zygote.main`); `PoolError` if one does not start, `ToolkitError` if
+    that is a toolkit's doing."""
 
-    def __init__(self, size: int, settings: dict) -> None:
+    def __init__(self, size: int, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._turn = itertools.count()
@@ -83,7 +86,7 @@ class Pool:
         self._finalizer = weakref.finalize(self, _end_all, self._zygotes)
         hellos = [zygote.hello() for zygote in self._zygotes]
         self.isolation: dict[str, bool] = hellos[0]["isolation"]
-        self.tools: list[str] = hellos[0]["tools"]
+        self.catalogue = Catalogue.from_json(hellos[0]["catalogue"])
         if any(hello != hellos[0] for hello in hellos):
             raise PoolError(f"the processes of the pool differ: {hellos}")
 
@@ -96,7 +99,7 @@ class Pool:
         place = next(self._turn) % len(self._zygotes)
         try:
             connection, life = self._alive(place).spawn(slot)
-        except (OSError, PoolError) as error:
+        except (OSError, PoolError, ToolkitError) as error:
             self._slots.append(slot)
             raise PoolError(f"no session could be started: {error}") from error
         return Process(connection, life, slot)
@@ -132,29 +135,37 @@ class Pool:
 class _ZygoteProcess:
     """A zygote as the executor sees it."""
 
-    def __init__(self, settings: dict) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._toolkits = " ".join(settings.mcp or settings.toolkits or ["the library"])
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
                 command(theirs.fileno()),
-                env=_ENVIRONMENT,
-                cwd="/",
+                env=None if settings.mcp else _ENVIRONMENT,  # servers are the user's: see tl.executor.servers
+                cwd=None if settings.mcp else "/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self._control.settimeout(START_SECONDS)
-        self._control.sendall(frames.encode(settings))
+        self._control.sendall(frames.encode(asdict(settings)))
 
     def hello(self) -> dict:
         """The first message of a new zygote: its isolation and its tools."""
         try:
             hello = frames.receive(self._control, bytearray())
-        except OSError as error:
+        except TimeoutError:
+            raise ToolkitError(f"{self._toolkits} did not load within {START_SECONDS:g} seconds") from None
+        except (OSError, frames.FrameError) as error:
             raise PoolError(f"a process of the pool did not start: {error}") from error
-        if hello is None or "failed" in hello:
-            raise PoolError(f"a process of the pool did not start: {hello and hello['failed']}")
+        if hello is None:
+            code = self.process.wait(timeout=START_SECONDS)
+            raise ToolkitError(f"the process that loads {self._toolkits} ended with code {code} before it had them")
+        if "bad toolkit" in hello:
+            raise ToolkitError(hello["bad toolkit"])
+        if "failed" in hello:
+            raise PoolError(f"a process of the pool did not start: {hello['failed']}")
         return hello
 
     def spawn(self, slot: int) -> tuple[socket.socket, socket.socket]:

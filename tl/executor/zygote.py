@@ -1,4 +1,4 @@
-"""The processes behind the executor: a zygote, which has the tools imported, and the sessions that it forks.
+"""The processes behind the executor: a zygote, which has the tools loaded, and the sessions that it forks.
 
 Both run in a fresh small interpreter (`command`), never in a fork of the trainer. Each session has two sockets: the
 first carries calls and replies between executor and session; the second, its life line, ends in the zygote. When the
@@ -16,22 +16,36 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import tools
-from tl.calls import Call, format_call
 from tl.executor import frames, programs
-from tl.executor.execution import InProcessSession, Library
-from tl.executor.sandbox import DIRECTORY, Sandbox, choose
-from tools import ToolkitError
+from tl.executor.execution import InProcessSession
+from tl.executor.library import Library
+from tl.executor.sandbox import DIRECTORY, Sandbox, choose, confines_commands
+from tl.executor.servers import Servers
+from tl.executor.toolkits import ToolkitError
 
 SLOT = struct.Struct("!I")  # what asks a zygote for a session; its two sockets travel with it
 END = struct.Struct("!i?")  # how a session ended: exit code or minus the signal; whether for the memory it used
 WATCH_SECONDS = 0.1  # between two looks at the memory in use
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a zygote is told: the paths of toolkits (None: the library), see also `tl.executor.sandbox.Sandbox`."""
+
+    toolkits: Sequence[str] | None
+    mode: str
+    memory: int
+    folders: Sequence[str] = ()
+    allow_network: bool = False
+    own_root: bool = False
+    mcp: Sequence[str] = ()  # commands of MCP servers, whose tools then take the place of the toolkits'
 
 
 def command(descriptor: int) -> list[str]:
@@ -42,31 +56,28 @@ def command(descriptor: int) -> list[str]:
 
 
 def main(descriptor: int) -> None:
-    """Run a zygote: read settings, import tools, isolate, then start sessions until the executor is gone."""
+    """Run a zygote: read settings, isolate, load toolkits, then start sessions until the executor is gone."""
     control = socket.socket(fileno=descriptor)
-    settings = frames.receive(control, bytearray())
-    if settings is None:
+    message = frames.receive(control, bytearray())
+    if message is None:
         return
-    tools.__path__[:] = settings["folders"]
+    settings = Settings(**message)
     try:
-        library = Library(settings["toolkits"], isolated=True)
-        sandbox = choose(settings["mode"], settings["memory"], settings.get("own_root", False))
+        sandbox = choose(settings.mode, settings.memory, settings.folders, settings.allow_network, settings.own_root)
         sandbox.enter()
+        own_pid = os.getpid()
+        isolated = confines_commands(sandbox.report()) and not settings.allow_network
+        library = Servers(settings.mcp, settings.memory) if settings.mcp else Library(settings.toolkits, isolated)
     except (ToolkitError, OSError) as error:
-        control.sendall(frames.encode({"failed": f"{type(error).__name__}: {error}"}))
+        key = "bad toolkit" if isinstance(error, ToolkitError) else "failed"
+        control.sendall(frames.encode({key: str(error)}))
         return
-    control.sendall(frames.encode({"isolation": sandbox.report(), "tools": list(library.specs)}))
-    _warm_up(library)
+    if os.getpid() != own_pid:  # a toolkit has forked, and this is the copy
+        os._exit(1)
+    control.sendall(frames.encode({"isolation": sandbox.report(), "catalogue": library.to_json()}))
     gc.collect()
     gc.freeze()  # a collection in a session would copy every page of what it looks at
-    _Zygote(control, library, sandbox, settings["memory"]).serve()
-
-
-def _warm_up(library: Library) -> None:
-    """Fill the caches of first calls once for all sessions, by calls with a keyword that no tool takes."""
-    episode = InProcessSession(library.tools(seed=0), str)
-    for name in library.specs:
-        episode.run(format_call(Call(name, {"": None})))
+    _Zygote(control, library, sandbox, settings.memory).serve()
 
 
 @dataclass
@@ -79,7 +90,7 @@ class _Running:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, library: Library, sandbox: Sandbox, memory: int) -> None:
+    def __init__(self, control: socket.socket, library: Library | Servers, sandbox: Sandbox, memory: int) -> None:
         self._control = control
         self._library = library
         self._sandbox = sandbox
@@ -180,7 +191,9 @@ class _Zygote:
                     os.kill(pid, signal.SIGKILL)
 
 
-def _session(connection: socket.socket, library: Library, sandbox: Sandbox, slot: int, directory: str) -> None:
+def _session(
+    connection: socket.socket, library: Library | Servers, sandbox: Sandbox, slot: int, directory: str
+) -> None:
     """Run a forked session; does not return."""
     try:
         signal.set_wakeup_fd(-1)
@@ -196,7 +209,7 @@ def _session(connection: socket.socket, library: Library, sandbox: Sandbox, slot
         os._exit(1)
 
 
-def _serve(connection: socket.socket, library: Library) -> None:
+def _serve(connection: socket.socket, library: Library | Servers) -> None:
     """Run the calls of one episode, or programs, until the executor closes the connection."""
     own_pid, buffer, questions = os.getpid(), bytearray(), []
     opening = frames.receive(connection, buffer)
@@ -210,18 +223,21 @@ def _serve(connection: socket.socket, library: Library) -> None:
         questions.append(question)  # the answer is known to the executor alone
         return ""
 
-    episode = InProcessSession(library.tools(opening["seed"], opening["tools"]), note)
+    world = library.open(opening["seed"], opening["tools"])
+    episode = InProcessSession(world.tools, note, world.check)
     connection.sendall(frames.encode({"ready": True}))
     while (request := frames.receive(connection, buffer)) is not None:
-        feedback = episode.run(request["text"])
+        if "check" in request:
+            reply = episode.check(request["check"], request["answer"])._asdict()
+        else:
+            feedback = episode.run(request["text"])
+            reply = {
+                "text": feedback.text,
+                "cause": feedback.cause.name,
+                "seconds": feedback.seconds,
+                "question": questions.pop() if questions else None,
+                "finished": episode.finished,
+            }
         if os.getpid() != own_pid:  # a tool has forked, and this is the copy
             os._exit(1)
-        reply = {
-            "number": request["number"],
-            "text": feedback.text,
-            "cause": feedback.cause.name,
-            "seconds": feedback.seconds,
-            "question": questions.pop() if questions else None,
-            "finished": episode.finished,
-        }
-        connection.sendall(frames.encode(reply))
+        connection.sendall(frames.encode({"number": request["number"], **reply}))

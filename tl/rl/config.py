@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
+from tl.rollout.options import ToolOptions
 from tl.schema import ASK_TO_USER, FINISH
 from tl.training.config import (
     EVAL_EVERY,
@@ -25,7 +26,7 @@ from tl.training.run import newest_run
 
 
 @dataclass
-class PPOConfig(TrainingConfig):
+class PPOConfig(ToolOptions, TrainingConfig):
     """The settings of train_ppo.py."""
 
     script: ClassVar[str] = "train_ppo.py"
@@ -33,7 +34,6 @@ class PPOConfig(TrainingConfig):
     model: str = option("", "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
     data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
-    require_isolation: bool = option(False, "run no tool without all layers of isolation, see docs/executor.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
     critic: bool = option(True, "learn values; without, all are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
@@ -103,7 +103,11 @@ def check(config: PPOConfig) -> None:
             f"{config.samples_per_prompt}: the rollouts of a prompt are made in one step"
         )
     if config.rollout == "episode" and config.data:
-        raise RunError("--rollout episode makes its own tasks, whose tools it can run: leave --data out")
+        raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")
+    if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):
+        raise RunError("--tools, --mcp, --tasks and --allow_network are for --rollout episode, where tools run")
+    if (config.tools or config.mcp) and not config.tasks:
+        raise RunError("--tools and --mcp need --tasks, what is asked of the tools")
 
 
 def check_lengths(config: PPOConfig, model: ModelConfig) -> None:

@@ -14,10 +14,11 @@ from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.prompt import call_length, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
+from tl.rollout.tasks import Task
 from tl.schema import BUILT_INS, FINISH, ToolSpec
 from tl.synthesis import make_episodes
 from tl.synthesis import prompts as synthetic_prompts
-from tl.synthesis.episodes import Episode
+from tl.synthesis.tasks import task_of
 from tl.trajectory import Message, Trajectory
 
 TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
@@ -28,11 +29,11 @@ class PPOTask:
     """A request that the policy works through with the executor."""
 
     prompt_ids: list[int]
-    episode: Episode
+    task: Task
 
     @property
     def id(self) -> str:
-        return self.episode.trajectory.id
+        return self.task.id
 
 
 @dataclass
@@ -106,19 +107,20 @@ def read_prompts(
     return PPOData(prompts, bad)
 
 
-def make_tasks(tokenizer: Tokenizer, max_length: int, seed: int = 0, size: int = 1194) -> PPOData:
-    """Tasks of the training side of the tool library, all different. Raises DataError for a request of more than
-    ``max_length`` tokens.
-    """
-    tasks = []
-    for episode in make_episodes(size, seed):
-        request = episode.trajectory
+def make_tasks(seed: int = 0, size: int = 1194) -> list[Task]:
+    """Tasks of the training side of the tool library, all different."""
+    return [task_of(episode) for episode in make_episodes(size, seed)]
+
+
+def task_data(tasks: Sequence[Task], tokenizer: Tokenizer, max_length: int) -> PPOData:
+    """The tasks with their prompts. Raises DataError for a prompt of more than ``max_length`` tokens."""
+    prompts = []
+    for task in tasks:
         try:
-            ids = _prompt_ids(request.tools, request.messages[:1], tokenizer, max_length)
+            prompts.append(PPOTask(_prompt_ids(task.tools, task.messages, tokenizer, max_length), task))
         except ValueError as error:
-            raise DataError(f"generated task {request.id}: {error}") from error
-        tasks.append(PPOTask(ids, episode))
-    return PPOData(tasks)
+            raise DataError(f"task {task.id}: {error}") from error
+    return PPOData(prompts)
 
 
 def prompt_of(trajectory: Trajectory) -> Question:
@@ -158,7 +160,8 @@ def _prompt_ids(
 def _content(prompt: Question | PPOTask) -> list[JSON]:
     """What training depends on."""
     if isinstance(prompt, PPOTask):
-        trajectory, golden = prompt.episode.trajectory, prompt.episode.task.solution
-        return [list(prompt.prompt_ids), [format_call(call) for call in golden], trajectory.to_openai()]
+        task = prompt.task
+        world = [task.seed, task.user_answer, task.servable, task.truth, list(task.facts), task.check]
+        return [list(prompt.prompt_ids), [format_call(call) for call in task.calls], world]
     tools = [tool.to_openai() for tool in prompt.tools]
     return [list(prompt.prompt_ids), [format_call(call) for call in prompt.golden], tools]

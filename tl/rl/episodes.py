@@ -18,7 +18,6 @@ from tl.rl.steps import Experience, ScoredCall, case_of, complete
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import Request, Rollout, outcome, play
 from tl.rollout.policy import Drawn, SamplingPolicy
-from tl.synthesis.requests import request_of
 from tl.templates import template_of
 
 OUTCOME_REWARD = 1.0  # on the last action of an episode whose final answer is right
@@ -57,11 +56,11 @@ def sample_episodes(
     draw = partial(complete, Sampler(model, rows, eos_id=template_of(tokenizer).end_id), config)
     room = model.config.context_length - config.max_new_tokens
     policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room)
-    requests = [request_of(task.episode, executor) for task in prompts]
+    requests = [prompt.task.request(executor) for prompt in prompts]
     played = dict(play(requests, policy, rows, n_groups=2, strict=True))
     return [
-        score_episode(request, played[i], policy.turns[i], task.episode.task.solution, config)
-        for i, (task, request) in enumerate(zip(prompts, requests, strict=True))
+        score_episode(request, played[i], policy.turns[i], prompt.task.calls, config)
+        for i, (prompt, request) in enumerate(zip(prompts, requests, strict=True))
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tl.calls import CallSyntaxError, parse_call
-from tl.executor import Cause, Feedback
+from tl.executor import Cause, Feedback, Verdict
 from tl.executor.driving import Steps, drive
 from tl.mae import ErrorCategory
 from tl.metrics import EpisodeOutcome
@@ -30,13 +31,16 @@ class ToolSession(Protocol):
 
     def steps(self, text: str) -> Steps[Feedback]: ...
 
+    def check_steps(self, name: str, answer: str) -> Steps[Verdict]: ...
+
 
 @dataclass(frozen=True)
 class Request:
     """What an episode starts from: `messages` up to the model's first turn, and a way to open its session.
 
     `truth` is the true final answer where one is known; an answer is right if it has all of `facts`, or is the truth
-    itself where there are none. `servable`: False if the tools cannot do what is asked for.
+    itself where there are none. `check` names a function of the tools that has to find it right. `servable`: False if
+    the tools cannot do what is asked for.
     """
 
     id: str
@@ -46,18 +50,21 @@ class Request:
     servable: bool = True
     truth: str | None = None
     facts: tuple[str, ...] = ()
+    check: str | None = None
     max_turns: int = MAX_TURNS
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """An episode as it went. `note` says what was wrong with the last turn. `feedback` is not saved."""
+    """An episode as it went. `note` says what was wrong with the last turn, `checked` what the request's check said of
+    the answer, if both are there. `feedback` is not saved."""
 
     trajectory: Trajectory
     categories: tuple[ErrorCategory | None, ...]  # one per call that was run, see EpisodeOutcome
     stop: StopReason
     answer: str | None = None  # that of `finish`
     note: str = ""
+    checked: bool | None = None
     feedback: tuple[Feedback, ...] = field(default=(), compare=False)  # one per call that was run
 
     def to_json(self) -> dict:
@@ -67,13 +74,15 @@ class Rollout:
             "stop": self.stop.value,
             "answer": self.answer,
             "note": self.note,
+            "checked": self.checked,
         }
 
     @classmethod
     def from_json(cls, record: dict) -> Rollout:
         trajectory = Trajectory.from_openai(record["trajectory"])
         categories = tuple(value and ErrorCategory(value) for value in record["categories"])
-        return cls(trajectory, categories, StopReason(record["stop"]), record["answer"], record["note"])
+        stop, checked = StopReason(record["stop"]), record.get("checked")
+        return cls(trajectory, categories, stop, record["answer"], record["note"], checked)
 
 
 def play(
@@ -132,6 +141,7 @@ class _Episode:
         self.feedback: list[Feedback] = []
         self.turns = 0
         self.note = ""
+        self.checked: bool | None = None
         self.stop: StopReason | None = None
 
     def dialogue(self) -> Dialogue:
@@ -153,17 +163,26 @@ class _Episode:
                 self.stop = StopReason.EXECUTOR
                 return
             if self.session.finished:
+                yield from self.judge(text)
                 self.stop = StopReason.FINISHED
                 return
             self.messages.append(Message("tool", feedback.text))
         if self.turns == self.request.max_turns:
             self.stop = StopReason.TURNS
 
+    def judge(self, text: str) -> Steps[None]:
+        """Ask the request's check, if it has one, about the answer in the last call."""
+        if self.request.check is not None:
+            verdict = yield from self.session.check_steps(self.request.check, final_answer(text) or "")
+            if verdict.problem:
+                warnings.warn(f"{self.request.id} counts as wrong: {verdict.problem}", stacklevel=2)
+            self.checked = verdict.right
+
     def rollout(self, stop: StopReason) -> Rollout:
         trajectory = Trajectory(self.request.id, self.request.tools, tuple(self.messages))
         categories = tuple(feedback.category for feedback in self.feedback)
         answer = final_answer(self.messages[-1].content) if stop is StopReason.FINISHED else None
-        return Rollout(trajectory, categories, stop, answer, self.note, tuple(self.feedback))
+        return Rollout(trajectory, categories, stop, answer, self.note, self.checked, tuple(self.feedback))
 
 
 def final_answer(text: str) -> str | None:
@@ -184,12 +203,16 @@ def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSA
     finished = rollout.answer is not None
     refused = bool(answer.strip()) and is_refusal(answer, refusals)
     real = bool(answer.strip()) and not refused
+    right = None
+    if request.truth is not None or request.check is not None:
+        says_so = request.truth is None or is_right(answer, request.truth, request.facts)
+        right = real and says_so and rollout.checked is not False
     return EpisodeOutcome(
         rollout.categories,
         request.servable,
         finished,
         valid=finished and not is_forced(answer),
         real=real,
-        right=None if request.truth is None else real and is_right(answer, request.truth, request.facts),
+        right=right,
         refused=refused,
     )

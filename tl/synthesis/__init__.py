@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from tl.calls import format_call
 from tl.datasets import DataError
+from tl.mae import ErrorCategory
 from tl.metrics import Question, questions_of
 from tl.synthesis.episodes import Episode, EpisodeSpec, Kind, Repertoire, draw_conversation, join
 from tl.synthesis.mistakes import ERROR_SHARES
@@ -39,6 +40,7 @@ UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
 MIX = (53, 17, 30)  # of requests: plain successes, with erroneous calls, to be asked about or refused
 REQUESTS = (1, 2, 3, 4)  # in a training trajectory
 MAX_TRIES = 1000  # for one episode or conversation
+TRIES_OF_A_KIND = 200  # before no scenario is said to offer it
 
 
 def synthesize(
@@ -111,6 +113,8 @@ def conversations(
 ) -> list[list[Episode]]:
     """As many different episodes as each of `lengths` says, with the same tools; otherwise as `make_episodes`."""
     repertoire = Repertoire.of(tuple(sorted(toolkits)))
+    if not repertoire.scenarios:
+        raise DataError(f"no scenario for {', '.join(toolkits)}: name the requests for these tools with --tasks")
     rng = random.Random(f"episodes {seed} {unseen}")
     specs = _episode_specs(sum(lengths), mix, unseen)
     rng.shuffle(specs)
@@ -127,12 +131,36 @@ def conversations(
                 seen |= keys
                 break
         else:
-            kinds = ", ".join(spec.kind for spec in wanted)
             raise DataError(
-                f"made {number} of {len(lengths)} conversations, then found no new one in {MAX_TRIES} tries ({kinds}; "
-                f"toolkits {', '.join(toolkits)}): ask for fewer, or name more toolkits"
+                f"made {number} of {len(lengths)} conversations, then found no new one in {MAX_TRIES} tries: "
+                + (_lacking(repertoire, specs, mix, rng) or "ask for fewer, or name more toolkits")
             )
     return made
+
+
+def _lacking(repertoire: Repertoire, specs: Sequence[EpisodeSpec], mix: Sequence[float], rng: random.Random) -> str:
+    """What no scenario offers of the specs, and what to do; empty where each can be had by itself."""
+    lacking = [
+        spec
+        for spec in {spec.error or spec.kind: spec for spec in specs}.values()
+        if not any(draw_conversation(repertoire, [spec], 0, rng) for _ in range(TRIES_OF_A_KIND))
+    ]
+    if not lacking:
+        return ""
+    plain, error, edge = mix
+    left = (plain, 0 if any(spec.error for spec in lacking) else error, edge if all(s.error for s in lacking) else 0)
+    names = ", ".join(sorted(set(repertoire.executor.toolkit_of.values())))
+    offers = " or ".join(_OFFERS[spec.error or spec.kind] for spec in lacking)
+    return f"no scenario of {names} {offers}: use --mix {','.join(f'{share:g}' for share in left)}, or add one"
+
+
+_OFFERS: dict[Kind | ErrorCategory, str] = {
+    "plain": "can be solved",
+    "ask": "leaves something for the user to say",
+    "refusal": "can be refused",
+    ErrorCategory.TOOL_INSTABILITY: "can fail by outage",
+    **{category: f"can fail by {category.value}" for category in ERROR_SHARES if category.value != "tool instability"},
+}
 
 
 def _episode_specs(size: int, mix: Sequence[float], unseen: Unseen) -> list[EpisodeSpec]:

@@ -155,7 +155,10 @@ def _draw_task(repertoire: Repertoire, spec: EpisodeSpec, rng: random.Random) ->
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
     if spec.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
         return _out_of_scope(spec, seed, rng)
-    scenario = rng.choice([one for one in repertoire.scenarios if one.ask or spec.kind != "ask"])
+    scenarios = [one for one in repertoire.scenarios if one.ask or spec.kind != "ask"]
+    if not scenarios:
+        raise NoValue("no scenario leaves something for the user to say")
+    scenario = rng.choice(scenarios)
     ask = scenario.ask if spec.kind == "ask" else None
     draw = Draw(rng, seed, spec.unseen_values)
     plan = scenario.plan(draw)
@@ -214,10 +217,10 @@ def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) ->
                 raise NoValue(feedback.text)
             if feedback.cause is not Cause.OK:
                 raise AssertionError(f"scenario {scenario.name}, seed {seed}: {call} gave {feedback.text}")
-            result = _value(feedback.text)
+            result = value_of(feedback.text)
 
 
-def _value(text: str) -> JSON:
+def value_of(text: str) -> JSON:
     """What a tool returned; a tool that returns text is not JSON."""
     try:
         return json.loads(text)
@@ -275,7 +278,7 @@ def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Ran
     if not specs.keys() >= set(needed) or (len(tasks) > 1 and sum(lengths[name] for name in needed) > room):
         return None
     others = rng.sample([name for name in specs if name not in needed], len(specs) - len(needed))
-    siblings = [_most_similar(name, others) for name in needed]
+    siblings = [_most_similar(name, others) for name in needed if others]
     chosen = dict.fromkeys([*needed, *siblings[:1]])
     room -= sum(lengths[name] for name in chosen)
     for name in [*siblings[1:], *others]:

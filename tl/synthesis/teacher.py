@@ -1,12 +1,13 @@
-"""A language model as teacher (paper, Appendix B): any OpenAI-compatible chat endpoint makes the calls.
+"""Trajectories made from tasks (paper, Appendix B): a teacher makes the calls, the executor decides what is kept.
 
-The requests, tools and worlds are those of scripted episodes. Feedback is what execution returned, and execution
-decides what is kept: the answer has to hold what the tools return to somebody who solves the request.
+The teacher is a language model behind any OpenAI-compatible chat endpoint, or the golden calls of the tasks themselves.
+Feedback is what execution returned, and the answer has to hold what the tools return to somebody who solves the task.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -14,13 +15,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tl.calls import Call, format_call
 from tl.datasets import DataError
 from tl.executor import Executor
-from tl.rollout.dialogue import StopReason
+from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Request, Rollout, outcome, play
-from tl.synthesis.episodes import REFUSAL, Episode
-from tl.synthesis.requests import request_of
+from tl.rollout.tasks import Task
+from tl.schema import FINISH
+from tl.synthesis.episodes import REFUSAL, report, value_of
 from tl.trajectory import Message, Trajectory
 
 INSTRUCTIONS = (
@@ -31,14 +34,19 @@ INSTRUCTIONS = (
 MAX_TOKENS = 1024  # of one turn of the teacher
 
 
-def write_taught(out: Path, episodes: Sequence[Episode], toolkits: Sequence[str], endpoint: Endpoint) -> Counter[str]:
-    """Appends the teacher's trajectories to a file, request by request, without those that the file already holds.
-    Returns how many were left out, by reason."""
-    done = resumed(out, {episode.trajectory.id for episode in episodes})
+def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint: Endpoint | None) -> Counter[str]:
+    """Appends the teacher's trajectories to a file, task by task, without those that the file already holds. Without an
+    endpoint the golden calls teach. Returns how many were left out, by reason. Raises DataError as `rehearse` does."""
+    if endpoint is None and (unsolved := [task.id for task in tasks if not task.calls]):
+        first = f"{len(unsolved)} of {len(tasks)} tasks have no golden calls, {unsolved[0]} first"
+        raise DataError(f"{first}: give them `calls`, or name a --teacher")
+    done = resumed(out, {task.id for task in tasks})
     faults: Counter[str] = Counter()
-    with Executor(toolkits) as executor, out.open("a", encoding="utf-8") as file:
-        requests = [request_of(episode, executor) for episode in episodes if episode.trajectory.id not in done]
-        for trajectory in tqdm(teach(requests, endpoint, faults), "taught", total=len(requests), disable=None):
+    left = [task for task in tasks if task.id not in done]
+    requests = [task.request(executor) for task in left]
+    made = teach(requests, endpoint, faults) if endpoint else rehearse(left, requests, faults)
+    with out.open("a", encoding="utf-8") as file:
+        for trajectory in tqdm(made, "taught", total=len(requests), disable=None):
             file.write(trajectory.to_line())
             file.flush()
     return faults
@@ -81,6 +89,37 @@ def teach(
             faults[fault] += 1
         else:
             yield replace(rollout.trajectory, messages=rollout.trajectory.messages[1:])
+
+
+def rehearse(
+    tasks: Sequence[Task], requests: Sequence[Request], faults: Counter[str], parallel: int = 8
+) -> Iterator[Trajectory]:
+    """The trajectories of the golden calls, where all of them work and end in a right answer; `faults` counts the other
+    tasks by reason, and a warning says which call it was. An answer that is not known tells what the last tool gave."""
+
+    def golden(dialogues: Sequence[Dialogue]) -> list[Response]:
+        return [Response((_next_call(tasks[dialogue.number], dialogue.messages),)) for dialogue in dialogues]
+
+    for index, rollout in play(requests, golden, parallel):
+        wrong = [
+            f"{c.content} gave {f.text}"
+            for (c, _), f in zip(rollout.trajectory.calls(), rollout.feedback, strict=True)
+            if f.category and f.category.is_error
+        ]
+        fault = "a golden call failed" if wrong else fault_of(requests[index], rollout)
+        if wrong:
+            warnings.warn(f"{tasks[index].id} is left out: {wrong[0]}", stacklevel=2)
+        if fault:
+            faults[fault] += 1
+        else:
+            yield rollout.trajectory
+
+
+def _next_call(task: Task, messages: Sequence[Message]) -> str:
+    made = sum(message.is_call for message in messages)
+    if made < len(task.calls):
+        return format_call(task.calls[made])
+    return format_call(Call(FINISH.name, {"answer": report(value_of(messages[-1].content))}))
 
 
 def fault_of(request: Request, rollout: Rollout) -> str:

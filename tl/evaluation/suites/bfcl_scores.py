@@ -6,22 +6,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import tools
 from tl.calls import JSON, Call, format_call
 from tl.evaluation.suites import Answered, Scoring, each, has_type, python_score
 from tl.evaluation.toolkits import bfcl_functions
 from tl.evaluation.toolkits.bfcl_functions import whole_numbers
 from tl.executor import Cause, Executor, Session
+from tl.executor.toolkits import load_toolkit
 from tl.forms import Prediction, read_prediction
 from tl.metrics import WRONG, CallScore, Question
 from tl.schema import ToolSpec
-from tools import tool_functions
 
 Accepted = Mapping[str, Sequence[JSON]]  # parameter -> its accepted values
 
-COMPUTED = tool_functions(bfcl_functions.Toolkit).keys()
+COMPUTED = load_toolkit(bfcl_functions.__file__).specs.keys()
 COMMUTATIVE = {
     "add_binary_numbers": ("a", "b"),
     "calculate_cosine_similarity": ("vectorA", "vectorB"),
@@ -90,13 +88,8 @@ def executed_scores(answered: Answered) -> list[CallScore | None]:
 
 
 def _executor() -> Executor:
-    """One that has the functions in its library. Raises IsolationError and PoolError as `Executor` does."""
-    folder = str(Path(bfcl_functions.__file__).parent)
-    tools.__path__.append(folder)
-    try:
-        return Executor([bfcl_functions.__name__.rpartition(".")[2]], workers=1)
-    finally:
-        tools.__path__.remove(folder)
+    """One that has the functions. Raises IsolationError and PoolError as `Executor` does."""
+    return Executor([bfcl_functions.__file__], workers=1)
 
 
 def _result(session: Session, call: Call) -> tuple[JSON] | None:

@@ -13,10 +13,11 @@ from tl.executor import Executor
 from tl.forms import Prediction
 from tl.metrics import CallScore, Question
 from tl.rollout.answers import facts_of, is_refusal, is_right
+from tl.rollout.tasks import read_tasks
 from tl.schema import ASK_TO_USER, FINISH
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out, make_episodes
 from tl.synthesis.environments import Environment, in_environment
-from tl.synthesis.requests import request_of
+from tl.synthesis.tasks import task_of
 
 FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
@@ -89,10 +90,21 @@ def read_episodes(seed: int, size: int, require_isolation: bool = False) -> Epis
     """Whole episodes with real execution. Raises tl.executor.IsolationError as `tl.executor.Executor` does."""
     made = make_episodes(size, seed, unseen=True)
     executor = Executor(LIBRARY, seed, require_isolation=require_isolation)
-    requests = tuple(request_of(episode, executor) for episode in made)
+    requests = tuple(task_of(episode).request(executor) for episode in made)
     refused = sum(not request.servable for request in requests)
     notes = (
         f"{len(requests)} requests, phrasings and values never used in training, {refused} of them cannot be served",
         "an answer is right if it has the numbers of the true answer, and the texts that this took from the tools",
     )
     return EpisodeSuite("episodes", "Held-out episodes", requests, notes)
+
+
+def task_suite(paths: Sequence[str], executor: Executor) -> EpisodeSuite:
+    """The tasks of one's own files, with the executor's tools. Raises tl.datasets.DataError as `read_tasks` does."""
+    requests = tuple(task.request(executor) for task in read_tasks(paths, executor))
+    known = sum(request.truth is not None or request.check is not None for request in requests)
+    notes = (
+        f"{len(requests)} tasks of {', '.join(paths)}, {known} of them with an answer or a check",
+        "an answer is right if it has what the task's answer has to say, and the task's check agrees",
+    )
+    return EpisodeSuite("tasks", "Tasks with tools of your own", requests, notes)

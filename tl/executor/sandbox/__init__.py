@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,15 +43,20 @@ MAX_SLOTS = 1024
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
+_NAME_SERVICE = (  # what takes a name to an address, and the certificates of servers
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services"),
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
+)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _ORDINARY_USER = 60001  # whom root becomes to see what a normal user would get
 
 
-def missing_layers(isolation: dict[str, bool]) -> list[str]:
-    """The layers of full isolation that are not on."""
+def missing_layers(isolation: dict[str, bool], network: bool = False) -> list[str]:
+    """The layers of full isolation that are not on. `network`: the network is to be reached."""
     # Either of the two restricts what a session sees of the file system.
     isolation = isolation | {"landlock": isolation["landlock"] or isolation["mount namespace"]}
-    return [name for name in ("pid namespace", "network namespace", *OF_SESSIONS) if not isolation[name]]
+    layers = ("pid namespace", *(() if network else ("network namespace",)), *OF_SESSIONS)
+    return [name for name in layers if not isolation[name]]
 
 
 def confines_commands(isolation: dict[str, bool]) -> bool:
@@ -61,8 +66,10 @@ def confines_commands(isolation: dict[str, bool]) -> bool:
     return network and files and isolation["pid namespace"] and isolation["no new privileges"]
 
 
-def choose(mode: str, memory: int, own_root: bool = False) -> Sandbox:
-    """The strongest sandbox that this machine permits; call it in the zygote. `memory`, `own_root`: see `Sandbox`.
+def choose(
+    mode: str, memory: int, folders: Sequence[str] = (), network: bool = False, own_root: bool = False
+) -> Sandbox:
+    """The strongest sandbox that this machine permits; call it in the zygote. The other arguments: see `Sandbox`.
 
     mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what such a user
     would get where a container or a policy forbids them) or "none".
@@ -70,10 +77,14 @@ def choose(mode: str, memory: int, own_root: bool = False) -> Sandbox:
     if mode in ("user", "no namespaces") and os.geteuid() == 0:
         _become_ordinary()
     if mode == "none" or not kernel.supported():
-        return Sandbox("user", memory, (), own_root)
+        return Sandbox("user", memory, (), folders, network, own_root)
     ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
     wanted = {*OF_ZYGOTES, *OF_SESSIONS} - (NAMESPACES if mode == "no namespaces" else set())
-    tried = [Sandbox(way, memory, _try(way, memory, wanted, own_root), own_root) for way in ways]
+    if network:
+        wanted.discard("network namespace")
+    tried = [Sandbox(way, memory, wanted, folders, network, own_root) for way in ways]
+    for sandbox in tried:
+        sandbox.layers = set(_try(sandbox))
     return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
 
 
@@ -84,14 +95,14 @@ def _become_ordinary() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change took away our own entries in /proc
 
 
-def _try(way: str, memory: int, wanted: Collection[str], own_root: bool) -> list[str]:
-    """The layers that work of those `wanted`, tried in a process that ends right after."""
+def _try(sandbox: Sandbox) -> list[str]:
+    """The layers of a sandbox that work, tried in a process that ends right after."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(read)
-            Sandbox(way, memory, wanted, own_root).try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
+            sandbox.try_all(lambda worked: os.write(write, json.dumps(worked).encode()))
         finally:
             os._exit(0)
     os.close(write)
@@ -109,15 +120,27 @@ class Sandbox:
         way: "root" or "user".
         memory: bytes of address space that each process of a session may have over what an idle one has.
         layers: names of those to enter.
+        folders: that can be read, besides the system's programs, this Python and this program.
+        network: whether connections may be opened.
         own_root: a session is root in a root folder of its own, all of which it may write to except the system's
             programs; without it, it may write to `DIRECTORY` and is nobody.
     """
 
-    def __init__(self, way: str, memory: int, layers: Iterable[str], own_root: bool = False) -> None:
+    def __init__(
+        self,
+        way: str,
+        memory: int,
+        layers: Iterable[str],
+        folders: Sequence[str] = (),
+        network: bool = False,
+        own_root: bool = False,
+    ) -> None:
         self.layers = set(layers)
         self._way = way
         self._own_root = own_root
         self._memory = memory
+        self._readable = _readable(folders, network)
+        self._network = network
         self._proc = self._processes = self._pid_namespace = -1
         self._first_uid = self._zygote = 0
         self._zygote_layers: dict[str, Callable[[], None]] = {
@@ -140,7 +163,7 @@ class Sandbox:
             "no new privileges": self._drop_privileges,
             "death with parent": self._die_with_parent,
             "landlock": self._restrict_files,
-            "seccomp": seccomp.install,
+            "seccomp": lambda: seccomp.install(network),
         }
 
     def report(self) -> dict[str, bool]:
@@ -177,8 +200,6 @@ class Sandbox:
         with suppress(OSError):
             self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
             self._first_uid = _first_slot_uid(Path("/proc/self/uid_map").read_text(encoding="utf-8"))
-            pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-            self._memory += pages * resource.getpagesize()
 
     # ---- sessions
 
@@ -261,14 +282,13 @@ class Sandbox:
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
     def _enter_private_root(self) -> None:
-        """A root that holds only the system's programs and libraries and this program, read-only, and no /proc."""
+        """A root that holds only the system's programs and what may be read besides, read-only, and no /proc."""
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-        root = DIRECTORY
+        root = "/proc"  # nothing below it is shown
         kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
-        for path in (*_readable(), *_DEVICES):
-            if not path.startswith(f"{root}/"):
-                _show(path, root)
+        for path in (*self._readable, *_DEVICES):
+            _show(path, root)
         os.makedirs(root + DIRECTORY, exist_ok=True)
         kernel.make_read_only(root)
         kernel.enter_root(root)
@@ -326,8 +346,10 @@ class Sandbox:
         os.setresuid(uid, uid, uid)
 
     def _limit(self) -> None:
+        with open(os.open("self/statm", os.O_RDONLY, dir_fd=self._proc), encoding="utf-8") as file:
+            idle = int(file.read().split()[0]) * resource.getpagesize()
         limits = {
-            resource.RLIMIT_AS: self._memory,
+            resource.RLIMIT_AS: idle + self._memory,
             resource.RLIMIT_CPU: CPU_SECONDS,
             resource.RLIMIT_FSIZE: FILE_SIZE,
             resource.RLIMIT_NOFILE: OPEN_FILES,
@@ -355,8 +377,8 @@ class Sandbox:
     def _restrict_files(self) -> None:
         # A private root holds nothing but what may be read, which makes for few rules.
         private = "mount namespace" in self.layers
-        writable = "/" if self._own_root else self._directory
-        landlock.restrict(["/"] if private else _readable(), ["/dev"] if private else _DEVICES, writable)
+        readable, devices = (["/"], ["/dev"]) if private else (self._readable, _DEVICES)
+        landlock.restrict(readable, devices, "/" if self._own_root else self._directory, self._network)
 
 
 def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:
@@ -370,11 +392,12 @@ def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> 
     return worked
 
 
-def _readable() -> list[str]:
-    """What sessions may read: the system's programs, this Python, and the packages that a session runs."""
-    program = [sys.base_prefix, sys.prefix, str(_REPOSITORY / "tl"), str(_REPOSITORY / "tools")]
+def _readable(folders: Sequence[str], network: bool) -> list[str]:
+    """What sessions may read: the system's programs, this Python, the packages that a session runs, and `folders`."""
+    program = [sys.base_prefix, sys.prefix, str(_REPOSITORY / "tl"), str(_REPOSITORY / "tools"), *folders]
     under_usr = [path for path in program if path == "/usr" or path.startswith("/usr/")]
-    return [*_SYSTEM, *(path for path in dict.fromkeys(program) if path not in under_usr)]
+    names = [*_NAME_SERVICE, *map(os.path.realpath, _NAME_SERVICE)] if network else []
+    return [*_SYSTEM, *(path for path in dict.fromkeys([*program, *names]) if path not in under_usr)]
 
 
 def _show(path: str, root: str) -> None:

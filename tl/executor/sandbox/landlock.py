@@ -29,15 +29,15 @@ class _Rule(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("descriptor", ctypes.c_int32))
 
 
-def restrict(readable: Iterable[str], devices: Iterable[str], writable: str) -> None:
+def restrict(readable: Iterable[str], devices: Iterable[str], writable: str, network: bool = False) -> None:
     """Restrict this process to reading `readable`, using `devices`, and everything below `writable`.
 
-    Newer kernels also forbid TCP, abstract UNIX sockets and signals to processes outside. Missing paths are skipped.
-    Needs "no new privileges" first. Raises `OSError` where the kernel has no Landlock.
+    Newer kernels also forbid abstract UNIX sockets, signals to processes outside and, unless `network`, TCP. Missing
+    paths are skipped. Needs "no new privileges" first. Raises `OSError` where the kernel has no Landlock.
     """
     version = syscall(_CREATE_RULESET, 0, 0, _ASK_FOR_VERSION)
     handled = _FIRST_RIGHTS | sum(right for since, right in _SINCE_VERSION if version >= since)
-    fields = [handled, *([_TCP] if version >= 4 else []), *([_SCOPES] if version >= 6 else [])]
+    fields = [handled, *([0 if network else _TCP] if version >= 4 else []), *([_SCOPES] if version >= 6 else [])]
     attributes = (ctypes.c_uint64 * len(fields))(*fields)
     ruleset = syscall(_CREATE_RULESET, attributes, ctypes.sizeof(attributes), 0)
     try:

@@ -90,7 +90,7 @@ _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_MODE_FILTER, _SECCOMP = 1, 317
 
 
-def _program() -> bytes:
+def _program(network: bool) -> bytes:
     """The filter in classic BPF: (code, jump if true, jump if false, value); jumps count the instructions skipped."""
     refuse = (_RETURN, 0, 0, _ERROR | errno.EPERM)
     steps = [
@@ -104,7 +104,9 @@ def _program() -> bytes:
         (_JUMP_EQUAL, 0, 1, _CLONE3),
         (_RETURN, 0, 0, _ERROR | errno.ENOSYS),
     ]
-    for number in _REFUSED.values():
+    for name, number in _REFUSED.items():
+        if network and name == "socket":
+            continue
         steps += [(_JUMP_EQUAL, 0, 1, number), refuse]
     steps += [
         (_JUMP_EQUAL, 0, 3, _CLONE),
@@ -116,14 +118,13 @@ def _program() -> bytes:
     return b"".join(struct.pack("HBBI", *step) for step in steps)
 
 
-_PROGRAM = _program()
-
-
 class _Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("program", ctypes.c_char_p))
 
 
-def install() -> None:
-    """Put the filter on this process and its descendants, for good. Needs "no new privileges" first."""
-    filter_ = _Filter(len(_PROGRAM) // 8, _PROGRAM)
+def install(network: bool = False) -> None:
+    """Put the filter on this process and its descendants, for good; `network` leaves sockets to them. Needs "no new
+    privileges" first."""
+    program = _program(network)
+    filter_ = _Filter(len(program) // 8, program)
     kernel.syscall(_SECCOMP, _SET_MODE_FILTER, 0, ctypes.byref(filter_))

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tl.calls import JSON, Call
-from tools import load_toolkit
+from tl.executor.toolkits import load_toolkit
 
 HELD_OUT_PERIOD = 4  # one value in four is kept for held-out requests
 
@@ -89,7 +89,7 @@ class Draw:
 
     def world(self, toolkit: str) -> Any:
         """A copy of the toolkit in the session, to look up its ids and names."""
-        return load_toolkit(toolkit)(seed=self.seed)
+        return load_toolkit(toolkit).make(self.seed)
 
 
 def is_held_out(value: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tl.evaluation.suites.intercode import MAX_TURNS, Environment, Task
 from tl.executor.driving import drive
 from tl.executor.execution import InProcessSession, no_answer
+from tl.executor.library import Tool
 from tl.executor.machines import Machines
 from tl.metrics import percent, wilson_interval
 from tl.rollout.episodes import Request
@@ -36,7 +37,7 @@ class ShellSession(InProcessSession):
     """An episode on a task: its calls run here, its commands in the task's machine. Over once the task is solved."""
 
     def __init__(self, environment: Environment) -> None:
-        super().__init__({BASH.name: self._bash}, no_answer)
+        super().__init__({BASH.name: Tool(BASH, self._bash)}, no_answer)
         self.environment = environment
 
     def __exit__(self, *problem: object) -> None:

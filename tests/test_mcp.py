@@ -1,0 +1,176 @@
+"""MCP servers: a real one of the official library, started by the test, well-behaved and not."""
+
+import os
+import shlex
+import sys
+import time
+import warnings
+
+import pytest
+
+from tl.executor import Cause, Executor, IsolationError, ToolkitError
+from tl.mae import ErrorCategory
+
+pytest.importorskip("mcp")
+
+SERVER = '''
+import os, time
+from typing import Annotated, Literal
+from pydantic import BaseModel, Field
+from mcp.server.mcpserver import MCPServer, Image
+from mcp.server.mcpserver.exceptions import ToolError
+
+class Place(BaseModel):
+    city: str
+    street: str | None = None
+
+server = MCPServer("test")
+count = 0
+
+@server.tool()
+def up(by: Annotated[int, Field(description="How far.")] = 1) -> str:
+    """Count up."""
+    global count
+    count += by
+    return str(count)
+
+@server.tool()
+def where(place: Place, how: Literal["car", "bus"] = "bus") -> list:
+    """Go there."""
+    return [f"to {place.city}", "by " + how]
+
+@server.tool()
+def fails() -> str:
+    """Fail."""
+    raise ToolError("the door is locked")
+
+@server.tool()
+def picture() -> list:
+    """Text and a picture."""
+    return ["a dot", Image(data=b"123", format="png")]
+
+@server.tool()
+def environment() -> str:
+    """Names of variables, and the process."""
+    return f"{sorted(os.environ)} {os.getpid()}"
+
+@server.tool()
+def misbehave(how: str) -> str:
+    """Do what no server should do."""
+    if how == "die":
+        os._exit(3)
+    if how == "hang":
+        time.sleep(600)
+    if how == "garbage":
+        os.write(1, b"no json\\n\\xff\\xfe{]\\n")
+    if how == "other ids":
+        os.write(1, b'{"jsonrpc": "2.0", "id": 99, "result": {}}\\n{"jsonrpc": "2.0", "id": "x", "result": {}}\\n')
+    if how == "huge line":
+        os.write(1, b"x" * (1 << 20) + b"\\n")
+    if how == "flood":
+        while True:
+            os.write(1, b"x" * (1 << 16))
+    return "still here"
+
+server.run("stdio")
+'''
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    path = tmp_path_factory.mktemp("server") / "server.py"
+    path.write_text(SERVER)
+    return shlex.join([sys.executable, str(path)])
+
+
+@pytest.fixture(scope="module")
+def executor(command):
+    os.environ["SECRET_OF_THE_TRAINER"] = "a-token"
+    with Executor(mcp=[command], workers=1, timeout=4, memory=256 << 20) as executor:
+        del os.environ["SECRET_OF_THE_TRAINER"]
+        yield executor
+
+
+def test_the_tools_of_a_server_are_listed_with_their_schemas(executor, command):
+    assert list(executor.specs) == ["up", "where", "fails", "picture", "environment", "misbehave"]
+    by = executor.specs["up"].parameters["by"]
+    assert (by["type"], by["default"], by["description"]) == ("integer", 1, "How far.")
+    where = executor.specs["where"]
+    assert where.required == ("place",) and where.parameters["how"]["enum"] == ["car", "bus"]
+    place = where.parameters["place"]  # behind a reference, with a union in it
+    assert place["properties"]["city"]["type"] == "string" and "anyOf" in place["properties"]["street"]
+    assert set(executor.toolkit_of.values()) == {command}
+
+
+def test_results_are_feedback_and_each_episode_has_a_server_of_its_own(executor):
+    with executor.session() as one, executor.session() as other:
+        assert [one.run("up()").text, one.run("up(by=5)").text, other.run("up()").text] == ["1", "6", "1"]
+        assert one.run('where(place={"city": "Oslo"})').text == "to Oslo\nby bus"
+        picture = one.run("picture()")
+        assert picture.text == "a dot\n[image image/png]" and picture.cause is Cause.OK
+
+
+def test_errors_are_errors(executor):
+    with executor.session() as session:
+        failed = session.run("fails()")
+        assert "the door is locked" in failed.text and failed.category.is_error
+        assert session.run('where(place={"street": "x"})').category.is_error  # the server's own check
+        assert session.run("up(to=1)").cause is Cause.UNEXPECTED_KEYWORD
+        assert session.run("where()").cause is Cause.MISSING_ARGUMENT
+        assert session.run("down()").cause is Cause.UNKNOWN_TOOL
+        assert session.run("up()").text == "1"
+
+
+def test_a_server_does_not_get_the_trainers_environment(executor):
+    with executor.session() as session:
+        assert "SECRET" not in session.run("environment()").text
+
+
+@pytest.mark.parametrize("how", ["garbage", "other ids", "huge line"])
+def test_what_is_no_answer_is_overlooked(how, executor):
+    with executor.session() as session:
+        assert session.run(f'misbehave(how="{how}")').text == "still here"
+
+
+@pytest.mark.parametrize("how", ["die", "hang", "flood"])
+def test_a_server_that_dies_hangs_or_floods_is_tool_instability_and_the_next_call_has_a_new_one(how, executor):
+    with executor.session() as session:
+        session.run("up()")
+        assert session.run(f'misbehave(how="{how}")').category is ErrorCategory.TOOL_INSTABILITY
+        assert session.run("up()").text == "1"  # calls that reached outside are not repeated
+
+
+def test_a_server_ends_with_its_episode(executor):
+    with executor.session() as session:
+        pid = int(session.run("environment()").text.split()[-1])
+        os.kill(pid, 0)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the server still runs")
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("nonsense-program --x", "MCP server 'nonsense-program --x' cannot be used: FileNotFoundError"),
+        (f"{sys.executable} -c 'print(1)'", "cannot be used"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told(given, problem):
+    with pytest.raises(ToolkitError, match=problem):
+        Executor(mcp=[given], workers=1)
+
+
+def test_servers_clash_with_each_other_and_with_isolation(command):
+    with pytest.raises(ToolkitError, match="has tools that exist already: .*up"):
+        Executor(mcp=[command, command + " x"], workers=1)
+    with pytest.raises(IsolationError, match="MCP servers run outside of the isolation"):
+        Executor(mcp=[command], workers=1, require_isolation=True)
+    with pytest.raises(ToolkitError, match="either toolkits or MCP servers"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Executor(["weather"], mcp=[command], workers=1)

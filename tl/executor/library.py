@@ -1,0 +1,125 @@
+"""Which tools there are, and the worlds in which they run: one for each episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, NamedTuple
+
+from tl.calls import JSON
+from tl.executor.toolkits import Toolkit, ToolkitError, library_names, load_toolkit
+from tl.schema import BUILT_INS, ToolSpec
+
+
+class Tool(NamedTuple):
+    """What a call is bound by, and what then runs."""
+
+    spec: ToolSpec
+    run: Callable[..., object]
+
+
+Tools = Mapping[str, Tool]
+
+
+class RefusedError(ToolkitError):
+    """A toolkit that needs isolation which this machine does not give."""
+
+
+@dataclass
+class Catalogue:
+    """Which tools there are.
+
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits, `checks` the names of functions that judge
+    answers to toolkits. `broken` and `refused` name toolkits that cannot be used, with the reason; `refused_tools` are
+    the tools of the latter.
+    """
+
+    specs: dict[str, ToolSpec] = field(default_factory=dict)
+    toolkit_of: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    refused_tools: list[str] = field(default_factory=list)
+
+    def chosen(self, names: Collection[str] | None) -> list[str]:
+        """The tools with these names (None: all), in order of definition. `RefusedError` if a refused one is named."""
+        if refused := set(self.refused_tools).intersection(names or ()):
+            raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
+        return [name for name in self.specs if names is None or name in names]
+
+    def add(self, toolkit: str, specs: Mapping[str, ToolSpec], checks: Collection[str] = ()) -> None:
+        """Take the tools of a toolkit. Raises `ToolkitError` where a name is taken."""
+        taken = {*self.specs, *(tool.name for tool in BUILT_INS)} & specs.keys()
+        if clash := [*taken, *self.checks.keys() & set(checks)]:
+            raise ToolkitError(f"toolkit {toolkit!r} has tools that exist already: {', '.join(sorted(clash))}")
+        if toolkit in self.toolkit_of.values():
+            raise ToolkitError(f"two toolkits are called {toolkit!r}: rename a file")
+        self.specs |= specs
+        self.toolkit_of |= dict.fromkeys(specs, toolkit)
+        self.checks |= dict.fromkeys(checks, toolkit)
+
+    def to_json(self) -> dict:
+        parts = {part.name: getattr(self, part.name) for part in fields(Catalogue)}
+        return parts | {"specs": [spec.to_openai() for spec in self.specs.values()]}
+
+    @classmethod
+    def from_json(cls, record: dict) -> Catalogue:
+        specs = map(ToolSpec.from_openai, record["specs"])
+        return Catalogue(**record | {"specs": {spec.name: spec for spec in specs}})
+
+
+class Library(Catalogue):
+    """The tools of some toolkits, by name or path (default: all of `tools/`), loaded in this process.
+
+    A toolkit that cannot be used raises `ToolkitError`; by default it is left out and named in `broken` or `refused`.
+    Unless `isolated`, one that needs isolation cannot be used either.
+    """
+
+    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
+        super().__init__()
+        self._toolkits: dict[str, Toolkit] = {}
+        for name in library_names() if toolkits is None else toolkits:
+            try:
+                self._load(load_toolkit(name), isolated)
+            except ToolkitError as error:
+                if toolkits is not None:
+                    raise
+                refused = isinstance(error, RefusedError)
+                (self.refused if refused else self.broken)[name] = str(error)
+
+    def _load(self, toolkit: Toolkit, isolated: bool) -> None:
+        name = toolkit.name
+        if toolkit.needs_isolation and not isolated:
+            self.refused_tools += toolkit.specs
+            raise RefusedError(f"toolkit {name!r} is refused: it runs only where network and files are isolated")
+        self.add(name, toolkit.specs, toolkit.checks)
+        self._toolkits[name] = toolkit
+
+    def open(self, seed: int, names: Collection[str] | None = None) -> World:
+        """A new episode with the `chosen` tools."""
+        return World(self, self._toolkits, seed, names)
+
+
+class World:
+    """The tools of one episode, which share its state. That of a toolkit is made when it is first needed."""
+
+    def __init__(
+        self, catalogue: Catalogue, toolkits: Mapping[str, Toolkit], seed: int, names: Collection[str] | None
+    ) -> None:
+        self._catalogue, self._toolkits, self._seed = catalogue, toolkits, seed
+        self._states: dict[str, Any] = {}
+        self.tools = {name: Tool(catalogue.specs[name], partial(self._run, name)) for name in catalogue.chosen(names)}
+
+    def _run(self, tool: str, /, **arguments: JSON) -> object:
+        return getattr(self._state(self._catalogue.toolkit_of[tool]), tool)(**arguments)
+
+    def _state(self, toolkit: str) -> Any:
+        if toolkit not in self._states:
+            self._states[toolkit] = self._toolkits[toolkit].make(self._seed)
+        return self._states[toolkit]
+
+    def check(self, name: str, answer: str) -> bool:
+        """Whether the function of this name finds the answer right."""
+        toolkit = self._catalogue.checks[name]
+        return bool(self._toolkits[toolkit].checks[name](self._state(toolkit), answer))

@@ -1,0 +1,137 @@
+"""Toolkits: Python files whose functions, or whose class's methods, are tools; those of `tools/` and anybody's.
+
+Loading one runs it. The executor does that in its own processes, and InProcessExecutor, for trusted files, in this one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tools
+from tl.schema import ToolSpec
+
+LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
+CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
+
+
+class ToolkitError(ImportError):
+    """A toolkit that cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """A file's tools. `make` gives the state of a new episode, whose attributes with the names of `specs` they are.
+
+    `checks` maps names to functions that judge an answer, given the state. `about` has the docstrings of file and
+    class, `example` a call to show, if there is one. One that `needs_isolation` runs only where it can be isolated.
+    """
+
+    name: str
+    make: Callable[[int], Any]
+    specs: dict[str, ToolSpec]
+    checks: Mapping[str, Callable[[Any, str], object]]
+    about: str
+    example: tuple[str, dict[str, Any]] | None = None
+    needs_isolation: bool = False
+
+
+def library_names() -> list[str]:
+    """The toolkits of `tools/` in alphabetical order, broken ones included."""
+    return sorted(path.stem for path in LIBRARY.glob("*.py") if not path.name.startswith("_"))
+
+
+def locate(toolkit: str) -> Path:
+    """The file of a toolkit: `weather` is the library's, anything with a suffix or a folder a path."""
+    path = Path(toolkit)
+    is_name = not path.suffix and path.name == toolkit
+    path = LIBRARY / f"{toolkit}.py" if is_name else path.absolute()
+    if not path.is_file():
+        known = f"; there are {', '.join(library_names())}, and any path of a file" if is_name else ""
+        raise ToolkitError(f"no {'toolkit named' if is_name else 'file'} {toolkit!r}{known}")
+    return path
+
+
+@cache
+def load_toolkit(toolkit: str) -> Toolkit:
+    """Runs the file of a toolkit and describes its tools. Raises ToolkitError where that cannot be done.
+
+    Its tools are the public methods of its class, which may take a `seed`, or without a class its public functions. The
+    class is the only public one with public methods, or of several the one that is called `Toolkit`.
+    """
+    path = locate(toolkit)
+    try:
+        return _described(_run(path), path.stem)
+    except (Exception, SystemExit) as error:  # whatever a file does, the others go on
+        reason = f"{_place(error, path)}{type(error).__name__}: {error}"
+        raise ToolkitError(f"toolkit {path.stem!r} cannot be used: {reason}") from error
+
+
+def _run(path: Path) -> ModuleType:
+    name = str(path)  # no other module has it
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ToolkitError(f"{path} is no Python file")
+    if not (path.parent / "__init__.py").exists() and str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for the modules beside it, which hide none of Python's
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _described(module: ModuleType, name: str) -> Toolkit:
+    mine = {key: value for key, value in _public(module).items() if getattr(value, "__module__", "") == module.__name__}
+    classes = {key: value for key, value in mine.items() if inspect.isclass(value) and _methods(value)}
+    if len(classes) > 1 and "Toolkit" not in classes:
+        raise TypeError(f"which class has the tools, {', '.join(classes)}? Call it Toolkit, or the others _Something")
+    toolkit = classes.get("Toolkit") or next(iter(classes.values()), None)
+    functions = {key: value for key, value in mine.items() if inspect.isfunction(value)}
+    checks = {key: f for key, f in functions.items() if list(inspect.signature(f).parameters) == CHECK_PARAMETERS}
+    make = _maker(toolkit) if toolkit else lambda seed: module
+    state = make(0)
+    names = _methods(toolkit) if toolkit else [key for key in functions if key not in checks]
+    if not names:
+        raise TypeError("it has neither a public function nor a class with a public method")
+    return Toolkit(
+        name,
+        make,
+        {tool: ToolSpec.from_function(getattr(state, tool)) for tool in names},
+        checks,
+        "\n\n".join(filter(None, [module.__doc__, inspect.getdoc(toolkit) if toolkit else None])),
+        getattr(toolkit, "example", None),
+        getattr(toolkit, "needs_isolation", False),
+    )
+
+
+def _public(thing: object) -> dict[str, Any]:
+    return {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+
+
+def _methods(toolkit: type) -> list[str]:
+    """Names of the public methods, inherited ones included, in order of definition; none for an exception."""
+    bases = [] if issubclass(toolkit, BaseException) else reversed(toolkit.__mro__[:-1])
+    names = dict.fromkeys(name for base in bases for name in _public(base))
+    return [name for name in names if callable(getattr(toolkit, name))]
+
+
+def _maker(toolkit: type) -> Callable[[int], Any]:
+    if "seed" in inspect.signature(toolkit).parameters:
+        return lambda seed: toolkit(seed=seed)
+    return lambda seed: toolkit()
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """`file, line 3: ` of where an error came from, if that lies in the file."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    return f"{path}, line {lines[-1]}: " if lines else f"{path}: "

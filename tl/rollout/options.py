@@ -1,0 +1,32 @@
+"""The flags with which tools of one's own come into synthesis, evaluation and PPO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tl.config import option
+from tl.executor import Executor
+
+
+@dataclass
+class ToolOptions:
+    """Which tools run, and how."""
+
+    tools: list[str] = option([], "Python files with tools of your own, or toolkits of the library by name")
+    mcp: list[str] = option(
+        [], "commands that start MCP servers, whose tools run instead of --tools; a server runs with your own rights"
+    )
+    tasks: list[str] = option([], "JSON-lines files of tasks for these tools, see docs/tools.md")
+    allow_network: bool = option(False, "let the tools open connections; everything else stays isolated")
+    require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
+
+    def start_executor(self, default: Sequence[str], seed: int = 0) -> Executor:
+        """The executor of these tools, without any of the `default` toolkits. Raises what `Executor` raises."""
+        return Executor(
+            None if self.mcp else self.tools or default,
+            seed,
+            mcp=self.mcp,
+            require_isolation=self.require_isolation,
+            allow_network=self.allow_network,
+        )

@@ -1,0 +1,126 @@
+"""Tasks: what is asked of tools, with what is known of its solution; made here, or read from a file of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tl.calls import Call, CallSyntaxError, parse_call
+from tl.datasets import DataError
+from tl.executor import Executor
+from tl.executor.library import Catalogue
+from tl.rollout.answers import facts_of
+from tl.rollout.episodes import Request
+from tl.schema import BUILT_INS, FINISH, ToolSpec
+from tl.trajectory import Message
+
+KEYS = ("query", "tools", "calls", "answer", "check")  # of a line in a file of tasks
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request and its solution as far as it is known. `seed` is that of the tools' state.
+
+    `calls` are the golden ones in order, perhaps up to `finish`. `truth` and `facts` decide whether a final answer is
+    right, as in `Request`, and so does the tools' function `check`.
+    """
+
+    id: str
+    tools: tuple[ToolSpec, ...]  # of the prompt, the built-in ones included
+    query: str
+    calls: tuple[Call, ...] = ()
+    seed: int = 0
+    user_answer: str = ""  # to any question
+    servable: bool = True
+    truth: str | None = None
+    facts: tuple[str, ...] = ()
+    check: str | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (Message("user", self.query),)
+
+    def request(self, executor: Executor) -> Request:
+        """The task, to be played in the executor's world."""
+        answer = (lambda question: self.user_answer) if self.user_answer else None
+        session = partial(executor.session, self.seed, [tool.name for tool in self.tools], answer)
+        return Request(self.id, self.tools, self.messages, session, self.servable, self.truth, self.facts, self.check)
+
+
+def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
+    """The tasks of JSON-lines files: objects with the keys KEYS, of which only `query` has to be there.
+
+    `answer` is what the final answer has to say: its figures, or where it has none all of it. Raises DataError with
+    file, line and reason for anything that is no task for these tools.
+    """
+    tasks = []
+    for path in paths:
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from error
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    tasks.append(_task(json.loads(line), f"{Path(path).stem}/{number:05d}", tools))
+                except (ValueError, RecursionError) as error:
+                    raise DataError(f"{path}, line {number}: {error}") from error
+    if not tasks:
+        raise DataError(f"{', '.join(paths)}: no task")
+    return tasks
+
+
+def _task(record: object, name: str, tools: Catalogue) -> Task:
+    if not isinstance(record, dict):
+        raise ValueError(f"a task is an object, not {record!r:.80}")
+    if unknown := [key for key in record if key not in KEYS]:
+        raise ValueError(f"unknown keys {', '.join(unknown)}; a task has {', '.join(KEYS)}")
+    query, truth, check = record.get("query"), record.get("answer"), record.get("check")
+    if not isinstance(query, str) or not query.strip():
+        raise ValueError("`query` has to be the user's request")
+    if not isinstance(truth, str | None) or (truth is not None and not truth.strip()):
+        raise ValueError(f"`answer` has to be a text or null, not {truth!r:.80}")
+    if check is not None and check not in tools.checks:
+        known = ", ".join(tools.checks) or "none that takes (session, answer)"
+        raise ValueError(f"`check` names no function of the tools' files: {check!r:.80}; there is {known}")
+    specs = (*_specs(_texts(record, "tools"), tools), *BUILT_INS)
+    calls = [_golden(text, specs) for text in _texts(record, "calls") or ()]
+    if truth is not None and calls and calls[-1].name != FINISH.name:
+        calls.append(Call(FINISH.name, {"answer": truth}))
+    facts = (facts_of(truth, ()) or (truth.strip(),)) if truth is not None else ()
+    return Task(name, specs, query, tuple(calls), truth=truth, facts=facts, check=check)
+
+
+def _texts(record: dict, key: str) -> list[str] | None:
+    value = record.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"`{key}` has to be a list of texts")
+    return value
+
+
+def _specs(names: list[str] | None, tools: Catalogue) -> list[ToolSpec]:
+    """Those of the named tools, or of all."""
+    own = [name for name in names or tools.specs if all(name != tool.name for tool in BUILT_INS)]
+    if unknown := [name for name in own if name not in tools.specs]:
+        raise ValueError(f"`tools` names {', '.join(unknown)}; there are {', '.join(tools.specs)}")
+    return [tools.specs[name] for name in tools.chosen(own)]
+
+
+def _golden(text: str, specs: Sequence[ToolSpec]) -> Call:
+    try:
+        call = parse_call(text)
+    except CallSyntaxError as error:
+        raise ValueError(f"`calls`: {text!r:.80} is no call: {error}") from error
+    spec = next((spec for spec in specs if spec.name == call.name), None)
+    if spec is None:
+        raise ValueError(f"`calls`: the task's tools have no {call.name}")
+    if unknown := call.arguments.keys() - spec.parameters.keys():
+        raise ValueError(f"`calls`: {call.name} takes no {', '.join(sorted(unknown))}")
+    if missing := [key for key in spec.required if key not in call.arguments]:
+        raise ValueError(f"`calls`: {text!r:.80} lacks {', '.join(missing)}")
+    return call

@@ -1,0 +1,26 @@
+"""Episodes of the library as tasks, to be solved by somebody else."""
+
+from tl.rollout.answers import facts_of
+from tl.rollout.episodes import final_answer
+from tl.rollout.tasks import Task
+from tl.synthesis.episodes import Episode
+
+
+def task_of(episode: Episode) -> Task:
+    """The request of an episode with its solution, in the same world."""
+    made, trajectory = episode.task, episode.trajectory
+    calls = trajectory.calls()
+    servable = episode.spec.kind != "refusal"
+    truth = final_answer(calls[-1][0].content) if servable else None
+    facts = facts_of(truth, [feedback for _, feedback in calls if feedback is not None]) if truth else ()
+    return Task(
+        trajectory.id,
+        trajectory.tools,
+        made.request,
+        made.solution,
+        made.seed,
+        made.user_answer,
+        servable,
+        truth,
+        facts,
+    )
