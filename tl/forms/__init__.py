@@ -99,14 +99,12 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
         text = _plain(text)
         try:
             return _read(text, detect(text), tools)
-        except CallSyntaxError as error:
-            return calls_among_words(text, tools) or _reraise(error)
+        except CallSyntaxError:
+            if calls := calls_among_words(text, tools):
+                return calls
+            raise
     except RecursionError:
         fail("nested too deeply")
-
-
-def _reraise(error: CallSyntaxError) -> list[Call]:
-    raise error
 
 
 def _plain(text: str) -> str:
