@@ -7,7 +7,7 @@ from tools.bash import CommandError, Toolkit
 
 FILES = {
     "notes/todo.txt": "buy paper\npay rent\nwater plants\n",
-    "notes/meeting notes.txt": "Budget 2027\ncoming: Olga, Pablo and Quinn\n",
+    "notes/meeting notes.txt": "about the budget\nwhen: 2027-01-12 at 14:30\n",
     "notes/login.md": "the password is on the back\n",
     "logs/app.log": "".join(
         f"09:{minute:02} {level} {text}\n"
