@@ -37,7 +37,7 @@ from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
-from tl.evaluation.suites import EpisodeSuite, Suite, with_limit
+from tl.evaluation.suites import EpisodeSuite, Suite, tooleyes, with_limit
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import task_suite, trajectory_suite
 from tl.executor import IsolationError
@@ -69,6 +69,7 @@ from tl.training.run import newest_run, read_checkpoint, show
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
 SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
 
+TOOLEYES = "tooleyes"  # the suite whose tools can be given
 ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # of what runs tools, or answers, for a model
 
 Result = SingleTurnResult | EpisodeResult
@@ -136,8 +137,9 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--compare takes two reports")
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks are played with a model: leave --suite, --data and --predictions out")
-    if not config.tasks and (config.tools or config.mcp or config.allow_network):
-        raise RunError("--tools, --mcp and --allow_network need --tasks, what is asked of the tools")
+    with_tools = config.tools or config.mcp or config.allow_network
+    if with_tools and not config.tasks and config.suite != [TOOLEYES]:
+        raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES}")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
 
@@ -163,6 +165,8 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
             raise DataError(f"{', '.join(config.data)}: no right call to ask for")
         return [suite]
     folder = Path(config.data[0]) if config.data else None
+    if folder and config.suite == [TOOLEYES] and config.tools:
+        return [tooleyes.read(folder, config.start_executor((), config.seed))]
     suites = read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
     if config.judge and config.judge_model:
         judge = Judge(Endpoint(config.judge, config.judge_model), Path(f"{config.report}.judged.jsonl"))

@@ -1,15 +1,17 @@
 """Readers of ToolAlpaca and ToolEyes, our own held-out sets, and the two scorings they share."""
 
 import json
+import warnings
 
 import pytest
 
 from tl.calls import Call, parse_call
 from tl.datasets import DataError
 from tl.evaluation.suites import catalogue, each, own, python_score, strict_score, toolalpaca, tooleyes
-from tl.executor import Cause
+from tl.executor import Cause, Executor, ToolkitError
 from tl.executor.driving import drive
 from tl.forms import Prediction, read_prediction
+from tl.mae import ErrorCategory
 from tl.metrics import CallScore, Question
 from tl.schema import BUILT_INS, ToolSpec
 from tl.trajectory import Message
@@ -106,10 +108,11 @@ def test_toolalpaca_names_the_api_that_is_not_as_expected(tmp_path, key, value):
 # ---- ToolEyes
 
 
-def write_tooleyes(folder, instructions):
+def write_tooleyes(folder, instructions, *paths):
     said = [{"from": "system", "value": instructions}, {"from": "user", "value": "Look at it."}]
-    record = {"id": "Turn 1: Look at it.", "conversations": said, "path": "Sight/Eye", "scenario": "RS"}
-    (folder / "scenario_data_zero_processed.json").write_text(json.dumps([record]))
+    record = {"id": "Turn 1: Look at it.", "conversations": said, "scenario": "RS"}
+    records = [record | {"path": path} for path in paths or ["ToolEyes/Tool_Library/Sight/Eye"]]
+    (folder / "scenario_data_zero_processed.json").write_text(json.dumps(records))
 
 
 @pytest.fixture
@@ -152,6 +155,35 @@ def test_tooleyes_needs_the_tools_of_every_request(tmp_path, eyes):
     write_tooleyes(tmp_path, "Use tools.")
     with pytest.raises(DataError, match=r"record 1: ValueError: the instructions do not name tools"):
         tooleyes.read(tmp_path)
+
+
+def test_tooleyes_tools_run_where_a_clone_is_given(tmp_path):
+    for category in ("Sight", "Hearing", "Smell"):
+        folder = tmp_path / "Tool_Library" / category / "Organ"
+        folder.mkdir(parents=True)
+        look = {"name": "look", "parameters": {"type": "object", "properties": {"at": {}}, "required": ["at"]}}
+        (folder / "config_gpt4.json").write_text(json.dumps([look, look | {"name": "finish"}]))
+        (folder / "words.py").write_text(f"WORD = {category!r}\n")
+        broken = "import nonsense_package\n" if category == "Smell" else ""
+        (folder / "tool.py").write_text(f"{broken}from .words import *\n\ndef look(at=''):\n    return WORD + at[0]\n")
+    said = f"Specifically, {tooleyes.TOOLS_FOLLOW}\n{json.dumps([look])}"
+    (tmp_path / "Test_Data").mkdir()
+    write_tooleyes(
+        tmp_path / "Test_Data", said, *(f"ToolEyes/Tool_Library/{c}/Organ" for c in ("Sight", "Smell", "Hearing"))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about layers that this machine does not permit
+        executor = Executor([str(tmp_path)], workers=1)
+    with executor:
+        assert list(executor.broken) == ["Smell/Organ"] and "nonsense_package" in executor.broken["Smell/Organ"]
+        suite = tooleyes.read(tmp_path, executor)
+        assert [request.id for request in suite.requests] == ["001/RS", "003/RS"] and suite.has_backend
+        for request, word in zip(suite.requests, ("Sight", "Hearing"), strict=True):
+            with request.open() as session:
+                assert session.run("look(at='x')").text == f"{word}x"
+                assert session.run("look(at=7)").category is ErrorCategory.TOOL_CALL_FAILURE
+    with pytest.raises(ToolkitError, match="has no Tool_Library"):
+        Executor([str(tmp_path / "Test_Data")], workers=1)
 
 
 # ---- our own

@@ -81,8 +81,10 @@ class Executor(Catalogue):
         self.timeout = timeout
         self._replays = not (allow_network or mcp)  # what a call has done outside must not be done again
         # A zygote finds files by their whole path, and sessions may read what lies beside them.
-        paths = None if toolkits is None else [str(locate(toolkit)) for toolkit in toolkits]
-        folders = sorted({os.path.dirname(path) for path in paths or []} - {str(LIBRARY)})
+        paths = (
+            None if toolkits is None else [os.path.abspath(t) if os.path.isdir(t) else str(locate(t)) for t in toolkits]
+        )
+        folders = sorted({p if os.path.isdir(p) else os.path.dirname(p) for p in paths or []} - {str(LIBRARY)})
         if mcp and (toolkits or allow_network):
             raise ToolkitError("an executor has either toolkits or MCP servers, which have the user's network")
         if mcp and require_isolation:

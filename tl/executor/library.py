@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tl.calls import JSON
-from tl.executor.toolkits import Toolkit, ToolkitError, library_names, load_toolkit
+from tl.executor.toolkits import Toolkit, ToolkitError, files_of, library_names, load_toolkit
 from tl.schema import BUILT_INS, ToolSpec
 
 
@@ -30,7 +31,8 @@ class RefusedError(ToolkitError):
 class Catalogue:
     """Which tools there are.
 
-    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits, `checks` the names of functions that judge
+    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits (names that are not the specs' own tell tools
+    of one name apart, of which an episode may have one), `checks` the names of functions that judge
     answers to toolkits. `broken` and `refused` name toolkits that cannot be used, with the reason; `refused_tools` are
     the tools of the latter.
     """
@@ -61,32 +63,37 @@ class Catalogue:
 
     def to_json(self) -> dict:
         parts = {part.name: getattr(self, part.name) for part in fields(Catalogue)}
-        return parts | {"specs": [spec.to_openai() for spec in self.specs.values()]}
+        return parts | {"specs": {name: spec.to_openai() for name, spec in self.specs.items()}}
 
     @classmethod
     def from_json(cls, record: dict) -> Catalogue:
-        specs = map(ToolSpec.from_openai, record["specs"])
-        return Catalogue(**record | {"specs": {spec.name: spec for spec in specs}})
+        specs = {name: ToolSpec.from_openai(spec) for name, spec in record["specs"].items()}
+        return Catalogue(**record | {"specs": specs})
 
 
 class Library(Catalogue):
     """The tools of some toolkits, by name or path (default: all of `tools/`), loaded in this process.
 
-    A toolkit that cannot be used raises `ToolkitError`; by default it is left out and named in `broken` or `refused`.
+    A toolkit that cannot be used raises `ToolkitError`; by default, and of a folder's, it is left out and named in
+    `broken` or `refused`.
     Unless `isolated`, one that needs isolation cannot be used either.
     """
 
     def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
         super().__init__()
         self._toolkits: dict[str, Toolkit] = {}
-        for name in library_names() if toolkits is None else toolkits:
-            try:
-                self._load(load_toolkit(name), isolated)
-            except ToolkitError as error:
-                if toolkits is not None:
-                    raise
-                refused = isinstance(error, RefusedError)
-                (self.refused if refused else self.broken)[name] = str(error)
+        for given in library_names() if toolkits is None else toolkits:
+            is_one_of_many = toolkits is None or Path(given).is_dir()
+            for path in files_of(given):
+                try:
+                    self._load(load_toolkit(str(path)), isolated)
+                except ToolkitError as error:
+                    if not is_one_of_many:
+                        raise
+                    left_out = self.refused if isinstance(error, RefusedError) else self.broken
+                    left_out[given if toolkits is None else "/".join(path.parts[-3:-1])] = str(error)
+        if toolkits and not self.specs and self.broken:
+            raise ToolkitError(f"no tool of {' '.join(toolkits)} can be used; {next(iter(self.broken.values()))}")
 
     def _load(self, toolkit: Toolkit, isolated: bool) -> None:
         name = toolkit.name
@@ -109,10 +116,12 @@ class World:
     ) -> None:
         self._catalogue, self._toolkits, self._seed = catalogue, toolkits, seed
         self._states: dict[str, Any] = {}
-        self.tools = {name: Tool(catalogue.specs[name], partial(self._run, name)) for name in catalogue.chosen(names)}
+        chosen = [(name, catalogue.specs[name]) for name in catalogue.chosen(names)]
+        self.tools = {spec.name: Tool(spec, partial(self._run, name)) for name, spec in chosen}
 
     def _run(self, tool: str, /, **arguments: JSON) -> object:
-        return getattr(self._state(self._catalogue.toolkit_of[tool]), tool)(**arguments)
+        state = self._state(self._catalogue.toolkit_of[tool])
+        return getattr(state, self._catalogue.specs[tool].name)(**arguments)
 
     def _state(self, toolkit: str) -> Any:
         if toolkit not in self._states:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import sys
 import traceback
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,7 @@ import tools
 from tl.schema import ToolSpec
 
 LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
+DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
 CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
 
 
@@ -29,7 +32,7 @@ class ToolkitError(ImportError):
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A file's tools. `make` gives the state of a new episode, whose attributes with the names of `specs` they are.
+    """A file's tools. `make` gives the state of a new episode, whose attributes with the specs' names they are.
 
     `checks` maps names to functions that judge an answer, given the state. `about` has the docstrings of file and
     class, `example` a call to show, if there is one. One that `needs_isolation` runs only where it can be isolated.
@@ -47,6 +50,17 @@ class Toolkit:
 def library_names() -> list[str]:
     """The toolkits of `tools/` in alphabetical order, broken ones included."""
     return sorted(path.stem for path in LIBRARY.glob("*.py") if not path.name.startswith("_"))
+
+
+def files_of(toolkit: str) -> list[Path]:
+    """The file of a toolkit, or all in a folder that is laid out as ToolEyes is."""
+    if not Path(toolkit).is_dir():
+        return [locate(toolkit)]
+    if paths := sorted(Path(toolkit).absolute().glob("Tool_Library/*/*/tool.py")):
+        return paths
+    raise ToolkitError(
+        f"the folder {toolkit} has no Tool_Library/CATEGORY/TOOL/tool.py; name Python files, or such a one"
+    )
 
 
 def locate(toolkit: str) -> Path:
@@ -69,14 +83,17 @@ def load_toolkit(toolkit: str) -> Toolkit:
     """
     path = locate(toolkit)
     try:
-        return _described(_run(path), path.stem)
+        is_declared = path.with_name(DECLARATIONS).is_file()
+        return _declared(_run(path), path) if is_declared else _described(_run(path), path.stem)
     except (Exception, SystemExit) as error:  # whatever a file does, the others go on
         reason = f"{_place(error, path)}{type(error).__name__}: {error}"
         raise ToolkitError(f"toolkit {path.stem!r} cannot be used: {reason}") from error
 
 
 def _run(path: Path) -> ModuleType:
-    name = str(path)  # no other module has it
+    package = f"toolkits_{zlib.crc32(str(path.parent).encode()):08x}"  # for imports such as `from .beside import *`
+    sys.modules.setdefault(package, ModuleType(package)).__path__ = [str(path.parent)]
+    name = f"{package}.{path.stem.replace('.', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ToolkitError(f"{path} is no Python file")
@@ -86,6 +103,15 @@ def _run(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _declared(module: ModuleType, path: Path) -> Toolkit:
+    """A tool of ToolEyes: functions that a file beside it declares. Its tools are told from those of others by its
+    folders, `Category/Tool:function`, since the same names stand for different tools."""
+    name = "/".join(path.parts[-3:-1])
+    declared = map(ToolSpec.from_openai, json.loads(path.with_name(DECLARATIONS).read_text(encoding="utf-8")))
+    specs = {f"{name}:{spec.name}": spec for spec in declared if hasattr(module, spec.name)}
+    return Toolkit(name, lambda seed: module, specs, {}, module.__doc__ or "")
 
 
 def _described(module: ModuleType, name: str) -> Toolkit:

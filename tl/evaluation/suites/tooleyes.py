@@ -1,17 +1,19 @@
 """ToolEyes (Ye et al., 2025): 382 requests to tools that need the network, without golden answers.
 
-The tools themselves are not here, so that only what their documentation decides is known of a call.
+The tools themselves are not here. Where they are not given, only what their documentation decides is known of a call.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from tl.datasets import DataError
 from tl.evaluation.suites import EpisodeSuite
 from tl.evaluation.suites.files import find, read_list
+from tl.executor import Executor
 from tl.executor.execution import InProcessSession, no_answer
 from tl.executor.library import Tool
 from tl.rollout.episodes import Request
@@ -23,28 +25,40 @@ TOOLS_FOLLOW = "you have access of the following tools:"  # as published
 NO_BACKEND = "The tool is not available now."
 
 
-def read(data: Path) -> EpisodeSuite:
-    """All requests, each with the tools of its category. `data`: a clone of the repository, or its folder Test_Data."""
+def read(data: Path, executor: Executor | None = None) -> EpisodeSuite:
+    """All requests, each with the tools of its category. `data`: a clone of the repository, or its folder Test_Data.
+
+    With an executor, the requests whose tools it has, which run there."""
     path = find(data, ["Test_Data"], ["scenario_data_zero_processed.json"])
-    requests = tuple(
-        _request(record, number, f"{path}, record {number}") for number, record in enumerate(read_list(path), 1)
-    )
-    notes = (
-        f"all {len(requests)} requests (the paper counts {PAPER_COUNT})",
-        "the tools need the network and are not here: each call that fits the documentation gets the feedback "
-        f'"{NO_BACKEND}", so CE and VA mean nothing and are not given; DE and the share of episodes with finish do',
-    )
-    return EpisodeSuite("tooleyes", "ToolEyes", requests, notes, has_backend=False, paper=True)
+    records = list(enumerate(read_list(path), 1))
+    requests = [_request(record, number, f"{path}, record {number}", executor) for number, record in records]
+    kept = tuple(request for request in requests if request)
+    if executor is None:
+        note = (
+            "the tools need the network and are not here: each call that fits the documentation gets the feedback "
+            f'"{NO_BACKEND}", so CE and VA mean nothing and are not given; DE and the share of episodes with finish do'
+        )
+    else:
+        note = f"the requests whose tools could be loaded; {len(executor.broken)} of the tools' files could not"
+    notes = (f"{len(kept)} of {len(requests)} requests (the paper counts {PAPER_COUNT})", note)
+    return EpisodeSuite("tooleyes", "ToolEyes", kept, notes, has_backend=executor is not None, paper=True)
 
 
-def _request(record: dict, number: int, where: str) -> Request:
+def _request(record: dict, number: int, where: str, executor: Executor | None) -> Request | None:
     try:
         system, user = (str(message["value"]) for message in record["conversations"])
         tools = tuple(map(ToolSpec.from_openai, _declared(system)))
         name = f"{number:03d}/{record['scenario']}"
+        toolkit = "/".join(str(record["path"]).split("/")[-2:])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
-    return Request(name, tools, (Message("user", user.strip()),), partial(_session, tools))
+    open_session: Callable = partial(_session, tools)
+    if executor is not None:
+        names = [key for key, owner in executor.toolkit_of.items() if owner == toolkit]
+        if not names:
+            return None
+        open_session = partial(executor.session, None, names)
+    return Request(name, tools, (Message("user", user.strip()),), open_session)
 
 
 def _declared(instructions: str) -> list[dict]:
