@@ -53,7 +53,7 @@ def measure(folder: Path) -> dict:
     policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)
     played = [outcome(suite.requests[i], rollout) for i, rollout in play(suite.requests, policy, 32)]
     scores = score_episodes(played)
-    rates = {"DE+CE": scores.de + scores.ce, "VA": scores.va, "calls": scores.n_calls}
+    rates = {"DE+CE": scores.de + scores.ce, "real answers": scores.real, "calls": scores.n_calls}
     cf = [100.0 * one.cf for one in score(questions, texts)]
     return {"sampled reward": sampled, "greedy reward": rewards, "CF": cf, **rates}
 
@@ -80,7 +80,7 @@ def row(name: str, found: dict, before: dict) -> str:
     cells = [name]
     for key in REWARDS:
         cells += [f"{statistics.fmean(found[key]):.3f}", paired(before[key], found[key])]
-    cells += [f"{statistics.fmean(found['CF']):.1f}", f"{found['DE+CE']:.1f}", f"{found['VA']:.1f}"]
+    cells += [f"{statistics.fmean(found['CF']):.1f}", f"{found['DE+CE']:.1f}", f"{found['real answers']:.1f}"]
     cells += [f"{found['KL']:.2f}", f"{found['seconds']:.0f}"] if "KL" in found else ["", ""]
     return f"| {' | '.join(cells)} |"
 
@@ -93,7 +93,7 @@ def over_seeds(before: dict, runs: list[dict]) -> list[str]:
         low, high = bootstrap(differences)
         text = f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
         lines.append(f"{key}: {text} over {len(runs)} seeds and the requests")
-    for key in ("DE+CE", "VA"):
+    for key in ("DE+CE", "real answers"):
         rates = [run[key] - before[key] for run in runs]
         interval = t_interval(rates)
         text = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else ""
@@ -132,7 +132,7 @@ def main() -> None:
             trained = train(arguments.model, folder, [*flags, *more])
             results[name] = measure(folder) | trained
         file.write_text(json.dumps(results) + "\n")
-    columns = ["", *(c for key in REWARDS for c in (key, "paired")), "CF", "DE+CE", "VA", "KL", "seconds"]
+    columns = ["", *(c for key in REWARDS for c in (key, "paired")), "CF", "DE+CE", "real answers", "KL", "seconds"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in ["before", *runs]:
         print(row(name, results[name], results["before"]))

@@ -22,9 +22,9 @@ from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED
 from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
-from tl.experiments.results import markdown, results_json, write
+from tl.experiments.results import markdown, resolution, results_json, write
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
-from tl.metrics import Question
+from tl.metrics import Question, questions_of
 from tl.prompt import name_ids
 from tl.schema import ToolSpec
 from tl.synthesis import prompts, synthesize
@@ -49,7 +49,8 @@ if kind == "evaluation":
     scores = {"n": 2, "ts": 50 + score, "pi": 40 + score, "cf": 30 + score}
     items = [{"id": id, "strict": {"ts": id == "a", "pi": False, "cf": False}} for id in "ab"]
     suites = flags[flags.index("--suite") + 1 : flags.index("--seed")]
-    found = {suite: {"strict": scores, "items": items} for suite in suites}
+    rows = dict.fromkeys(["strict", "official", "arguments", "executed"], scores)
+    found = {suite: {**rows, "items": items} for suite in suites}
     if "episodes" in suites:
         shares = {"de": 50 - score, "ce": 9.0, "va": 60 + score, "answer_accuracy": None, "refusal_accuracy": 0.0}
         found["episodes"] = {"n": 1} | shares
@@ -203,6 +204,38 @@ def test_evaluations_get_the_budget_and_the_seed(stub, tmp_path):
         ("2",) * 8 + ("1",) * 8
     }
     assert set(stub.flags("evaluation", "--seed")) == {"3"}
+
+
+# ---- a model of one's own
+
+
+def test_a_model_of_ones_own_is_trained_on_its_data_and_evaluated_on_the_benchmarks(stub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = synthesize(4)
+    (tmp_path / "mine.jsonl").write_text("".join(trajectory.to_line() for trajectory in made))
+    (tmp_path / "official").mkdir()
+    flags = ["--model", str(stub.base), "--data", "mine.jsonl", "official", "--suite", "rotbench", "toolalpaca", "bfcl"]
+    assert verb.main(["ablation", "--quick", *flags]) == 0
+    out = tmp_path / "runs/ablation-base-quick"
+    results = json.loads((out / "ablation.json").read_text())
+    assert [row["name"] for row in results["rows"]] == [variant.name for variant in VARIANTS]
+    assert [c["table"] for c in results["columns"][::3]] == [
+        "rotbench, official",
+        "toolalpaca, arguments",
+        "bfcl, executed",
+    ]
+    assert set(stub.flags("evaluation", "--data")) == {str(tmp_path / "official")}
+    [data] = set(stub.flags("sft", "--data"))
+    assert len(Path(data).read_text().splitlines()) == 4
+    [prompts_file] = set(stub.flags("ppo", "--data"))
+    assert len(Path(prompts_file).read_text().splitlines()) == sum(len(questions_of(t)) for t in made)
+    stub.forget()
+    assert verb.main(["ablation", "--quick", *flags]) == 0 and stub.asked == []
+
+
+def test_what_three_seeds_can_tell():
+    assert "3 seeds leaves out 0 where the mean difference is more than 2.5 times" in resolution(3)  # 4.303 / √3
+    assert "more than 9.0 times" in resolution(2)
 
 
 # ---- doing things once
@@ -458,6 +491,9 @@ def test_both_groups_are_in_the_default_sets():
         ([], "name one or both of ablation, robustness"),
         (["ablations"], "name one or both of ablation, robustness"),
         (["robustness", "--sweeps"], "--sweeps goes with ablation"),
+        (["robustness", "--suite", "bfcl"], "--suite goes with ablation"),
+        (["ablation", "--suite", "nonsense"], "no suite nonsense; there are"),
+        (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps makes its own data"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):

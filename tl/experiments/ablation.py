@@ -17,7 +17,7 @@ from tl.evaluation.paper import TABLE_5
 from tl.evaluation.results import summary
 from tl.evaluation.suites import Suite
 from tl.evaluation.suites.catalogue import expanded, read_suites
-from tl.experiments.comparison import Column, single_turn_columns
+from tl.experiments.comparison import Column, episode_columns, single_turn_columns
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import CallScore, Question
 from tl.pkt import key_positions
@@ -92,11 +92,7 @@ COLUMNS = (
     *single_turn_columns("Seen toolkits, names with a shared prefix", "held-out", SHARED),
     *single_turn_columns("Unseen toolkits", "unseen-tools"),
     *single_turn_columns("Unseen toolkits, names with a shared prefix", "unseen-tools", SHARED),
-    Column("Episodes", "DE", "episodes", "de", higher_is_better=False),
-    Column("Episodes", "CE", "episodes", "ce", higher_is_better=False),
-    Column("Episodes", "VA", "episodes", "va"),
-    Column("Episodes", "answers", "episodes", "answer_accuracy"),
-    Column("Episodes", "refusals", "episodes", "refusal_accuracy"),
+    *episode_columns("Episodes", "episodes"),
 )
 
 # A weight of 1 is none, and without erroneous calls there is nothing to mask: these points are shared.
@@ -130,6 +126,9 @@ ABLATION = Experiment(
         ]
     },
 )
+# The row of a benchmark's report that other pages quote; strict for all other suites.
+SCORINGS = {"rotbench": "official", "toolalpaca": "arguments", "bfcl": "executed", "bfcl-ast": "accepted"}
+EPISODES = ("episodes", "tooleyes")
 ENVIRONMENTS = tuple(expanded("held-out:all"))
 ROBUSTNESS = Experiment(
     "robustness",
@@ -142,6 +141,21 @@ ROBUSTNESS = Experiment(
         for column in single_turn_columns(f"Environment: {suite.partition(':')[2] or 'clean'}", suite)
     ),
 )
+
+
+def ablation_of(model: str, suites: Sequence[str]) -> Experiment:
+    """The eight rows for a model of the user's own, on suites by name. Raises DataError for a name that is none."""
+    names = tuple(dict.fromkeys(name for suite in suites for name in expanded(suite)))
+    columns: list[Column] = []
+    for name in names:
+        scoring = SCORINGS.get(name.partition(":")[0].removesuffix("-third"), "strict")
+        columns += (
+            episode_columns(name, name)
+            if name in EPISODES
+            else single_turn_columns(f"{name}, {scoring}", name, scoring=scoring)
+        )
+    title = f"Ablation (Table 5): what MAE, PKT and IRM do to {model}"
+    return replace(ABLATION, title=title, suites=names, columns=tuple(columns), notes=ABLATION.notes[1:])
 
 
 # ---- names with a shared prefix

@@ -28,7 +28,7 @@ class Column:
     """A metric: where it stands in the report of an evaluation, and what it is called in a table.
 
     ``group`` is one of a single-turn suite's groups, "" for all its items; whole episodes have no groups. Single turns
-    count as scored strictly.
+    count as `scoring` scores them.
     """
 
     table: str  # columns of one table stand side by side
@@ -37,6 +37,7 @@ class Column:
     metric: str
     group: str = ""
     higher_is_better: bool = True
+    scoring: str = "strict"
 
     @property
     def key(self) -> str:
@@ -56,7 +57,7 @@ class Column:
         scores = report["suites"][self.suite]
         if self.group:
             scores = scores["groups"].get(self.group)
-        return scores and scores.get("strict", scores)
+        return scores and scores.get(self.scoring, scores)
 
     @property
     def head(self) -> str:
@@ -69,11 +70,21 @@ class Column:
 
 def columns_of(results: Mapping) -> list[Column]:
     """The columns of a results' file."""
-    return [Column(**{field.name: column[field.name] for field in fields(Column)}) for column in results["columns"]]
+    names = [field.name for field in fields(Column)]
+    return [Column(**{name: column[name] for name in names if name in column}) for column in results["columns"]]
 
 
-def single_turn_columns(table: str, suite: str, group: str = "") -> list[Column]:
-    return [Column(table, metric.upper(), suite, metric, group) for metric in ("ts", "pi", "cf")]
+def single_turn_columns(table: str, suite: str, group: str = "", scoring: str = "strict") -> list[Column]:
+    return [Column(table, metric.upper(), suite, metric, group, scoring=scoring) for metric in ("ts", "pi", "cf")]
+
+
+def episode_columns(table: str, suite: str) -> list[Column]:
+    return [
+        *(Column(table, metric.upper(), suite, metric, higher_is_better=False) for metric in ("de", "ce")),
+        Column(table, "VA", suite, "va"),
+        Column(table, "answers", suite, "answer_accuracy"),
+        Column(table, "refusals", suite, "refusal_accuracy"),
+    ]
 
 
 def t_interval(values: Sequence[float]) -> Interval | None:

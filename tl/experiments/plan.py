@@ -14,6 +14,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tl.assets import TINY
+from tl.datasets import read
+from tl.datasets.questions import read_questions
 from tl.experiments.ablation import Experiment, Variant
 from tl.experiments.parts import Part, digest, digest_of_files, duration, seconds_left
 from tl.rl.config import PPOConfig
@@ -42,10 +44,14 @@ FULL, QUICK = Budget(), Budget(share=0.2, requests=100, episodes=50)
 
 
 class Plan:
-    """The parts under ``out`` of models that are trained from ``base``."""
+    """The parts under ``out`` of models that are trained from ``base``: on ``data``, trajectory files, or on data that
+    is made anew for each seed; evaluated with the official files in the folder ``official``."""
 
-    def __init__(self, out: Path, budget: Budget, base: Path = TINY) -> None:
+    def __init__(
+        self, out: Path, budget: Budget, base: Path = TINY, data: Sequence[str] = (), official: Path | None = None
+    ) -> None:
         self.out, self.budget, self.base = out, budget, base
+        self.data, self.official = data, official
         self.base_digest = digest_of_files(base)
         self.trajectories, self.prompts = cache(self._trajectories), cache(self._prompts)
 
@@ -70,6 +76,8 @@ class Plan:
         flags = ["--suite", *experiment.suites, "--seed", str(seed)]
         flags += ["--limit", str(budget.requests), "--episodes", str(budget.episodes)]
         settings = {"model": trained.digest, "flags": flags}
+        if self.official:
+            flags += ["--data", str(self.official.resolve())]
         name, flags = f"{experiment.kind}-{trained.name}", ["--model", str(trained.model), *flags]
         return Part("evaluation", name, flags, settings, self.out / "parts")
 
@@ -92,12 +100,16 @@ class Plan:
         return Part(kind, name, ["--model", str(model), "--data", str(data), *flags], settings, self.out / "parts")
 
     def _trajectories(self, seed: int, errors: float) -> Path:
+        if self.data:
+            return self._written("trajectories-own", read(self.data)[0])
         plain, usual, edge = MIX
         made = synthesize(seed=seed, mix=(plain + usual - errors, errors, edge))
         return self._written(f"trajectories-seed{seed}-errors{errors:g}", made)
 
     def _prompts(self, seed: int) -> Path:
-        return self._written(f"prompts-seed{seed}", [question.solved() for question in prompts(seed=seed)])
+        made = read_questions(self.data) if self.data else prompts(seed=seed)
+        name = "prompts-own" if self.data else f"prompts-seed{seed}"
+        return self._written(name, [question.solved() for question in made])
 
     def _written(self, name: str, trajectories: Sequence[Trajectory]) -> Path:
         lines = [trajectory.to_line() for trajectory in trajectories]

@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 
 from tl.experiments.ablation import Experiment, Variant, add_groups
-from tl.experiments.comparison import Values, markdown_lines, row_json, tables
+from tl.experiments.comparison import T_975, Values, markdown_lines, row_json, tables
 from tl.experiments.parts import duration
 from tl.experiments.plan import Plan
 from tl.files import write_whole
@@ -138,8 +138,18 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
         f"at most {budget['requests']} requests and {budget['episodes']} episodes a suite",
         f"took {duration(sum(seconds.values()))}: {taken}",
         f"percent; in brackets the difference from '{results['rows'][0]['name']}'{paired}",
+        *([resolution(len(seeds))] if len(seeds) > 1 else []),
         *experiment.notes,
     ]
+
+
+def resolution(n: int) -> str:
+    """What an interval of so few seeds can tell."""
+    least = T_975[min(n - 1, len(T_975)) - 1] / n**0.5
+    return (
+        f"an interval of {n} seeds leaves out 0 where the mean difference is more than {least:.1f} times the seeds' "
+        "standard deviation: a smaller difference is not shown, and not shown to be none"
+    )
 
 
 def markdown(results: dict, experiment: Experiment) -> str:

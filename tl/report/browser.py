@@ -72,7 +72,7 @@ def _episode(item: Mapping[str, Any], title: str, run: str) -> Article:
             tools |= {called_name(message.content)} if message.is_call else set()
         else:
             body += f"<pre>{'Output' if message.role == 'tool' else 'User'}: {text(message.content)}</pre>\n"
-    verdict = "true answer" if item["right"] else "real answer" if item["valid"] else "no real answer"
+    verdict = "true answer" if item["right"] else "real answer" if item.get("real", item["valid"]) else "no real answer"
     if item["truth"]:
         body += f"<pre class=golden>true answer: {text(item['truth'])}</pre>\n"
     lists = _lists(run, title, {f"evaluation: {verdict}"}, tools)

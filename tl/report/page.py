@@ -147,7 +147,7 @@ def _evaluation(runs: Sequence[Run]) -> str:
     if not ours:
         return ""
     fold = "<details><summary>The paper's Tables 3 and 4: other models, on other requests than our own sets"
-    head = "<p class=facts>percent, with Wilson's 95 % interval</p>"
+    head = "<p class=facts>percent, with 95 % intervals</p>"
     return f"{head}{ours}{fold}</summary>{tables.paper_tables()}</details>"
 
 
