@@ -23,7 +23,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
     [
         ({"samples_per_prompt": 3}, "--batch_size is 8; it must be a multiple of --samples_per_prompt, 3"),
         ({"minibatch_size": 9}, "--minibatch_size is 9; it must be at most --batch_size, 8"),
-        ({"rollout": "episode", "data": ["prompts.jsonl"]}, "--rollout episode takes tasks, .* with --tasks, not --data"),
+        ({"rollout": "episode", "data": ["prompts.jsonl"]}, "--rollout episode takes tasks, .* not --data"),
         ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* are for --rollout episode"),
         ({"rollout": "episode", "mcp": ["server"]}, "--tools and --mcp need --tasks"),
         ({"out": "runs"}, "runs/sft lies in --out runs"),
