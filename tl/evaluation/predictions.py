@@ -93,7 +93,7 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
     if said is None:
         return Prediction((), (), "no prediction")
     if isinstance(said, dict):  # a message: without tool calls, its text is an answer, as through an endpoint
-        return read_prediction(texts_of(said, form), "call", question.tools)
+        return read_prediction(texts_of(said, form, question.tools), "call", question.tools)
     return read_prediction([said] if isinstance(said, str) else said, form, question.tools)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tl.calls import Call, CallSyntaxError, format_call
 from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
-from tl.schema import FINISH
+from tl.schema import FINISH, ToolSpec
 from tl.trajectory import Trajectory, call_text
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for servers that want one
@@ -146,7 +146,7 @@ class EndpointPolicy:
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
             return Response(tuple(said), f"did not stop within {self.max_tokens} tokens", StopReason.CUT)
-        return Response(tuple(texts_of(message, self.form)))
+        return Response(tuple(texts_of(message, self.form, dialogue.tools)))
 
     def _chat(self, record: dict) -> Reply:
         while True:
@@ -192,7 +192,7 @@ def _call_text(call: object) -> str:
     return call_text(function["name"], given)
 
 
-def texts_of(message: dict, form: str = "auto") -> list[str]:
+def texts_of(message: dict, form: str = "auto", tools: Sequence[ToolSpec] = ()) -> list[str]:
     """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are.
 
     Text without tool calls is read in the given form of `tl.forms`. Where it holds no call, it is the final answer with
@@ -204,7 +204,7 @@ def texts_of(message: dict, form: str = "auto") -> list[str]:
         return texts
     content = _without_reasoning(message)
     try:
-        return [format_call(call) for call in read_calls(content, form)]
+        return [format_call(call) for call in read_calls(content, form, tools)]
     except (CallSyntaxError, ValueError):
         answers = form == "auto" and content.strip()
         return [format_call(Call(FINISH.name, {"answer": content})) if answers else content.strip()]
