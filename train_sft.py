@@ -5,7 +5,8 @@
     torchrun --nproc_per_node 8 train_sft.py --model …
 
 Where it departs from the paper: a trajectory is one sample, encoded once (the released code feeds its history again for
-each call), and ``batch_size`` counts trajectories over all ranks.
+each call), and ``batch_size`` counts trajectories over all ranks. An epoch has fewer steps of more calls; without
+``--learning_rate`` the rate is so much higher (see ``peak_rate``).
 """
 
 import math
@@ -59,6 +60,8 @@ from tl.training.run import (
 )
 from tl.training.scaling import Work, estimate
 
+RELEASED_RATE, RELEASED_TURNS = 1e-6, 4  # of the released code: learning rate, and samples a step
+
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
     """Linear warm-up over ``warmup_ratio`` of the steps, then a cosine from ``peak`` to 0. Steps count from 0."""
@@ -66,6 +69,19 @@ def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> fl
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+
+
+def peak_rate(config: SFTConfig, data: TrainingData) -> float:
+    """The learning rate asked for or, where none is, the released code's 1e-6 in proportion to the right calls of a
+    step: it makes a step of 4 calls, a sample each. With as many passes over the data the weights then move as far."""
+    if config.learning_rate is not None:
+        return config.learning_rate
+    return RELEASED_RATE * turns_a_step(config, data) / RELEASED_TURNS
+
+
+def turns_a_step(config: SFTConfig, data: TrainingData) -> float:
+    """Right calls, and texts that are trained on, of a batch on average."""
+    return data.statistics.turns_trained / data.statistics.trajectories * config.batch_size
 
 
 def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], config: SFTConfig, world: World) -> Metrics:
@@ -117,13 +133,14 @@ def train(
 ) -> tuple[Progress, bool]:
     """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
     it came, and whether a stop signal ended it (see ``main_loop``)."""
-    optimizer = make_optimizer(model, config.learning_rate, config)
+    peak = peak_rate(config, data)
+    optimizer = make_optimizer(model, peak, config)
     progress = restore(saved, model, optimizer)
     samples, steps = plan(config, len(data.examples), progress)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         batch, started = [data.examples[i] for i in indices], time.perf_counter()
-        rate = learning_rate(progress.step, steps, config.learning_rate, config.warmup_ratio)
+        rate = learning_rate(progress.step, steps, peak, config.warmup_ratio)
         for group in optimizer.param_groups:
             group["lr"] = rate
         metrics = train_step(model, optimizer, batch, config, world)
@@ -166,6 +183,7 @@ def describe(
     )
     sections = {
         "data": data.lines(),
+        "steps": steps_lines(config, data),
         f"memory of each rank, {parameters_text(model, config.lora)}, over {world.size}": memory.lines(),
     }
     if config.dry_run and config.model:
@@ -174,6 +192,20 @@ def describe(
         step = estimate(model, world.size, work)
         sections[f"a step on paper, {world.size} x H200 (python -m tl scaling)"] = step.lines()
     return sections
+
+
+def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
+    """Steps and learning rate beside the released code's, as text."""
+    _, steps = plan(config, len(data.examples), Progress())
+    turns, samples = turns_a_step(config, data), math.ceil(data.statistics.turns_trained * config.epochs)
+    reckoning = "as asked for"
+    if config.learning_rate is None:
+        reckoning = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, in proportion to the right calls of a step"
+    return [
+        f"steps               {steps:,} of {config.batch_size} trajectories with {turns:.1f} right calls and texts; a "
+        f"sample each, {RELEASED_TURNS} a step, as in the released code, would be {-(-samples // RELEASED_TURNS):,}",
+        f"learning rate       {peak_rate(config, data):.3g} at its peak: {reckoning}",
+    ]
 
 
 def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Question]]:

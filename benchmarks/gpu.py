@@ -1,17 +1,22 @@
 """Training and decoding on one GPU against what the machine can do: its own matrix products and copies, measured first.
 
-    python -m benchmarks.gpu                          # CodeLLaMA-7B's shape, random weights, bfloat16; about 140 GB
+    python -m benchmarks.gpu all > gpu.txt            # a table beside published figures, within ten minutes
     python -m benchmarks.gpu train --checkpointing selective --tokens 8192
     python -m benchmarks.gpu decode --batch 64 --context 1024
     python -m benchmarks.gpu ppo                      # 1.3 billion parameters each: actor, critic, reference
 
-Without a GPU the same code runs on a toy model, which shows that it works and says nothing about speed.
+CodeLLaMA-7B's shape, random weights, bfloat16 products. Training takes as many of its layers as the GPU has memory for,
+all of them with 141 GB: a share of the products' speed can be compared all the same, tokens/s cannot. Without a GPU the
+same code runs on a toy model, which shows that it works and says nothing about speed.
 """
 
 import argparse
+import gc
+import math
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -32,6 +37,7 @@ from train_sft import SFTConfig, train_step
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
+RESERVE = 8e9  # bytes of a GPU that are left to CUDA's context, its libraries and fragmentation
 
 
 def seconds(work: Callable[[], object], rounds: int = 5) -> float:
@@ -70,22 +76,34 @@ def packed(config: ModelConfig, tokens: int, length: int) -> list[Example]:
     return [example(text) for text in random_texts(config, max(tokens // length, 1), length, length)]
 
 
+def that_fits(config: ModelConfig, tokens: int, options: argparse.Namespace) -> ModelConfig:
+    """The model with as many of its layers as a GPU has memory to train."""
+    room = torch.cuda.mem_get_info()[1] - RESERVE if GPU else math.inf
+    for layers in range(config.num_hidden_layers, 1, -1):
+        shape = replace(config, num_hidden_layers=layers)
+        if training_memory(shape, tokens, 1, 2, options.checkpointing).total < room:
+            break
+    return shape
+
+
 def train(config: ModelConfig, options: argparse.Namespace, peak: float) -> str:
     """The product's own step: float32 master weights, bfloat16 products, AdamW."""
-    settings = SFTConfig(micro_tokens=options.tokens, checkpointing=options.checkpointing)
+    settings = SFTConfig(micro_tokens=options.tokens, checkpointing=options.checkpointing, learning_rate=1e-6)
     examples = packed(config, options.tokens, options.length)
-    tokens = sum(map(len, examples))
+    tokens, whole = sum(map(len, examples)), config.num_hidden_layers
+    config = that_fits(config, tokens, options)
     with distributed.process_group() as world:
         with DEVICE:
             model = Llama(config)
         model = distributed.shard(model, world, options.checkpointing)
-        optimizer = make_optimizer(model, settings.learning_rate, settings)
+        optimizer = make_optimizer(model, 1e-6, settings)
         step = seconds(lambda: train_step(model, optimizer, examples, settings, world))
         estimated = training_memory(config, tokens, 1, world.compute_dtype.itemsize, options.checkpointing).total
     used = torch.cuda.max_memory_allocated() if GPU else 0
     useful = model_flops(config, Work(tokens, options.length, 1.0))
     return (
-        f"{tokens / step:,.0f} tokens/s, {useful / step / peak:.0%} of the products' speed (nothing counted twice); "
+        f"{tokens / step:,.0f} tokens/s with {config.num_hidden_layers} of {whole} layers, "
+        f"{useful / step / peak:.0%} of the products' speed (nothing counted twice); "
         f"peak memory {used / 1e9:.1f} GB, estimated {estimated / 1e9:.1f}"
     )
 
@@ -129,10 +147,31 @@ def ppo(shape: ModelConfig, options: argparse.Namespace) -> str:
     return f"{taken:.1f} s a step of {len(prompts)} rollouts, {options.new_tokens} tokens each: {shares}\n{table}"
 
 
+def everything(config: ModelConfig, options: argparse.Namespace, products: float, copies: float) -> None:
+    """Prints a row for each piece of work as soon as it is done; one that fails says why, and the next one begins."""
+    works: dict[str, tuple[str, Callable[[], str]]] = {
+        "training": ("10,471 tokens/s on an H200, texts of 4,096", lambda: train(config, options, products)),
+        "decoding, 1 text": ("104.9 tokens/s on an A100 (gpt-fast, compiled)", lambda: decode(config, options, copies)),
+        "decoding, 64 texts": ("", lambda: decode(config, argparse.Namespace(**vars(options) | {"batch": 64}), copies)),
+        "PPO step": ("", lambda: ppo(LARGE if GPU else SMALL, options).splitlines()[0]),
+    }
+    print("| work | measured | published |\n|---|---|---|", flush=True)
+    for name, (published, work) in works.items():
+        gc.collect()
+        if GPU:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            measured = work()
+        except Exception as error:
+            measured = f"failed: {type(error).__name__}: {error}".splitlines()[0]
+        print(f"| {name} | {measured} | {published} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="?", choices=["train", "decode", "ppo"], help="only this")
-    parser.add_argument("--tokens", type=int, default=4096 if GPU else 128, help="of a training step")
+    parser.add_argument("work", choices=["all", "train", "decode", "ppo"])
+    parser.add_argument("--tokens", type=int, default=8192 if GPU else 128, help="of a training step")
     parser.add_argument("--length", type=int, default=4096 if GPU else 64, help="of a text in training")
     parser.add_argument("--checkpointing", choices=["none", "selective", "full"], default="full")
     parser.add_argument("--batch", type=int, default=1, help="texts that are decoded at a time")
@@ -144,12 +183,14 @@ def main() -> None:
     products, copies = product_speed(8192 if GPU else 256), copy_speed(2**32 if GPU else 2**22)
     name = torch.cuda.get_device_name() if GPU else "no GPU: a toy model, whose figures mean nothing"
     print(f"{name}: products {products / 1e12:,.1f} TFLOP/s, copies {copies / 1e9:,.0f} GB/s", flush=True)
-    if options.work in (None, "train"):
-        print(f"  train   {train(config, options, products)}", flush=True)
-    if options.work in (None, "decode"):
-        print(f"  decode  {decode(config, options, copies)}", flush=True)
-    if options.work in (None, "ppo"):
-        print(f"  ppo     {ppo(LARGE if GPU else SMALL, options)}")
+    if options.work == "all":
+        everything(config, options, products, copies)
+    elif options.work == "train":
+        print(train(config, options, products))
+    elif options.work == "decode":
+        print(decode(config, options, copies))
+    else:
+        print(ppo(LARGE if GPU else SMALL, options))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def example() -> Example:
 def peak_of_two_steps(mode: Checkpointing, lora: LoRA | None = None) -> int:
     """Bytes. The second step is the first with the optimizer's state there from the beginning; each has two
     micro-batches, so that gradients are there when the second one's activations are."""
-    config = train_sft.SFTConfig(micro_tokens=TOKENS, checkpointing=mode)
+    config = train_sft.SFTConfig(micro_tokens=TOKENS, checkpointing=mode, learning_rate=1e-6)
     with distributed.process_group() as world:
 
         def work() -> None:

@@ -233,6 +233,21 @@ def test_learning_rate_by_hand():
     assert train_sft.learning_rate(0, 1, 2.0, 0.0) == 2.0
 
 
+def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tmp_path, capsys):
+    """Twelve trajectories of 1, 2 and 3 calls, four with the first one wrong: 20 right calls and 12 answers. So three
+    trajectories have 8 turns, twice what the released code's rate is for."""
+    flags = ["--model", str(toy / "model"), "--data", str(toy / "data.jsonl"), "--max_length", "4096"]
+    flags += ["--out", str(tmp_path / "run"), "--batch_size", "3", "--warmup_ratio", "0"]
+    assert train_sft.main(flags) == 0
+    assert metrics(tmp_path / "run")[0]["learning_rate"] == pytest.approx(2e-6)
+    out = capsys.readouterr().out
+    assert "4 of 3 trajectories with 8.0 right calls and texts" in out and "released code, would be 8" in out
+    assert "2e-06 at its peak: 1e-06 x 8.0 / 4" in out
+    assert train_sft.main([*flags, "--overwrite", "--learning_rate", "3e-3", "--max_steps", "1"]) == 0
+    assert metrics(tmp_path / "run")[0]["learning_rate"] == 3e-3
+    assert "0.003 at its peak: as asked for" in capsys.readouterr().out
+
+
 def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, monkeypatch):
     train_sft.main(arguments(toy, tmp_path / "whole"))
     with monkeypatch.context() as patch, pytest.raises(Crash):
@@ -258,7 +273,7 @@ def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):
         train_sft.main(["--help"])
     out = " ".join(capsys.readouterr().out.split())
     assert 'whose config.json is the embedded model\'s, the values shown as "embedded model" are the defaults' in out
-    assert "along a cosine (default: 1e-06; embedded model: 0.001)" in out
+    assert "as a step has more of them (embedded model: 0.001; LoRA: 0.0001)" in out
 
 
 def test_the_preset_is_for_models_of_the_embedded_shape_only(toy, tmp_path):

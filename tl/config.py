@@ -96,11 +96,10 @@ def _out_of_range(number: float, allowed: typing.Mapping[str, Any]) -> str | Non
 
 
 def _help(metadata: typing.Mapping[str, Any], default: Any) -> str:
-    if default in (None, "", []) or default is False:  # the text says what then holds
-        return metadata["help"]
-    cases = {"embedded": "embedded model", "lora": "LoRA"}
-    others = "".join(f"; {name}: {metadata[case]}" for case, name in cases.items() if metadata[case] is not None)
-    return f"{metadata['help']} (default: {default}{others})"
+    unsaid = default in (None, "", []) or default is False  # the text says what then holds
+    values = {"default": None if unsaid else default, "embedded model": metadata["embedded"], "LoRA": metadata["lora"]}
+    stated = "; ".join(f"{case}: {value}" for case, value in values.items() if value is not None)
+    return f"{metadata['help']} ({stated})" if stated else metadata["help"]
 
 
 def _flag(hint: Any, default: Any) -> dict[str, Any]:

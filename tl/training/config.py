@@ -100,8 +100,13 @@ class SFTConfig(TrainingConfig):
     pkt: bool = option(True, "weigh key tokens (PKT)")
     w_max: float = option(9.0, "largest weight of a key token", at_least=1)
     norm: Literal["call", "sum"] = option("call", "each call or text turn counts alike, or each weighted token")
-    learning_rate: float = option(
-        1e-6, "peak, after linear warm-up; falls to 0 along a cosine", embedded=1e-3, lora=1e-4, at_least=0
+    learning_rate: float | None = option(
+        None,
+        "peak, after linear warm-up; falls to 0 along a cosine. None: the released code's 1e-6 for steps of 4 right "
+        "calls, as many times that as a step has more of them",
+        embedded=1e-3,
+        lora=1e-4,
+        at_least=0,
     )
     warmup_ratio: float = option(0.01, "share of the steps spent on warm-up", embedded=0.05, at_least=0, at_most=1)
     weight_decay: float = option(0.01, "AdamW's, on matrices", at_least=0)

@@ -33,6 +33,10 @@ class ExampleStatistics:
     turns_cut: int = 0
     masked: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def turns_trained(self) -> int:
+        return self.calls_trained + self.text_turns_trained
+
     def add(self, example: Example) -> None:
         self.trajectories += 1
         self.tokens += len(example)
