@@ -19,7 +19,9 @@ from typing import cast
 
 import torch
 
+from tl.evaluation.suites.intercode.episodes import shell_tasks
 from tl.executor import Executor, IsolationError
+from tl.executor.machines import MachineError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
 from tl.irm import call_reward
@@ -37,7 +39,7 @@ from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, update_policy, update_values
-from tl.rollout.tasks import read_tasks
+from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.templates import template_line
 from tl.training import distributed
@@ -246,9 +248,15 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None) -> 
         lengths, reading = (config.max_length, config.max_new_tokens), (config.on_bad_data, config.data_format)
         data = read_prompts(config.data, tokenizer, *lengths, *reading, config.seed)
     else:
-        tasks = read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed)
-        data = task_data(tasks, tokenizer, config.max_length)
+        data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
+
+
+def read_or_make_tasks(config: PPOConfig, executor: Executor) -> Sequence[Task]:
+    """The user's tasks, InterCode's, or those of the tool library."""
+    if config.intercode:
+        return shell_tasks(Path(config.intercode))
+    return read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed)
 
 
 def estimate_memory(
@@ -304,4 +312,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, IsolationError, PoolError, ToolkitError)
+    run_script(main, IsolationError, MachineError, PoolError, ToolkitError)

@@ -6,7 +6,7 @@ import pytest
 
 from tl.__main__ import main
 from tl.datasets import DataError
-from tl.evaluation.suites.intercode import COUNTS, Environment, Task, read
+from tl.evaluation.suites.intercode import COUNTS, Environment, Task, episodes, read
 from tl.evaluation.suites.intercode.episodes import Played, ShellSession, lines
 from tl.evaluation.suites.intercode.folders import FILE_SYSTEMS
 from tl.evaluation.suites.intercode.reward import changes_part, content_part, output_part, similarity
@@ -174,6 +174,19 @@ def test_a_model_works_on_tasks(machines, data, toy_sft, capsys):
     assert "InterCode-bash, " in capsys.readouterr().out
     (record,) = json.loads((data / "report.json").read_text())["tasks"]
     assert not record["success"] and len(record["episode"]["trajectory"]["messages"]) > 1
+
+
+def test_an_episode_of_ppo_is_right_if_its_commands_have_the_golden_effect(machines, data, monkeypatch):
+    monkeypatch.setattr(episodes, "NL2BASH", ("2",))
+    (task,) = episodes.shell_tasks(data)
+    request = task.request(None)
+    with request.open() as session:
+        assert session.run('bash(command="wc -l < /system/MANIFEST")').text == "2\n" and not session.finished
+        assert drive([session.check_steps(request.check, "anything")])[0].right
+    with request.open() as session:
+        session.run('bash(command="ls")')
+        assert session.run('finish(answer="2")') and session.finished
+        assert not drive([session.check_steps(request.check, "2")])[0].right
 
 
 def test_success_reward_and_turns_of_a_group_by_hand():

@@ -34,6 +34,7 @@ class PPOConfig(ToolOptions, TrainingConfig):
     model: str = option("", "SFT checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
     data: list[str] = option([], "files of prompts, each ending in its golden call; none: made with the tool library")
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
+    intercode: str | None = option(None, "with --rollout episode: folder of InterCode-bash's tasks, see docs/bash.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
     critic: bool = option(True, "learn values; without, all are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
@@ -104,6 +105,8 @@ def check(config: PPOConfig) -> None:
         )
     if config.rollout == "episode" and config.data:
         raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")
+    if config.intercode and (config.rollout == "step" or config.tools or config.mcp or config.tasks):
+        raise RunError("--intercode is for --rollout episode, and takes the place of --tools, --mcp and --tasks")
     if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):
         raise RunError("--tools, --mcp, --tasks and --allow_network are for --rollout episode, where tools run")
     if (config.tools or config.mcp) and not config.tasks:

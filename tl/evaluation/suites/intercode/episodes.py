@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
 
-from tl.evaluation.suites.intercode import MAX_TURNS, Environment, Task
+from tl.evaluation.suites.intercode import MAX_TURNS, NL2BASH, Environment, Task, read
+from tl.executor import Executor, Verdict
 from tl.executor.driving import drive
 from tl.executor.execution import InProcessSession, no_answer
 from tl.executor.library import Tool
 from tl.executor.machines import Machines
 from tl.metrics import percent, wilson_interval
+from tl.rollout import tasks
 from tl.rollout.episodes import Request
 from tl.schema import BUILT_INS, ToolSpec
 from tl.trajectory import Message
@@ -34,11 +38,12 @@ BASH = ToolSpec.from_openai(
 
 
 class ShellSession(InProcessSession):
-    """An episode on a task: its calls run here, its commands in the task's machine. Over once the task is solved."""
+    """An episode on a task: its calls run here, its commands in the task's machine. Over once the task is solved, or
+    without `until_solved` with `finish` alone."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, until_solved: bool = True) -> None:
         super().__init__({BASH.name: Tool(BASH, self._bash)}, no_answer)
-        self.environment = environment
+        self.environment, self._until_solved = environment, until_solved
 
     def __exit__(self, *problem: object) -> None:
         super().__exit__(*problem)
@@ -48,8 +53,12 @@ class ShellSession(InProcessSession):
         if not isinstance(command, str):
             raise TypeError(f"command has to be a text, not {type(command).__name__}")
         observation = drive([self.environment.step(command)])[0]
-        self.finished = self.environment.solved
+        self.finished = self._until_solved and self.environment.solved
         return observation.text[:MAX_OBSERVATION]
+
+    def check(self, name: str, answer: str) -> Verdict:
+        """Whether the task is solved, whatever the answer says."""
+        return Verdict(self.environment.solved)
 
 
 def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -> Request:
@@ -61,6 +70,40 @@ def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -
 
     messages = (Message("user", task.query),)
     return Request(task.id, (BASH, *BUILT_INS), messages, open_session, max_turns=MAX_TURNS)
+
+
+@dataclass(frozen=True)
+class ShellTask(tasks.Task):
+    """A task for PPO: an episode ends with `finish`, and is right if the effect of its commands is that of `check`, the
+    golden one."""
+
+    file_system: str = ""
+
+    def request(self, executor: Executor) -> Request:
+        task = Task(self.file_system, 0, self.query, self.check or "")
+        session = partial(_session, task)
+        return Request(self.id, self.tools, self.messages, session, check=self.check, max_turns=MAX_TURNS)
+
+
+def shell_tasks(data: Path) -> list[ShellTask]:
+    """The 200 tasks, without those whose golden command does not agree with itself. Raises DataError, and MachineError
+    where commands cannot be isolated."""
+    _machines()
+    return [
+        ShellTask(task.id, (BASH, *BUILT_INS), task.query, check=task.gold, file_system=task.file_system)
+        for task in read(data, NL2BASH)
+        if not task.unstable
+    ]
+
+
+def _session(task: Task) -> ShellSession:
+    return ShellSession(Environment(_machines(), task), until_solved=False)
+
+
+@cache
+def _machines() -> Machines:
+    """Those of this process, which ends them."""
+    return Machines(own_root=True)
 
 
 @dataclass(frozen=True)
