@@ -58,7 +58,7 @@ def flags_of(config: type) -> set[str]:
 
 def flags_of_verb(verb: str) -> set[str]:
     module = importlib.import_module(f"tl.cli.{verb}")
-    [config] = [one for name, one in vars(module).items() if name == f"{verb.title()}Config"]
+    [config] = [one for name, one in vars(module).items() if name.lower() == f"{verb}config"]
     return flags_of(config)
 
 

@@ -114,7 +114,7 @@ def load(
         dtype: of the weights that are read; what is new is float32 at least. Default: float32, and what is computed in
             for weights that ``lora`` freezes.
         seed: for a model to be trained. Trained tensors that are stored in bfloat16 get noise where the model computes
-            in it, too (see ``dither``); an adapter's A is random.
+            in it, too (see ``dither``); each A is drawn with it.
         lora: freezes the weights that are read, and adds adapters.
         base: a model of this checkpoint with adapters, whose frozen weights are shared instead of read again.
 
