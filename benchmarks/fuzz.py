@@ -122,6 +122,13 @@ FUZZED: list[tuple[str, object]] = [*SAME.values(), *((name, raw) for raw, name 
       "error": False}]}, "tau2"),
     ([{"role": "User", "text": "a"}, {"role": "API", "api_name": "f", "param_dict": {}, "result": {"output": 1,
       "exception": None}}], "apibank"),
+    ({"dialogue": [{"role": "User", "text": "a"}, {"role": "AI", "text": "b"}], "tools": [WEATHER]}, "apibank"),
+    ({"messages": [{"role": "user", "content": "a", "requestor": "user"}, {"role": "assistant", "tool_calls": [
+      {"id": "1", "name": "f", "arguments": {}}]}, {"role": "tool", "tool_messages": [{"id": "1", "role": "tool",
+      "content": "x", "error": True}]}]}, "tau2"),
+    *(({"tools": [WEATHER], "messages": [OPENAI[0], {"role": "assistant", "content": text}, {"role": "tool",
+      "content": "rain", "is_error": False}]}, "openai") for text in (f"[TOOL_CALLS] [{CALL}]", "<function=weather>{}",
+      'weather\n{"city": "Oslo"}<|assistant|>weather\n{}', f"<function_call>{CALL}</function_call>")),
     ({"id": "m", "question": [[{"role": "user", "content": "a"}]], "ground_truth": [["f('x', y=1)"]],
       "involved_classes": []}, "bfcl"),
     (turns(("human", "a"), ("gpt", "Think: b\n\nAct: bash\n\n```bash\nls\n```")) | {"loss": None}, "agentinstruct"),

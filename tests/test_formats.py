@@ -141,6 +141,7 @@ def test_constants_of_python_calls(text, value):
         "f(x=" + "(" * 5_000,
         '{"a":' * 50_000,
         "x" * 2_000_000,
+        "Final Answer: half of a character, \ud83d",
     ],
 )
 def test_what_is_no_call_is_a_syntax_error(text):

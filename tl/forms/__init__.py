@@ -215,7 +215,7 @@ def _action_calls(text: str) -> list[Call]:
         arguments: JSON = None if _NO_INPUT.match(given) else leading_value(given)[0]
         return [named_call(name, arguments)]
     answer = _FINAL_ANSWER.search(text) or fail("neither an action nor a final answer")
-    return [Call(FINISH.name, {"answer": answer[1].strip()})]
+    return [named_call(FINISH.name, {"answer": answer[1].strip()})]
 
 
 _READERS: dict[str, Callable[[str], list[Call]]] = {
