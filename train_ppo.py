@@ -48,6 +48,7 @@ from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.held_out import cached_tokens, load_held_out, percentages, predict_in_parts, score
+from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, parameters_text, ppo_memory
 from tl.training.run import (
@@ -307,7 +308,7 @@ def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: 
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv, __doc__)
-    with distributed.process_group() as world:
+    with distributed.process_group() as world, folder_lock(config, world):
         return run(config, world)
 
 

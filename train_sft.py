@@ -43,6 +43,7 @@ from tl.training.held_out import (
     predict_in_parts,
     score,
 )
+from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import parameters_text, training_memory
 from tl.training.optimizer import make_optimizer
@@ -250,7 +251,7 @@ def run(config: SFTConfig, world: World) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     config = resolve_config(argv, __doc__)
-    with distributed.process_group() as world:
+    with distributed.process_group() as world, folder_lock(config, world):
         return run(config, world)
 
 

@@ -1,4 +1,4 @@
-"""train_sft.py at toy size: what it writes and refuses, how it resumes (test_faults.py and test_ranks.py: more)."""
+"""train_sft.py at toy size: what it writes and refuses, how it resumes (tests/faults and test_ranks.py: more)."""
 
 import math
 import runpy

@@ -1,6 +1,7 @@
 """What cannot be loaded says why: one message that names the file, the tensor, what was expected and what was found."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ def test_a_missing_folder_is_named(tmp_path):
         (None, "config.json: no such file"),
         ("{", "config.json: not JSON"),
         ("[]", "config.json: expected a JSON object, found list"),
+        ('{"a":' * 100_000, "config.json: not JSON"),
         ("{}", "config.json: model_type is None, expected one of llama, mistral"),
         (
             '{"model_type": "phi3"}',
@@ -61,6 +63,11 @@ def test_a_bad_configuration_is_refused(saved, content, message):
         ("num_key_value_heads", 3, "num_attention_heads .4. is not a multiple of num_key_value_heads .3."),
         ("num_attention_heads", 0, "num_attention_heads: missing or zero"),
         ("rms_norm_eps", "1e-5", "rms_norm_eps is '1e-5', expected a number"),
+        ("rms_norm_eps", -1e-5, "rms_norm_eps is -1e-05, expected a number above 0"),
+        ("rms_norm_eps", math.nan, "rms_norm_eps is nan, expected a number above 0"),
+        ("num_hidden_layers", 200_000, "num_hidden_layers is 200000, expected at most 1000"),
+        ("rope_parameters", {"rope_type": "linear", "factor": "2"}, "factor of rope type 'linear' is '2'"),
+        ("rope_parameters", {"rope_type": "linear", "factor": 0}, "factor of rope type 'linear' is 0"),
         ("eos_token_id", ["</s>"], "eos_token_id is '</s>', expected a whole number of at least 0"),
         ("eos_token_id", [2, -1], "eos_token_id has -1, expected whole numbers of at least 0"),
         ("hidden_act", "gelu", "hidden_act is 'gelu'"),

@@ -1,5 +1,6 @@
 """The shape of a Llama, as in config.json."""
 
+import math
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ FAMILIES = {
     "qwen2": Family("Qwen2ForCausalLM", qkv_bias=True, bos=None, eos=None),
     "qwen3": Family("Qwen3ForCausalLM", qk_norm=True, bos=None, eos=None),
 }
+
+MAX_LAYERS = 1000  # several times as many as any Llama has; a damaged file may ask for millions
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,10 @@ class ModelConfig:
             value, lowest = getattr(self, field.name), 0 if field.name.endswith("_token_id") else 1
             if field.type is int and (type(value) is not int or value < lowest):
                 raise ValueError(f"{field.name} is {value!r}, expected a whole number of at least {lowest}")
-            if field.type is float and type(value) not in (int, float):
-                raise ValueError(f"{field.name} is {value!r}, expected a number")
+            if field.type is float and not _is_positive(value):
+                raise ValueError(f"{field.name} is {value!r}, expected a number above 0")
+        if self.num_hidden_layers > MAX_LAYERS:
+            raise ValueError(f"num_hidden_layers is {self.num_hidden_layers}, expected at most {MAX_LAYERS}")
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_attention_heads ({self.num_attention_heads}) is not a multiple of "
@@ -125,6 +130,10 @@ class ModelConfig:
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim is {self.head_dim}; rotary embeddings need an even one")
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
 
 
 def token_ids(value: Any) -> list[Any]:
@@ -166,4 +175,7 @@ def _rope_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
         )
     if missing := [key for key in needed[kind] if key not in rope]:
         raise ValueError(f"rope type {kind!r} needs {', '.join(missing)}")
+    for key in needed[kind]:
+        if not _is_positive(rope[key]):
+            raise ValueError(f"{key} of rope type {kind!r} is {rope[key]!r}, expected a number above 0")
     return None if kind == "default" else {"rope_type": kind, **{key: rope[key] for key in needed[kind]}}

@@ -174,7 +174,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{file}: no such file. A checkpoint has one; fetch it, or save the model again"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not JSON ({error}). Fetch it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{file}: expected a JSON object, found {type(content).__name__}. Fetch it again")

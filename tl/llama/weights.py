@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -41,6 +42,11 @@ from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
+# What save_model writes, as patterns.
+MODEL_FILES = (
+    *(CONFIG_FILE, GENERATION_FILE, WEIGHTS_FILE, INDEX_FILE, "model-*-of-*.safetensors", ".saving"),
+    *(TOKENIZER_FILE, TOKENIZER_JSON, SETTINGS_FILE, CHAT_TEMPLATE_FILE),
+)
 SHARD_BYTES = 5_000_000_000
 
 _SHOWN_PROBLEMS = 8
@@ -182,6 +188,7 @@ def save_model(
     Raises:
         CheckpointError: the tokenizer does not suit the model.
         tl.llama.tokenizer.TokenizerError: it cannot be read.
+        OSError: a file could not be written, for lack of room, say.
     """
     path = Path(path)
     dtype = dtype or model.embed_tokens.weight.dtype
@@ -227,7 +234,10 @@ def _write_weights(model: Llama, folder: Path, dtype: torch.dtype, shard_bytes: 
         files = [WEIGHTS_FILE]
     for file, names in zip(files, shards, strict=True):
         tensors = {name: weights[name].to("cpu", dtype).contiguous() for name in names}
-        save_file(tensors, folder / file, metadata={"format": "pt"})  # other readers want to know the framework
+        try:
+            save_file(tensors, folder / file, metadata={"format": "pt"})  # other readers want to know the framework
+        except SafetensorError as error:  # of a full disk, too
+            raise OSError(f"{folder / file}: {error}") from error
     if len(shards) > 1:
         located = {name: file for file, names in zip(files, shards, strict=True) for name in names}
         _write_json(folder / INDEX_FILE, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": located})

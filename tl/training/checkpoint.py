@@ -5,12 +5,15 @@ and manifest.json, written last, with the SHA-256 of all of them and whatever th
 name until all of it is synced to disk. Random states are not in it: nothing draws from the global generators, since
 the order of the data and every rollout have seeds of their own.
 
-Read only states of your own runs: the metadata of torch.distributed.checkpoint is a pickle, which may run code.
+The metadata of torch.distributed.checkpoint is a pickle, which may run code when it is read. So only one that names
+nothing but that metadata's own classes is opened, and whatever else is pickled in a state is read as weights are.
 """
 
 import hashlib
+import io
 import json
 import os
+import pickle
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -19,16 +22,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint import metadata
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.optim import Optimizer
 
-from tl.training.distributed import World, gather_objects, on_main, propagate_errors
+from tl.training.config import RunError
+from tl.training.distributed import RankError, World, gather_objects, on_main, propagate_errors
 
 MANIFEST = "manifest.json"
+METADATA = ".metadata"
 PARTIAL = ".partial"
+
+_NAMED_IN_METADATA = {  # beside that module's own classes
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    ("torch.serialization", "_get_layout"),
+    ("pathlib", "PosixPath"),
+    *(("torch", name) for name in ("Size", "float64", "float32", "bfloat16", "float16", "int64")),
+}
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,18 @@ def save_state(
     """
     final = folder / f"step-{step:08}"
     unfinished = final.with_name(final.name + PARTIAL)
-    on_main(partial(_make_empty, unfinished), world)
-    reached(1)
-    _write_tensors(unfinished, model, optimizers)
-    reached(2)
-    digests = _digests(unfinished, world)
-    reached(3)
-    on_main(lambda: _complete(unfinished, final, {"files": digests, "record": record}), world)
+    try:
+        on_main(partial(_make_empty, unfinished), world)
+        reached(1)
+        _write_tensors(unfinished, model, optimizers)
+        reached(2)
+        digests = _digests(unfinished, world)
+        reached(3)
+        on_main(lambda: _complete(unfinished, final, {"files": digests, "record": record}), world)
+    except (OSError, RankError):
+        if world.is_main:
+            shutil.rmtree(unfinished, ignore_errors=True)  # its room may be needed
+        raise
     reached(5)
     on_main(lambda: _prune(final, keep), world)
     reached(6)
@@ -80,7 +100,8 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
         problem = f"{MANIFEST} is missing or damaged"
         if manifest is not None:
             found = _digests(path, world)
-            damaged = [name for name, digest in manifest["files"].items() if found.get(name) != digest]
+            files = manifest["files"]
+            damaged = [name for name in sorted(files.keys() | found) if found.get(name) != files.get(name)]
             if not damaged:
                 return SavedState(path, manifest["record"])
             problem = f"{damaged[0]} is missing or not what was written (SHA-256)"
@@ -96,11 +117,43 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
-    dcp.load(tensors, checkpoint_id=saved.path)  # in place of what the model has
+    _check_metadata(saved.path / METADATA)
+    dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place of what the model has
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
         group.update(kept)
+
+
+class _WeightsPlanner(dcp.DefaultLoadPlanner):
+    """Reads what is no tensor, such as an optimizer's settings, without running what its pickle may ask for."""
+
+    def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
+        checked = io.BytesIO()
+        torch.save(torch.load(value, weights_only=True), checked)
+        checked.seek(0)
+        super().load_bytes(read_item, checked)  # which reads any pickle
+
+
+class _MetadataUnpickler(pickle.Unpickler):
+    """Finds nothing but what the metadata of torch.distributed.checkpoint consists of."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _NAMED_IN_METADATA:
+            return super().find_class(module, name)
+        own = vars(metadata).get(name) if module == metadata.__name__ else None
+        if isinstance(own, type) and own.__module__ == module:
+            return own
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _check_metadata(file: Path) -> None:
+    """Raises RunError for metadata that would run code when it is read."""
+    try:
+        with file.open("rb") as opened:
+            _MetadataUnpickler(opened).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError) as error:
+        raise RunError(f"{file} is not what this program writes ({error}): it is not read") from error
 
 
 def _make_empty(folder: Path) -> None:
@@ -172,8 +225,9 @@ def _states(folder: Path) -> list[Path]:
 def _read_manifest(path: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-        return manifest if manifest.keys() == {"files", "record"} else None
-    except (OSError, ValueError, AttributeError):
+        files, record = manifest["files"], manifest["record"]
+        return manifest if files and isinstance(files, dict) and isinstance(record, dict) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

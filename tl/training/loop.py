@@ -106,6 +106,8 @@ def main_loop(
                 return True
             if progress.step < steps:
                 evaluate_if_due()
+        if 0 < progress.step == progress.skipped:
+            raise RunError("every step was skipped: nothing was learned, and no model is saved")
         save_model()
         evaluate_if_due()
     return False

@@ -2,9 +2,11 @@
 
 import json
 import math
+import shlex
 import shutil
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import CONFIG_FILE, check_vocabulary, fitting_tensors, read_config, save_model
+from tl.llama.weights import CONFIG_FILE, MODEL_FILES, check_vocabulary, fitting_tensors, read_config, save_model
 from tl.templates import template_of
 from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, gather, on_main, propagate_errors
+from tl.training.lock import LOCK_FILE
 
 METRICS_FILE = "metrics.jsonl"
 SETTINGS_FILE = "run_config.json"
@@ -31,6 +34,7 @@ STATES = "states"
 ADAPTER = "adapter"
 ROLLOUTS_FILE = "rollouts.jsonl"
 ROLLOUTS = "rollouts"
+RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS)
 
 
 @dataclass
@@ -89,7 +93,7 @@ def _check_folder(config: TrainingConfig) -> None:
         raise RunError("--resume continues a run, --overwrite replaces it: choose one")
     if nearest := unwritable(out):
         raise RunError(f"--out {out}: {nearest} is no folder that can be written to")
-    if not out.exists() or not any(out.iterdir()):
+    if not out.exists() or all(path.name == LOCK_FILE for path in out.iterdir()):
         return
     if not (out / SETTINGS_FILE).exists():
         raise RunError(f"{out} holds something else than a run: choose another --out")
@@ -138,8 +142,8 @@ def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | No
         if world.is_main:
             if config.resume:
                 _check_resumable(out, config, data, saved)
-            elif config.overwrite and out.exists():
-                shutil.rmtree(out)
+            elif config.overwrite:
+                _delete_run(out)
             out.mkdir(parents=True, exist_ok=True)
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
@@ -178,15 +182,40 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
             if config.lora is not None:
                 save_adapter(whole, Path(config.out) / ADAPTER, config.model or TINY)
-            chat_template = template.chat_template()
-            save_model(merge(whole), config.out, tokenizer.path, world.compute_dtype, chat_template=chat_template)
+            merged, chat_template = merge(whole), template.chat_template()
+
+            def save(folder: Path) -> None:
+                save_model(merged, folder, tokenizer.path, world.compute_dtype, chat_template=chat_template)
+
+            _save_where_there_is_room(save, Path(config.out))
+
+
+def _save_where_there_is_room(save: Callable[[Path], None], out: Path) -> None:
+    """Saves into the run's folder, if need be in place of its older states, so that nothing trained is lost. RunError
+    where it does not fit even so: the model then lies in a temporary folder, if it fits there."""
+    try:
+        return save(out)
+    except OSError:
+        for state in sorted((out / STATES).glob("step-*"))[:-1]:
+            shutil.rmtree(state, ignore_errors=True)
+    try:
+        return save(out)
+    except OSError as error:
+        elsewhere = Path(tempfile.mkdtemp(prefix="tl-model-"))
+        problem = f"the model could not be saved in {out}: {error}"
+        try:
+            save(elsewhere)
+        except OSError:
+            elsewhere.rmdir()
+            raise RunError(f"{problem}. Make room and continue with --resume from the newest state") from error
+        raise RunError(f"{problem}. It was saved in {elsewhere} instead") from error
 
 
 def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> None:
     """Deletes the states to resume from, and prints the summary and what comes next."""
     if world.is_main:
         shutil.rmtree(Path(config.out) / STATES, ignore_errors=True)
-        advice = f"the model lies in {config.out}; try it:  python evaluate.py --model {config.out}"
+        advice = f"the model lies in {config.out}; try it:  python evaluate.py --model {shlex.quote(config.out)}"
         print("\n".join([*summary, advice]))
 
 
@@ -195,6 +224,10 @@ def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedS
     if saved is None:
         warnings.warn(f"{out} has no state to resume from: starting at the first step", stacklevel=2)
         return
+    if missing := {"progress", "config", "data"} - saved.record.keys():
+        raise RunError(
+            f"{saved.path}: the manifest lacks {', '.join(sorted(missing))}: delete this state to resume before"
+        )
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
     free = config.free()
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
@@ -202,12 +235,33 @@ def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedS
         raise RunError("\n".join(["the run was started with other settings:", *changes, "go on with --allow_changes"]))
 
 
+def _delete_run(out: Path) -> None:
+    """Deletes what a run leaves in its folder, and nothing else that may lie there."""
+    for path in [path for pattern in (*RUN_FILES, *MODEL_FILES) for path in out.glob(pattern)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _step_of(line: str) -> int | None:
+    """The step that a line of the log is about; None for one that is damaged."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None
+
+
 def _cut_metrics(path: Path, step: int) -> None:
     """Removes what was logged after the state of ``step`` was saved and will be logged again: all after the first
-    line of that step, which is the step's own. Whatever else it has are evaluations."""
+    line of that step, which is the step's own. Whatever else it has are evaluations. Damaged lines go, too."""
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        logged = json.loads(line)["step"] if line.endswith("}\n") else math.inf  # cut short
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
+        logged = _step_of(line)
+        if logged is None:
+            warnings.warn(f"{path}: a damaged line is left out: {line.rstrip()[:80]!r}", stacklevel=2)
+            continue
         if logged <= step:
             kept.append(line)
         if logged >= step:

@@ -1,0 +1,52 @@
+"""Two runs never write into one folder: the first holds a lock on it, which ends with its process."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tl.files import unwritable
+from tl.training.config import RunError, TrainingConfig
+from tl.training.distributed import World, on_main
+
+LOCK_FILE = "run.lock"
+
+
+@contextmanager
+def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
+    """Holds the lock of the run's folder, which is made where there is none and removed again if it stays empty.
+
+    The first rank takes it, for all. Raises RunError, on every rank, that names the process which has it.
+    """
+    out = Path(config.out)
+    if config.dry_run or unwritable(out):  # nothing is written, or check_folder says why it cannot be
+        yield
+        return
+    descriptor = on_main(lambda: _lock(out / LOCK_FILE), world)
+    try:
+        yield
+    finally:
+        if world.is_main:
+            (out / LOCK_FILE).unlink(missing_ok=True)
+            os.close(descriptor)
+            if out.exists() and not any(out.iterdir()):
+                out.rmdir()
+
+
+def _lock(file: Path) -> int:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 200).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise RunError(f"{file.parent} is being written by another run ({holder}): choose another --out") from error
+    if not file.exists() or not os.path.samestat(os.fstat(descriptor), file.stat()):
+        os.close(descriptor)  # its holder has removed the file in between
+        return _lock(file)
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    return descriptor
