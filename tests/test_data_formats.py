@@ -69,6 +69,13 @@ def test_toolace_names_are_the_longest_declared_ones():
     assert erroneous_calls(trajectory) == [False, False, True]
 
 
+def test_toolace_names_may_hold_an_apostrophe():
+    tools = [{"name": "Get User's Posts (beta)", "parameters": {"type": "dict", "properties": {"id": {"type": "int"}}}}]
+    raw = turns(("user", "?"), ("assistant", "[Get User's Posts (beta)(id=3)]"), system=f"Tools:\n{json.dumps(tools)}")
+    trajectory, _ = one(raw)
+    assert said(trajectory)[1:] == ['"Get User\'s Posts (beta)"(id=3)'] and erroneous_calls(trajectory) == [False]
+
+
 def test_toolllama_steps_train_their_last_call_only():
     step = "Thought: hm\nAction: {}\nAction Input: {{}}"
     raw = turns(("user", "Go."), ("assistant", step.format("a")), ("function", "1"), ("assistant", step.format("b")))
@@ -231,6 +238,8 @@ def test_an_output_behind_its_mark_is_judged_without_it():
         turn["loss"] = loss
     trajectory, _ = one(raw)
     assert said(trajectory)[2] == "bash: foo: command not found" and erroneous_calls(trajectory) == [True]
+    raw["conversations"][2]["value"] = "The output of the OS:\n"
+    assert said(one(raw)[0])[2] == ""
 
 
 def test_a_closing_tag_in_an_argument_does_not_end_the_call():

@@ -9,7 +9,7 @@ from tl.datasets.source import python_call
 from tl.trajectory import Notes
 from tl.trajectory.items import json_or_none
 
-_INSTRUCTION = re.compile(r"\s*#{2,3} ?Instruction:\s*(.*?)\s*(?:#{2,3} ?Output:|\Z)", re.DOTALL)
+_INSTRUCTION = re.compile(r"\s*#{2,3} ?Instruction:(.*?)(?:#{2,3} ?Output:|\Z)", re.DOTALL)
 
 
 def is_xlam(raw: object) -> bool:
@@ -34,12 +34,13 @@ def is_apibench(raw: object) -> bool:
 def apibench(raw: dict, notes: Notes) -> dict:
     """The call is Python source; the tool is described by `api_data`, and its parameters are those that are given."""
     found = _INSTRUCTION.match(str(raw["code"]))
-    if not found or not found[1]:
+    request_text = found[1].strip() if found else ""
+    if not request_text:
         raise ValueError("`code` holds no ###Instruction:")
     call = python_call(str(raw["api_call"]), notes)
     if call is None:
         raise ValueError(f"the call {raw['api_call']!r:.80} is not one call with literal arguments")
-    return {"tools": [_described(call, raw.get("api_data"))], "messages": request(found[1], [_entry(call)])}
+    return {"tools": [_described(call, raw.get("api_data"))], "messages": request(request_text, [_entry(call)])}
 
 
 def _described(call: Call, documentation: object) -> dict:

@@ -9,7 +9,7 @@ from tl.trajectory import Notes
 _TURNS = ("conversations", "conversation")
 _NAME_FIRST = re.compile(r"\s*(\S+)[ \t]*(?:\n\s*(\{.*))?\s*\Z", re.DOTALL)
 _OUTPUT_MARK = re.compile(r"\s*The output of the OS:[ \t]*\n?")
-_ACT = re.compile(r"(?:.*\n)?\s*Act:\s*(.*)", re.DOTALL)
+_ACT = re.compile(r"(?:.*\n)?[^\S\n]*Act:\s*(.*)", re.DOTALL)
 
 
 def turns_of(raw: object) -> list | None:
@@ -82,7 +82,9 @@ def agentinstruct(raw: dict, notes: Notes) -> dict:
         else:
             given.pop("loss", None)
             if open_call and given["role"] in ("human", "user"):
-                given |= {"role": "tool", "content": _OUTPUT_MARK.sub("", content, count=1) or given["content"]}
+                given["role"] = "tool"
+                if isinstance(given["content"], str):
+                    given["content"] = _OUTPUT_MARK.sub("", content, count=1)
             open_call = False
         messages.append(given)
     return record | {"messages": messages}

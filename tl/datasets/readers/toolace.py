@@ -10,15 +10,21 @@ from tl.datasets.source import python_call
 from tl.trajectory import Notes
 from tl.trajectory.tools import closing, listed_tools, tools_in_text
 
-_CALLS = re.compile(r"\s*\[\s*[^\s\[\](){}'\"][^\[\]{}'\"]*\(.*\)\s*\]\s*\Z", re.DOTALL)
+_FIRST_NAME = re.compile(r"\[\s*[^\s\[\](){}'\"](?:[^\[\](){}'\"]|(?<=\w)'(?=[\w ]))*\(")
 
 
 def is_toolace(raw: object) -> bool:
     return any(
         isinstance(turn, dict) and turn.get("from") in ("assistant", "gpt") and isinstance(turn.get("value"), str)
-        and _CALLS.match(turn["value"])
+        and _holds_calls(turn["value"])
         for turn in turns_of(raw) or []
     )  # fmt: skip
+
+
+def _holds_calls(text: str) -> bool:
+    """Whether a text is a list of something with a name and parentheses."""
+    bare = text.strip()
+    return bare.endswith("]") and bare[:-1].rstrip().endswith(")") and bool(_FIRST_NAME.match(bare))
 
 
 def toolace(raw: dict, notes: Notes) -> dict:
@@ -33,7 +39,7 @@ def toolace(raw: dict, notes: Notes) -> dict:
 
 def _message(given: dict, names: list[str], notes: Notes) -> dict:
     content = given["content"]
-    if given["role"] not in ("assistant", "gpt") or not isinstance(content, str) or not _CALLS.match(content):
+    if given["role"] not in ("assistant", "gpt") or not isinstance(content, str) or not _holds_calls(content):
         return given
     return given | {"content": None, "tool_calls": calls_in_list(content.strip()[1:-1], names, notes)}
 
