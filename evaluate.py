@@ -19,7 +19,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -155,10 +155,15 @@ def check_report(config: EvaluationConfig) -> None:
         raise RunError(f"--report {path} exists and is not a report: choose another file")
 
 
+def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
+    return replace(suite, notes=(*suite.notes, *lines))
+
+
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     """Raises DataError for invalid files and names, and where there is no call to ask for."""
     if config.tasks:
-        return [task_suite(config.tasks, config.start_executor(LIBRARY, config.seed))]
+        executor = config.start_executor(LIBRARY, config.seed)
+        return [with_notes(task_suite(config.tasks, executor), config.tool_lines(executor))]
     if config.data and not config.suite:
         suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
         if not suite.questions:
@@ -166,7 +171,8 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
         return [suite]
     folder = Path(config.data[0]) if config.data else None
     if folder and config.suite == [TOOLEYES] and config.tools:
-        return [tooleyes.read(folder, config.start_executor((), config.seed))]
+        executor = config.start_executor((), config.seed)
+        return [with_notes(tooleyes.read(folder, executor), config.tool_lines(executor))]
     suites = read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
     if config.judge and config.judge_model:
         judge = Judge(Endpoint(config.judge, config.judge_model), Path(f"{config.report}.judged.jsonl"))

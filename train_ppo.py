@@ -241,7 +241,7 @@ def what_to_do(progress: Progress, config: PPOConfig) -> str:
     return "Go on from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails, too"
 
 
-def prepare_data(config: PPOConfig, source: Path, executor: Executor | None) -> tuple[PPOData, list[Question]]:
+def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = None) -> tuple[PPOData, list[Question]]:
     """Reads, checks and tokenises the prompts, or the tasks for the executor's tools, and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
@@ -250,6 +250,8 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None) -> 
         data = read_prompts(config.data, tokenizer, *lengths, *reading, config.seed)
     else:
         data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
+    if config.tasks and not config.eval_data:  # what is generated is about other tools
+        return data, []
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
 
 
@@ -294,6 +296,8 @@ def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: 
     memory = estimate_memory(config, data, held_out, model, world)
     title = f"memory of each rank, {parameters_text(model, config.lora)}, a model over {world.size}"
     tokenizer = Tokenizer(source, config.template)
+    if executor:
+        show({"tools": config.tool_lines(executor)}, world)
     show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
     if config.dry_run:
         return 0

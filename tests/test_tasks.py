@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import evaluate
 from tl.calls import format_call
 from tl.cli.synthesis import main
 from tl.datasets import DataError
@@ -21,6 +22,7 @@ from tl.synthesis import conversations
 from tl.synthesis.episodes import Repertoire
 from tl.synthesis.scenarios import Scenario, call
 from tl.synthesis.teacher import rehearse, write_taught
+from tl.training.config import RunError
 from tl.trajectory import Trajectory
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -192,3 +194,19 @@ def test_a_toolkit_of_one_tool_is_enough_and_what_its_scenarios_lack_is_said(mon
     for mix, lack in lacks:
         with pytest.raises(DataError, match=f"no scenario of shelf .*{lack}, or add one"):
             conversations([1] * 20, mix=mix, toolkits=["shelf"])
+
+
+def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    model = ["--model", str(toy_sft / "model"), "--max_new_tokens", "4", "--limit", "2", "--report", str(report)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert evaluate.main([*model, "--tools", INVENTORY, "--tasks", TEST, "--allow_network"]) == 0
+    out = capsys.readouterr().out
+    assert "20 tasks of" in out and "of 2 servable requests with the true answer" in out
+    assert "3 tools of inventory" in out and "the tools may open connections" in out
+    assert json.loads(report.read_text())["suites"]["tasks"]
+    with pytest.raises(RunError, match="need --tasks"):
+        evaluate.main([*model, "--tools", INVENTORY])
+    with pytest.raises(RunError, match="leave --suite"):
+        evaluate.main([*model, "--tasks", TEST, "--suite", "episodes"])

@@ -21,6 +21,8 @@ from tl.rl.batch import PPOBatch
 from tl.rl.data import make_tasks
 from tl.training.distributed import RankError, World
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
 
 @pytest.fixture
 def flags(toy_sft, tmp_path, monkeypatch) -> list[str]:
@@ -110,6 +112,16 @@ def test_a_run_on_episodes_that_died_and_resumed_equals_one_that_did_not(flags, 
     names = ("reward", "response_length", "kl", "policy_loss", "value_loss", "sampler_mismatch")
     one, other = ([[line[name] for name in names] for line in steps(tmp_path / run)] for run in ("whole", "died"))
     assert one == other and len(one) == 2 and digest(tmp_path / "whole") == digest(tmp_path / "died")
+
+
+def test_it_learns_on_tasks_with_tools_of_ones_own(flags, two_calls, tmp_path, capsys):
+    own = ["--tools", str(EXAMPLES / "inventory.py"), "--tasks", str(EXAMPLES / "inventory_test.jsonl")]
+    assert train_ppo.main([*flags, *own, "--max_steps", "1"]) == 0
+    [line] = steps(tmp_path / "run")
+    assert line["failed_rollouts"] == 0
+    assert "3 tools of inventory" in capsys.readouterr().out
+    text = (tmp_path / "run" / "rollouts" / "step-00000001.txt").read_text()
+    assert "def set_item_price(" in text and "get_weather" not in text
 
 
 # ---- an executor that does not start

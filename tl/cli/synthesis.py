@@ -131,6 +131,7 @@ def write(out: Path, trajectories: Sequence[Trajectory]) -> None:
 def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
     """Trajectories of tasks, the user's or made with the library; without an endpoint the golden calls teach."""
     with config.start_executor(LIBRARY) as executor:
+        print("\n".join(config.tool_lines(executor)))
         if config.tasks:
             tasks = read_tasks(config.tasks, executor)
         else:

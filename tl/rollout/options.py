@@ -30,3 +30,14 @@ class ToolOptions:
             require_isolation=self.require_isolation,
             allow_network=self.allow_network,
         )
+
+    def tool_lines(self, executor: Executor) -> list[str]:
+        """Which tools run, and what they may do, as text."""
+        toolkits = list(dict.fromkeys(executor.toolkit_of.values()))
+        shown = ", ".join(toolkits[:12]) + (", …" if len(toolkits) > 12 else "")
+        lines = [f"{len(executor.specs)} tools of {shown}"]
+        if self.mcp:
+            lines.append("MCP servers run with your rights, outside of the isolation")
+        if self.allow_network:
+            lines.append("the tools may open connections; everything else stays isolated")
+        return lines

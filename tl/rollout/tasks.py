@@ -56,6 +56,8 @@ def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
     `answer` is what the final answer has to say: its figures, or where it has none all of it. Raises DataError with
     file, line and reason for anything that is no task for these tools.
     """
+    if any(name != spec.name for name, spec in tools.specs.items()):
+        raise DataError("--tasks are for Python files and MCP servers, ToolEyes' tools for --suite tooleyes")
     tasks = []
     for path in paths:
         try:
