@@ -38,7 +38,7 @@ from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
-from tl.rl.update import Models, update_policy, update_values
+from tl.rl.update import Models, start_values, update_policy, update_values
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.templates import template_line
@@ -89,6 +89,8 @@ def iterate(
     batch = PPOBatch.of(experiences, config.micro_tokens, world)
     metrics = rollout_metrics(sampled) | {"failed_rollouts": len(sampled) - len(experiences)}
     if experiences:
+        if progress.step == 0 and models.critic:
+            start_values(models.critic, batch, config.gamma)
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started
     metrics = progress.advance(len(sampled), sum(map(len, batch.examples)), seconds) | metrics

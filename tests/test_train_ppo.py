@@ -24,7 +24,8 @@ from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.rl.batch import PPOBatch
-from tl.rl.steps import Experience, ScoredCall
+from tl.rl.steps import Experience, ScoredCall, sample_steps
+from tl.rl.update import Learner, start_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
 from tl.training.config import RunError
@@ -215,12 +216,35 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
             assert (got[row][~batch.mask[row]] == 0).all()
 
 
+@pytest.mark.parametrize("reward", [1.0, -0.8])
+def test_equal_rewards_leave_the_policy_where_it_is(toy, tmp_path, monkeypatch, reward):
+    """A call of one token and calls of several all earn the same: there is nothing to learn."""
+
+    def sample(*args):
+        return [replace(e, rewards=[0.0] * (len(e.rewards) - 1) + [reward]) for e in sample_steps(*args)]
+
+    monkeypatch.setattr(train_ppo, "sample_steps", sample)
+    train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", "--lam", "0.5"))
+    [line] = metrics(tmp_path / "run")
+    assert line["policy_grad_norm"] == 0 and line["policy_steps"] == 1 and line["response_length"] > 1
+    before, after = weights(toy / "model"), weights(tmp_path / "run")
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+def test_the_critic_starts_at_the_mean_return_of_the_first_rollouts(toy):
+    """Over actions, γ 0.5: returns 0.25, 0.5 and 1 of the first rollout, and -0.875, -1.75, 0.5 and 1 of the second."""
+    with distributed.process_group() as world:
+        model = distributed.load(Critic, toy / "model", world)
+        batch = PPOBatch.of(rollouts(), 100, world)
+        start_values(Learner(model, torch.optim.SGD(model.parameters()), 1.0), batch, gamma=0.5)
+        values = batch.values(model)
+    torch.testing.assert_close(values[batch.mask], torch.full((7,), (1.75 - 1.125) / 7))
+
+
 def test_the_critic_starts_as_the_sft_model_with_values_of_zero(toy):
     with distributed.process_group() as world:
         critic = distributed.load(Critic, toy / "model", world)
-        body = {
-            name: distributed.full_tensor(p) for name, p in critic.named_parameters() if name != "value_head.weight"
-        }
+        body = {n: distributed.full_tensor(p) for n, p in critic.named_parameters() if "value_head" not in n}
         values = PPOBatch.of(rollouts(), 100, world).values(critic)
     assert (values == 0).all() and "lm_head.weight" not in critic.state_dict()
     sft = weights(toy / "model")

@@ -48,9 +48,9 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
 def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
     """(x − mean) / max(std, min_std) at actions, 0 elsewhere; mean and (population) std are those of the actions.
 
-    When all calls of a batch earn about the same, the advantages hold little but rounding and the critic's error.
-    Dividing by their own std would amplify that noise, so the divisor is at least ``min_std``, in units of reward.
-    0.1 is half the smallest step in IRM's table of rewards.
+    When all calls of a batch earn about the same, which a critic says beforehand, the advantages hold little but
+    rounding and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least
+    ``min_std``, in units of reward. 0.1 is half the smallest step in IRM's table of rewards.
     """
     chosen = x[mask].double()
     if not len(chosen):

@@ -181,17 +181,19 @@ class Llama(nn.Module):
 class Critic(Llama):
     """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. Shares no weights with the policy.
 
-    The head starts at zero: before any training every value is 0, and GAE sees the rewards alone.
+    The head starts at zero: before any training every value is its bias, which PPO sets to the mean return of its first
+    rollouts.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         del self.lm_head
-        self.value_head = nn.Linear(config.hidden_size, 1, bias=False)
+        self.value_head = nn.Linear(config.hidden_size, 1)
         if not self.value_head.weight.is_meta:
-            nn.init.zeros_(self.value_head.weight)
+            for parameter in self.value_head.parameters():
+                nn.init.zeros_(parameter)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Final hidden states [B, T, C] → values [B, T] in float32: of what the policy earns after token t."""
         precise = torch.promote_types(hidden.dtype, torch.float32)
-        return hidden.to(precise) @ self.value_head.weight[0].to(precise)
+        return hidden.to(precise) @ self.value_head.weight[0].to(precise) + self.value_head.bias.to(precise)

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from tl.llama.model import Critic, Llama
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
+from tl.ppo import gae
 from tl.rl.batch import PPOBatch, action_values
 from tl.rl.config import PPOConfig
 from tl.training import distributed
@@ -99,6 +100,14 @@ def update_policy(
     metrics = _over_ranks(sums)
     within_target_kl = metrics["approx_kl"] <= target_kl
     return metrics | _descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
+
+
+@torch.no_grad()
+def start_values(critic: Learner[Critic], batch: PPOBatch, gamma: float) -> None:
+    """Lets a critic that has learned nothing say the mean return of these rollouts everywhere. Its values of 0 would
+    give rollouts that all earned the same advantages that differ by token, with λ below 1, and move the policy."""
+    _, returns = gae(batch.call_rewards, torch.zeros_like(batch.call_rewards), batch.mask, gamma, lam=1.0)
+    critic.model.value_head.bias.fill_(returns[batch.mask].double().mean().item())
 
 
 def update_values(

@@ -37,6 +37,7 @@ from tl.training.distributed import RankError, World, gather_objects, on_main, p
 MANIFEST = "manifest.json"
 METADATA = ".metadata"
 PARTIAL = ".partial"
+LATER = "value_head.bias"  # older states have none: there it is 0
 
 _NAMED_IN_METADATA = {  # beside that module's own classes
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -118,7 +119,10 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
     _check_metadata(saved.path / METADATA)
-    dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place of what the model has
+    stored = dcp.FileSystemReader(saved.path).read_metadata().state_dict_metadata
+    older = any(name.endswith(LATER) and f"model.{name}" not in stored for name in weights)
+    planner = _WeightsPlanner(allow_partial_load=older)
+    dcp.load(tensors, checkpoint_id=saved.path, planner=planner)  # in place of what the model has
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
