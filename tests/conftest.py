@@ -43,6 +43,14 @@ def two_ranks() -> Iterator[Ranks]:
 
 
 @pytest.fixture(scope="session")
+def eight_ranks() -> Iterator[Ranks]:
+    """Eight of them, as on a machine with eight GPUs."""
+    ranks = Ranks(8)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture(scope="session")
 def toy_sft(tmp_path_factory, small_tokenizer) -> Path:
     """A folder with a random model of two small blocks, `model`, and twelve trajectories, `data.jsonl`."""
     folder = tmp_path_factory.mktemp("toy")

@@ -80,6 +80,12 @@ def test_two_ranks_equal_one_whatever_each_has_of_a_minibatch(model, two_ranks):
     assert all(step["kl"] != 0 for step in one[0][1:])  # the steps before moved the policy
 
 
+def test_eight_ranks_equal_one_though_most_have_none_of_a_minibatch(model, eight_ranks):
+    _, one = on_one_rank(train, model)
+    for _, eight in eight_ranks.run(train, model):
+        torch.testing.assert_close(eight, one, rtol=1e-5, atol=1e-7)
+
+
 def test_the_average_of_rank_averages_would_not(model, two_ranks):
     _, one = on_one_rank(train, model)
     (_, two), _ = two_ranks.run(train_naively, model)

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import torch.nn.functional as F
-from ranks import on_one_rank
+from ranks import Ranks, on_one_rank
 from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weights
 from torch.distributed.tensor import DTensor
 
@@ -65,6 +65,12 @@ def test_two_ranks_equal_one(toy_sft, two_ranks, dtype):
     assert_equal(one, two, TOLERANCE[dtype])
 
 
+def test_eight_ranks_equal_one(toy_sft, eight_ranks):
+    one = on_one_rank(train, toy_sft, torch.float64, STEPS, 10_000)
+    eight, *_ = eight_ranks.run(train, toy_sft, torch.float64, STEPS, 10_000)
+    assert_equal(one, eight, TOLERANCE[torch.float64])
+
+
 def test_the_average_of_rank_averages_would_not(toy_sft, two_ranks):
     one = on_one_rank(train, toy_sft, torch.float64, STEPS, 10_000)
     two, _ = two_ranks.run(train_naively, toy_sft, torch.float64, STEPS, 10_000)
@@ -118,6 +124,21 @@ def test_another_number_of_ranks_may_resume(toy_sft, two_ranks, tmp_path):
     assert on_one_rank(run, [*shrinks, "--resume"])[0] == 0
     assert_close(tmp_path / "whole", tmp_path / "grows")
     assert_close(tmp_path / "whole", tmp_path / "shrinks")
+
+
+def test_a_run_goes_on_from_four_ranks_to_eight_and_to_two(toy_sft, two_ranks, eight_ranks, tmp_path):
+    """A step on four, one on eight, two on two: the same as all on one."""
+    train_sft.main(arguments(toy_sft, tmp_path / "whole"))
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
+    four_ranks = Ranks(4)
+    try:
+        crashed = [four_ranks.run(run_and_crash, flags, 2), eight_ranks.run(run_and_crash, [*flags, "--resume"], 2)]
+    finally:
+        four_ranks.close()
+    assert crashed == [[None] * 4, [None] * 8]
+    assert [status for status, _ in two_ranks.run(run, [*flags, "--resume"])] == [0, 0]
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3, 4]
+    assert_close(tmp_path / "whole", tmp_path / "run")
 
 
 def test_evaluation_while_training_does_not_depend_on_the_ranks(toy_sft, two_ranks, tmp_path):
