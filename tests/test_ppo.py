@@ -125,6 +125,8 @@ def test_explained_variance_by_hand():
     assert explained_variance(tensor([7.0, 7.0, 7.0, 0.0]), returns, mask) == 0
     assert explained_variance(tensor([2.0, 2.0, 2.5, 0.0]), returns, mask) == pytest.approx(1 - (7 / 18) / (2 / 3))
     assert explained_variance(returns, tensor([1.0, 1.0, 1.0, 0.0]), mask) == 0  # nothing to explain
+    rounded = torch.tensor([[-0.8, -0.8000001, -0.8, 1.0]])
+    assert explained_variance(torch.tensor([[-1.0, 0.0, -2.0, 0.0]]), rounded, mask) == 0
 
 
 def test_policy_loss_by_hand():

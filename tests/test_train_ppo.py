@@ -52,7 +52,9 @@ def toy(tmp_path_factory, small_tokenizer) -> Path:
 def arguments(toy: Path, out: Path, *more: str) -> list[str]:
     fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4000 --max_new_tokens 10"
     size = "--samples_per_prompt 2 --batch_size 4 --minibatch_size 3 --ppo_epochs 2 --max_steps 4"
-    return [*fixed.split(), *size.split(), "--actor_lr", "1e-2", "--critic_lr", "1e-2", *more]
+    # The random model ends no call: all earn the same, but not all tokens where γ is below 1.
+    learning = "--actor_lr 1e-2 --critic_lr 1e-2 --gamma 0.9"
+    return [*fixed.split(), *size.split(), *learning.split(), *more]
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +226,7 @@ def test_equal_rewards_leave_the_policy_where_it_is(toy, tmp_path, monkeypatch, 
         return [replace(e, rewards=[0.0] * (len(e.rewards) - 1) + [reward]) for e in sample_steps(*args)]
 
     monkeypatch.setattr(train_ppo, "sample_steps", sample)
-    train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", "--lam", "0.5"))
+    train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", "--gamma", "1", "--lam", "0.5"))
     [line] = metrics(tmp_path / "run")
     assert line["policy_grad_norm"] == 0 and line["policy_steps"] == 1 and line["response_length"] > 1
     before, after = weights(toy / "model"), weights(tmp_path / "run")

@@ -67,7 +67,7 @@ def steps(run: Path) -> list[dict]:
 def test_episodes_are_played_scored_logged_and_learned_from(flags, tmp_path):
     assert train_ppo.main(flags) == 0
     assert [line["step"] for line in steps(tmp_path / "run")] == [1, 2]
-    assert [line["kl"] == 0 for line in steps(tmp_path / "run")] == [True, False]
+    assert [line["kl"] for line in steps(tmp_path / "run")] == [0, 0]  # nothing to learn where all earn the same
     for line in steps(tmp_path / "run"):
         assert (
             line["reward"] == -2 and line["case/format_error"] == line["stop/cut"] == 1 and line["right_answers"] == 0

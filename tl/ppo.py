@@ -60,7 +60,9 @@ def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for a constant one."""
-    target, error = returns[mask], (returns - values)[mask]
-    variance = target.var(correction=0) if len(target) else torch.tensor(0.0)
-    return (1 - error.var(correction=0) / variance).item() if variance > 0 else 0.0
+    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for a constant one, and 0 where
+    the returns are all the same, but for rounding."""
+    target, error = returns[mask].double(), (returns - values)[mask].double()
+    if not len(target) or target.std(correction=0) <= 1e-6 * target.abs().max():
+        return 0.0
+    return (1 - error.var(correction=0) / target.var(correction=0)).item()

@@ -76,8 +76,9 @@ def training_memory(
     ``cached`` tokens that a rank's KV cache has room for in an evaluation (0: there is none). With ``lora`` the model's
     own weights are in the compute dtype, without gradients; inputs of layers without adapters are counted, too.
 
-    A step's peak is where the backward pass begins or, with a large vocabulary and few tokens, where it ends and FSDP
-    reduces the gradients of embedding and head.
+    A step's peak is where the backward pass begins; or in a block, where FSDP reduces the gradients of the one before,
+    while three arrays of the SwiGLU are there for a moment; or, with a large vocabulary and few tokens, where the pass
+    ends and FSDP reduces the gradients of embedding and head.
     """
     adapters = 0 if lora is None else adapter_parameters(config, lora)
     frozen = 0 if lora is None else compute_bytes * count_parameters(config)
@@ -86,8 +87,11 @@ def training_memory(
     activations = tokens * compute_bytes * _activations_per_token(config, checkpointing, lora)
     fsdp = needs_fsdp(ranks, compute_bytes)
     whole_layers = compute_bytes * (root + 2 * block) if fsdp else 0
-    head_gradient = 4 * config.vocab_size * config.hidden_size if lora is None else 0
+    head = config.vocab_size * config.hidden_size if lora is None else 0
     logits = 2 * 4 * min(LOGITS_PER_CHUNK, tokens * config.vocab_size)
+    of_block = block if lora is None else adapters // config.num_hidden_layers
+    in_block = fsdp * ((4 + compute_bytes) * of_block + compute_bytes * head)
+    in_block += compute_bytes * tokens * 3 * config.intermediate_size
     reduction = (4 + compute_bytes) * root if fsdp and lora is None else 0
     sampling = sampling_memory(config, cached, compute_bytes, lora)
     return TrainingMemory(
@@ -96,7 +100,7 @@ def training_memory(
         gradients=trained,
         activations=activations,
         whole_layers=whole_layers,
-        temporary=max(head_gradient + logits, reduction - activations - whole_layers),
+        temporary=max(4 * head + logits, in_block, reduction - activations - whole_layers),
         kv_cache=sampling.kv_cache,
         copies=sampling.copies(ranks, compute_bytes) if cached else 0,
     )
