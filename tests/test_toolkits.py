@@ -231,3 +231,9 @@ def test_calls_that_reached_outside_are_not_repeated_when_a_session_is_made_agai
             assert session.run("up()").text == "1"
             assert session.run("hang()").cause is Cause.TIME_OUT
             assert session.run("up()").text == then
+
+
+def test_a_folder_does_not_hide_a_toolkit_of_the_library(tmp_path, monkeypatch):
+    (tmp_path / "bank").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "transfer_money" in InProcessExecutor(["bank"]).specs

@@ -28,7 +28,7 @@ from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, e
 from tl.executor.library import Catalogue
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import missing_layers
-from tl.executor.toolkits import LIBRARY, ToolkitError, locate
+from tl.executor.toolkits import LIBRARY, ToolkitError, is_folder, locate
 from tl.executor.zygote import END, Settings
 
 __all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session", "ToolkitError", "Verdict"]
@@ -81,15 +81,15 @@ class Executor(Catalogue):
         self.timeout = timeout
         self._replays = not (allow_network or mcp)  # what a call has done outside must not be done again
         # A zygote finds files by their whole path, and sessions may read what lies beside them.
-        paths = (
-            None if toolkits is None else [os.path.abspath(t) if os.path.isdir(t) else str(locate(t)) for t in toolkits]
-        )
-        folders = sorted({p if os.path.isdir(p) else os.path.dirname(p) for p in paths or []} - {str(LIBRARY)})
+        paths = [os.path.abspath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
+        folders = sorted({path if os.path.isdir(path) else os.path.dirname(path) for path in paths} - {str(LIBRARY)})
         if mcp and (toolkits or allow_network):
             raise ToolkitError("an executor has either toolkits or MCP servers, which have the user's network")
         if mcp and require_isolation:
             raise IsolationError("MCP servers run outside of the isolation, with the user's rights")
-        settings = Settings(paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp)
+        settings = Settings(
+            None if toolkits is None else paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp
+        )
         self._pool = Pool(workers or cores(), settings)
         super().__init__(**vars(self._pool.catalogue))
         self.isolation = self._pool.isolation

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tl.calls import JSON
-from tl.executor.toolkits import Toolkit, ToolkitError, files_of, library_names, load_toolkit
+from tl.executor.toolkits import Toolkit, ToolkitError, files_of, is_folder, library_names, load_toolkit
 from tl.schema import BUILT_INS, ToolSpec
 
 
@@ -83,7 +82,7 @@ class Library(Catalogue):
         super().__init__()
         self._toolkits: dict[str, Toolkit] = {}
         for given in library_names() if toolkits is None else toolkits:
-            is_one_of_many = toolkits is None or Path(given).is_dir()
+            is_one_of_many = toolkits is None or is_folder(given)
             for path in files_of(given):
                 try:
                     self._load(load_toolkit(str(path)), isolated)

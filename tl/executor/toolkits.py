@@ -52,9 +52,14 @@ def library_names() -> list[str]:
     return sorted(path.stem for path in LIBRARY.glob("*.py") if not path.name.startswith("_"))
 
 
+def is_folder(toolkit: str) -> bool:
+    """Whether a toolkit is a folder of many; a name of the library's is none, whatever lies around."""
+    return Path(toolkit).is_dir() and toolkit not in library_names()
+
+
 def files_of(toolkit: str) -> list[Path]:
     """The file of a toolkit, or all in a folder that is laid out as ToolEyes is."""
-    if not Path(toolkit).is_dir():
+    if not is_folder(toolkit):
         return [locate(toolkit)]
     if paths := sorted(Path(toolkit).absolute().glob("Tool_Library/*/*/tool.py")):
         return paths

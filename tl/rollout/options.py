@@ -24,7 +24,7 @@ class ToolOptions:
     def start_executor(self, default: Sequence[str], seed: int = 0) -> Executor:
         """The executor of these tools, without any of the `default` toolkits. Raises what `Executor` raises."""
         return Executor(
-            None if self.mcp else self.tools or default,
+            self.tools or (None if self.mcp else default),
             seed,
             mcp=self.mcp,
             require_isolation=self.require_isolation,
