@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from tl.evaluation.suites.intercode.episodes import shell_tasks
 from tl.executor import Executor, IsolationError
@@ -31,7 +32,16 @@ from tl.llama.sampling import MAX_ROWS, cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import read_config
 from tl.metrics import Question
-from tl.ppo import explained_variance, gae, token_rewards, whiten
+from tl.ppo import (
+    MIN_STD,
+    explained_variance,
+    gae,
+    group_advantages,
+    rloo_advantages,
+    token_rewards,
+    turn_gae,
+    whiten,
+)
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts, task_data
@@ -113,9 +123,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
     # r = −β (log π − log π_ref), plus R where a call ends (section 3.3).
     rewards = token_rewards(batch.call_rewards, logp, ref_logp, mask, config.kl_coef)
 
-    # A_i = Σ_k (γλ)^k δ_{i+k} with δ_i = r_i + γ V_{i+1} − V_i (GAE: arXiv 1506.02438, equation 16).
-    advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
-    advantages = whiten(advantages, mask)
+    advantages, returns = estimate_advantages(rewards, values, batch, config)
 
     # Epochs of minibatches on min(ρA, clip(ρ, 1 ± ε)A) with ρ = π / π_old (PPO: arXiv 1707.06347, equation 7), and on
     # the critic's ½ (V − return)², clipped as well.
@@ -137,6 +145,24 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
     if critic:
         metrics["explained_variance"] = explained_variance(values, returns, mask)
     return metrics
+
+
+def estimate_advantages(rewards: Tensor, values: Tensor, batch: PPOBatch, config: PPOConfig) -> tuple[Tensor, Tensor]:
+    """(advantages as the policy's loss takes them, returns for the critic); these and the arguments are all [B, A]."""
+    mask = batch.mask
+    if config.advantage == "gae":
+        # A_i = Σ_k (γλ)^k δ_{i+k} with δ_i = r_i + γ V_{i+1} − V_i (GAE: arXiv 1506.02438, equation 16).
+        advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
+        return whiten(advantages, mask), returns
+    if config.advantage == "turn":
+        advantages, returns = turn_gae(rewards, values, batch.call_index, mask, config.gamma, config.lam)
+        return whiten(advantages, mask), returns
+    totals = rewards.sum(dim=1)  # of each rollout
+    if config.advantage == "rloo":
+        each = rloo_advantages(totals, batch.groups)
+    else:  # not GRPO's 1e-4: where all samples earn the same R, their KL still differs a little
+        each = group_advantages(totals, batch.groups, config.standardise, eps=MIN_STD)
+    return torch.where(mask, each[:, None], 0.0), torch.zeros_like(rewards)
 
 
 @contextmanager
@@ -278,7 +304,7 @@ def estimate_memory(
     cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(
-        model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.critic, config.lora
+        model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.learns_values, config.lora
     )
 
 

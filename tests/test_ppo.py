@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tl.losses import kl, policy_loss, policy_stats, token_entropy, value_loss
-from tl.ppo import explained_variance, gae, token_rewards, whiten
+from tl.ppo import explained_variance, gae, group_advantages, rloo_advantages, token_rewards, turn_gae, whiten
 
 F64 = torch.float64
 
@@ -43,6 +43,48 @@ def test_gae_equals_the_double_sum_whatever_stands_between_actions(gamma, lam):
             [a + v for a, v in zip(expected, values[row, at].tolist(), strict=True)], abs=1e-12
         )
     assert (advantages[~mask] == 0).all() and (returns[~mask] == 0).all()
+
+
+def test_turns_have_one_advantage_each_and_discount_by_the_call():
+    """Two calls of two and one actions, then padding; γ 0.5, λ 1. Call rewards 0.25 and 2, values before 1 and 3."""
+    mask = torch.tensor([[True, True, True, False]])
+    call_index = torch.tensor([[0, 0, 1, 0]])
+    rewards, values = tensor([0.5, -0.25, 2.0, 9.0]), tensor([1.0, 7.0, 3.0, 9.0])
+    advantages, returns = turn_gae(rewards, values, call_index, mask, 0.5, 1.0)
+    second = 2.0 - 3.0
+    first = 0.25 + 0.5 * 3.0 - 1.0 + 0.5 * second
+    assert advantages.tolist() == [[first, first, second, 0.0]]
+    assert returns.tolist() == [[first + 1.0, first + 1.0, second + 3.0, 0.0]]
+
+
+def test_turns_of_one_action_are_steps_of_gae():
+    generator = torch.Generator().manual_seed(1)
+    rewards, values = (torch.randn(3, 6, dtype=F64, generator=generator) for _ in range(2))
+    mask, call_index = ones(3, 6), torch.arange(6).expand(3, 6)
+    torch.testing.assert_close(
+        turn_gae(rewards, values, call_index, mask, 0.9, 0.8), gae(rewards, values, mask, 0.9, 0.8)
+    )
+
+
+def test_group_advantages_by_hand():
+    """Groups (1, 0, 5) and (2, 2) lie mixed; a sixth rollout is alone. Means 2 and 2; unbiased variance of the first
+    (1 + 4 + 9) / 2 = 7."""
+    returns, groups = tensor(1.0, 2.0, 0.0, 5.0, 2.0, 4.0), torch.tensor([3, 0, 3, 3, 0, 1])
+    centred = [-1.0, 0.0, -2.0, 3.0, 0.0, 0.0]
+    assert group_advantages(returns, groups, standardise=False).tolist() == centred
+    expected = [x / (math.sqrt(7) + 1e-4) for x in centred]
+    assert group_advantages(returns, groups).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_leave_one_out_by_hand():
+    returns, groups = tensor(1.0, 2.0, 0.0, 5.0, 2.0, 4.0), torch.tensor([3, 0, 3, 3, 0, 1])
+    expected = [1 - 5 / 2, 0.0, 0 - 6 / 2, 5 - 1 / 2, 0.0, 0.0]
+    assert rloo_advantages(returns, groups).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("advantages", [group_advantages, rloo_advantages])
+def test_rollouts_that_earn_the_same_in_their_group_have_no_advantage(advantages):
+    assert advantages(tensor(-2.0, 1.0, -2.0, 1.0), torch.tensor([0, 1, 0, 1])).tolist() == [0.0] * 4
 
 
 def test_gae_steps_across_feedback_as_if_it_were_not_there():

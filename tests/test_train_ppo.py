@@ -89,6 +89,8 @@ def assert_same_run(a: Path, b: Path) -> None:
 ARMS = ("get_a()", "get_b()", "get_c()")
 TOOLS = tuple(ToolSpec(call.removesuffix("()"), "", {}, ()) for call in ARMS)
 
+NO_CRITIC = [["--advantage", name, "--samples_per_prompt", "2"] for name in ("group", "rloo")]
+
 
 def sample_arms(actor: Llama, _tokenizer, prompts: list[int], _config, seeds: list[int]) -> list[Experience]:
     """Rollouts of one token out of eight: tokens 3, 4 and 5 stand for the calls, 5 + k is the prompt that wants the
@@ -106,14 +108,25 @@ def sample_arms(actor: Llama, _tokenizer, prompts: list[int], _config, seeds: li
     return experiences
 
 
+def test_advantages_without_a_critic_load_none_and_need_several_samples(toy, tmp_path):
+    for flags in NO_CRITIC:
+        config = train_ppo.resolve_config(arguments(toy, tmp_path / "run", *flags))
+        with distributed.process_group() as world:
+            assert train_ppo.Models.load(toy / "model", config, world).critic is None
+        with pytest.raises(RunError, match="compares the samples of a prompt: --samples_per_prompt 2 or more"):
+            train_ppo.resolve_config(arguments(toy, tmp_path / "run", *flags, "--samples_per_prompt", "1"))
+
+
 @pytest.mark.long
-def test_a_three_armed_task_is_solved(tmp_path, monkeypatch):
+@pytest.mark.parametrize("advantage", ["gae", "turn", "group", "rloo"])
+def test_a_three_armed_task_is_solved(tmp_path, monkeypatch, advantage):
     """From a random model, whose chance of the right call is one in eight."""
     monkeypatch.setattr(train_ppo, "sample_steps", sample_arms)
     torch.manual_seed(0)
     save_model(Llama(ModelConfig(8, 16, 32, 1, 2, 2, 8, 16)), tmp_path)
     flags = f"--model {tmp_path} --kl_coef 0.05 --actor_lr 1e-2 --critic_lr 1e-2 --ppo_epochs 2 --show_every 0"
-    config = train_ppo.resolve_config([*flags.split(), "--batch_size", "48", "--minibatch_size", "48"])
+    flags += f" --batch_size 48 --minibatch_size 48 --samples_per_prompt 16 --advantage {advantage}"
+    config = train_ppo.resolve_config(flags.split())
     with distributed.process_group() as world:
         models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
         rewards = [
@@ -157,7 +170,9 @@ def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatc
     assert (line["rollout_share"] - line["generation_share"]) * line["seconds"] > 0.2
 
 
-@pytest.mark.parametrize("flags", [["--no-critic"], ["--compare_text"], ["--kl_coef", "0"]])
+@pytest.mark.parametrize(
+    "flags", [["--no-critic"], ["--compare_text"], ["--kl_coef", "0"], ["--advantage", "turn"], *NO_CRITIC]
+)
 def test_parts_can_be_switched(toy, tmp_path, flags):
     assert train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", *flags)) == 0
     assert all(map(math.isfinite, column(tmp_path / "run", "policy_loss")))

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tl.losses import kl
 
+MIN_STD = 0.1  # half the smallest step in IRM's table of rewards
+
 
 def token_rewards(
     call_rewards: Tensor, logp: Tensor, ref_logp: Tensor, mask: Tensor, kl_coef: float, clip: float = 5.0
@@ -45,7 +47,55 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return advantages, torch.where(mask, advantages + values, 0.0)
 
 
-def whiten(x: Tensor, mask: Tensor, min_std: float = 0.1) -> Tensor:
+def turn_gae(
+    rewards: Tensor, values: Tensor, call_index: Tensor, mask: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """GAE over calls instead of tokens: (advantages, returns), both [B, T], equal at all actions of a call.
+
+    A call's reward is the sum of its actions' rewards and its value that of its first action, V before the call;
+    ``gamma`` and ``lam`` count calls. call_index [B, T] numbers the calls of each row from 0.
+    """
+    before = torch.nn.functional.pad(call_index[:, :-1], (1, 0), value=-1)
+    index = torch.where(mask, call_index, 0)
+    per_call = rewards.new_zeros(rewards.shape)  # there are at most as many calls as actions
+    call_rewards = per_call.scatter_add(1, index, torch.where(mask, rewards, 0.0))
+    call_values = per_call.scatter_add(1, index, torch.where(mask & (call_index != before), values, 0.0))
+    is_call = per_call.scatter_add(1, index, mask.to(rewards.dtype)) > 0
+    advantages, returns = gae(call_rewards, call_values, is_call, gamma, lam)
+    return tuple(torch.where(mask, x.gather(1, index), 0.0) for x in (advantages, returns))  # type: ignore[return-value]
+
+
+def group_advantages(returns: Tensor, groups: Tensor, standardise: bool = True, eps: float = 1e-4) -> Tensor:
+    """GRPO's advantages (arXiv 2402.03300, section 4.1.2), [B]: the return of a rollout minus the mean of its group,
+    which are the samples of one prompt, divided by their standard deviation + ``eps`` if ``standardise``.
+
+    returns [B]; groups [B], the number of each rollout's group. A group of one, or of equal returns, gives 0. How long
+    a rollout is does not matter here; the loss divides by the number of all actions, not by that of each rollout
+    (arXiv 2503.20783 on the bias that this avoids).
+    """
+    count, mean = _group_moments(returns, groups)
+    centred = returns - mean
+    if not standardise:
+        return centred
+    _, variance = _group_moments(centred**2, groups)
+    return centred / ((variance * count / (count - 1).clamp(min=1)).sqrt() + eps)
+
+
+def rloo_advantages(returns: Tensor, groups: Tensor) -> Tensor:
+    """REINFORCE leave-one-out (arXiv 2402.14740, equation 8), [B]: the return of a rollout minus the mean return of the
+    other samples of its prompt; 0 where there is no other. Arguments as in ``group_advantages``."""
+    count, mean = _group_moments(returns, groups)
+    return (returns - mean) * count / (count - 1).clamp(min=1)
+
+
+def _group_moments(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """(size, mean of x) of the group that each rollout belongs to, both [B]."""
+    zeros = torch.zeros_like(x)  # there are at most as many groups as rollouts
+    count = zeros.index_add(0, groups, torch.ones_like(x))
+    return count[groups], (zeros.index_add(0, groups, x) / count.clamp(min=1))[groups]
+
+
+def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
     """(x − mean) / max(std, min_std) at actions, 0 elsewhere; mean and (population) std are those of the actions.
 
     When all calls of a batch earn about the same, which a critic says beforehand, the advantages hold little but

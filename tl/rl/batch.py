@@ -5,8 +5,9 @@ in order, without the prompt and the feedback between calls, then padding where 
 small, so every rank has those of the whole global batch; only the forward passes are split between the ranks.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,8 @@ class PPOBatch:
     sharing: PrefixSharing
     mask: Tensor  # [B, A] True where a rollout has an action
     call_rewards: Tensor  # [B, A] R at the last action of each call
+    call_index: Tensor  # [B, A] number of the call that an action belongs to, from 0
+    groups: Tensor  # [B] equal for the rollouts of one prompt
     sampler_logp: Tensor  # [B, A] of the actions, as the sampler saw them
     micro_tokens: int  # tokens of a forward pass
     world: World
@@ -45,6 +48,8 @@ class PPOBatch:
             PrefixSharing(prompts, list(map(len, examples))),
             mask=_rows([[True] * len(e.actions) for e in experiences], torch.bool),
             call_rewards=_rows([e.rewards for e in experiences]),
+            call_index=_rows([_call_numbers(e.positions) for e in experiences], torch.long),
+            groups=_numbered([(e.id, *prompt) for e, prompt in zip(experiences, prompts, strict=True)]),
             sampler_logp=_rows([e.sampler_logprobs for e in experiences]),
             micro_tokens=micro_tokens,
             world=world,
@@ -108,6 +113,18 @@ def _example(experience: Experience) -> Example:
     targets[experience.positions] = torch.tensor(experience.actions)
     weights[experience.positions] = 1.0
     return Example(experience.id, ids, targets, weights, torch.zeros_like(ids), (), 0)
+
+
+def _call_numbers(positions: Sequence[int]) -> list[int]:
+    """Which call each action belongs to: between two calls lie at least two tokens that nobody chose."""
+    gaps = (here > before + 1 for before, here in itertools.pairwise(positions))
+    return list(itertools.accumulate(gaps, initial=0))
+
+
+def _numbered(keys: Sequence[Hashable]) -> Tensor:
+    """Equal numbers for equal keys, from 0."""
+    numbers: dict[Hashable, int] = {}
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
 
 
 def _rows(lists: Sequence[Sequence[float]], dtype: torch.dtype = torch.float32) -> Tensor:

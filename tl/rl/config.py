@@ -36,7 +36,14 @@ class PPOConfig(ToolOptions, TrainingConfig):
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
     intercode: str | None = option(None, "with --rollout episode: folder of InterCode-bash's tasks, see docs/bash.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
-    critic: bool = option(True, "learn values; without, all are 0")
+    advantage: Literal["gae", "turn", "group", "rloo"] = option(
+        "gae",
+        "gae: per token, with a critic; turn: one advantage a call, GAE over calls; group: the samples of a prompt "
+        "compared with their mean, as in GRPO; rloo: each with the mean of the others. The last two need no critic and "
+        "several --samples_per_prompt",
+    )
+    standardise: bool = option(True, "with --advantage group: divide by the group's standard deviation, as GRPO does")
+    critic: bool = option(True, "learn values for gae and turn; without, all are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
     gamma: float = option(1.0, "discount of a token's reward by the token", at_least=0, at_most=1)
     lam: float = option(0.95, "λ of generalised advantage estimation", at_least=0, at_most=1)
@@ -73,6 +80,11 @@ class PPOConfig(ToolOptions, TrainingConfig):
         user is nearly impossible."""
         return () if self.compare_text else (FINISH.name, ASK_TO_USER.name)
 
+    @property
+    def learns_values(self) -> bool:
+        """Whether there is a critic."""
+        return self.critic and self.advantage in ("gae", "turn")
+
     @classmethod
     def free(cls) -> set[str]:
         return super().free() | {"require_isolation", "show_every"}
@@ -102,6 +114,10 @@ def check(config: PPOConfig) -> None:
         raise RunError(
             f"--batch_size is {config.batch_size}; it must be a multiple of --samples_per_prompt, "
             f"{config.samples_per_prompt}: the rollouts of a prompt are made in one step"
+        )
+    if config.advantage in ("group", "rloo") and config.samples_per_prompt == 1:
+        raise RunError(
+            f"--advantage {config.advantage} compares the samples of a prompt: --samples_per_prompt 2 or more"
         )
     if config.rollout == "episode" and config.data:
         raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")

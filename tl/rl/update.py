@@ -58,7 +58,7 @@ class Models:
 
         actor = learner(Llama, config.actor_lr)
         base = actor.model if config.lora else None
-        critic = learner(Critic, config.critic_lr, base) if config.critic else None
+        critic = learner(Critic, config.critic_lr, base) if config.learns_values else None
         reference = distributed.load(Llama, source, world, dtype=world.compute_dtype, base=base)
         return cls(actor, critic, reference.requires_grad_(False))
 
