@@ -380,7 +380,7 @@ def main(sft_steps: int = 24, ppo_steps: int = 8) -> None:
         print(f"SFT step {i + 1:2}  loss {loss.item():.3f}")
 
     models = (model, make_critic(model), {name: w.detach().clone() for name, w in model.items()})
-    optimizers = [torch.optim.AdamW(m.values(), lr=1e-4) for m in models[:2]]
+    optimizers = [torch.optim.AdamW(m.values(), lr=3e-5) for m in models[:2]]
     questions = {
         "What time is it in Oslo?": 'get_time(city="Oslo")',
         "How is the weather in Oslo?": 'get_weather(city="Oslo")',
