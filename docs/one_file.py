@@ -353,10 +353,12 @@ call: get_time(city="{city}")
 output: {{"time": "{time}"}}
 call: finish(answer="{time}")"""
 
+CITIES = ("Rome", "Lima", "Bern", "Cairo", "Paris", "Delhi", "Quito", "Tunis", "Malmo", "Basel", "Dakar", "Turin")
+
 
 def conversations() -> list[list[tuple[str, str]]]:
     made = []
-    for i, city in enumerate("Rome Lima Bern Cairo Paris Delhi Quito Tunis Malmo Basel Dakar Turin".split()):
+    for i, city in enumerate(CITIES):
         for text in (WEATHER, TIME):
             lines = text.format(city=city, sky=("sun", "fog", "snow")[i % 3], time=f"{7 + i:02}:{5 * i:02}").split("\n")
             made.append([(role, said) for role, _, said in (line.partition(": ") for line in lines)])
