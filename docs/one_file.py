@@ -293,7 +293,7 @@ def action_values(critic: Weights, prompt: list[int], actions: list[int]) -> Ten
     return hidden @ critic["value_head.weight"]
 
 
-def ppo_step(models, optimizers, prompts, vocabulary, generator, samples=4):  # noqa: ANN001, ANN201
+def ppo_step(models, optimizers, prompts, vocabulary, generator, samples=8):  # noqa: ANN001, ANN201
     """One step: draw calls, reward them, estimate advantages, update policy and critic. Returns the mean of R.
 
     models: the actor, the critic, and the frozen SFT model; prompts: (ids, golden call) pairs.
