@@ -14,6 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 SCORES = {"ts": "right tool (TS)", "pi": "and right parameters (PI)", "cf": "whole call right (CF)"}
+STYLE = {"svg.hashsalt": "picture", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
 COLOURS = {"ts": "#2a78b8", "pi": "#c77f1a", "cf": "#3a9a5b"}
 
 
@@ -29,9 +30,8 @@ def scores_over_time(log: str) -> list[dict[str, float]]:
 
 
 def draw(evaluations: list[dict[str, float]]) -> Figure:
-    with matplotlib.rc_context({"svg.hashsalt": "picture", "font.family": "sans-serif", "font.size": 10}):
-        figure = Figure((7.2, 2.9), layout="constrained")
-        axes = figure.add_subplot()
+    figure = Figure((7.2, 2.9), layout="constrained")
+    axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#dddddd")
     minutes = [row["minutes"] for row in evaluations]
@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--out", default="docs/default_run.svg", help="SVG file to write")
     arguments = parser.parse_args()
     evaluations = scores_over_time((arguments.run / "metrics.jsonl").read_text(encoding="utf-8"))
-    draw(evaluations).savefig(arguments.out, metadata={"Date": None})
+    with matplotlib.rc_context(STYLE):
+        draw(evaluations).savefig(arguments.out, metadata={"Date": None})
     for row in evaluations:
         print("  ".join(f"{name} {value:.1f}" for name, value in row.items()))
 
