@@ -14,11 +14,12 @@ from tl.assets import TINY
 from tl.cli import show
 from tl.cli.show import Style, terminal, training_settings
 from tl.config import preset
+from tl.files import visible
 from tl.llama import Llama, ModelConfig, save_model
 from tl.losses import weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, encode_trajectory
 from tl.report.samples import page
-from tl.report.views import TurnView, token_texts, view, visible
+from tl.report.views import TurnView, token_texts, view
 from tl.training.config import SFTConfig
 from tl.trajectory import Trajectory
 

@@ -1,7 +1,11 @@
-"""Writing files safely."""
+"""Writing files and messages safely."""
 
 import os
+import re
 from pathlib import Path
+
+# Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def unwritable(folder: Path) -> Path | None:
@@ -18,3 +22,13 @@ def write_whole(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8", errors="backslashreplace")
     new.replace(path)
+
+
+def visible(text: str) -> str:
+    """The text with control characters, all but newline and tab, spelled out as `\\x1b`; halves of characters too."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def spelled(text: str) -> str:
+    """`visible` text on one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -24,7 +24,7 @@ from tl.evaluation.ability import evaluate, limited
 from tl.evaluation.suites import gsm8k, humaneval, mmlu
 from tl.evaluation.suites.general import TextResult, TextSuite, lines, to_json
 from tl.executor.machines import MachineError, Machines
-from tl.files import unwritable, write_whole
+from tl.files import unwritable, visible, write_whole
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model
 from tl.training.distributed import process_group
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(config)
     except (CheckpointError, TokenizerError, DataError, MachineError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -15,6 +15,7 @@ from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, read
 from tl.datasets.label import plain_record
 from tl.datasets.mix import split_share
+from tl.files import visible
 from tl.trajectory import Trajectory
 
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
         trajectories, report = load(config)
         write_records(config.out, map(plain_record, trajectories))
     except (DataError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     tell(report)
     print(f"{len(trajectories):,} records in {config.out}")

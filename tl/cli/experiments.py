@@ -24,6 +24,7 @@ from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, ablation_of
 from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
 from tl.experiments.results import markdown, results_json, write
+from tl.files import visible
 
 FOLDER = "runs/ablation"
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         if config.suite:
             experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
     except (ValueError, DataError) as error:
-        print(f"python -m tl experiments: {error}", file=sys.stderr)
+        print(f"python -m tl experiments: {visible(str(error))}", file=sys.stderr)
         return 2
     own = f"-{Path(config.model).resolve().name}" if config.model else ""
     out = Path(config.out or f"{FOLDER}{own}{'-quick' if config.quick else ''}")
@@ -83,6 +84,6 @@ def main(argv: Sequence[str]) -> int:
             print(markdown(results, experiment))
             print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
     except (Stopped, PartError, DataError, OSError) as error:
-        print(f"{error}\nrun the same command again to resume", file=sys.stderr)
+        print(f"{visible(str(error))}\nrun the same command again to resume", file=sys.stderr)
         return 1
     return 0

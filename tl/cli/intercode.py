@@ -29,7 +29,7 @@ from tl.evaluation.suites.intercode.episodes import Played, lines, request_of
 from tl.executor.driving import drive
 from tl.executor.machines import MachineError, Machines
 from tl.executor.pool import cores
-from tl.files import unwritable, write_whole
+from tl.files import unwritable, visible, write_whole
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model
 from tl.rollout.episodes import play
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         with Machines(own_root=True) as machines:
             results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
     except (CheckpointError, TokenizerError, DataError, MachineError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     Path(config.report).parent.mkdir(parents=True, exist_ok=True)
     write_whole(Path(config.report), json.dumps({"config": asdict(config), "tasks": results}, indent=1) + "\n")

@@ -18,6 +18,7 @@ from tl.cli.convert import ConvertConfig, load, tell, write_records
 from tl.config import option, parse_config
 from tl.datasets import DataError
 from tl.datasets.label import Style, labelled
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.prompt import EncodingOptions
 from tl.report.samples import page
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         if config.html:
             Path(config.html).write_text(_page(trajectories, config), encoding="utf-8")
     except (DataError, TokenizerError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     tell(report)
     print(f"{written:,} records in {config.out}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl.config import option, parse_config
+from tl.files import visible
 from tl.report.datasets import data_columns
 from tl.report.page import NO_PICTURES, has_charts, report
 from tl.report.runs import NoRunError, read_runs
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         data = data_columns(runs, config.samples)
         out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")
     except (NoRunError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     for run in runs:
         print("\n".join(f"{run.name}: {note}" for note in run.notes), end="\n" if run.notes else "")

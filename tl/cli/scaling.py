@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl.config import option, parse_config
+from tl.files import visible
 from tl.llama.config import ModelConfig
 from tl.llama.lora import LoRA
 from tl.llama.weights import CheckpointError, read_config
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
     except CheckpointError as error:
-        print(f"python -m tl scaling: {error}", file=sys.stderr)
+        print(f"python -m tl scaling: {visible(str(error))}", file=sys.stderr)
         return 2
     print("\n".join(table(models, config.gpus, work)))
     return 0

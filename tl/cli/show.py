@@ -22,6 +22,7 @@ from typing import Any, Literal
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError, read
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
 from tl.mae import erroneous_calls
@@ -29,7 +30,7 @@ from tl.prompt import EncodingOptions
 from tl.report.datasets import encoding_options
 from tl.report.runs import read_object
 from tl.report.samples import page
-from tl.report.views import SampleView, TokenView, TurnView, counted, view, visible
+from tl.report.views import SampleView, TokenView, TurnView, counted, view
 from tl.synthesis import synthesize
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.config import SFTConfig, parse_for_model
@@ -137,7 +138,7 @@ def main(argv: Sequence[str]) -> int:
             title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
             Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
     except (DataError, TokenizerError, CheckpointError, LookupError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     if config.html:
         print(f"{counted(len(samples), 'sample')} in {config.html}")

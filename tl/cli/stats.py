@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, read
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
@@ -83,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
             done = {note.value: count for note, count in report.notes.items()}
             columns[title] = {**summary(data, tokenizer), "records skipped": len(report.bad), "while reading": done}
     except (DataError, TokenizerError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 2
     if config.json:
         print(json.dumps(columns, ensure_ascii=False, indent=2))

@@ -25,6 +25,7 @@ from tl.config import option, parse_config
 from tl.datasets import DataError, read
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
+from tl.files import visible
 from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError
 from tl.rollout.options import ToolOptions
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             write(config.path, make(config))
     except (DataError, OSError, ToolkitError, PoolError, EndpointError) as error:
-        print(f"python -m tl synthesis: {error}", file=sys.stderr)
+        print(f"python -m tl synthesis: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
 

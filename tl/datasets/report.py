@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tl.files import spelled
 from tl.trajectory import Note, Notes
 
 MAX_REASONS = 20  # that a message lists
 _VARYING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d,]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,6 @@ def _by_reason(bad: Sequence[BadRecord]) -> list[str]:
     lines = [f"{of[0]}" + (f" (and {len(of) - 1:,} more like it)" if len(of) > 1 else "") for of in groups.values()]
     left = len(lines) - MAX_REASONS
     return lines[:MAX_REASONS] + ([f"and {left:,} more reasons"] if left > 0 else [])
-
-
-def spelled(text: str) -> str:
-    """Text from data on one line, its control characters as escapes."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def looks_like(raw: object) -> str:

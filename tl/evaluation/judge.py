@@ -21,7 +21,7 @@ from tl.calls import format_call
 from tl.evaluation.suites import Answered, Suite, python_score
 from tl.forms import Prediction
 from tl.metrics import CallScore, Question
-from tl.rollout.endpoint import Endpoint
+from tl.rollout.endpoint import Endpoint, EndpointError
 
 JUDGED = "toolalpaca"  # the suite whose released scorer is a judge
 PARALLEL = 8  # requests at a time
@@ -86,12 +86,17 @@ class Judge:
                 file.flush()
 
     def _verdict(self, text: str) -> bool | None:
-        reply = self.endpoint.chat([{"role": "user", "content": text}], temperature=0.0, max_tokens=MAX_TOKENS)
+        try:
+            reply = self.endpoint.chat([{"role": "user", "content": text}], temperature=0.0, max_tokens=MAX_TOKENS)
+        except EndpointError as error:
+            if error.malformed:
+                return None
+            raise
         said = _VERDICT.findall(str(reply.message.get("content")))
         return said[-1].lower() == "yes" if said else None
 
     def _key(self, text: str) -> str:
-        return hashlib.sha256(f"{self.endpoint.model}\n{text}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.endpoint.model}\n{text}".encode(errors="backslashreplace")).hexdigest()[:16]
 
     def _read(self) -> Iterator[tuple[str, bool | None]]:
         """What was kept; a last line that was being written is left out."""

@@ -56,6 +56,8 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
     for run in runs:
         articles += readable(run, ROLLOUTS_FILE, browser.rollouts, run, items) or []
         articles += readable(run, EVALUATION_FILE, browser.answers, run, items) or []
+        if readable(run, EVALUATION_FILE, tables.evaluations, [run]) is None:
+            run.suites = {}
     experiments = [readable(run, file, _experiment, found) for run in runs for file, found in run.experiments.items()]
     sections = {
         "Runs": _overview(runs),  # with the notes that all others have left

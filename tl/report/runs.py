@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE
 
 EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
+HUGE = 1e15  # what a run counts is less, and a float tells all integers up to there apart
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE)
 
 
@@ -111,7 +115,8 @@ def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with _reader(path, notes) as loads:
+            value = loads(path.read_text(encoding="utf-8"))
         if isinstance(value, dict):
             return value
         notes.append(f"{path.name} is not a JSON object and was left out")
@@ -126,21 +131,40 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
         return []
     lines: list[dict[str, Any]] = []
     bad = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            value = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            bad += 1
-            continue
-        if isinstance(value, dict):
-            lines.append(value)
-        else:
-            bad += value is not None
+    with _reader(path, notes) as loads:
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                value = loads(line) if line.strip() else None
+            except (ValueError, RecursionError):
+                bad += 1
+                continue
+            if isinstance(value, dict):
+                lines.append(value)
+            else:
+                bad += value is not None
     if bad:
         notes.append(f"{path.name}: {bad} damaged line{'s' * (bad > 1)} left out")
     return lines
 
 
+@contextmanager
+def _reader(path: Path, notes: list[str]) -> Iterator[Callable[[str], Any]]:
+    """`json.loads` for a file of the run: numbers that no chart can show become None, and are counted in a note."""
+    left_out = 0
+
+    def number(text: str) -> float | None:
+        nonlocal left_out
+        value = float(text)  # of any length; "NaN" and "-Infinity", too
+        if abs(value) < HUGE:
+            return value if {*text} & {*".eE"} else int(text)
+        left_out += 1
+        return None
+
+    yield partial(json.loads, parse_float=number, parse_int=number, parse_constant=number)
+    if left_out:
+        notes.append(f"{path.name}: {left_out} numbers left out that are NaN, infinite or of {HUGE:g} and more")
+
+
 def _newest(rollouts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each step's rollouts once: a resumed run repeats steps, and its later lines count."""
-    return list({(r.get("step"), r.get("id")): r for r in rollouts}.values())
+    return list({str((r.get("step"), r.get("id"))): r for r in rollouts}.values())

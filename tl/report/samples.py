@@ -8,7 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import NamedTuple
 
-from tl.report.views import SampleView, TokenView, TurnView, visible
+from tl.files import visible
+from tl.report.views import SampleView, TokenView, TurnView
 
 WEIGHT_SCALE = 9.0  # the weight that gets the full colour
 LOSS_SCALE = 5.0  # the loss in nats that gets the full colour

@@ -139,7 +139,7 @@ def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
 
 def with_interval(share: Any, n: Any, between: Sequence[float] | None) -> str:
     """A percentage with its 95 % interval: that of the report, or Wilson's where it is of an older version."""
-    if not is_number(share) or not is_number(n) or not n:
+    if not (is_number(share) and is_number(n) and 0 <= share <= 100 and n > 0):
         return "–"
     low, high = between or (100 * end for end in wilson_interval(round(share * n / 100), int(n)))
     return f"{share:.1f} [{low:.0f}, {high:.0f}]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import islice
 
@@ -14,14 +13,6 @@ from tl.losses import token_nll, weighted_cross_entropy
 from tl.prompt import NO_TARGET, EncodingOptions, Example, cut_feedback, encode_trajectory
 from tl.templates import template_of
 from tl.trajectory import Trajectory
-
-# Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """The text with control characters, all but newline and tab, spelled out as `\\x1b`."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 @dataclass(frozen=True)

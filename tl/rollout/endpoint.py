@@ -5,16 +5,21 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from email.message import Message
+from typing import Any, NamedTuple, TypeVar
 
 from tl.calls import Call, CallSyntaxError, format_call
+from tl.files import spelled
 from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.schema import FINISH, ToolSpec
@@ -22,15 +27,30 @@ from tl.trajectory import Trajectory, call_text
 
 KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for servers that want one
 MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
+MAX_ANSWER = 16 << 20  # bytes
+MAX_WAIT = 60.0  # seconds before a retry, whatever the server asks for
+SHORTEST_SECRET = 8  # characters; shorter keys, such as "EMPTY", are words that keep no secret
+
+T = TypeVar("T")
 
 
 class EndpointError(RuntimeError):
-    """A request that failed for good. `unreachable`: there was no answer at all, so the next one will fail as well.
-    `refused`: the server did not like the request itself."""
+    """A request that failed. `unreachable`: there was no answer at all, so the next one will fail as well. `refused`:
+    the server did not like the request itself. `malformed`: there was an answer, but it is no chat completion.
+    `retry_after`: seconds after which it may succeed; None where it never will."""
 
-    def __init__(self, message: str, unreachable: bool = False, refused: bool = False) -> None:
-        super().__init__(message)
-        self.unreachable, self.refused = unreachable, refused
+    def __init__(
+        self,
+        message: str,
+        *,
+        unreachable: bool = False,
+        refused: bool = False,
+        malformed: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(spelled(message))
+        self.unreachable, self.refused, self.malformed = unreachable, refused, malformed
+        self.retry_after = retry_after
 
 
 class Reply(NamedTuple):
@@ -40,24 +60,48 @@ class Reply(NamedTuple):
     finish_reason: str
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Whoever answers with another address gets neither the key nor the conversation sent there."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """An OpenAI-compatible server and one of its models.
 
     `url` is the base (`http://host:8000/v1`) or the whole address (`…/chat/completions`). What may pass is tried again,
-    `retries` times with waits that double from `wait` seconds: connection errors, time-outs, status 408, 409, 429, 5xx.
+    `retries` times with waits that double from `wait` seconds: connection errors, time-outs, answers that are no JSON,
+    status 408, 409, 429, 5xx. Redirects are not followed. The key stands in no error.
     """
 
     url: str
     model: str
-    timeout: float = 120.0  # seconds
+    timeout: float = 120.0  # seconds from the request to the last byte of its answer
     retries: int = 4
     wait: float = 1.0  # seconds before the first retry
     key: str = field(default_factory=lambda: os.environ.get(KEY_VARIABLE, ""), repr=False)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise EndpointError(f"an endpoint is an http:// or https:// address, not {self.url!r}")
+        try:
+            parts = urllib.parse.urlsplit(self.url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid or not self.url.isprintable() or " " in self.url:
+            raise EndpointError(f"an endpoint is an http:// or https:// address, not {_without_user(self.url)!r}")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise EndpointError(
+                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an endpoint's address ends with its "
+                f"path and names no user, since it stands in reports; the key belongs into {KEY_VARIABLE}"
+            )
+        object.__setattr__(self, "key", self.key.strip())
+        if not (self.key.isascii() and self.key.isprintable() and " " not in self.key):
+            raise EndpointError(f"the key in {KEY_VARIABLE} holds a space or a character that no header may hold")
 
     def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
         """What the model says next.
@@ -75,29 +119,17 @@ class Endpoint:
         except (KeyError, IndexError, TypeError):
             message = None
         if not isinstance(message, dict):
-            raise EndpointError(f"{self.url}: the answer is no chat completion: {json.dumps(answer):.200}")
+            raise self._error(f"the answer is no chat completion: {json.dumps(answer):.200}", malformed=True)
         return Reply(message, str(choice.get("finish_reason")))
 
     def _post(self, body: dict) -> Any:
         for left in range(self.retries, -1, -1):
-            wait = self.wait * 2 ** (self.retries - left)
             try:
                 return self._post_once(body)
-            except urllib.error.HTTPError as error:
-                wait = max(wait, _seconds(error.headers.get("Retry-After")))
-                said = error.read(MAX_ERROR_CHARACTERS).decode(errors="replace").strip()
-                problem = EndpointError(
-                    f"{self.url}: status {error.code}: {said or error.reason}", refused=error.code in (400, 422)
-                )
-                may_pass = error.code in (408, 409, 429) or error.code >= 500
-            except (OSError, http.client.HTTPException) as error:
-                reason = getattr(error, "reason", None) or error
-                problem, may_pass = EndpointError(f"{self.url}: {reason}", unreachable=True), True
-            except ValueError as error:
-                problem, may_pass = EndpointError(f"{self.url}: the answer is not JSON: {error}"), True
-            if not (left and may_pass):
-                raise problem
-            time.sleep(wait)
+            except EndpointError as error:
+                if not left or error.retry_after is None:
+                    raise
+                time.sleep(min(MAX_WAIT, max(error.retry_after, self.wait * 2 ** (self.retries - left))))
 
     def _post_once(self, body: dict) -> Any:
         url = self.url.rstrip("/")
@@ -107,8 +139,77 @@ class Endpoint:
             json.dumps(body).encode(),
             headers,
         )
-        with urllib.request.urlopen(request, timeout=self.timeout) as response:
-            return json.loads(response.read())
+        try:
+            status, header, said = _within(self.timeout, lambda: _exchange(request, self.timeout))
+        except (OSError, http.client.HTTPException) as error:
+            raise self._error(f"{getattr(error, 'reason', None) or error}", unreachable=True, retry_after=0) from None
+        if not 200 <= status < 300:
+            words = said[: 4 * MAX_ERROR_CHARACTERS].decode(errors="replace").strip()[:MAX_ERROR_CHARACTERS]
+            if 300 <= status < 400:
+                words = (
+                    f"the server sends to another address, {header.get('Location', '?')}: name that one, if it is right"
+                )
+            may_pass = status in (408, 409, 429) or status >= 500
+            raise self._error(
+                f"status {status}: {words or http.client.responses.get(status, '')}",
+                refused=status in (400, 422),
+                retry_after=_seconds(header.get("Retry-After")) if may_pass else None,
+            )
+        if len(said) > MAX_ANSWER:
+            raise self._error(f"an answer of more than {MAX_ANSWER:,} bytes", malformed=True)
+        try:
+            return json.loads(said)
+        except RecursionError:
+            raise self._error("the answer is nested too deeply", malformed=True) from None
+        except ValueError as error:
+            raise self._error(f"the answer is not JSON: {error}", malformed=True, retry_after=0) from None
+
+    def _error(self, problem: str, **kind: Any) -> EndpointError:
+        """About this server, without the key, which servers like to repeat."""
+        if len(self.key) >= SHORTEST_SECRET:
+            problem = problem.replace(self.key, f"[{KEY_VARIABLE}]")
+        return EndpointError(f"{self.url}: {problem}", **kind)
+
+
+def _without_user(url: str) -> str:
+    """The address without what may be a secret."""
+    return url.rpartition("@")[2].partition("?")[0]
+
+
+def _exchange(request: urllib.request.Request, timeout: float) -> tuple[int, Message, bytes]:
+    """Status, headers and body, of which at most one byte too many is read. `timeout` is that of each wait."""
+    try:
+        response = _OPENER.open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        response = error
+    with response:
+        try:
+            said = response.read(MAX_ANSWER + 1)
+            if response.length and len(said) <= MAX_ANSWER:
+                raise http.client.IncompleteRead(said, response.length)
+        except (OSError, http.client.HTTPException):
+            if 200 <= response.status < 300:
+                raise
+            said = b""  # the status says enough
+        return response.status, response.headers, said
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """What `work` returns or raises; TimeoutError where that takes longer, as with a server that sends a byte at a time
+    and so never lets a socket's own time-out pass. The thread is then left to itself."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"no whole answer within {seconds:g} seconds") from None
 
 
 def _seconds(retry_after: str | None) -> float:
@@ -120,8 +221,8 @@ class EndpointPolicy:
     """Answers dialogues through an endpoint, `parallel` at a time, greedily.
 
     Tool calls become texts of our own form; text without tool calls is read as `texts_of` says. A server that refuses
-    `max_tokens` is asked with `max_completion_tokens`, one that refuses temperature 0 with its own. Once the server
-    cannot be reached, nothing more is asked.
+    `max_tokens` is asked with `max_completion_tokens`, one that refuses temperature 0 with its own. An answer that is
+    no chat completion is a wrong turn with its reason. Once the server cannot be reached, nothing more is asked.
     """
 
     def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
@@ -142,6 +243,8 @@ class EndpointPolicy:
         except EndpointError as error:
             if error.unreachable:
                 self.unreachable = str(error)
+            if error.malformed:
+                return Response(("",), str(error))
             return Response(note=str(error), stop=StopReason.POLICY)
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
@@ -176,7 +279,11 @@ def _content(message: dict) -> str:
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
-    return content.encode(errors="replace").decode() if isinstance(content, str) else ""
+    return _storable(content) if isinstance(content, str) else ""
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _without_reasoning(message: dict) -> str:
@@ -189,7 +296,7 @@ def _call_text(call: object) -> str:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
         return call_text("?", None)
     given = next((function[key] for key in ARGUMENT_KEYS if function.get(key) is not None), None)
-    return call_text(function["name"], given)
+    return call_text(_storable(function["name"]), given)
 
 
 def texts_of(message: dict, form: str = "auto", tools: Sequence[ToolSpec] = ()) -> list[str]:
@@ -198,13 +305,15 @@ def texts_of(message: dict, form: str = "auto", tools: Sequence[ToolSpec] = ()) 
     Text without tool calls is read in the given form of `tl.forms`. Where it holds no call, it is the final answer with
     the form "auto"; with another form it is a turn that should be a call of that form, and stays as it is.
     """
-    single = message.get("function_call")
-    texts = [_call_text(call) for call in message.get("tool_calls") or ([single] if single else [])]
+    given = message.get("tool_calls") or message.get("function_call") or []
+    texts = [_call_text(call) for call in (given if isinstance(given, list) else [given])]
     if texts:
         return texts
     content = _without_reasoning(message)
     try:
         return [format_call(call) for call in read_calls(content, form, tools)]
     except (CallSyntaxError, ValueError):
-        answers = form == "auto" and content.strip()
-        return [format_call(Call(FINISH.name, {"answer": content})) if answers else content.strip()]
+        said = content.strip()
+        with suppress(ValueError):  # longer than a call may be
+            return [format_call(Call(FINISH.name, {"answer": content}))] if form == "auto" and said else [said]
+        return [said]

@@ -17,6 +17,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from tl.datasets import DataError
+from tl.files import visible
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
 from tl.metrics import Question
@@ -184,12 +185,12 @@ def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: s
     """Calls a script's ``main`` and exits with its status. Errors that a user can mend, those of files and runs and
     the script's own ``errors``, are told in one line; ``interrupted`` is said after Ctrl-C."""
     expected: tuple[type[Exception], ...] = (CheckpointError, TokenizerError, DataError, RunError, OSError, *errors)
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # type: ignore[assignment]
+    warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
     try:
         sys.exit(main())
     except RankError:
         sys.exit(1)  # the rank that failed says why
     except expected as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {visible(str(error))}")
     except KeyboardInterrupt:
         sys.exit(interrupted)

@@ -1,0 +1,55 @@
+"""Files from someone else: what they can make the program say, show and do."""
+
+import json
+
+import pytest
+
+from tl.cli import convert
+from tl.cli import report as report_cli
+
+STEERS = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
+ODD = ["NaN", "-Infinity", "1e999", "9" * 5_000, "-" + "9" * 400, "1e300", "-3", "null", '"x"', "[]", "true"]
+
+
+def report_of(folder, capsys) -> tuple[str, str]:
+    """The page of a run's folder, and what its command printed."""
+    out = folder.parent / "report.html"
+    assert report_cli.main([str(folder), "--out", str(out)]) == 0
+    return out.read_text(), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:9])
+def test_a_page_is_made_of_a_run_whatever_its_numbers_are(tmp_path, capsys, odd):
+    run = tmp_path / "run"
+    run.mkdir()
+    good = '{"step": 1, "loss": 2.5, "reward": 0.5, "tokens": 3}'
+    keys = ("step", "loss", "reward", "tokens", "kl", "case/exact")
+    lines = [good, *(f'{{"step": 2, "{key}": {odd}}}' for key in keys), f'{{"step": {odd}, "loss": {odd}}}', good]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    (run / "settings.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
+    scores = f'{{"n": {odd}, "n_cf": {odd}, "ts": {odd}, "pi": {odd}, "cf": {odd}}}'
+    intervals = f'{{"strict": {{"ts": [{odd}, {odd}], "pi": {odd}, "cf": [{odd}]}}}}'
+    single = f'{{"strict": {scores}, "title": {odd}, "notes": {odd}, "intervals": {intervals}, "items": {odd}}}'
+    episodes = f'{{"de": {odd}, "n": {odd}, "n_calls": {odd}, "va": {odd}, "n_servable": 3, "intervals": {odd}}}'
+    (run / "report.json").write_text(f'{{"suites": {{"one": {single}, "two": {episodes}}}}}')
+    rows = f'[{{"name": "a", "mean": {{"x": {odd}}}, "interval": {{"x": [{odd}, {odd}]}}}}]'
+    experiment = f'{{"kind": "ablation", "title": {odd}, "command": 1, "machine": 1, "seeds": [1], "rows": {rows}'
+    (run / "ablation.json").write_text(experiment + f', "columns": {odd}, "sweeps": {{"s": {{"x": [{odd}]}}}}}}')
+    (run / "rollouts.jsonl").write_text(f'{{"step": {odd}, "id": {odd}, "reward": {odd}, "messages": {odd}}}\n')
+    page, said = report_of(run, capsys)
+    assert "2.500" in page
+    assert "nan" not in page.lower().split("</script>")[-1]
+    try:
+        is_shown = abs(json.loads(odd) or 0) < 1e15
+    except (ValueError, TypeError):
+        is_shown = odd in ("[]", '"x"')
+    assert ("metrics.jsonl: 8 numbers left out that are NaN, infinite or of 1e+15 and more" in said) != is_shown
+
+
+def test_a_bad_record_cannot_steer_the_terminal(tmp_path, capsys):
+    record = {"messages": [{"role": STEERS, "content": STEERS}], STEERS: 1}
+    data = tmp_path / f"{STEERS.replace('/', '')}.jsonl"
+    data.write_text(json.dumps(record, ensure_ascii=False) + "\n")
+    assert convert.main([str(data), "--out", str(tmp_path / "out.jsonl")]) == 2
+    said = "".join(capsys.readouterr())
+    assert "\\x1b]0;owned" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
