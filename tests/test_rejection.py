@@ -1,0 +1,105 @@
+"""Rejection sampling: what of the episodes of a policy becomes training data."""
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tl.assets import TINY
+from tl.cli import rejection
+from tl.datasets import read
+from tl.executor import Executor
+from tl.mae import erroneous_calls
+from tl.rollout.dialogue import Dialogue, Response
+from tl.rollout.tasks import read_tasks
+from tl.synthesis.rejection import sample_kept
+from tl.synthesis.teacher import resumed
+
+INVENTORY = str(Path(__file__).parent.parent / "examples" / "inventory.py")
+SELL, BAD = 'sell_item(name="chair", count=4)', 'sell_item(name="chair", number=4)'
+RIGHT, WRONG = 'finish(answer="Sold 4 chairs, 0 are left.")', 'finish(answer="Sold 9.")'
+REFUSED = 'finish(answer="I cannot handle the task.")'
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about layers that this machine does not permit
+        executor = Executor([INVENTORY], workers=1)
+    with executor:
+        yield executor
+
+
+def kept(executor: Executor, tmp_path: Path, scripts: list[list[str]], answer: str | None, per_task: int = 8):
+    """(trajectories of one task, left out by reason); script k is what sample k says, turn by turn."""
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"query": "Sell 4 chairs.", "answer": answer}) + "\n")
+
+    def scripted(dialogues: Sequence[Dialogue]) -> list[Response]:
+        return [Response((scripts[d.number][sum(m.is_call for m in d.messages)],)) for d in dialogues]
+
+    dropped: Counter[str] = Counter()
+    tasks = read_tasks([str(file)], executor)
+    [found] = sample_kept(tasks, executor, lambda *_: scripted, len(scripts), per_task, 0, 8, dropped)
+    return found, dict(dropped)
+
+
+def test_episodes_with_a_right_answer_are_kept_once(executor, tmp_path):
+    scripts = [[SELL, RIGHT], [SELL, WRONG], [SELL, RIGHT], [SELL, REFUSED], [BAD, SELL, RIGHT]]
+    found, dropped = kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")
+    assert [[call.content for call, _ in t.calls()] for t in found] == [[SELL, RIGHT], [BAD, SELL, RIGHT]]
+    assert [t.id for t in found] == ["tasks/00001#0", "tasks/00001#1"]
+    assert dropped == {"a wrong answer": 1, "the same calls once more": 1, "no real answer": 1}
+    assert erroneous_calls(found[1]) == [True, False, False], "the error stays in the context, and is not trained on"
+
+
+def test_an_error_that_nothing_recovered_from_is_left_out_though_no_answer_is_known(executor, tmp_path):
+    found, dropped = kept(executor, tmp_path, [[SELL, BAD, RIGHT], [BAD, SELL, RIGHT]], None)
+    assert [len(t.calls()) for t in found] == [3] and found[0].calls()[0][0].content == BAD
+    assert dropped == {"its last call failed": 1}
+
+
+def test_no_more_than_per_task_are_kept_and_the_rest_is_counted(executor, tmp_path):
+    found, dropped = kept(executor, tmp_path, [[SELL, RIGHT], [BAD, SELL, RIGHT]], None, per_task=1)
+    assert len(found) == 1 and dropped == {"more than --per_task": 1}
+
+
+def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_continued(tmp_path, capsys, monkeypatch):
+    """The embedded base solves nothing, so every episode is taken for good here."""
+    monkeypatch.setattr("tl.synthesis.rejection.fault_of", lambda *_: "")
+    monkeypatch.setattr("tl.synthesis.rejection._unrecovered", lambda *_: "")
+    out = tmp_path / "kept.jsonl"
+    flags = f"--model {TINY} --out {out} --size 3 --samples 2 --max_new_tokens 8 --seed 3".split()
+    assert rejection.main(flags) == 0
+    whole = out.read_bytes()
+    assert "3 tasks, 2 episodes each" in capsys.readouterr().out
+    trajectories, _ = read([str(out)])
+    assert {t.id.rpartition("#")[2] for t in trajectories} <= {"0", "1"} and len(trajectories) >= 3
+    lines = whole.splitlines(keepends=True)
+    first_task = json.loads(lines[0])["id"].rpartition("#")[0]
+    done = [line for line in lines if json.loads(line)["id"].startswith(f"{first_task}#")]
+    out.write_bytes(b"".join(done) + lines[-1][:40])
+    assert rejection.main(flags) == 0
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "name the model"),
+        (["--model", str(TINY), "--tools", INVENTORY], "--tools and --mcp need --tasks"),
+        (["--model", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
+    assert rejection.main([*flags, "--out", str(tmp_path / "kept.jsonl")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "kept.jsonl").write_text('{"id": "mine"}\n')
+    with pytest.raises(Exception, match="choose another --out"):
+        resumed(tmp_path / "kept.jsonl", {"tasks/00001#0"})

@@ -1,0 +1,126 @@
+"""Rejection sampling: a model solves each task several times with the tools, and what worked becomes training data.
+
+    python -m tl rejection --model runs/sft --out kept.jsonl                       tasks of the tool library
+    python -m tl rejection --model runs/sft --tools T.py --tasks F.jsonl --out kept.jsonl       of your own
+    python train_sft.py --model runs/sft --data kept.jsonl --out runs/sft2
+
+Episodes are drawn at temperature 1. Kept are those that end in a right answer, as far as one is known (an error only if
+it was recovered from), without duplicates. Run the same command again to continue after an interruption.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tl.config import option, parse_config
+from tl.datasets import DataError
+from tl.executor import Executor, IsolationError
+from tl.executor.pool import PoolError
+from tl.executor.toolkits import ToolkitError
+from tl.llama.model import Llama
+from tl.llama.sampling import MAX_ROWS, Completion, Sampler
+from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.weights import CheckpointError, load_model
+from tl.prompt import encode_prompt
+from tl.rollout.episodes import Request
+from tl.rollout.options import ToolOptions
+from tl.rollout.policy import SamplingPolicy
+from tl.rollout.tasks import Task, read_tasks
+from tl.synthesis import LIBRARY, make_episodes
+from tl.synthesis.rejection import sample_kept
+from tl.synthesis.tasks import task_of
+from tl.synthesis.teacher import resumed
+from tl.templates import TEMPLATE_HELP, TemplateName, template_of
+from tl.training.distributed import process_group
+
+
+@dataclass
+class RejectionConfig(ToolOptions):
+    """Flags of `python -m tl rejection`."""
+
+    model: str = option("", "checkpoint in Hugging Face layout")
+    template: TemplateName = option("auto", TEMPLATE_HELP)
+    out: str = option("kept.jsonl", "output file; an unfinished one of the same flags is continued")
+    samples: int = option(8, "episodes of each task", at_least=1)
+    per_task: int = option(2, "episodes of a task that are kept at most, the first ones", at_least=1)
+    size: int = option(400, "number of tasks made with the tool library, where there are no --tasks", at_least=1)
+    max_new_tokens: int = option(96, "tokens of a call; one that has not ended by then is a format error", at_least=1)
+    seed: int = option(0, "seed of the draws, and of the tasks made", at_least=0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 2 with one line when the model, the tools, the tasks or the file are at fault."""
+    config = parse_config(RejectionConfig, argv, __doc__, prog="python -m tl rejection")
+    try:
+        run(config)
+    except (CheckpointError, TokenizerError, DataError, ToolkitError, PoolError, IsolationError, OSError) as error:
+        print(f"python -m tl rejection: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(config: RejectionConfig) -> None:
+    if not config.model:
+        raise DataError("name the model that solves the tasks with --model")
+    with process_group() as world, config.start_executor(LIBRARY, config.seed) as executor:
+        if world.size > 1:
+            raise DataError("rejection sampling runs as one process: give each its --tasks and --out instead")
+        print("\n".join(config.tool_lines(executor)))
+        model = load_model(config.model, world.compute_dtype, world.device).eval()
+        write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
+
+
+def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
+    if config.tasks:
+        return read_tasks(config.tasks, executor)
+    if config.tools or config.mcp:
+        raise DataError("--tools and --mcp need --tasks, what is asked of the tools")
+    return [task_of(episode) for episode in make_episodes(config.size, config.seed)]
+
+
+def write_kept(
+    config: RejectionConfig, tasks: Sequence[Task], executor: Executor, model: Llama, tokenizer: Tokenizer
+) -> None:
+    """Appends what is kept, task by task, from the last task on of which the file has something."""
+    out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
+    written = resumed(out, {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)})
+    first = max((places[id.rpartition("#")[0]] + 1 for id in written), default=0)
+    dropped, nothing, kept = Counter[str](), 0, len(written)
+    found = sample_kept(
+        tasks,
+        executor,
+        partial(sampling_policy, model, tokenizer, config.max_new_tokens),
+        *(config.samples, config.per_task, config.seed),
+        parallel=MAX_ROWS,
+        dropped=dropped,
+        first=first,
+    )
+    with out.open("a", encoding="utf-8") as file:
+        for trajectories in tqdm(found, "tasks", total=len(tasks), initial=first, disable=None):
+            file.write("".join(trajectory.to_line() for trajectory in trajectories))
+            file.flush()
+            kept += len(trajectories)
+            nothing += not trajectories
+    print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; {nothing} of the tasks gave nothing")
+    print("left out: " + (", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"))
+    print(f"written: {out}")
+
+
+def sampling_policy(
+    model: Llama, tokenizer: Tokenizer, max_new_tokens: int, requests: Sequence[Request], seeds: Sequence[int]
+) -> SamplingPolicy:
+    """The model drawing at temperature 1 in these episodes."""
+    sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
+
+    def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:
+        return sampler.complete(prompts, max_new_tokens, 1.0, seeds=seeds), 0.0
+
+    prompts = [encode_prompt(request.tools, request.messages, tokenizer) for request in requests]
+    return SamplingPolicy(draw, tokenizer, prompts, seeds, model.config.context_length - max_new_tokens)
