@@ -17,7 +17,7 @@ from tl.training.run import Progress
 
 MIB = 2**20
 CONFIG = ModelConfig(3000, 256, 1024, 2, 4, 2, 64, 1024)
-UPDATE = PPOConfig(batch_size=2, minibatch_size=2, max_new_tokens=4, micro_tokens=256, checkpointing="none")
+UPDATE = PPOConfig(batch_size=2, minibatch_size=2, max_new_tokens=248, micro_tokens=256, checkpointing="none")
 SAMPLING = PPOConfig(batch_size=16, minibatch_size=2, max_new_tokens=4, micro_tokens=128, checkpointing="full")
 
 
@@ -25,10 +25,13 @@ def of_ids(id: str, prompt_ids: list[int]) -> Question:
     return Question(id, (), (), (), prompt_ids=prompt_ids)
 
 
-def sample(actor: Llama, _tokenizer, prompts: list[Question], _config, seeds: list[int]) -> list[Experience]:
-    """Rollouts of four tokens, which are worth nothing."""
+def sample(actor: Llama, _tokenizer, prompts: list[Question], config, seeds: list[int]) -> list[Experience]:
+    """Rollouts that are worth nothing. Where updates are measured nearly all tokens are drawn ones: fewer would make
+    fewer logits, and less of the last block, of which the estimate knows nothing."""
     sampler = Sampler(actor, len(prompts), eos_id=-1)
-    completions = sampler.complete([p.prompt_ids for p in prompts], 4, 1.0, seeds=seeds, logprobs=True)
+    completions = sampler.complete(
+        [p.prompt_ids for p in prompts], config.max_new_tokens, 1.0, seeds=seeds, logprobs=True
+    )
     experiences = [Experience(prompt.id, list(prompt.prompt_ids)) for prompt in prompts]
     for experience, completion in zip(experiences, completions, strict=True):
         experience.add(completion, ScoredCall("", 0.0, None))
@@ -36,7 +39,7 @@ def sample(actor: Llama, _tokenizer, prompts: list[Question], _config, seeds: li
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 252, "update"), (SAMPLING, 124, "sampling")])
+@pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 8, "update"), (SAMPLING, 124, "sampling")])
 def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, phase, tmp_path, monkeypatch):
     """Of two steps, the second with the optimizers' state there from the beginning."""
     monkeypatch.setattr(train_ppo, "sample_steps", sample)
