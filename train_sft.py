@@ -32,7 +32,7 @@ from tl.training import distributed
 from tl.training.batching import batches, micro_batches, target_nll
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError, SFTConfig, resolve_config
-from tl.training.data import ExampleStatistics, TrainingData, load_training_data
+from tl.training.data import TrainingData, cache_folder, load_training_data
 from tl.training.distributed import World
 from tl.training.held_out import (
     MAX_NEW_TOKENS,
@@ -176,7 +176,7 @@ def describe(
     config: SFTConfig, data: TrainingData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> dict[str, list[str]]:
     """Data and memory as text."""
-    lengths = sorted(map(len, data.examples))
+    lengths = sorted(data.examples.lengths())
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
     cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
     memory = training_memory(
@@ -188,7 +188,7 @@ def describe(
         f"memory of each rank, {parameters_text(model, config.lora)}, over {world.size}": memory.lines(),
     }
     if config.dry_run and config.model:
-        share = sum(int((example.weights > 0).sum()) for example in data.examples) / sum(lengths)
+        share = data.statistics.targets / sum(lengths)
         work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing, config.lora)
         step = estimate(model, world.size, work)
         sections[f"a step on paper, {world.size} x H200 (python -m tl scaling)"] = step.lines()
@@ -209,23 +209,31 @@ def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
     ]
 
 
-def prepare_data(config: SFTConfig, source: Path) -> tuple[TrainingData, list[Question]]:
-    """Reads, classifies and tokenises the trajectories and the held-out requests."""
+def prepare(config: SFTConfig, source: Path) -> list[Question]:
+    """Checks the model, and reads and tokenises the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     if config.max_length > model.context_length:
         window = " (its sliding window)" if model.context_length == model.sliding_window else ""
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
+    return load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
+
+
+def load_data(config: SFTConfig, tokenizer: Tokenizer, world: World) -> TrainingData:
+    """The training set: every rank maps the same files, which one of them prepares where they are not there yet."""
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
-    data = load_training_data(config.data, tokenizer, options, config.on_bad_data, config.data_format, config.seed)
-    return data, load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
+    source = (config.data, tokenizer, options, config.on_bad_data, config.data_format, config.seed)
+    with cache_folder(config, world) as cache, distributed.propagate_errors(world):
+        data = load_training_data(*source, progress=world.is_main, cache=cache)
+    prints = distributed.gather_objects(data.fingerprint, world)
+    if world.is_main and len(set(prints)) > 1:
+        raise RunError("the nodes have different data under the same paths: copy the files again")
+    return data
 
 
 def summary(config: SFTConfig, data: TrainingData, progress: Progress) -> list[str]:
     """What the run has trained on, in lines; what it has seen more than once counts once."""
-    seen, statistics = min(progress.samples, len(data.examples)), ExampleStatistics()
-    for indices in batches(len(data.examples), config.batch_size, config.seed, 0, seen):
-        for i in indices:
-            statistics.add(data.examples[i])
+    seen = batches(len(data.examples), config.batch_size, config.seed, 0, min(progress.samples, len(data.examples)))
+    statistics = data.examples.statistics(i for indices in seen for i in indices)
     return ["-- trained on", *statistics.lines(), data.dropped(), progress.line("trajectories")]
 
 
@@ -234,8 +242,9 @@ def run(config: SFTConfig, world: World) -> int:
     source = Path(config.model or TINY)
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)  # before the data, whose preparation takes a while
-    data, held_out = distributed.on_main(lambda: prepare_data(config, source), world)
+    held_out = distributed.on_main(lambda: prepare(config, source), world)
     tokenizer = Tokenizer(source, config.template)
+    data = load_data(config, tokenizer, world)
     sections = describe(config, data, held_out, read_config(source), world)
     show({"tokens": [template_line(tokenizer)]} | sections, world)
     if config.dry_run:

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-6, 1e-5, 3e-5])
     options = parser.parse_args()
     encoding = EncodingOptions(max_length=CONFIG.max_length)
-    data = load_training_data([], Tokenizer(TINY), encoding, progress=False).examples
+    data = list(load_training_data([], Tokenizer(TINY), encoding, progress=False).examples)
     n = CONFIG.batch_size
     batches = [data[i * n : (i + 1) * n] for i in range(options.steps)]
     for rate in options.rates:

@@ -27,7 +27,7 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
 
 def examples(toy: Path) -> list[Example]:
     data = load_training_data([str(toy / "data.jsonl")], Tokenizer(toy / "model"), EncodingOptions(), progress=False)
-    return data.examples
+    return list(data.examples)
 
 
 def train(world: World, toy: Path, dtype: torch.dtype, batches: list[list[int]], micro_tokens: int):

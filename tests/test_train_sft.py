@@ -96,7 +96,7 @@ def test_a_toolkit_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
     def refuse(**_) -> None:
         raise ToolkitError("the toolkit weather cannot be imported")
 
-    monkeypatch.setattr("tl.training.data.synthesize", refuse)
+    monkeypatch.setattr("tl.training.prepared.synthesize", refuse)
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which the program sets
     monkeypatch.setattr(sys, "argv", ["train_sft.py", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as exit_info:
@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
 )
 def test_what_cannot_be_meant_is_refused_before_any_data_is_read(toy, tmp_path, monkeypatch, flags, message):
     (tmp_path / "FILE").write_text("")
-    monkeypatch.setattr(train_sft, "prepare_data", None)
+    monkeypatch.setattr(train_sft, "prepare", None)
     flags = [flag.replace("FILE", str(tmp_path / "FILE")) for flag in flags]
     with pytest.raises(RunError, match=message):
         train_sft.main(arguments(toy, tmp_path / "run", *flags))

@@ -19,6 +19,7 @@ sample of its own, and the end token is trained whether or not the history holds
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from tl.mae import ErrorCategory, call_categories
 from tl.pkt import call_weights, key_positions
 from tl.schema import ToolSpec
 from tl.templates import Segment, Template, template_of
+from tl.templates.template import Pieces
 from tl.trajectory import Message, Trajectory
 
 NO_TARGET = -100
@@ -111,7 +113,7 @@ def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Token
     call_ids = _call_ids(call, tokenizer)
     start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
     turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
-    return _example(id, [*prompt_ids, *call_ids], [turn], 1, template_of(tokenizer).end_id, EncodingOptions())
+    return make_example(id, torch.tensor([*prompt_ids, *call_ids]), [turn], 0, template_of(tokenizer).end_id)
 
 
 def call_length(call: Call, tokenizer: Tokenizer) -> int:
@@ -160,7 +162,10 @@ def encode_trajectory(
                 keys = _name_keys(segment, segment_ids, names, template) if options.pkt else []
                 turns.append(Turn(start, end, segment.turn.is_call, category, tuple(keys), trained))
         ids += segment_ids
-    return _example(trajectory.id, ids, turns, n_turns, template.end_id, options) if turns else None
+    if not turns:
+        return None
+    input_ids = torch.tensor(ids[: turns[-1].end])
+    return make_example(trajectory.id, input_ids, turns, n_turns - len(turns), template.end_id, options.w_max)
 
 
 def _name_keys(segment: Segment, ids: Sequence[int], tools: Sequence[str], template: Template) -> list[int]:
@@ -186,12 +191,13 @@ def name_ids(name: str, tokenizer: Tokenizer) -> list[int]:
     what names share and never a key token.
     """
     template = template_of(tokenizer)
-    return _name_ids(name, template, template.lead)
+    return list(_name_ids(name, template, template.lead))
 
 
-def _name_ids(name: str, template: Template, lead: Sequence[str]) -> list[int]:
+@lru_cache(maxsize=2**14)  # every call asks for those of all its tools
+def _name_ids(name: str, template: Template, lead: Pieces) -> tuple[int, ...]:
     ids = template.encode((*lead, template.spell(name)))
-    return ids[_first_with_text(ids, template, lead) :]
+    return tuple(ids[_first_with_text(ids, template, lead) :])
 
 
 def _first_with_text(ids: Sequence[int], template: Template, lead: Sequence[str]) -> int:
@@ -203,21 +209,26 @@ def _first_with_text(ids: Sequence[int], template: Template, lead: Sequence[str]
     return next(k for k in range(start, len(ids)) if len(decode(list(ids[start : k + 1]))) > len(str(before)))
 
 
-def _example(
-    id: str, ids: list[int], turns: list[Turn], n_turns: int, end_id: int, options: EncodingOptions
+def make_example(
+    id: str,
+    input_ids: Tensor,
+    turns: Sequence[Turn],
+    turns_cut: int,
+    end_id: int,
+    w_max: float = EncodingOptions.w_max,
 ) -> Example:
-    """The example of these tokens and turns. Its last token, the last turn's, predicts the end of the turn."""
-    input_ids = torch.tensor(ids[: turns[-1].end])
+    """The example of these tokens, int64 [T], and turns. Its last token, the last turn's, predicts ``end_id``."""
     targets = torch.full_like(input_ids, NO_TARGET)
     weights = torch.zeros(len(input_ids))
     turn_index = torch.full_like(input_ids, -1)
     for number, turn in enumerate(turns):
         predicting = slice(turn.start - 1, turn.end)
-        targets[predicting] = torch.tensor([*ids[turn.start : turn.end], end_id])
+        targets[turn.start - 1 : turn.end - 1] = input_ids[turn.start : turn.end]
+        targets[turn.end - 1] = end_id
         turn_index[predicting] = number
         if turn.trained:
-            weights[predicting] = call_weights(turn.end - turn.start + 1, turn.key_positions, options.w_max)
-    return Example(id, input_ids, targets, weights, turn_index, tuple(turns), n_turns - len(turns))
+            weights[predicting] = call_weights(turn.end - turn.start + 1, turn.key_positions, w_max)
+    return Example(id, input_ids, targets, weights, turn_index, tuple(turns), turns_cut)
 
 
 def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -39,29 +39,45 @@ def read(
     that share of the trajectories is drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory;
     where it raises ValueError, the record is a bad one.
     """
-    if on_bad not in ("error", "skip"):
-        raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
-    if data_format not in (AUTO, *NAMES):
-        raise DataError(f"the format must be auto or one of {', '.join(NAMES)}, not {data_format!r:.80}")
+    check_options(on_bad, data_format)
     report = ReadReport()
     names = [str(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
     split = shares_of(names)
     sets = [list(_trajectories(Path(path), report, check, data_format)) for path, _ in split]
     report.read = sum(map(len, sets))
-    if report.bad and on_bad == "error":
-        raise DataError("\n".join(["bad records:", *(f"  {line}" for line in report.bad_lines())]), report.bad)
+    if on_bad == "error":
+        report.check()
     shares = [share for _, share in split if share is not None]
     if shares:
         return mixed(sets, shares, seed), report
     return [trajectory for trajectories in sets for trajectory in trajectories], report
 
 
+def check_options(on_bad: str, data_format: str) -> None:
+    if on_bad not in ("error", "skip"):
+        raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
+    if data_format not in (AUTO, *NAMES):
+        raise DataError(f"the format must be auto or one of {', '.join(NAMES)}, not {data_format!r:.80}")
+
+
 def _trajectories(
     path: Path, report: ReadReport, check: Callable[[Trajectory], object] | None, data_format: str
 ) -> Iterator[Trajectory]:
+    return of_records(joined_records(path), Companions(path), report, check, data_format)
+
+
+def of_records(
+    records: Iterable[tuple[str, object]],
+    companions: Companions,
+    report: ReadReport,
+    check: Callable[[Trajectory], object] | None = None,
+    data_format: str = AUTO,
+) -> Iterator[Trajectory]:
+    """The trajectories of some raw records, with their places, of one file; the report takes what becomes of them, but
+    for their number."""
+    path = companions.path
     name = None if data_format == AUTO else data_format
-    companions = Companions(path)
-    for at, given in joined_records(path):
+    for at, given in records:
         for place, raw in single_records(at, given, name):
             notes: Notes = Counter()
             try:

@@ -18,13 +18,14 @@ from tl.trajectory.tools import listed_tools
 
 API_LIST = "all_apis.csv"
 FUNCTION_DOCS = "multi_turn_func_doc"
+SIDES = (".nl", ".cm")  # of NL2Bash: requests, commands
 
 _PARAMETER = re.compile(r"(\w+)\s*:\s*([^,()\[\]]+(?:\[[^\]]*\])?)")
 
 
 def joined_records(path: Path) -> Iterator[tuple[str, object]]:
     """The raw records of a file, each with what the file itself has of it elsewhere."""
-    if path.suffix in (".nl", ".cm"):
+    if path.suffix in SIDES:
         yield from _parallel_lines(path)
         return
     functions: dict = {}  # of ToolAlpaca's runs: API -> its functions
@@ -39,7 +40,7 @@ def joined_records(path: Path) -> Iterator[tuple[str, object]]:
 
 def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
     """NL2Bash: the requests in all.nl, their commands in all.cm, line by line."""
-    sides = [path.with_suffix(suffix) for suffix in (".nl", ".cm")]
+    sides = _sides(path)
     for side in sides:
         if not side.exists():
             raise DataError(f"{path}: {side.name} must lie beside it: requests and commands are two files")
@@ -51,6 +52,10 @@ def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
         raise DataError(f"{path}: {len(texts[0]):,} requests and {len(texts[1]):,} commands")
     for number, (request, command) in enumerate(zip(*texts, strict=True), 1):
         yield f"line {number}", {"nl": request.strip(), "cm": command.strip()}
+
+
+def _sides(path: Path) -> list[Path]:
+    return [path.with_suffix(suffix) for suffix in SIDES]
 
 
 class Companions:
@@ -76,27 +81,49 @@ class Companions:
         notes[Note.COMPANION_TOOLS] += bool(tools)
         return raw
 
+    def files(self) -> list[Path]:
+        """All that there is beside the file of what its records may need."""
+        functions = self._function_docs().values()
+        sides = _sides(self.path) if self.path.suffix in SIDES else []
+        places = (*sides, *self._answers(), *functions, *self._api_lists(), self._tool_list(), *self._domains())
+        return [place for place in places if place.is_file()]
+
+    def _answers(self) -> tuple[Path, ...]:
+        name, answers = self.path.name, f"{self.path.stem}_answers{self.path.suffix}"
+        return self.path.parent / "possible_answer" / name, self.path.with_name(answers)
+
+    def _function_docs(self) -> dict[str, Path]:
+        folder = self.path.parent / FUNCTION_DOCS
+        return {of: folder / f"{name}.json" for of, name in bfcl.FUNCTION_DOC_OF.items()}
+
+    def _api_lists(self) -> list[Path]:
+        folders = list(self.path.absolute().parents)[:3]
+        return [place for folder in folders for place in (folder / API_LIST, folder / f"{API_LIST}.gz")]
+
+    def _tool_list(self) -> Path:
+        return self.path.with_name(f"{self.path.name.partition('.')[0]}_tools.json")
+
+    def _domains(self) -> list[Path]:
+        domain = next((domain for domain in tau.DOMAINS if domain in self.path.name), None)
+        return sorted(self.path.parent.glob(f"*{domain}*tools.json"))[:1] if domain else []
+
     @cached_property
     def golden(self) -> dict[str, dict]:
         """BFCL's golden calls by the ids of their questions."""
-        name, answers = self.path.name, f"{self.path.stem}_answers{self.path.suffix}"
-        places = (self.path.parent / "possible_answer" / name, self.path.with_name(answers))
-        found = [raw for place in places if place.exists() for _, raw in raw_records(place) if isinstance(raw, dict)]
+        found = [
+            raw for place in self._answers() if place.exists() for _, raw in raw_records(place) if isinstance(raw, dict)
+        ]
         return {str(raw.get("id")): {"ground_truth": raw["ground_truth"]} for raw in found if "ground_truth" in raw}
 
     @cached_property
     def functions(self) -> dict[str, list[dict]]:
         """BFCL's functions by the classes that have them."""
-        folder = self.path.parent / FUNCTION_DOCS
-        places = {of: folder / f"{name}.json" for of, name in bfcl.FUNCTION_DOC_OF.items()}
-        return {of: _objects(place) for of, place in places.items() if place.exists()}
+        return {of: _objects(place) for of, place in self._function_docs().items() if place.exists()}
 
     @cached_property
     def apis(self) -> dict[str, dict]:
         """API-Bank's tools by their names, from the list that lies beside the file or one or two folders above."""
-        folders = list(self.path.absolute().parents)[:3]
-        found = [place for folder in folders for place in (folder / API_LIST, folder / f"{API_LIST}.gz")]
-        place = next((place for place in found if place.exists()), None)
+        place = next((place for place in self._api_lists() if place.exists()), None)
         if place is None:
             return {}
         with open_plain(place) as file:
@@ -108,16 +135,12 @@ class Companions:
     @cached_property
     def tools(self) -> list[dict]:
         """The tools in `NAME_tools.json` beside NAME."""
-        stem = self.path.name.partition(".")[0]
-        place = self.path.with_name(f"{stem}_tools.json")
-        return _objects(place) if place.exists() else []
+        return _objects(self._tool_list()) if self._tool_list().exists() else []
 
     @cached_property
     def domain_tools(self) -> list[dict]:
         """The tools of τ-bench's domain in the file's name, from a file beside it that has both in its own."""
-        domain = next((domain for domain in tau.DOMAINS if domain in self.path.name), None)
-        places = sorted(self.path.parent.glob(f"*{domain}*tools.json")) if domain else []
-        return _objects(places[0]) if places else []
+        return [tool for place in self._domains() for tool in _objects(place)]
 
 
 def _objects(place: Path) -> list[dict]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from tl.datasets.companions import joined_records
 from tl.datasets.readers import trl
-from tl.datasets.report import BadRecord, DataError, ReadReport
+from tl.datasets.report import BadRecord, ReadReport
 from tl.trajectory import Notes, Trajectory
 
 
@@ -33,8 +33,8 @@ def read_pairs(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error")
             else:
                 report.add(notes, f"{path}, {place}")
     report.read = len(pairs)
-    if report.bad and on_bad == "error":
-        raise DataError("\n".join(["bad records:", *(f"  {line}" for line in report.bad_lines())]), report.bad)
+    if on_bad == "error":
+        report.check()
     return pairs, report
 
 

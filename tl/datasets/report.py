@@ -57,6 +57,40 @@ class ReadReport:
                 self.notes[note] += count
                 self.first.setdefault(note, place)
 
+    def merge(self, later: ReadReport) -> None:
+        """Adds what was read later."""
+        self.read += later.read
+        self.bad += later.bad
+        self.notes.update(later.notes)
+        self.first = later.first | self.first
+        self.looks_like = self.looks_like or later.looks_like
+
+    def to_json(self) -> dict:
+        """As JSON, which `of_json` reads."""
+        notes = {note.name: [count, self.first[note]] for note, count in self.notes.items()}
+        return {
+            "read": self.read,
+            "bad": [[bad.path, bad.place, bad.reason] for bad in self.bad],
+            "notes": notes,
+            "looks_like": self.looks_like,
+        }
+
+    @classmethod
+    def of_json(cls, said: dict) -> ReadReport:
+        notes = {Note[name]: told for name, told in said["notes"].items()}
+        return cls(
+            said["read"],
+            [BadRecord(*bad) for bad in said["bad"]],
+            Counter({note: count for note, (count, _) in notes.items()}),
+            {note: place for note, (_, place) in notes.items()},
+            said["looks_like"],
+        )
+
+    def check(self) -> None:
+        """Raises DataError, which lists the bad records, if there are any."""
+        if self.bad:
+            raise DataError("\n".join(["bad records:", *(f"  {line}" for line in self.bad_lines())]), self.bad)
+
     def bad_lines(self) -> list[str]:
         """A line for each reason, with a count and the first place, and what to do."""
         lines = _by_reason(self.bad)

@@ -200,5 +200,9 @@ def _end_all(zygotes: list[_ZygoteProcess]) -> None:
 
 def cores() -> int:
     """The number of cores for this process: its share if torchrun started several on this machine."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, all_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def all_cores() -> int:
+    """The number of cores on this machine that may be used."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from typing import Any
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory, call_categories
 from tl.prompt import EncodingOptions, encode_trajectory, name_ids
-from tl.training.data import ExampleStatistics
+from tl.training.statistics import ExampleStatistics
 from tl.trajectory import Trajectory
 
 WHOLE = 2**62  # max_length of trajectories that are not to be cut

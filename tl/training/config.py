@@ -96,6 +96,9 @@ class SFTConfig(TrainingConfig):
     out: str = option("runs/sft", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "data files, perhaps with shares (a.jsonl:0.4 b.json:0.6); none: generated")
+    cache: str | None = option(
+        None, "folder that keeps the prepared data for other runs; none: keep nothing (default: .prepared beside --out)"
+    )
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
     w_max: float = option(9.0, "largest weight of a key token", at_least=1)
@@ -121,6 +124,10 @@ class SFTConfig(TrainingConfig):
         2048, "tokens of one tool feedback; longer ones are cut in the middle", at_least=2
     )
     seed: int = option(0, "order of the data, and the generated data", at_least=0, at_most=MAX_SEED)
+
+    @classmethod
+    def free(cls) -> set[str]:
+        return super().free() | {"cache"}
 
 
 C = TypeVar("C", bound=TrainingConfig)

@@ -1,81 +1,62 @@
 """The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Literal
 
-from tqdm import tqdm
+import numpy as np
 
-from tl.datasets import AUTO, DataError, ReadReport, read
+from tl.datasets import AUTO, DataError, ReadReport, check_options
+from tl.datasets.mix import mixed, shares_of
 from tl.llama.tokenizer import Tokenizer
-from tl.prompt import EncodingOptions, Example, encode_trajectory
-from tl.synthesis import synthesize
-from tl.trajectory import Note, Trajectory
-
-MANY = 2**62  # tokens: no trajectory is longer
-LOOKED_AT = 200  # trajectories
-
-
-@dataclass
-class ExampleStatistics:
-    """Counts over examples. Tokens of the expanded form are what one sample per trained turn, each with its whole
-    history, would have fed to the model."""
-
-    trajectories: int = 0
-    tokens: int = 0
-    expanded_tokens: int = 0
-    calls: int = 0
-    calls_trained: int = 0
-    text_turns_trained: int = 0
-    key_tokens: int = 0
-    turns_cut: int = 0
-    masked: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def turns_trained(self) -> int:
-        return self.calls_trained + self.text_turns_trained
-
-    def add(self, example: Example) -> None:
-        self.trajectories += 1
-        self.tokens += len(example)
-        self.turns_cut += example.turns_cut
-        for turn in example.turns:
-            self.calls += turn.is_call
-            if turn.trained:
-                self.expanded_tokens += turn.end
-                self.calls_trained += turn.is_call
-                self.text_turns_trained += not turn.is_call
-                self.key_tokens += len(turn.key_positions)
-            else:
-                self.masked[turn.why_masked] += 1
-
-    def lines(self) -> list[str]:
-        """The counts as text, a line each."""
-        masked = ", ".join(f"{n:,} {why}" for why, n in self.masked.most_common())
-        return [
-            f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",
-            f"calls trained       {self.calls_trained:,} of {self.calls:,}, and {self.text_turns_trained:,} text turns",
-            f"calls masked        {sum(self.masked.values()):,}" + (f": {masked}" if masked else ""),
-            f"key tokens          {self.key_tokens:,} ({self.key_tokens / max(self.calls_trained, 1):.2f} a call)",
-            f"tokens saved        one pass a trajectory reads {self.tokens:,} tokens where one sample a turn reads "
-            f"{self.expanded_tokens:,}: {self.expanded_tokens / max(self.tokens, 1):.2f} x",
-            f"turns cut           {self.turns_cut:,} (to max_length)",
-        ]
+from tl.prompt import EncodingOptions, Example
+from tl.training.config import SFTConfig
+from tl.training.distributed import World, on_main
+from tl.training.prepared import Prepared, prepare
+from tl.training.statistics import COUNTS, ExampleStatistics
+from tl.trajectory import Note
 
 
-@dataclass
+class Examples:
+    """The examples that are trained on. Each is made from the prepared data when it is asked for."""
+
+    def __init__(self, prepared: Prepared, numbers: np.ndarray) -> None:
+        self._prepared, self._numbers = prepared, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._prepared.example(int(self._numbers[index]))
+
+    def __iter__(self) -> Iterator[Example]:
+        return map(self._prepared.example, self._numbers.tolist())
+
+    def statistics(self, indices: Iterable[int]) -> ExampleStatistics:
+        """The counts over these examples."""
+        return total(self._prepared.rows[self._numbers[list(indices)]])
+
+    def lengths(self) -> list[int]:
+        """Tokens of each example."""
+        return column(self._prepared.rows, "tokens")[self._numbers].tolist()
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Tokenised trajectories with something to train on, and what became of the others."""
 
-    examples: list[Example] = field(default_factory=list)
-    statistics: ExampleStatistics = field(default_factory=ExampleStatistics)
-    too_long: int = 0  # trajectories whose first turn does not fit
-    untrainable: int = 0  # trajectories in which every call is masked
-    normalised: int = 0  # trajectories whose messages the vocabulary changes (Tokenizer.normalise)
-    report: ReadReport = field(default_factory=ReadReport)
-    fingerprint: str = ""  # SHA-256 over all that training sees of the examples, in their order
+    examples: Examples
+    statistics: ExampleStatistics
+    too_long: int  # trajectories whose first turn does not fit
+    untrainable: int  # trajectories in which every call is masked
+    normalised: int  # trajectories whose messages the vocabulary changes (Tokenizer.normalise)
+    report: ReadReport
+    fingerprint: str  # SHA-256 over all that training sees of the examples, in their order
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
@@ -99,49 +80,77 @@ def load_training_data(
     data_format: str = AUTO,
     seed: int = 0,
     progress: bool = True,
+    cache: Path | None = None,
 ) -> TrainingData:
-    """Reads and tokenises the trajectories in ``paths``, or those made with the tool library where there are none.
-    With ``on_bad="skip"`` bad records are left out, and a warning lists them.
+    """The trajectories in ``paths``, read and tokenised, or those made with the tool library where there are none. With
+    ``on_bad="skip"`` bad records are left out, and a warning lists them.
+
+    What is prepared stays in the folder ``cache`` and is taken from there by the next process that asks for the same;
+    without one it is deleted as soon as it is mapped. ``progress`` shows a bar, and the warning.
 
     Raises tl.datasets.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
     """
-    data = TrainingData()
-    if paths:
-        trajectories, data.report = read(paths, on_bad, data_format=data_format, seed=seed)
-        data.report.warn()
-    else:
-        trajectories = synthesize(seed=seed)
-    for trajectory in tqdm(trajectories, "tokenise", unit=" trajectories", disable=not progress, leave=False):
-        example = encode_trajectory(trajectory, tokenizer, options)
-        if example is None:
-            data.too_long += 1
-            continue
-        data.statistics.add(example)
-        data.normalised += any(tokenizer.normalise(m.content) != m.content for m in trajectory.messages)
-        if example.trained_turns:
-            data.examples.append(example)
-        else:
-            data.untrainable += 1
-    if not data.examples:
-        lines = [*data.lines(), *(_needed(trajectories, tokenizer, options) if data.too_long else [])]
+    check_options(on_bad, data_format)
+    split = shares_of(paths)
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="tl-prepared-")))
+        prepared = prepare(folder, [path for path, _ in split], tokenizer, options, data_format, seed, progress)
+    if on_bad == "error":
+        prepared.report.check()
+    if progress:
+        prepared.report.warn()
+    data = _chosen(prepared, [share for _, share in split if share is not None], seed)
+    if not len(data.examples):
+        lines = [*data.lines(), *(_needed(prepared.rows) if data.too_long else [])]
         raise DataError("\n".join(["no trajectory has anything to train on:", *lines]))
-    data.fingerprint = _fingerprint(data.examples)
     return data
 
 
-def _needed(trajectories: Sequence[Trajectory], tokenizer: Tokenizer, options: EncodingOptions) -> list[str]:
-    """What it takes to train on trajectories that are too long, as a line; a look at the first of them will do."""
-    whole = [encode_trajectory(t, tokenizer, replace(options, max_length=MANY)) for t in trajectories[:LOOKED_AT]]
-    ends = sorted(example.turns[0].end for example in whole if example)
+@contextmanager
+def cache_folder(config: SFTConfig, world: World) -> Iterator[Path]:
+    """The folder of ``--cache``; where nothing is to be kept, a temporary one, the same on all ranks of a machine."""
+    if config.cache != "none":
+        yield Path(config.cache) if config.cache else Path(config.out).parent / ".prepared"
+        return
+    folder = on_main(lambda: Path(mkdtemp(prefix="tl-prepared-")), world)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _chosen(prepared: Prepared, shares: Sequence[float], seed: int) -> TrainingData:
+    """The trajectories that are drawn by their files' shares, or all."""
+    numbers = np.arange(len(prepared.rows))
+    if shares:
+        sets = [part.tolist() for part in np.split(numbers, np.cumsum(prepared.sizes)[:-1])]
+        numbers = np.array(mixed(sets, shares, seed), numbers.dtype)
+    rows = prepared.rows[numbers]
+    fits, trainable = rows["digest"] != b"", column(rows, "targets") > 0
+    return TrainingData(
+        examples=Examples(prepared, numbers[trainable]),
+        statistics=total(rows),
+        too_long=int((~fits).sum()),
+        untrainable=int((fits & ~trainable).sum()),
+        normalised=int(rows["normalised"].sum()),
+        report=prepared.report,
+        fingerprint=hashlib.sha256(rows["digest"][trainable].tobytes()).hexdigest(),
+    )
+
+
+def column(rows: np.ndarray, count: str) -> np.ndarray:
+    """One of the ``ExampleStatistics`` of each row."""
+    return rows["counts"][:, COUNTS.index(count)]
+
+
+def total(rows: np.ndarray) -> ExampleStatistics:
+    return ExampleStatistics.of_row(rows["counts"].sum(0).tolist())
+
+
+def _needed(rows: np.ndarray) -> list[str]:
+    """What it takes to train on trajectories that are too long, as a line."""
+    ends = sorted(rows["needed"][rows["needed"] > 0].tolist())
     if not ends:
         return []
     lengths = f"{ends[0]:,} at least, {ends[len(ends) // 2]:,} for half of them"
     return [f"needed              --max_length {lengths}, and a model with as many positions"]
-
-
-def _fingerprint(examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256()
-    for example in examples:
-        for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
-            digest.update(tensor.numpy().data)
-    return digest.hexdigest()

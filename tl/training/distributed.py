@@ -278,18 +278,20 @@ def gather_objects(value: T, world: World) -> list[T]:
 @contextmanager
 def propagate_errors(world: World) -> Iterator[None]:
     """When the body raises on one rank, every rank raises, rather than wait for that one for ever: that one its own
-    exception, the others a RankError. The body must not communicate."""
+    exception, the others a RankError. Of ranks that fail alike the first one alone has its own. The body must not
+    communicate."""
     error = None
     try:
         yield
-    except Exception as own:
-        error = own
+    except Exception as raised:
+        error = raised
     reports = gather_objects(None if error is None else f"{type(error).__name__}: {error}", world)
-    if error is not None:
-        raise error
+    own = reports[world.rank]
     for rank, report in enumerate(reports):
-        if report is not None:
-            raise RankError(f"rank {rank} failed: {report}")
+        if error is not None and rank == world.rank:
+            raise error
+        if report is not None and own in (None, report):
+            raise RankError(f"rank {rank} failed: {report}") from error
 
 
 def on_main(function: Callable[[], T], world: World) -> T:

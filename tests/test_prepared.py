@@ -1,0 +1,158 @@
+"""The training set on disk: prepared once, by several processes, and mapped by every rank; the same to the bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from runs import arguments, assert_same_run, record
+
+import train_sft
+from tl.datasets import DataError, read
+from tl.datasets.companions import Companions
+from tl.llama import Tokenizer
+from tl.prompt import EncodingOptions, Example, encode_trajectory
+from tl.training import prepared
+from tl.training.data import TrainingData, load_training_data
+from tl.training.distributed import RankError, World, propagate_errors
+from tl.training.statistics import ExampleStatistics
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Thirty trajectories, a bad record and one with every call masked."""
+    masked = record(2) | {"id": "masked", "messages": [*record(2)["messages"][:3]]}
+    lines = [*map(record, range(20)), {"messages": []}, masked, *map(record, range(20, 30))]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def load(paths: str | list[str], tokenizer: Tokenizer, cache: Path | None = None, **options) -> TrainingData:
+    paths = [paths] if isinstance(paths, str) else paths
+    return load_training_data(paths, tokenizer, EncodingOptions(**options), "skip", progress=False, cache=cache)
+
+
+def assert_equal(one: Example, other: Example) -> None:
+    assert (one.id, one.turns, one.turns_cut) == (other.id, other.turns, other.turns_cut)
+    for name in ("input_ids", "targets", "weights", "turn_index"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert a.dtype == b.dtype and torch.equal(a, b), name
+
+
+def test_what_several_processes_prepare_is_what_one_encodes(data, small_tokenizer, monkeypatch):
+    monkeypatch.setattr(prepared, "CHUNK", 8)  # raw records: four chunks
+    options = EncodingOptions(max_length=620, w_max=3.0)
+    found = load(str(data), small_tokenizer, max_length=620, w_max=3.0)
+    trajectories, report = read(data, "skip")
+    encoded = [encode_trajectory(t, small_tokenizer, options) for t in trajectories]
+    expected = [example for example in encoded if example and example.trained_turns]
+    assert len(found.examples) == len(expected) == 30
+    for one, other in zip(found.examples, expected, strict=True):
+        assert_equal(one, other)
+    counts = ExampleStatistics()
+    for example in encoded:
+        counts.add(example)
+    assert found.statistics == counts and found.statistics.turns_cut > 0 and found.untrainable == 1
+    assert found.examples.lengths() == list(map(len, expected))
+    assert found.report == report and found.report.read == 31
+
+
+def test_a_second_start_reads_no_record(data, small_tokenizer, tmp_path, monkeypatch):
+    first = load(str(data), small_tokenizer, tmp_path / "cache")
+    monkeypatch.setattr(prepared, "_write", None)
+    again = load(str(data), small_tokenizer, tmp_path / "cache")
+    assert again.fingerprint == first.fingerprint and again.lines() == first.lines()
+    with pytest.raises(DataError, match="line 21"):  # bad records are known, whatever is to be done about them
+        load_training_data([str(data)], small_tokenizer, EncodingOptions(), cache=tmp_path / "cache")
+
+
+def test_other_files_options_and_companions_are_prepared_anew(data, small_tokenizer, tmp_path):
+    cache = tmp_path / "cache"
+    prints = [load(str(data), small_tokenizer, cache, w_max=w_max).fingerprint for w_max in (2.0, 3.0)]
+    tools = tmp_path / "data_tools.json"
+    tools.write_text("[]")
+    prints.append(load(str(data), small_tokenizer, cache).fingerprint)
+    data.write_text(data.read_text().replace("cats", "dogs"))
+    prints.append(load(str(data), small_tokenizer, cache).fingerprint)
+    assert len(set(prints)) == len(list(cache.iterdir())) == 4
+    assert Companions(data).files() == [tools]
+
+
+def test_shares_are_drawn_from_what_is_prepared_without_them(data, small_tokenizer, tmp_path, monkeypatch):
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(record(n) | {"id": f"other {n}"}) + "\n" for n in range(9)))
+    shares = [f"{data}:0.4", f"{other}:0.6"]
+    load([str(data), str(other)], small_tokenizer, tmp_path / "cache")
+    monkeypatch.setattr(prepared, "_write", None)
+    found = load(shares, small_tokenizer, tmp_path / "cache")
+    drawn = [t.id for t in read(shares, "skip")[0] if t.id != "masked"]
+    assert [example.id for example in found.examples] == drawn and found.statistics.trajectories == 15
+
+
+def test_an_interrupted_preparation_leaves_nothing_that_is_read(data, small_tokenizer, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    whole = load(str(data), small_tokenizer)
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(prepared.Worker, "work", interrupt)
+        load(str(data), small_tokenizer, cache)
+    (lock,) = cache.iterdir()
+    killed = lock.with_suffix(".new")
+    killed.mkdir()
+    (killed / "rows.bin").write_bytes(b"half")
+    assert load(str(data), small_tokenizer, cache).fingerprint == whole.fingerprint
+    assert [path.name for path in cache.iterdir()] == [lock.stem]
+
+
+def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path):
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    (folder / "tokens.bin").write_bytes((folder / "tokens.bin").read_bytes()[:-4])
+    with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
+        load(str(data), small_tokenizer, tmp_path / "cache")
+
+
+def test_where_nothing_fits_it_says_what_would(data, small_tokenizer):
+    whole = load(str(data), small_tokenizer)
+    ends = sorted(example.turns[0].end for example in whole.examples)
+    with pytest.raises(DataError, match=f"--max_length {ends[0]:,} at least"):
+        load(str(data), small_tokenizer, max_length=ends[0] - 1)
+
+
+def test_kept_prepared_or_not_a_run_learns_the_same(toy_sft, tmp_path):
+    for out, flags in {"none": ["--cache", "none"], "first": [], "second": []}.items():
+        train_sft.main(arguments(toy_sft, tmp_path / out, "--max_steps", "2", *flags))
+        assert (tmp_path / ".prepared").exists() == (out != "none")
+    assert_same_run(tmp_path / "none", tmp_path / "first")
+    assert_same_run(tmp_path / "none", tmp_path / "second")
+
+
+def fingerprint(world: World, flags: list[str]) -> str:
+    config = train_sft.resolve_config(flags)
+    data = train_sft.load_data(config, Tokenizer(config.model), world)
+    assert len(data.examples[0]) == data.examples.lengths()[0]  # although the folder is gone
+    return data.fingerprint
+
+
+@pytest.mark.parametrize("cache", [[], ["--cache", "none"]])
+def test_two_ranks_map_one_folder(toy_sft, tmp_path, two_ranks, cache):
+    flags = arguments(toy_sft, tmp_path / "run", *cache)
+    one, other = two_ranks.run(fingerprint, flags)
+    assert one == other == load(str(toy_sft / "data.jsonl"), Tokenizer(toy_sft / "model"), max_length=4096).fingerprint
+    assert len(list(tmp_path.glob(".prepared/*"))) == (not cache)
+
+
+def fail(world: World, reasons: list[str]) -> None:
+    with propagate_errors(world):
+        raise DataError(reasons[world.rank])
+
+
+def test_of_ranks_that_fail_alike_the_first_one_says_why(two_ranks):
+    first, second = two_ranks.run(fail, ["no such file", "no such file"])
+    assert isinstance(first, DataError) and isinstance(second, RankError)
+    first, second = two_ranks.run(fail, ["no such file", "cut off"])
+    assert isinstance(first, DataError) and isinstance(second, DataError)
