@@ -19,12 +19,13 @@ import struct
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from signal import Signals
 from typing import Literal
 
 from tl.calls import MAX_LENGTH
 from tl.executor.driving import Steps, Wait, drive
-from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer
+from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import missing_layers
@@ -34,6 +35,7 @@ from tl.executor.zygote import END, Settings
 __all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session", "ToolkitError", "Verdict"]
 
 _LOG = logging.getLogger(__name__)
+_OUR_OWN = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}  # which no session can report of itself
 _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
 
 
@@ -176,29 +178,31 @@ class Session:
             except BaseException:  # a reply may still come, which must not be taken for that of a later call
                 self._discard()
                 raise
-        return Feedback(f"The executor failed: {failure}", Cause.INFRASTRUCTURE)
+        return Feedback(shown(f"The executor failed: {failure}"), Cause.INFRASTRUCTURE)
 
     def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
         """What the toolkits' check `name` says of the answer, in the episode's process; after the last call, too."""
         try:
             process = self._process or (yield from self._open())
             reply = yield from self._ask(process, {"check": name, "answer": answer})
-            return Verdict(bool(reply["right"]), str(reply["problem"]))
+            return Verdict(reply["right"] is True, shown(str(reply["problem"])))
         except (TimedOut, Died, PoolError, KeyError) as error:
             self._discard()
-            return Verdict(False, f"the check {name} did not return: {type(error).__name__} {error}".strip())
+            return Verdict(False, shown(f"the check {name} did not return: {type(error).__name__} {error}".strip()))
 
     def _run(self, text: str) -> Steps[Feedback]:
-        process = self._process or (yield from self._open())
         start = time.monotonic()
         try:
+            process = self._process or (yield from self._open())
+            start = time.monotonic()
             feedback = yield from self._call(process, text)
-        except TimedOut:
+        except TimedOut as late:
             self._discard()
-            message = f"TimeoutError: the call did not return within {self._timeout:g} seconds"
+            message = f"TimeoutError: {str(late) or 'the call'} did not return within {self._timeout:g} seconds"
             return Feedback(message, Cause.TIME_OUT, time.monotonic() - start)
         except Died as death:
-            message, cause = yield from _how_it_ended(process, str(death))
+            assert self._process is not None  # it had been started
+            message, cause = yield from _how_it_ended(self._process, str(death))
             self._discard()
             return Feedback(message, cause, time.monotonic() - start)
         if self._replays and feedback.cause not in _CHANGE_NOTHING:
@@ -206,28 +210,28 @@ class Session:
         return feedback
 
     def _open(self) -> Steps[Process]:
-        """Start a process and restore the state of the episode."""
+        """Start a process and restore the state of the episode. Raises `TimedOut` or `Died` where an earlier call does
+        not come back when it is made again: that is the doing of the calls, not of the executor."""
         self._process = process = self._pool.open()
         try:
             ready = yield from process.exchange(self._opening, START_SECONDS)
-            if "ready" not in ready:
-                raise PoolError(f"a session did not start: {ready.get('failed')}")
-            for text in self._history:
-                yield from self._call(process, text, replayed=True)
         except (TimedOut, Died) as error:
-            raise PoolError(f"a session could not be made again: {error}") from error
+            raise PoolError(f"a session did not start: {str(error) or 'no reply'}") from error
+        if "ready" not in ready:
+            raise PoolError(f"a session did not start: {ready.get('failed')}")
+        for text in self._history:
+            try:
+                yield from self._call(process, text, replayed=True)
+            except TimedOut:
+                raise TimedOut("an earlier call, made again to restore the episode,") from None
         return process
 
     def _call(self, process: Process, text: str, replayed: bool = False) -> Steps[Feedback]:
+        start = time.monotonic()
         reply = yield from self._ask(process, {"text": text})
-        try:
-            feedback = Feedback(str(reply["text"]), Cause[reply["cause"]], float(reply["seconds"]))
-            question, finished = reply["question"], bool(reply["finished"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise Died(f"gave no proper reply: {error}") from None
-        self.finished = finished
+        feedback, question, self.finished = _read(reply, time.monotonic() - start)
         if question is not None and not replayed:
-            feedback = Feedback(self._answer(question), feedback.cause, feedback.seconds)
+            feedback = replace(feedback, text=self._answer(question))
         return feedback
 
     def _ask(self, process: Process, request: dict) -> Steps[dict]:
@@ -242,6 +246,22 @@ class Session:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
+
+
+def _read(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:
+    """Feedback, question to the user if there is one, and whether the episode has finished. A session that runs strange
+    code may say anything: a text is cut and written as ours are, and no call took longer than the `elapsed` seconds."""
+    match reply:
+        case {
+            "text": str(text),
+            "cause": str(name),
+            "seconds": int() | float() as seconds,
+            "question": None | str() as question,
+            "finished": bool(finished),
+        } if Cause.__members__.get(name, Cause.INFRASTRUCTURE) not in _OUR_OWN:
+            took = float(max(0, min(seconds, elapsed)))
+            return Feedback(shown(text), Cause[name], took), question and shown(question, MAX_LENGTH), finished
+    raise Died("gave no proper reply")
 
 
 def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:

@@ -85,12 +85,12 @@ def execute(tools: Tools, text: str) -> Feedback:
         output, cause = f"SyntaxError: {error}", Cause.FORMAT_ERROR
     else:
         output, cause = _binding_error(tools, call) or _run(tools[call.name].run, call.arguments)
-    shown = _shown(output)
-    if cause is Cause.OK and call.name != ASK_TO_USER.name and classify_feedback(shown).is_error:
+    text = shown(output)
+    if cause is Cause.OK and call.name != ASK_TO_USER.name and classify_feedback(text).is_error:
         cause = Cause.REPORTED_ERROR  # a user's answer is not a tool's report
     elif cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
         cause = Cause.OUTPUT_CUT
-    return Feedback(shown, cause, time.perf_counter() - start)
+    return Feedback(text, cause, time.perf_counter() - start)
 
 
 def _binding_error(tools: Tools, call: Call) -> tuple[str, Cause] | None:
@@ -138,7 +138,7 @@ def _described(error: BaseException) -> str:
         message = ""
     name = type(error).__name__
     text = f"{name}: {message}" if message else name
-    known = name.endswith("Error") and classify_feedback(_shown(text)).is_error
+    known = name.endswith("Error") and classify_feedback(shown(text)).is_error
     return text if known else f"RuntimeError: the tool raised {text}"
 
 
@@ -152,10 +152,10 @@ def _cause_of(error: BaseException) -> Cause:
     return Cause.TOOL_EXCEPTION
 
 
-def _shown(text: str) -> str:
-    """Text that encodes as UTF-8 and has at most `MAX_FEEDBACK_CHARACTERS` characters, cut in the middle."""
-    if len(text) > MAX_FEEDBACK_CHARACTERS:
-        half = (MAX_FEEDBACK_CHARACTERS - len(CUT_MARK)) // 2
+def shown(text: str, most: int = MAX_FEEDBACK_CHARACTERS) -> str:
+    """Text that encodes as UTF-8 and has at most so many characters, cut in the middle."""
+    if len(text) > most:
+        half = (most - len(CUT_MARK)) // 2
         text = text[:half] + CUT_MARK + text[-half:]
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 

@@ -123,7 +123,11 @@ class Machine:
         """`run` as steps for `tl.executor.driving`. Raises `MachineError` once the machine has ended."""
         request = {"argv": list(argv), "cwd": cwd, "seconds": seconds, "environment": environment}
         reply = yield from self._ask(request, seconds + START_SECONDS)
-        return Run(reply["code"], reply["output"])
+        match reply:
+            case {"code": None | int() as code, "output": str(output)}:
+                return Run(code, output)
+        self.close()
+        raise MachineError("the machine has ended: it gave no proper reply")
 
     def _ask(self, request: dict, seconds: float) -> Steps[dict]:
         if self._process is None:

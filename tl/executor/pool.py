@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -119,7 +120,7 @@ class Pool:
         with self._lock:
             if not self._finalizer.alive:
                 raise PoolError("the executor is closed")
-            if self._zygotes[place].process.poll() is not None:
+            if not self._zygotes[place].alive():
                 self._zygotes[place].end()
                 zygote = _ZygoteProcess(self._settings)
                 try:
@@ -167,6 +168,15 @@ class _ZygoteProcess:
         if "failed" in hello:
             raise PoolError(f"a process of the pool did not start: {hello['failed']}")
         return hello
+
+    def alive(self) -> bool:
+        """Whether it can start sessions. With a PID namespace, what does so is a child of `process`: where only that
+        has been killed, its end of the control socket is closed and `process` ends soon."""
+        if self.process.poll() is not None:
+            return False
+        closed = select.poll()
+        closed.register(self._control, select.POLLIN)  # after its first message a zygote says nothing
+        return not closed.poll(0)
 
     def spawn(self, slot: int) -> tuple[socket.socket, socket.socket]:
         connection, their_connection = socket.socketpair()

@@ -57,6 +57,8 @@ def command(descriptor: int) -> list[str]:
 
 def main(descriptor: int) -> None:
     """Run a zygote: read settings, isolate, load toolkits, then start sessions until the executor is gone."""
+    with suppress(OSError):  # where memory runs out, the kernel takes a session, not the trainer
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     control = socket.socket(fileno=descriptor)
     message = frames.receive(control, bytearray())
     if message is None:
@@ -128,10 +130,12 @@ class _Zygote:
             return
         (slot,) = SLOT.unpack(data)
         connection, life = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        directory = DIRECTORY
         try:
             directory = self._sandbox.new_directory(slot)
             pid = self._sandbox.fork()
         except OSError as error:
+            _remove(directory)
             with suppress(OSError):
                 connection.sendall(frames.encode({"failed": f"OSError: {error}"}))
             return
@@ -179,8 +183,7 @@ class _Zygote:
         with suppress(OSError):
             session.life.send(END.pack(os.waitstatus_to_exitcode(status), session.over_limit))
         session.life.close()
-        if session.directory != DIRECTORY:
-            shutil.rmtree(session.directory, ignore_errors=True)
+        _remove(session.directory)
 
     def _kill_strays(self) -> None:
         """Kill what sessions left behind: without a PID namespace it becomes a child of the zygote."""
@@ -189,6 +192,11 @@ class _Zygote:
             for pid in map(int, children.split()):
                 if pid not in self._running:
                     os.kill(pid, signal.SIGKILL)
+
+
+def _remove(directory: str) -> None:
+    if directory != DIRECTORY:  # which ends with its mount
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _session(

@@ -39,6 +39,7 @@ CPU_SECONDS = 60
 FILE_SIZE = 64 << 20
 OPEN_FILES = 256
 PROCESSES = 32
+TIMERS = 256  # of a user, and signals that wait
 MAX_SLOTS = 1024
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -217,9 +218,12 @@ class Sandbox:
         if "pid namespace" not in self.layers:
             return os.fork()
         kernel.unshare(kernel.CLONE_NEWPID)
-        pid = os.fork()
-        if pid:
-            kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
+        pid = -1
+        try:
+            pid = os.fork()
+        finally:
+            if pid:  # also where no process could be had: the next one is to have a namespace of its own again
+                kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
         return pid
 
     def confine(self, slot: int, directory: str, keep: int) -> None:
@@ -354,6 +358,7 @@ class Sandbox:
             resource.RLIMIT_FSIZE: FILE_SIZE,
             resource.RLIMIT_NOFILE: OPEN_FILES,
             resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_SIGPENDING: TIMERS,
         }
         if "own user" in self.layers:  # it counts all that the user runs
             limits[resource.RLIMIT_NPROC] = PROCESSES

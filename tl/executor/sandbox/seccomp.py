@@ -45,6 +45,13 @@ _REFUSED = {
     "mq_open": 240,
     "memfd_create": 319,
     "memfd_secret": 447,
+    # budgets of the whole machine or of all that its user runs
+    "io_setup": 206,
+    "inotify_init": 253,
+    "inotify_init1": 294,
+    "fanotify_init": 300,
+    # the priority of others' reads and writes
+    "ioprio_set": 251,
     # large and rarely used parts of the kernel, and its administration
     "bpf": 321,
     "perf_event_open": 298,
@@ -72,6 +79,21 @@ _REFUSED = {
     "personality": 135,
     "vhangup": 153,
 }
+# System calls that set limits or priorities -> the places of arguments that have to be 0, which stands for the caller.
+# The first process of a session, which reports its results, has the user of those that it starts.
+_FOR_ITSELF_ONLY = {
+    "prlimit64": (302, (0,)),
+    "setpriority": (141, (0, 1)),
+    "sched_setparam": (142, (0,)),
+    "sched_setscheduler": (144, (0,)),
+    "sched_setaffinity": (203, (0,)),
+    "sched_setattr": (314, (0,)),
+}
+# System calls that can make the kernel keep more memory -> place of an argument, and its values that do so.
+_BUFFER_SIZES = {
+    "setsockopt": (54, 2, (7, 8, 32, 33)),  # SO_SNDBUF, SO_RCVBUF and both with FORCE
+    "fcntl": (72, 1, (1031,)),  # F_SETPIPE_SZ
+}
 _CLONE, _CLONE3 = 56, 435
 _NEW_NAMESPACE = (
     kernel.CLONE_NEWNS
@@ -88,6 +110,11 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_
 _X86_64, _X32_BIT = 0xC000003E, 0x40000000
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_MODE_FILTER, _SECCOMP = 1, 317
+
+
+def _argument(place: int) -> tuple[int, int, int, int]:
+    """Loads the lower half of an argument, which is all of an int."""
+    return _LOAD, 0, 0, _FIRST_ARGUMENT + 8 * place
 
 
 def _program(network: bool) -> bytes:
@@ -108,9 +135,15 @@ def _program(network: bool) -> bytes:
         if network and name == "socket":
             continue
         steps += [(_JUMP_EQUAL, 0, 1, number), refuse]
+    for number, places in _FOR_ITSELF_ONLY.values():
+        checks = [step for place in places for step in (_argument(place), (_JUMP_EQUAL, 1, 0, 0), refuse)]
+        steps += [(_JUMP_EQUAL, 0, len(checks) + 1, number), *checks, (_RETURN, 0, 0, _ALLOW)]
+    for number, place, values in _BUFFER_SIZES.values():
+        checks = [_argument(place), *(step for value in values for step in ((_JUMP_EQUAL, 0, 1, value), refuse))]
+        steps += [(_JUMP_EQUAL, 0, len(checks) + 1, number), *checks, (_RETURN, 0, 0, _ALLOW)]
     steps += [
         (_JUMP_EQUAL, 0, 3, _CLONE),
-        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        _argument(0),
         (_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACE),
         refuse,
         (_RETURN, 0, 0, _ALLOW),

@@ -1,0 +1,206 @@
+"""The executor under attack: what breaks gives the right feedback, and the next session is whole."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import warnings
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+from toolkits import HOSTILE
+
+from tl.calls import Call, format_call
+from tl.executor import Cause, Executor, Feedback
+from tl.executor.execution import MAX_FEEDBACK_CHARACTERS
+from tl.mae import ErrorCategory
+
+TIMEOUT = 2.0
+TOOLKIT = """
+import json, os, socket, time
+
+class Toolkit:
+    def count(self) -> int:
+        self.counter = getattr(self, "counter", 0) + 1
+        return self.counter
+
+    def shout(self, reply: str) -> str:
+        # the reply of this call, before the loop gives one, and no other
+        data = reply.replace("LONG", 10_000_000 * "x").encode()
+        for descriptor in range(3, 64):
+            try:
+                there = socket.socket(fileno=descriptor)
+                there.sendall(len(data).to_bytes(4, "big") + data)
+            except OSError:
+                pass
+        time.sleep(600)
+
+    def once(self, path: str) -> str:
+        # returns at first, and hangs when it is made again
+        if os.path.exists(path):
+            time.sleep(600)
+        open(path, "w").close()
+        return "done"
+
+    def nap(self) -> str:
+        time.sleep(1.0)
+        return "rested"
+
+    def die(self) -> str:
+        os._exit(3)
+
+    def oom_score(self) -> str:
+        return open("/proc/self/oom_score_adj").read()
+"""
+
+
+def made(toolkits, **settings) -> Executor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about layers that this machine does not permit
+        return Executor(toolkits, timeout=TIMEOUT, workers=1, **settings)
+
+
+@pytest.fixture(scope="module")
+def toolkit(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("tools") / "attack.py"
+    path.write_text(TOOLKIT)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def executor(toolkit):
+    with made([toolkit]) as executor:
+        yield executor
+
+
+def shout(session, **reply) -> Feedback:
+    honest = {"number": 1, "text": "forged", "cause": "OK", "seconds": 0.1, "question": None, "finished": False}
+    return session.run(format_call(Call("shout", {"reply": json.dumps(honest | reply)})))
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        ({"text": "LONG"}, "x" * 1998 + " … " + "x" * 1998),
+        ({"text": "\ud83d"}, "\N{REPLACEMENT CHARACTER}"),
+        ({"seconds": 10**400}, "forged"),
+        ({"seconds": -1e300}, "forged"),
+        ({"question": "LONG"}, "I do not know, please decide yourself."),
+    ],
+)
+def test_a_forged_reply_is_cut_like_any_other(executor, reply, text):
+    with executor.session() as session:
+        feedback = shout(session, **reply)
+        assert (feedback.text, feedback.cause) == (text, Cause.OK)
+        assert 0 <= feedback.seconds < TIMEOUT and len(feedback.text) <= MAX_FEEDBACK_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"cause": "INFRASTRUCTURE"},  # which would take the episode out of the training
+        {"cause": "TIME_OUT"},
+        {"cause": "no such cause"},
+        {"cause": ["OK"]},
+        {"text": None},
+        {"text": {"a": 1}},
+        {"seconds": "1"},
+        {"seconds": None},
+        {"question": 5},
+        {"finished": 1},
+        {"number": 2},
+        {"number": None},
+    ],
+    ids=str,
+)
+def test_a_forged_reply_that_is_none_is_the_death_of_its_session(executor, reply):
+    with executor.session() as session:
+        feedback = shout(session, **reply)
+        assert feedback.cause is Cause.WORKER_DIED and "no proper reply" in feedback.text
+        assert not session.finished
+
+
+def test_a_call_that_does_not_come_back_when_made_again_is_no_failure_of_the_executor(toolkit, tmp_path):
+    with made([toolkit], mode="none") as executor, executor.session() as session:
+        assert session.run(format_call(Call("once", {"path": str(tmp_path / "made")}))).text == "done"
+        assert session.run("die()").cause is Cause.WORKER_DIED
+        feedback = session.run("count()")
+    assert feedback.cause is Cause.TIME_OUT and feedback.category is ErrorCategory.TOOL_INSTABILITY
+    assert "an earlier call, made again to restore the episode, did not return" in feedback.text
+
+
+def inner(executor) -> int:
+    """The process id of what forks sessions: with a PID namespace, the child of what was started."""
+    pid = executor._pool._zygotes[0].process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if executor.isolation["pid namespace"] else pid
+
+
+def test_a_call_in_flight_when_its_zygote_is_killed_is_made_again(toolkit):
+    with made([toolkit]) as executor, executor.session() as session:
+        assert session.run("count()").text == "1"
+        threading.Timer(0.4, os.kill, (inner(executor), signal.SIGKILL)).start()
+        assert session.run("nap()") == Feedback("rested", Cause.OK, ANY)
+        assert session.run("count()").text == "2"
+
+
+NO_PROCESS = """
+def fork(original=os.fork, calls=[]):
+    calls.append(None)
+    if 2 <= len(calls) <= 3:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return original()
+
+os.fork = fork
+"""
+
+
+@pytest.mark.parametrize("mode", ["auto", "no namespaces"])
+def test_a_zygote_that_twice_could_not_fork_starts_the_sessions_after(tmp_path_factory, mode):
+    folder = tmp_path_factory.getbasetemp().parent.parent / f"tools-{os.getpid()}-{mode[:2]}"  # whom anyone may read
+    folder.mkdir()
+    try:
+        (folder / "attack.py").write_text(TOOLKIT + NO_PROCESS)
+        with made([str(folder / "attack.py")], mode=mode) as executor:
+            causes = []
+            for _ in range(4):
+                with executor.session() as session:
+                    causes.append(session.run("count()").cause)
+        assert causes == [Cause.OK, Cause.INFRASTRUCTURE, Cause.OK, Cause.OK]
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_kernel_takes_a_session_before_the_trainer(toolkit):
+    with made([toolkit], mode="none") as executor, executor.session() as session:
+        assert session.run("oom_score()").text == "1000\n"
+        assert Path(f"/proc/{inner(executor)}/oom_score_adj").read_text() == "1000\n"
+
+
+REFUSED = {
+    "the limits of the first process": "302 1 7 0 0",
+    "its priority": "141 0 1 19",
+    "the priority of all that the user runs": "141 2 0 19",
+    "its scheduler": "144 1 0 0",
+    "its cores": "203 1 8 0",
+    "the priority of its reads": "251 1 1 0",
+    "asynchronous reads, counted for the whole machine": "206 1 0",
+    "watches of files, counted by user": "294 0",
+    "larger buffers of sockets": "54 0 1 7 0 4",
+    "larger buffers of pipes": "72 0 1031 1048576",
+}
+
+
+def test_what_reaches_the_first_process_or_fills_the_kernel_is_refused():
+    with made([HOSTILE]) as executor, executor.session() as session:
+        if not executor.isolation["seccomp"]:
+            pytest.skip("this machine permits no seccomp")
+        for what, numbers in REFUSED.items():
+            feedback = session.run(format_call(Call("misbehave", {"how": "system call", "value": numbers})))
+            assert feedback.text.startswith("PermissionError: [Errno 1]"), what
+        for own in ("302 0 7 0 0", "141 0 0 19", "72 1 1 0"):  # one's own limits, one's own priority, F_GETFD
+            feedback = session.run(format_call(Call("misbehave", {"how": "system call", "value": own})))
+            assert feedback.cause is Cause.OK, feedback.text
+        assert session.run("count()").text == "1"
