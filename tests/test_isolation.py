@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -149,6 +150,10 @@ EXPECTED_TO_MISS = {
     "none": {*OF_ZYGOTES, *OF_SESSIONS},
 }
 
+# What a home folder shows: the way to the program and to this Python, if they lie there.
+NEEDED = [Path(__file__).resolve(), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()]
+AT_HOME = "|".join({rf"{re.escape(path.parts[2])}\\n" for path in NEEDED if path.parts[1] in ("root", "home")})
+
 # command, exit code, pattern that the feedback holds
 COMMANDS = [
     ("echo out; echo err >&2", 0, r'"stdout": "out\\n", "stderr": "err\\n"'),
@@ -164,7 +169,7 @@ COMMANDS = [
     ("exec >&- 2>&-; exit 0", 0, '"stdout": "", "stderr": ""'),
     (":(){ :|:& };:", None, '"exit_code"'),
     ("cat /etc/passwd", 1, "No such file"),
-    ("cat /etc/shadow; ls /root; ls /home; true", 0, '"stdout": ""'),
+    ("cat /etc/shadow; ls /root; ls /home; true", 0, f'"stdout": "({AT_HOME})*"'),
     ("ls /proc", 2, "No such file"),
     ("kill -9 1 $PPID; echo alive", 0, "alive"),
     ("echo x > /usr/bin/x", 1, "(Read-only file system|Permission denied)"),
@@ -183,6 +188,9 @@ COMMANDS = [
 @pytest.fixture(scope="module", params=["auto", "user", "no namespaces", "none"])
 def executor(request):
     """An executor in each mode; skipped where the machine does not permit the isolation that the mode stands for."""
+    closed = [str(folder) for folder in Path(__file__).resolve().parents if not folder.stat().st_mode & stat.S_IXOTH]
+    if request.param == "no namespaces" and os.geteuid() == 0 and closed:
+        pytest.skip(f"what a normal user gets cannot be seen in {closed[-1]}, which is closed to others")
     os.environ["SECRET_OF_THE_TRAINER"] = SECRET
     toolkits = [HOSTILE, "bash"] if request.param in ("auto", "user") else [HOSTILE]
     try:
