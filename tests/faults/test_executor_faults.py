@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -17,6 +19,7 @@ from tl.executor import Cause, Executor, Feedback
 from tl.executor.execution import MAX_FEEDBACK_CHARACTERS
 from tl.mae import ErrorCategory
 
+REPO = Path(__file__).resolve().parents[2]
 TIMEOUT = 2.0
 TOOLKIT = """
 import json, os, socket, time
@@ -50,6 +53,9 @@ class Toolkit:
 
     def die(self) -> str:
         os._exit(3)
+
+    def user(self) -> int:
+        return os.getuid()
 
     def oom_score(self) -> str:
         return open("/proc/self/oom_score_adj").read()
@@ -177,6 +183,36 @@ def test_the_kernel_takes_a_session_before_the_trainer(toolkit):
     with made([toolkit], mode="none") as executor, executor.session() as session:
         assert session.run("oom_score()").text == "1000\n"
         assert Path(f"/proc/{inner(executor)}/oom_score_adj").read_text() == "1000\n"
+
+
+def test_two_executors_of_a_process_have_users_of_their_own(toolkit):
+    with made([toolkit]) as one, made([toolkit]) as other, one.session() as mine, other.session() as theirs:
+        if os.geteuid() != 0 or not one.isolation["own user"]:
+            pytest.skip("only root can give each session a user")
+        assert mine.run("user()").text != theirs.run("user()").text
+
+
+MANY = """
+import os, resource, sys
+from contextlib import ExitStack
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+out = sys.argv[2]
+os.closerange(0, 3)
+from tl.executor import Executor
+
+with Executor([sys.argv[1]], workers=1, mode="none") as executor, ExitStack() as opened:
+    sessions = [opened.enter_context(executor.session()) for _ in range(50)]
+    texts = [session.run("count()").text for session in sessions]
+with open(out, "w") as file:
+    file.write(" ".join(texts))
+"""
+
+
+def test_many_sessions_where_few_files_may_be_open_and_none_is(toolkit, tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", MANY, toolkit, str(tmp_path / "out")]
+    assert subprocess.run(command, cwd=REPO, timeout=120).returncode == 0
+    assert (tmp_path / "out").read_text().split() == ["1"] * 50
 
 
 REFUSED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import select
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from tl.executor.toolkits import ToolkitError
 from tl.executor.zygote import SLOT, Settings, command
 
 START_SECONDS = 30.0
+MAX_DESCRIPTORS = 1 << 16
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -79,6 +81,7 @@ class Pool:
     that is a toolkit's doing."""
 
     def __init__(self, size: int, settings: Settings) -> None:
+        _make_room()
         self._settings = settings
         self._lock = threading.Lock()
         self._turn = itertools.count()
@@ -206,6 +209,20 @@ class _ZygoteProcess:
 def _end_all(zygotes: list[_ZygoteProcess]) -> None:
     for zygote in zygotes:
         zygote.end()
+
+
+def _make_room() -> None:
+    """Descriptors for many sessions, which take two each: as many as the hard limit allows, within reason. And what is
+    to be stdin, stdout or stderr of others is there, or a socket of ours would take its number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def cores() -> int:

@@ -428,9 +428,10 @@ def _first_slot_uid(uid_map: str) -> int:
     first, _, count = map(int, uid_map.split("\n")[0].split())
     end = first + count
     if end > 1 << 31:
-        # Two executors on one machine must not share ids, or one's processes would count towards the other's limits.
-        return (1 << 30) + os.getppid() % (1 << 18) * MAX_SLOTS
-    return end - 4 * MAX_SLOTS
+        # Two zygotes on one machine must not share ids, or one's processes would count towards the other's limits.
+        return (1 << 30) + os.getpid() % (1 << 20) * MAX_SLOTS
+    blocks = max(1, count // (2 * MAX_SLOTS))  # the upper half, which few zygotes share
+    return end - (1 + os.getpid() % blocks) * MAX_SLOTS
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
