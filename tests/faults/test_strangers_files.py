@@ -1,6 +1,8 @@
 """Files from someone else: what they can make the program say, show and do."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,12 @@ def test_a_bad_record_cannot_steer_the_terminal(tmp_path, capsys):
     assert convert.main([str(data), "--out", str(tmp_path / "out.jsonl")]) == 2
     said = "".join(capsys.readouterr())
     assert "\\x1b]0;owned" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
+
+
+def test_every_row_of_the_table_names_a_test_that_exists():
+    repository = Path(__file__).resolve().parents[2]
+    rows = re.findall(r"(?m)^\| .* \|$", (repository / "docs" / "security.md").read_text())[1:]
+    named = [re.search(r"`(tests/[\w/]+\.py)::(test_\w+)` \|$", row) for row in rows]
+    assert len(rows) > 10 and all(named)
+    for file, test in (found.groups() for found in named if found):
+        assert f"\ndef {test}(" in (repository / file).read_text(), test
