@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import weakref
 
 import pytest
 from records import SEARCH, SEARCH_SPEC, calls, feedback, record, text, user
 
-from tl.datasets import DataError, read
+from tl.datasets import DataError, ReadReport, read, stream
 from tl.schema import BUILT_INS
 from tl.trajectory import Message, Trajectory
 
@@ -229,3 +230,27 @@ def test_every_real_record_is_read_and_reads_back_equal(shared):
     assert sum(feedback is not None for _, feedback in found) == 9_071
     for trajectory in trajectories[::7]:
         assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+
+
+# ---- one at a time
+
+
+@pytest.mark.parametrize("shares", [("", ""), (":0.3", ":0.7")])
+def test_a_stream_gives_what_is_read_and_keeps_none_of_it(write, shares):
+    bad = {"messages": []}
+    paths = [
+        f"{write([record(user(f'{name} {n}'), text('No.')) for n in range(9)] + [bad], name)}{share}"
+        for name, share in zip(("a.jsonl", "b.jsonl"), shares, strict=True)
+    ]
+    expected, told = read(paths, "skip", seed=3)
+    report = ReadReport()
+    streamed = [(t.messages, weakref.ref(t)) for t in stream(paths, report, "skip", seed=3)]
+    assert [messages for messages, _ in streamed] == [t.messages for t in expected] and report == told
+    assert sum(kept() is not None for _, kept in streamed) <= 1
+
+
+def test_a_stream_tells_of_bad_records_at_its_end(write):
+    found = stream([str(write([record(user("Hi"), text("No.")), {"messages": []}]))], ReadReport())
+    next(found)
+    with pytest.raises(DataError, match="line 2"):
+        next(found)

@@ -6,13 +6,15 @@ python -m tl convert a.jsonl:0.4 b.json:0.3 c.traj:0.3 --out mix.jsonl     a mix
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, read
+from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
 from tl.datasets.label import plain_record
 from tl.datasets.mix import split_share
 from tl.files import visible
@@ -35,36 +37,50 @@ def main(argv: Sequence[str]) -> int:
     """Exit status 0, or 2 when something cannot be read or written."""
     config = parse_config(ConvertConfig, argv, __doc__, prog="python -m tl convert")
     try:
-        trajectories, report = load(config)
-        write_records(config.out, map(plain_record, trajectories))
+        check(config)
+        report = ReadReport()
+        written = write_records(config, map(plain_record, trajectories(config, report)))
     except (DataError, OSError) as error:
         print(visible(str(error)), file=sys.stderr)
         return 2
     tell(report)
-    print(f"{len(trajectories):,} records in {config.out}")
+    print(f"{written:,} records in {config.out}")
     return 0
 
 
-def load(config: ConvertConfig) -> tuple[list[Trajectory], ReadReport]:
-    """Raises DataError for flags that do not go together, for what cannot be read, and where nothing is left."""
+def check(config: ConvertConfig) -> None:
+    """Raises DataError for flags that do not go together."""
     if not config.files or not config.out:
         raise DataError("give the files to read, and with --out the one to write")
     out = Path(config.out)
     if out.exists() and not config.overwrite:
         raise DataError(f"{out} exists already: choose another name, or add --overwrite")
+    if out.exists() and not out.is_file():
+        raise DataError(f"{out} is no file: choose another name")
     sources = [Path(split_share(name)[0]) for name in config.files]
     if out.exists() and any(source.exists() and source.samefile(out) for source in sources):
         raise DataError(f"{out} is one of the files to read: choose another name")
-    trajectories, report = read(config.files, config.on_bad_data, data_format=config.data_format, seed=config.seed)
-    if not trajectories:
+
+
+def trajectories(config: ConvertConfig, report: ReadReport) -> Iterator[Trajectory]:
+    """Raises DataError for what cannot be read, and where nothing is left."""
+    found = stream(config.files, report, config.on_bad_data, config.data_format, config.seed)
+    yield from tqdm(found, "read", unit=" trajectories", disable=None, leave=False)
+    if not report.read:
         raise DataError("\n".join(["no record can be read:", *report.bad_lines()]))
-    return trajectories, report
 
 
-def write_records(out: str, records: Iterable[dict]) -> int:
-    """Writes a record a line; returns how many."""
-    with open(out, "w", encoding="utf-8") as file:
-        return sum(file.write(json.dumps(record, ensure_ascii=False) + "\n") > 0 for record in records)
+def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
+    """Writes a record a line, to a file beside `out` that takes its place when all are written; returns how many."""
+    out = Path(config.out).resolve()
+    unfinished = out.with_name(f"{out.name}.new")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            written = sum(file.write(json.dumps(record, ensure_ascii=False) + "\n") > 0 for record in records)
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return written
 
 
 def tell(report: ReadReport) -> None:

@@ -9,14 +9,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tl.assets import TINY
-from tl.cli.convert import ConvertConfig, load, tell, write_records
+from tl.cli.convert import ConvertConfig, check, tell, trajectories, write_records
 from tl.config import option, parse_config
-from tl.datasets import DataError
+from tl.datasets import DataError, ReadReport
 from tl.datasets.label import Style, labelled
 from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
@@ -43,10 +43,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         if config.html and Path(config.html).exists() and not config.overwrite:
             raise DataError(f"{config.html} exists already: choose another name, or add --overwrite")
-        trajectories, report = load(config)
-        written = write_records(config.out, _records(trajectories, config.style, counts))
+        check(config)
+        report, shown = ReadReport(), list[Trajectory]()
+        found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
+        written = write_records(config, _records(found, config.style, counts))
         if config.html:
-            Path(config.html).write_text(_page(trajectories, config), encoding="utf-8")
+            Path(config.html).write_text(_page(shown, config), encoding="utf-8")
     except (DataError, TokenizerError, OSError) as error:
         print(visible(str(error)), file=sys.stderr)
         return 2
@@ -61,8 +63,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _records(trajectories: Sequence[Trajectory], style: Style, counts: Counter[str]) -> Iterator[dict]:
-    for trajectory in trajectories:
+def _keep(found: Iterable[Trajectory], shown: list[Trajectory], most: int) -> Iterator[Trajectory]:
+    """The trajectories; the first ones are put into `shown` on their way."""
+    for trajectory in found:
+        if len(shown) < most:
+            shown.append(trajectory)
+        yield trajectory
+
+
+def _records(found: Iterable[Trajectory], style: Style, counts: Counter[str]) -> Iterator[dict]:
+    for trajectory in found:
         records, split = labelled(trajectory, style)
         counts["split"] += split
         for record in records:
@@ -71,7 +81,7 @@ def _records(trajectories: Sequence[Trajectory], style: Style, counts: Counter[s
             yield record
 
 
-def _page(trajectories: Sequence[Trajectory], config: LabelConfig) -> str:
+def _page(shown: Sequence[Trajectory], config: LabelConfig) -> str:
     tokenizer = Tokenizer(config.tokenizer)
-    views = (view(t, tokenizer, EncodingOptions(max_length=2**62)) for t in trajectories[: config.samples])
+    views = (view(t, tokenizer, EncodingOptions(max_length=2**62)) for t in shown)
     return page([made for made in views if made], title=", ".join(Path(name).name for name in config.files))

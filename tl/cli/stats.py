@@ -9,14 +9,16 @@ Lengths are in tokens and of whole trajectories; feedback longer than `--max_fee
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal
 
+from tqdm import tqdm
+
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, read
+from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
 from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.prompt import EncodingOptions
@@ -79,8 +81,8 @@ def main(argv: Sequence[str]) -> int:
         tokenizer = Tokenizer(config.tokenizer, config.template)
         titles = names(config.files) or ["default training set"]
         for title, name in zip(titles, config.files or [""], strict=True):
-            trajectories, report = load(name, config)
-            data = dataset_statistics(trajectories, tokenizer, options)
+            report = ReadReport()
+            data = dataset_statistics(trajectories(name, report, config), tokenizer, options)
             done = {note.value: count for note, count in report.notes.items()}
             columns[title] = {**summary(data, tokenizer), "records skipped": len(report.bad), "while reading": done}
     except (DataError, TokenizerError) as error:
@@ -94,16 +96,18 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def load(name: str, config: StatsConfig) -> tuple[list[Trajectory], ReadReport]:
-    """The trajectories of a file, those of the default training set for "", and what became of its records.
+def trajectories(name: str, report: ReadReport, config: StatsConfig) -> Iterator[Trajectory]:
+    """The trajectories of a file, one at a time, or those of the default training set for "". What became of the
+    file's records is told at the end.
 
     Raises DataError where there is no trajectory.
     """
     if not name:
-        return synthesize(), ReadReport()
-    trajectories, report = read(name, config.on_bad_data, data_format=config.data_format)
+        yield from synthesize()
+        return
+    found = stream([name], report, config.on_bad_data, config.data_format)
+    yield from tqdm(found, "count", unit=" trajectories", disable=None, leave=False)
     for line in report.bad_lines() if report.bad else []:
         print(f"skipped {line}", file=sys.stderr)
-    if not trajectories:
+    if not report.read:
         raise DataError(f"{name}: no record can be read")
-    return trajectories, report

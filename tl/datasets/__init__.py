@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,7 @@ from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
 from tl.mae import ErrorCategory, call_categories
 from tl.trajectory import Note, Notes, Trajectory
 
-__all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read"]
+__all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read", "stream"]
 
 AUTO = "auto"  # the format is told from the content
 DATA_FORMAT = "format of the data, one of `python -m tl formats`; auto: told from the content"
@@ -51,6 +53,33 @@ def read(
     if shares:
         return mixed(sets, shares, seed), report
     return [trajectory for trajectories in sets for trajectory in trajectories], report
+
+
+def stream(
+    paths: Sequence[str],
+    report: ReadReport,
+    on_bad: Literal["error", "skip"] = "error",
+    data_format: str = AUTO,
+    seed: int = 0,
+) -> Iterator[Trajectory]:
+    """The trajectories of `read`, one at a time: none is kept. The report is whole after the last one, and with
+    `on_bad="error"` the DataError for bad records comes then. Files with shares are read twice, to be counted first.
+    """
+    check_options(on_bad, data_format)
+    split = shares_of(paths)
+    shares = [share for _, share in split if share is not None]
+    chosen: Container[int] = range(sys.maxsize)
+    if shares:
+        sizes = [sum(1 for _ in _trajectories(Path(path), ReadReport(), None, data_format)) for path, _ in split]
+        ends = list(accumulate(sizes, initial=0))
+        chosen = set(mixed([range(start, end) for start, end in pairwise(ends)], shares, seed))
+    for path, _ in split:
+        for trajectory in _trajectories(Path(path), report, None, data_format):
+            report.read += 1
+            if report.read - 1 in chosen:
+                yield trajectory
+    if on_bad == "error":
+        report.check()
 
 
 def check_options(on_bad: str, data_format: str) -> None:
