@@ -5,8 +5,9 @@
     python train_ppo.py --rollout episode --tools my_tools.py --tasks my_tasks.jsonl      see docs/tools.md
     torchrun --nproc_per_node 8 train_ppo.py --model …
 
-A prompt is a history and its answer the golden next call, as in the paper. Where it departs from it: calls are sampled
-at temperature 1 (the released script decodes greedily), and the content of what is said to the user is not compared.
+A prompt is a history and its answer the golden next call, as in the paper. Two departures (docs/equations.md has all):
+calls are sampled at temperature 1, where the released script decodes greedily, and what is said to the user is not
+compared.
 """
 
 import math
@@ -99,7 +100,7 @@ def iterate(
     batch = PPOBatch.of(experiences, config.micro_tokens, world)
     metrics = rollout_metrics(sampled) | {"failed_rollouts": len(sampled) - len(experiences)}
     if experiences:
-        if progress.step == 0 and models.critic:
+        if models.critic and not models.critic.optimizer.state:  # before its first update
             start_values(models.critic, batch, config.gamma)
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started
@@ -274,8 +275,15 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = No
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
     if executor is None:
-        lengths, reading = (config.max_length, config.max_new_tokens), (config.on_bad_data, config.data_format)
-        data = read_prompts(config.data, tokenizer, *lengths, *reading, config.seed)
+        data = read_prompts(
+            config.data,
+            tokenizer,
+            config.max_length,
+            config.max_new_tokens,
+            config.on_bad_data,
+            config.data_format,
+            config.seed,
+        )
     else:
         data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
     if config.tasks and not config.eval_data:  # what is generated is about other tools

@@ -1,7 +1,7 @@
 """Supervised fine-tuning for tool use: MAE masks erroneous calls, PKT weighs the tokens that decide the tool.
 
     python train_sft.py                               the embedded tiny model and generated data, minutes on a laptop
-    python train_sft.py --model /ckpt/CodeLlama-7b-hf --data trajectories.jsonl         the paper's hyperparameters
+    python train_sft.py --model /ckpt/CodeLlama-7b-hf --data trajectories.jsonl         the default settings
     torchrun --nproc_per_node 8 train_sft.py --model …
 
 Where it departs from the paper: a trajectory is one sample, encoded once (the released code feeds its history again for
@@ -82,7 +82,7 @@ def peak_rate(config: SFTConfig, data: TrainingData) -> float:
 
 def turns_a_step(config: SFTConfig, data: TrainingData) -> float:
     """Right calls, and texts that are trained on, of a batch on average."""
-    return data.statistics.turns_trained / data.statistics.trajectories * config.batch_size
+    return data.statistics.turns_trained / len(data.examples) * config.batch_size
 
 
 def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], config: SFTConfig, world: World) -> Metrics:

@@ -3,8 +3,9 @@ Formulas stand beside the code; sections are the paper's (arXiv 2412.15495). Not
 
     python docs/one_file.py            24 SFT steps, then 8 PPO steps, on conversations about the weather and the time
 
-Left out is what does not change the numbers: packing, many GPUs, the KV cache, checkpoints, files of data, tools that
-really run. The product has these, and computes the same losses and gradients (tests/test_one_file.py).
+Left out: packing, many GPUs, the KV cache, checkpoints, files of data, tools that really run. Simpler: MAE matches
+phrases, rates are constant, PPO has no target KL. Ids, weights, losses, gradients, advantages and rewards are those of
+the product (tests/test_one_file.py).
 """
 
 import ast
@@ -74,7 +75,7 @@ def llama(w: Weights, ids: Tensor) -> Tensor:
 def parse_call(text: str) -> tuple[str, dict]:
     """`name(key=literal, …)` → (name, arguments). The text is read, never run. Raises ValueError if it is no call."""
     try:
-        node = ast.parse(re.sub(r"\b(true|false)\b(?=[,)\]}])", lambda m: m[0].title(), text.strip()), mode="eval").body
+        node = ast.parse(text.strip(), mode="eval").body
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args):
             raise ValueError("not a call with keywords")
         return node.func.id, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
@@ -92,7 +93,8 @@ def tool_block(tool: dict) -> str:
 
 
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Ids of one segment. What begins with a newline continues the text before it, without a space of its own."""
+    """Ids of one segment. What begins with a newline continues the text before it: the word mark and the newline that
+    an extra newline in front gives are cut off."""
     return vocabulary.encode("\n" + text)[2:] if text.startswith("\n") else vocabulary.encode(text)
 
 
@@ -162,7 +164,7 @@ def encode_conversation(tools: list[dict], messages: list[tuple[str, str]], voca
 
     def name_ids(name: str) -> list[int]:
         pieces = encode(vocabulary, name)
-        return pieces[1:] if vocabulary.id_to_piece(pieces[0]) == "▁" else pieces  # a bare space decides nothing
+        return pieces[1:] if vocabulary.id_to_piece(pieces[0]) == "▁" else pieces  # a bare space is never key
 
     n_calls = 0
     for is_call, text in segments(tools, messages):

@@ -172,6 +172,10 @@ def test_a_redundant_parameter_costs_what_it_costs_there(golden) -> None:
         assert one_file.call_reward(prediction, golden, one_file.TOOLS) == expected
 
 
+def test_words_within_a_string_stay_what_they_are():
+    assert one_file.parse_call('finish(answer="it is true, yes")') == ("finish", {"answer": "it is true, yes"})
+
+
 def test_it_runs_from_the_first_step_to_the_last(capsys) -> None:
     one_file.main(sft_steps=1, ppo_steps=1)
     lines = capsys.readouterr().out.splitlines()

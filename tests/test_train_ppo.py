@@ -326,6 +326,15 @@ def test_three_steps_in_a_row_without_any_rollout_end_the_run_with_a_state_to_go
         assert train_ppo.main([*flags, "--resume"]) == 0
 
 
+def test_a_first_step_without_rollouts_leaves_the_critics_start_to_the_next(toy, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(train_ppo, "start_values", lambda *_: started.append(None))
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 1: every rollout failed"):
+        fail_rollouts([4, 0, 0], patch)
+        train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "3"))
+    assert len(started) == 1
+
+
 def test_updates_that_are_not_finite_are_skipped_and_three_steps_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.update.policy_loss", lambda logp, *_: logp.sum() * math.nan)
     with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3 steps in a row"):

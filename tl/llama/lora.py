@@ -1,6 +1,6 @@
 """LoRA (arXiv 2106.09685): a frozen weight W, to which the product of two thin matrices is learned.
 
-    h = W x + (α / r) B A x                                                                       (equation 3)
+    h = W x + (α / r) B A x                                            (equation 3, scaled as in section 4.1)
 
 A [r, in] starts random and B [out, r] at zero, so that training starts at the frozen model. Afterwards the product can
 be added to W (section 4.1), which gives a plain Llama. Dropout is left out.
@@ -33,7 +33,7 @@ class LoRA:
 
 
 class LoRALinear(nn.Linear):
-    """A frozen linear layer with its A and B; of the same name and with the same parameters as without them."""
+    """A frozen linear layer with its A and B. Weight and bias keep their names, so that checkpoints fit."""
 
     def __init__(self, linear: nn.Linear, lora: LoRA) -> None:
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")

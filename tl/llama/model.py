@@ -179,7 +179,8 @@ class Llama(nn.Module):
 
 
 class Critic(Llama):
-    """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. Shares no weights with the policy.
+    """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. It shares nothing that is trained
+    with the policy.
 
     The head starts at zero: before any training every value is its bias, which PPO sets to the mean return of its first
     rollouts.

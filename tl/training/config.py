@@ -97,7 +97,7 @@ class SFTConfig(TrainingConfig):
     model: str | None = option(None, "checkpoint in Hugging Face layout; none: the embedded tiny base model")
     data: list[str] = option([], "data files, perhaps with shares (a.jsonl:0.4 b.json:0.6); none: generated")
     cache: str | None = option(
-        None, "folder that keeps the prepared data for other runs; none: keep nothing (default: .prepared beside --out)"
+        None, "folder that keeps the prepared data for other runs, or the word none (default: .prepared beside --out)"
     )
     mae: bool = option(True, "mask erroneous calls (MAE)")
     pkt: bool = option(True, "weigh key tokens (PKT)")
