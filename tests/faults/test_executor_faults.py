@@ -152,6 +152,14 @@ def test_a_call_in_flight_when_its_zygote_is_killed_is_made_again(toolkit):
         assert session.run("count()").text == "2"
 
 
+def test_a_zygote_that_has_stopped_is_replaced(toolkit, monkeypatch):
+    with made([toolkit]) as executor:
+        os.kill(inner(executor), signal.SIGSTOP)
+        monkeypatch.setattr("tl.executor.START_SECONDS", 3.0)
+        with executor.session() as session:
+            assert session.run("count()").text == "1"
+
+
 NO_PROCESS = """
 def fork(original=os.fork, calls=[]):
     calls.append(None)

@@ -216,6 +216,9 @@ class Session:
         try:
             ready = yield from process.exchange(self._opening, START_SECONDS)
         except (TimedOut, Died) as error:
+            if isinstance(error, TimedOut):
+                process.zygote.kill()  # it has stopped, or works no more: the next session gets another
+                process.zygote.wait()
             raise PoolError(f"a session did not start: {str(error) or 'no reply'}") from error
         if "ready" not in ready:
             raise PoolError(f"a session did not start: {ready.get('failed')}")

@@ -51,6 +51,7 @@ class Process:
     connection: socket.socket
     life: socket.socket
     slot: int
+    zygote: subprocess.Popen
     buffer: bytearray = field(default_factory=bytearray)  # received, but not yet a whole message
 
     def exchange(self, message: dict, seconds: float) -> Steps[dict]:
@@ -102,11 +103,12 @@ class Pool:
             raise PoolError(f"{MAX_SLOTS} sessions are open, which is the most there can be") from None
         place = next(self._turn) % len(self._zygotes)
         try:
-            connection, life = self._alive(place).spawn(slot)
+            zygote = self._alive(place)
+            connection, life = zygote.spawn(slot)
         except (OSError, PoolError, ToolkitError) as error:
             self._slots.append(slot)
             raise PoolError(f"no session could be started: {error}") from error
-        return Process(connection, life, slot)
+        return Process(connection, life, slot, zygote.process)
 
     def release(self, process: Process) -> None:
         """End a session and all that it has started."""
