@@ -124,7 +124,7 @@ def in_bfloat16(world: World, toy: Path):
             module.register_forward_hook(lambda module, inputs, output: returned.add(output.dtype))
     tokenizer = train_sft.Tokenizer(toy / "model")
     data = load_training_data([str(toy / "data.jsonl")], tokenizer, train_sft.EncodingOptions(), progress=False)
-    target_nll(model, collate(data.examples[world.rank :: world.size])).mean().backward()
+    target_nll(model, collate(list(data.examples)[world.rank :: world.size])).mean().backward()
     kinds = {(p.dtype, p.requires_grad, p.grad is not None) for p in model.parameters()}
     with torch.no_grad(), distributed.unsharded(model) as plain:
         logits = plain(torch.arange(12)[None])
