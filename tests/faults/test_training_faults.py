@@ -75,8 +75,9 @@ def test_a_run_killed_anywhere_in_a_save_resumes_to_the_same_weights(toy_sft, wh
 @pytest.mark.long
 def test_a_run_killed_at_random_instants_resumes_to_the_same_weights(toy_sft, tmp_path):
     long = ("--max_steps", "24", "--epochs", "8")
+    train_sft.main(arguments(toy_sft, tmp_path / "whole", *long, "--max_steps", "1"))  # prepares the data
     started = time.perf_counter()
-    train_sft.main(arguments(toy_sft, tmp_path / "whole", *long))
+    train_sft.main(arguments(toy_sft, tmp_path / "whole", *long, "--overwrite"))
     duration = time.perf_counter() - started
     flags = arguments(toy_sft, tmp_path / "run", *long, "--save_every", "1", "--resume")
     instants, ends = random.Random(0), []
