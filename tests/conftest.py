@@ -9,6 +9,7 @@ import torch
 from ranks import Ranks
 from runs import record
 
+from tl.executor.machines import MachineError, Machines
 from tl.llama import Llama, ModelConfig, Tokenizer, save_model
 from tl.llama.tokenizer import train_vocabulary
 
@@ -32,6 +33,16 @@ def small_tokenizer(tmp_path_factory) -> Tokenizer:
     alphabet = "".join(chr(code) for code in range(ord("!"), ord("~") + 1))
     train_vocabulary([line] * 20 + [f"        {alphabet}"], path, 400)
     return Tokenizer(path)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """Machines whose programs are root of a folder of their own; skipped where this one does not permit it."""
+    try:
+        with Machines(own_root=True, workers=1) as made:
+            yield made
+    except MachineError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """The text of a call: what is read, what is refused and where, and that what is written reads back."""
 
 import ast
-import contextlib
 import gzip
 import json
 import random
 import time
 
 import pytest
+from growth import seconds
 
 from tl.calls import (
     MAX_DEPTH,
@@ -238,17 +238,11 @@ def test_length_is_capped_and_a_long_text_is_refused_at_once():
     ids=["plain", "spaces", "escapes", "code points", "accents", "keywords", "positional", "apostrophes"],
 )
 def test_time_is_linear_in_the_length(unit):
-    def seconds(n: int) -> float:
+    def taken(n: int) -> float:
         text = f'f(a="{"".join(unit.format(i) if "{}" in unit else unit for i in range(n // len(unit)))}")'
-        times = []
-        for _ in range(3):
-            start = time.process_time()
-            with contextlib.suppress(CallSyntaxError):
-                parse_call(text)
-            times.append(time.process_time() - start)
-        return min(times)
+        return seconds(parse_call, text, CallSyntaxError)
 
-    assert seconds(200_000) < 20 * seconds(25_000) + 0.002  # of eight times the length; quadratic would be 64 times
+    assert taken(200_000) < 20 * taken(25_000) + 0.002  # of eight times the length; quadratic would be 64 times
 
 
 # ---- writing

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from toolkits import HOSTILE
+from toolkits import HOSTILE, quiet_executor
 
 from tl.calls import Call, format_call
 from tl.executor import Executor, frames
@@ -27,10 +27,7 @@ TOOLKITS = [*(name for name in library_names() if not load_toolkit(name).needs_i
 
 @pytest.fixture(scope="module")
 def executor():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        executor = Executor(TOOLKITS, timeout=TIMEOUT, workers=2)
-    with executor:
+    with quiet_executor(*TOOLKITS, timeout=TIMEOUT, workers=2) as executor:
         yield executor
 
 

@@ -1,10 +1,9 @@
 """Output forms of other models: what each looks like, and that nothing in them is more than data."""
 
-import contextlib
 import json
-import time
 
 import pytest
+from growth import seconds
 
 from tl.calls import Call, CallSyntaxError
 from tl.forms import detect, read_calls, read_prediction
@@ -372,14 +371,6 @@ def test_time_is_linear_in_the_length_of_an_output(of_length):
         messages = [{"role": role, "content": text} for role in ("user", "assistant", "user")]
         Trajectory.from_openai({"tools": [{"name": "f", "parameters": {}}], "messages": messages})
 
-    def seconds(read, n: int) -> float:
-        text, times = of_length(n), []
-        for _ in range(3):
-            start = time.process_time()
-            with contextlib.suppress(ValueError):
-                read(text)
-            times.append(time.process_time() - start)
-        return min(times)
-
     for read in (read_calls, of_record):
-        assert seconds(read, 12_000) < 24 * seconds(read, 1_500) + 0.01  # of eight times the length; quadratic: 64
+        long, short = (seconds(read, of_length(n), ValueError) for n in (12_000, 1_500))
+        assert long < 24 * short + 0.01  # of eight times the length; quadratic: 64

@@ -12,16 +12,6 @@ from tl.evaluation.suites.intercode.folders import FILE_SYSTEMS
 from tl.evaluation.suites.intercode.reward import changes_part, content_part, output_part, similarity
 from tl.evaluation.suites.intercode.shell import joined
 from tl.executor.driving import drive
-from tl.executor.machines import MachineError, Machines
-
-
-@pytest.fixture(scope="module")
-def machines():
-    try:
-        with Machines(own_root=True, workers=1) as made:
-            yield made
-    except MachineError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -9,15 +9,6 @@ from tl.executor.machines import File, MachineError, Machines
 FILES = [File("/data/one.txt", b"one\n", 0o600, 1e9), File("/data/empty"), File("/etc/passwd", b"root:x:0:0::/:\n")]
 
 
-@pytest.fixture(scope="module")
-def machines():
-    try:
-        with Machines(own_root=True, workers=1) as made:
-            yield made
-    except MachineError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
 def machine(machines):
     with machines.open(FILES) as opened:

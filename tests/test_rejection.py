@@ -1,12 +1,12 @@
 """Rejection sampling: what of the episodes of a policy becomes training data."""
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from toolkits import INVENTORY, quiet_executor
 
 from tl.assets import TINY
 from tl.cli import rejection
@@ -18,7 +18,6 @@ from tl.rollout.tasks import read_tasks
 from tl.synthesis.rejection import sample_kept
 from tl.synthesis.teacher import resumed
 
-INVENTORY = str(Path(__file__).parent.parent / "examples" / "inventory.py")
 SELL, BAD = 'sell_item(name="chair", count=4)', 'sell_item(name="chair", number=4)'
 RIGHT, WRONG = 'finish(answer="Sold 4 chairs, 0 are left.")', 'finish(answer="Sold 9.")'
 REFUSED = 'finish(answer="I cannot handle the task.")'
@@ -26,10 +25,7 @@ REFUSED = 'finish(answer="I cannot handle the task.")'
 
 @pytest.fixture(scope="module")
 def executor():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        executor = Executor([INVENTORY], workers=1)
-    with executor:
+    with quiet_executor(INVENTORY, workers=1) as executor:
         yield executor
 
 

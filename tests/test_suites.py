@@ -1,28 +1,21 @@
 """Readers of ToolAlpaca and ToolEyes, our own held-out sets, and the two scorings they share."""
 
 import json
-import warnings
 
 import pytest
+from predictions import ALL, NAMES, NOTHING, TOOL, said
+from toolkits import quiet_executor
 
 from tl.calls import Call, parse_call
 from tl.datasets import DataError
 from tl.evaluation.suites import catalogue, each, own, python_score, strict_score, toolalpaca, tooleyes
 from tl.executor import Cause, Executor, ToolkitError
 from tl.executor.driving import drive
-from tl.forms import Prediction, read_prediction
+from tl.forms import Prediction
 from tl.mae import ErrorCategory
 from tl.metrics import CallScore, Question
 from tl.schema import BUILT_INS, ToolSpec
 from tl.trajectory import Message
-
-ALL, NAMES, TOOL = CallScore(True, True, True), CallScore(True, True, False), CallScore(True, False, False)
-NOTHING = CallScore(False, False, False)
-
-
-def said(*texts, form="auto"):
-    return read_prediction(texts, form)
-
 
 # ---- ToolAlpaca
 
@@ -171,10 +164,7 @@ def test_tooleyes_tools_run_where_a_clone_is_given(tmp_path):
     write_tooleyes(
         tmp_path / "Test_Data", said, *(f"ToolEyes/Tool_Library/{c}/Organ" for c in ("Sight", "Smell", "Hearing"))
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        executor = Executor([str(tmp_path)], workers=1)
-    with executor:
+    with quiet_executor(str(tmp_path), workers=1) as executor:
         assert list(executor.broken) == ["Smell/Organ"] and "nonsense_package" in executor.broken["Smell/Organ"]
         suite = tooleyes.read(tmp_path, executor)
         assert [request.id for request in suite.requests] == ["001/RS", "003/RS"] and suite.has_backend

@@ -4,23 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
+from predictions import ALL, NAMES, NOTHING, TOOL, said
 
 from tl.calls import Call, parse_call
 from tl.datasets import DataError
 from tl.evaluation.suites import bfcl, strict_score
 from tl.evaluation.suites.bfcl_scores import COMPUTED, arguments_score, ast_scoring, executed_scores
 from tl.evaluation.toolkits.bfcl_functions import Toolkit, whole_numbers
-from tl.forms import read_prediction
-from tl.metrics import CallScore, Question
+from tl.metrics import Question
 from tl.schema import ToolSpec
-
-ALL, NAMES, TOOL = CallScore(True, True, True), CallScore(True, True, False), CallScore(True, False, False)
-NOTHING = CallScore(False, False, False)
-
-
-def said(*texts, form="auto"):
-    return read_prediction(texts, form)
-
 
 AREA = {
     "name": "area",

@@ -7,13 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from toolkits import INVENTORY, quiet_executor
 
 import evaluate
 from tl.calls import format_call
 from tl.cli.synthesis import main
 from tl.datasets import DataError
 from tl.evaluation.suites.own import task_suite
-from tl.executor import Executor, InProcessExecutor
+from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
 from tl.rollout.dialogue import Response
 from tl.rollout.episodes import Rollout, outcome, play
@@ -26,18 +27,13 @@ from tl.training.config import RunError
 from tl.trajectory import Trajectory
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-INVENTORY, TRAIN, TEST = (
-    str(EXAMPLES / name) for name in ("inventory.py", "inventory_train.jsonl", "inventory_test.jsonl")
-)
+TRAIN, TEST = (str(EXAMPLES / name) for name in ("inventory_train.jsonl", "inventory_test.jsonl"))
 SELL = {"query": "Sell 4 chairs.", "calls": ['sell_item(name="chair", count=4)']}
 
 
 @pytest.fixture(scope="module")
 def executor():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        executor = Executor([INVENTORY], workers=1)
-    with executor:
+    with quiet_executor(INVENTORY, workers=1) as executor:
         yield executor
 
 

@@ -7,6 +7,7 @@ import threading
 import warnings
 
 import pytest
+from toolkits import quiet_executor
 
 from tl.executor import Cause, Executor, InProcessExecutor, ToolkitError, pool
 from tl.executor.driving import drive
@@ -79,9 +80,7 @@ def start(tmp_path):
         paths = [tmp_path / f"{'abc'[number]}.py" for number in range(len(texts))]
         for path, text in zip(paths, texts, strict=True):
             path.write_text(text)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about layers that this machine does not permit
-            started.append(Executor(list(map(str, paths)), workers=1, timeout=5, **options))
+        started.append(quiet_executor(*map(str, paths), workers=1, timeout=5, **options))
         return started[-1]
 
     yield start

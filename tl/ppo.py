@@ -100,7 +100,7 @@ def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
 
     When all calls of a batch earn about the same, which a critic says beforehand, the advantages hold little but
     rounding and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least
-    ``min_std``, in units of reward. 0.1 is half the smallest step in IRM's table of rewards.
+    ``min_std``, in units of reward.
     """
     chosen = x[mask].double()
     if not len(chosen):

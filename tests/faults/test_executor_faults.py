@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
 from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
-from toolkits import HOSTILE
+from toolkits import HOSTILE, quiet_executor
 
 from tl.calls import Call, format_call
 from tl.executor import Cause, Executor, Feedback
@@ -63,9 +62,7 @@ class Toolkit:
 
 
 def made(toolkits, **settings) -> Executor:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about layers that this machine does not permit
-        return Executor(toolkits, timeout=TIMEOUT, workers=1, **settings)
+    return quiet_executor(*toolkits, timeout=TIMEOUT, workers=1, **settings)
 
 
 @pytest.fixture(scope="module")

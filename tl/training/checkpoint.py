@@ -118,8 +118,7 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
-    _check_metadata(saved.path / METADATA)
-    stored = dcp.FileSystemReader(saved.path).read_metadata().state_dict_metadata
+    stored = _read_metadata(saved.path / METADATA).state_dict_metadata
     older = any(name.endswith(LATER) and f"model.{name}" not in stored for name in weights)
     planner = _WeightsPlanner(allow_partial_load=older)
     dcp.load(tensors, checkpoint_id=saved.path, planner=planner)  # in place of what the model has
@@ -151,11 +150,11 @@ class _MetadataUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
-def _check_metadata(file: Path) -> None:
+def _read_metadata(file: Path) -> metadata.Metadata:
     """Raises RunError for metadata that would run code when it is read."""
     try:
         with file.open("rb") as opened:
-            _MetadataUnpickler(opened).load()
+            return _MetadataUnpickler(opened).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError) as error:
         raise RunError(f"{file} is not what this program writes ({error}): it is not read") from error
 

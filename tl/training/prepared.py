@@ -170,7 +170,8 @@ def _write(folder: Path, paths: Sequence[str], worker: "Worker", seed: int, prog
     bar = tqdm(desc="read and tokenise", unit=" trajectories", disable=not progress, leave=False)
     with bar, ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
-        results = _in_parallel(worker, paths) if paths else iter([(0, worker.encode(synthesize(seed=seed)), report)])
+        made = ((0, worker.encode(chunk), report) for chunk in _chunks(iter(synthesize(seed=seed))))
+        results = _in_parallel(worker, paths) if paths else made
         for number, arrays, read in results:
             rows = arrays["rows"]
             for name in ENDS:
