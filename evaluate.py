@@ -138,8 +138,8 @@ def check(config: EvaluationConfig) -> None:
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks are played with a model: leave --suite, --data and --predictions out")
     with_tools = config.tools or config.mcp or config.allow_network
-    if with_tools and not config.tasks and config.suite != [TOOLEYES]:
-        raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES}")
+    if with_tools and not config.tasks and not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
+        raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES} with its --tools")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
 
@@ -162,7 +162,7 @@ def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
     """Raises DataError for invalid files and names, and where there is no call to ask for."""
     if config.tasks:
-        executor = config.start_executor(LIBRARY, config.seed)
+        executor = config.start_executor(LIBRARY)
         return [with_notes(task_suite(config.tasks, executor), config.tool_lines(executor))]
     if config.data and not config.suite:
         suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
@@ -171,7 +171,7 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
         return [suite]
     folder = Path(config.data[0]) if config.data else None
     if folder and config.suite == [TOOLEYES] and config.tools:
-        executor = config.start_executor((), config.seed)
+        executor = config.start_executor(())
         return [with_notes(tooleyes.read(folder, executor), config.tool_lines(executor))]
     suites = read_suites(config.suite or DEFAULT, folder, config.seed, config.episodes, config.require_isolation)
     if config.judge and config.judge_model:

@@ -45,13 +45,14 @@ from tl.ppo import (
 )
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
-from tl.rl.data import PPOData, PPOTask, make_tasks, read_prompts, task_data
+from tl.rl.data import PPOData, PPOTask, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, start_values, update_policy, update_values
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
+from tl.synthesis.tasks import make_tasks
 from tl.templates import template_line
 from tl.training import distributed
 from tl.training.batching import batches
@@ -175,7 +176,7 @@ def start_executor(config: PPOConfig, world: World) -> Iterator[Executor | None]
         return
     with ExitStack() as stack:
         with distributed.propagate_errors(world):
-            executor = stack.enter_context(config.start_executor(LIBRARY, config.seed))
+            executor = stack.enter_context(config.start_executor(LIBRARY))
         yield executor
 
 

@@ -223,7 +223,9 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer, world: World) -> Training
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     source = (config.data, tokenizer, options, config.on_bad_data, config.data_format, config.seed)
     with cache_folder(config, world) as cache, distributed.propagate_errors(world):
-        data = load_training_data(*source, progress=world.is_main, cache=cache)
+        data = load_training_data(*source, cache=cache)
+    if world.is_main:
+        data.report.warn()
     prints = distributed.gather_objects(data.fingerprint, world)
     if world.is_main and len(set(prints)) > 1:
         raise RunError("the nodes have different data under the same paths: copy the files again")

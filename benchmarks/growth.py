@@ -21,9 +21,10 @@ from tl.llama import Llama, ModelConfig, Tokenizer, load_model
 from tl.losses import token_nll
 from tl.prompt import EncodingOptions, encode_trajectory
 from tl.rl.config import PPOConfig
-from tl.rl.data import make_tasks, task_data
+from tl.rl.data import task_data
 from tl.rl.episodes import sample_episodes
 from tl.synthesis import LIBRARY, synthesize
+from tl.synthesis.tasks import make_tasks
 from tl.training.batching import MicroBatch, collate
 from tl.training.scaling import Work, executed_flops
 

@@ -79,7 +79,7 @@ def test_the_report_has_both_scorings_and_every_item(data, capsys):
     assert suite["official"] == {"n": 4, "ts": 50.0, "pi": 25.0, "cf": 0.0}
     assert suite["strict"] == {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}
     assert [i["id"] for i in suite["items"]] == [r["id"] for r in RECORDS]
-    assert suite["items"][0]["strict"] == {"ts": True, "pi": True, "cf": False}
+    assert suite["items"][0]["scores"]["strict"] == {"ts": True, "pi": True, "cf": False}
     assert [i["reason"] for i in suite["items"]] == [
         'content of a: find(a="Big cat", b="2") is due',
         "find instead of find_all",
@@ -194,6 +194,9 @@ def test_a_model_is_evaluated_on_the_default_sets(model, tmp_path, capsys):
     assert suites["held-out"]["strict"] == {"n": 3, "ts": 0.0, "pi": 0.0, "cf": 0.0}
     assert suites["episodes"]["n"] == 3 and suites["episodes"]["ce"] == 100.0
     assert all("did not stop" in i["reason"] or "not fit" in i["reason"] for i in suites["held-out"]["items"])
+    for item in suites["held-out"]["items"]:  # what was said and what is right, beside the scores of the same names
+        assert isinstance(item["calls"], list) and all(isinstance(answer, list) for answer in item["answers"])
+        assert list(item["scores"]) == ["calls", "answers", "strict"]
     printed = capsys.readouterr().out
     assert "TS" in printed and "VA" in printed and "cannot handle" in printed
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "report.json"]
@@ -386,7 +389,7 @@ def test_raw_text_that_is_no_call_is_a_format_error_both_ways(data):
     assert texts_of(message("The cats."), "call") == ["The cats."]
     for said in ("The cats.", None, []):
         item = score(data, [*RECORDS[:3], {"id": "Response 1: 3", "prediction": said}])["items"][3]
-        assert item["calls"] == [] and not item["strict"]["ts"] and item["reason"] != "right"
+        assert item["calls"] == [] and not item["scores"]["strict"]["ts"] and item["reason"] != "right"
 
 
 def test_published_results_of_rotbench_are_read(data):
@@ -421,7 +424,7 @@ def test_published_results_of_bfcl_are_read_from_their_folder(tmp_path):
     with pytest.warns(UserWarning, match="1 of 5 files have no item"):
         assert evaluate.main([*flags, "--predictions", str(folder)]) == 0
     report = json.loads((tmp_path / "report.json").read_text())["suites"]["bfcl"]
-    assert [one["arguments"]["cf"] for one in report["items"]] == [True, True, True, False]
+    assert [one["scores"]["arguments"]["cf"] for one in report["items"]] == [True, True, True, False]
     assert report["scorings"] == ["arguments", "executed", "strict"] and report["executed"]["cf"] == 75
     files = [str(folder / f"BFCL_v3_{category}_result.json") for category in bfcl.CATEGORIES]
     assert evaluate.main([*flags, "--predictions", *files]) == 0

@@ -23,7 +23,7 @@ from tl.trajectory import Message
 
 def report(path, right, ids=None, suite="s"):
     items = [
-        {"id": id, "group": "", "strict": {"ts": True, "pi": value, "cf": value}, "answers": None}
+        {"id": id, "group": "", "scores": {"strict": {"ts": True, "pi": value, "cf": value}, "answers": None}}
         for id, value in zip(ids or map(str, range(len(right))), right, strict=True)
     ]
     path.write_text(json.dumps({"suites": {suite: {"title": "A suite", "items": items}}}))

@@ -22,7 +22,7 @@ from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
 from tl.rl.config import PPOConfig
-from tl.rl.data import PPOTask, make_tasks, task_data
+from tl.rl.data import PPOTask, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.steps import Experience, sample_steps
 from tl.rollout.dialogue import StopReason
@@ -30,7 +30,7 @@ from tl.rollout.episodes import MAX_TURNS
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, make_episodes
 from tl.synthesis.episodes import Episode
-from tl.synthesis.tasks import task_of
+from tl.synthesis.tasks import make_tasks, task_of
 from tl.trajectory import Message
 
 CONFIG = PPOConfig(max_new_tokens=25)

@@ -47,7 +47,7 @@ print(f"{kind}: 1 %\\r{kind}: 99 %\\n")
 if kind == "evaluation":
     score = json.loads((Path(value("--model")) / "config.json").read_text())
     scores = {"n": 2, "ts": 50 + score, "pi": 40 + score, "cf": 30 + score}
-    items = [{"id": id, "strict": {"ts": id == "a", "pi": False, "cf": False}} for id in "ab"]
+    items = [{"id": id, "scores": {"strict": {"ts": id == "a", "pi": False, "cf": False}}} for id in "ab"]
     suites = flags[flags.index("--suite") + 1 : flags.index("--seed")]
     rows = dict.fromkeys(["strict", "official", "arguments", "executed"], scores)
     found = {suite: {**rows, "items": items} for suite in suites}

@@ -11,8 +11,9 @@ from tl.calls import Call
 from tl.datasets import DataError
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_prompt
-from tl.rl.data import PPOData, make_tasks, read_prompts, task_data
+from tl.rl.data import PPOData, read_prompts, task_data
 from tl.synthesis import make_episodes, prompts
+from tl.synthesis.tasks import make_tasks
 
 SEARCH = {"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}}
 ASKED = {"role": "user", "content": "Find cats."}

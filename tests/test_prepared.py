@@ -42,6 +42,7 @@ def assert_equal(one: Example, other: Example) -> None:
 
 def test_what_several_processes_prepare_is_what_one_encodes(data, small_tokenizer, monkeypatch):
     monkeypatch.setattr(prepared, "CHUNK", 8)  # raw records: four chunks
+    monkeypatch.setattr(prepared, "FEW", 2)
     options = EncodingOptions(max_length=620, w_max=3.0)
     found = load(str(data), small_tokenizer, max_length=620, w_max=3.0)
     trajectories, report = read(data, "skip")

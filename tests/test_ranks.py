@@ -187,7 +187,7 @@ def cannot_read(path: Path) -> str:
 def save_where_rank_1_cannot_read_what_was_written(world: World, flags: list[str]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         if world.rank == 1:
-            patch.setattr("tl.training.checkpoint._digest", cannot_read)
+            patch.setattr("tl.training.checkpoint.sha256", cannot_read)
         return run(world, flags)[1]
 
 

@@ -94,7 +94,7 @@ def evaluation(tmp_path):
     folder.mkdir()
     item = {"id": EVIL, "prediction": EVIL, "answers": [[EVIL]], "reason": EVIL}
     single = {"title": "ToolAlpaca", "strict": {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}, "notes": [EVIL]}
-    single["items"] = [item | {"strict": {"ts": True, "pi": False, "cf": False}}]
+    single["items"] = [item | {"scores": {"strict": {"ts": True, "pi": False, "cf": False}}}]
     messages = [{"role": "user", "content": EVIL}, {"role": "assistant", "content": EVIL}]
     trajectory = {"id": "e", "tools": [], "messages": messages}
     episodes = {"title": EVIL, "n": 1, "de": 0.0, "ce": None, "n_calls": 3}

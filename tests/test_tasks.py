@@ -206,3 +206,42 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
         evaluate.main([*model, "--tools", INVENTORY])
     with pytest.raises(RunError, match="leave --suite"):
         evaluate.main([*model, "--tasks", TEST, "--suite", "episodes"])
+
+
+def test_a_file_of_tasks_is_read_as_other_files_are(executor, tmp_path):
+    """A line separator within a text ends no line, and a byte order mark is none of it."""
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('\ufeff{"query": "Sell a lamp.\u2028Thanks."}\n', encoding="utf-8")
+    assert [task.query for task in read_tasks([str(path)], executor)] == ["Sell a lamp.\u2028Thanks."]
+
+
+@pytest.mark.parametrize("record", ['{"query": "\\ud800"}', '{"query": "q", "check": ["a"]}'])
+def test_half_a_surrogate_and_a_check_that_is_no_name_are_told(executor, tmp_path, record):
+    (tmp_path / "tasks.jsonl").write_text(record + "\n")
+    with pytest.raises(DataError, match=r"tasks.jsonl, line 1: "):
+        read_tasks([str(tmp_path / "tasks.jsonl")], executor)
+
+
+def test_files_of_one_name_are_refused_since_their_tasks_could_not_be_told_apart(executor, tmp_path):
+    paths = [tmp_path / folder / "tasks.jsonl" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text('{"query": "Sell a lamp."}\n')
+    with pytest.raises(DataError, match="two files of one name"):
+        read_tasks(list(map(str, paths)), executor)
+
+
+def test_golden_calls_may_be_more_than_the_turns_of_a_model(executor, write):
+    lamp = 'get_item(name="lamp")'
+    tasks = read_tasks([write({"query": "Look ten times.", "calls": [lamp] * 10})], executor)
+    faults: Counter[str] = Counter()
+    [made] = rehearse(tasks, [task.request(executor) for task in tasks], faults)
+    assert len(made.calls()) == 11 and not faults
+
+
+def test_a_file_of_ones_own_is_not_run_to_find_that_it_has_no_scenario(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n\ndef look() -> str:\n    return ''\n")
+    with pytest.raises(DataError, match="no scenario for .*own.py: name the requests"):
+        conversations([1], toolkits=[str(own)])
+    assert not (tmp_path / "ran").exists()

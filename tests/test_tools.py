@@ -8,7 +8,7 @@ import pytest
 
 from tl.calls import Call, parse_call
 from tl.executor import InProcessExecutor, toolkits
-from tl.executor.toolkits import ToolkitError, library_names, load_toolkit
+from tl.executor.toolkits import ToolkitError, library_names, load_file, load_toolkit
 from tl.schema import ToolSpec
 from tools.__main__ import main
 
@@ -74,9 +74,9 @@ def broken_toolkit(monkeypatch, tmp_path):
         "    def read(self) -> str:\n        ...\n"
     )
     monkeypatch.setattr(toolkits, "LIBRARY", tmp_path)
-    load_toolkit.cache_clear()
+    load_file.cache_clear()
     yield tmp_path / "broken.py"
-    load_toolkit.cache_clear()
+    load_file.cache_clear()
 
 
 def test_a_broken_toolkit_is_reported_by_name_and_the_others_work(broken_toolkit):

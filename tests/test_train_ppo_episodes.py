@@ -18,7 +18,7 @@ from tl.llama.model import Llama
 from tl.llama.sampling import Completion
 from tl.prompt import NO_TARGET
 from tl.rl.batch import PPOBatch
-from tl.rl.data import make_tasks
+from tl.synthesis.tasks import make_tasks
 from tl.training.distributed import RankError, World
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -29,7 +29,6 @@ def flags(toy_sft, tmp_path, monkeypatch) -> list[str]:
     """A run of two steps of two episodes each. The random model never ends a call: each episode is one format error."""
     few = partial(make_tasks, size=4)
     monkeypatch.setattr(train_ppo, "make_tasks", few)
-    monkeypatch.setattr("tl.rl.data.make_tasks", few)
     fixed = f"--rollout episode --model {toy_sft / 'model'} --out {tmp_path / 'run'} --max_length 4000"
     held_out = f"--eval_data {toy_sft / 'data.jsonl'} --eval_every 0"
     sizes = "--batch_size 2 --minibatch_size 2 --max_steps 2 --max_new_tokens 4 --show_every 1 --actor_lr 1e-2"

@@ -1,5 +1,6 @@
 """Writing files and messages safely."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,12 @@ def unwritable(folder: Path) -> Path | None:
     """The nearest existing parent of `folder` if nothing can be created in it; None where `folder` can be created."""
     nearest = next(part for part in (folder, *folder.parents) if part.exists())
     return None if nearest.is_dir() and os.access(nearest, os.W_OK) else nearest
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:

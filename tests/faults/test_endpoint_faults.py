@@ -198,7 +198,7 @@ def test_the_evaluation_counts_malformed_answers_as_wrong_and_goes_on(serve, tmp
     assert evaluate.main(flags) == 0, "no item is missing"
     (suite,) = json.loads(report.read_text())["suites"].values()
     assert len(given) == len(answers)
-    assert [item["strict"]["cf"] for item in suite["items"]] == [False] * len(answers)
+    assert [item["scores"]["strict"]["cf"] for item in suite["items"]] == [False] * len(answers)
     assert all(item["reason"] for item in suite["items"])
 
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 import train_sft
 from tl.datasets import DataError
-from tl.llama import weights
+from tl.llama import stored
 from tl.training import checkpoint
 from tl.training.config import RunError, SFTConfig
 from tl.training.distributed import process_group
@@ -181,7 +181,7 @@ def test_a_state_that_failed_leaves_no_remains(toy_sft, tmp_path, monkeypatch):
 
 def model_fits_after(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first saves of a model fail as on a full disk, as safetensors tells it."""
-    save_file, calls = weights.save_file, []
+    save_file, calls = stored.save_file, []
 
     def save(*args: Any, **kwargs: Any) -> None:
         calls.append(None)
@@ -189,7 +189,7 @@ def model_fits_after(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise SafetensorError("I/O error: No space left on device (os error 28)")
         save_file(*args, **kwargs)
 
-    monkeypatch.setattr(weights, "save_file", save)
+    monkeypatch.setattr(stored, "save_file", save)
 
 
 def test_a_model_that_does_not_fit_takes_the_room_of_older_states(toy_sft, whole, tmp_path, monkeypatch):
@@ -216,6 +216,22 @@ def test_a_model_that_fits_nowhere_leaves_the_newest_state_to_go_on_from(toy_sft
             train_sft.main(flags)
     assert train_sft.main([*flags, "--resume"]) == 0
     assert digest(tmp_path / "run") == digest(whole)
+
+
+def test_adapters_that_do_not_fit_take_the_room_of_older_states_as_well(toy_sft, tmp_path, monkeypatch):
+    model_fits_after(1, monkeypatch)
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1", "--lora_rank", "2")
+    assert train_sft.main(flags) == 0
+    assert (tmp_path / "run" / "adapter" / "adapter_config.json").exists() and digest(tmp_path / "run")
+
+
+def test_where_nothing_can_be_kept_beside_the_run_the_data_are_prepared_elsewhere(
+    toy_sft, whole, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tl.training.data.unwritable", lambda folder: folder)
+    assert train_sft.main(arguments(toy_sft, tmp_path / "run")) == 0
+    assert not (tmp_path / ".prepared").exists()
+    assert_same_run(whole, tmp_path / "run")
 
 
 def hold_lock(out: Path, ready: Path) -> None:

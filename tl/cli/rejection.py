@@ -24,6 +24,7 @@ from tl.datasets import DataError
 from tl.executor import Executor, IsolationError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
+from tl.files import visible
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS, Completion, Sampler
 from tl.llama.tokenizer import Tokenizer, TokenizerError
@@ -33,9 +34,9 @@ from tl.rollout.episodes import Request
 from tl.rollout.options import ToolOptions
 from tl.rollout.policy import SamplingPolicy
 from tl.rollout.tasks import Task, read_tasks
-from tl.synthesis import LIBRARY, make_episodes
+from tl.synthesis import LIBRARY
 from tl.synthesis.rejection import sample_kept
-from tl.synthesis.tasks import task_of
+from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
 from tl.templates import TEMPLATE_HELP, TemplateName, template_of
 from tl.training.distributed import process_group
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(config)
     except (CheckpointError, TokenizerError, DataError, ToolkitError, PoolError, IsolationError, OSError) as error:
-        print(f"python -m tl rejection: {error}", file=sys.stderr)
+        print(f"python -m tl rejection: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
 
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
 def run(config: RejectionConfig) -> None:
     if not config.model:
         raise DataError("name the model that solves the tasks with --model")
-    with process_group() as world, config.start_executor(LIBRARY, config.seed) as executor:
+    with process_group() as world, config.start_executor(LIBRARY) as executor:
         if world.size > 1:
             raise DataError("rejection sampling runs as one process: give each its --tasks and --out instead")
         print("\n".join(config.tool_lines(executor)))
@@ -82,7 +83,7 @@ def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
         return read_tasks(config.tasks, executor)
     if config.tools or config.mcp:
         raise DataError("--tools and --mcp need --tasks, what is asked of the tools")
-    return [task_of(episode) for episode in make_episodes(config.size, config.seed)]
+    return make_tasks(config.seed, config.size)
 
 
 def write_kept(
@@ -91,8 +92,9 @@ def write_kept(
     """Appends what is kept, task by task, from the last task on of which the file has something."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     written = resumed(out, {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)})
-    first = max((places[id.rpartition("#")[0]] + 1 for id in written), default=0)
-    dropped, nothing, kept = Counter[str](), 0, len(written)
+    solved = {id.rpartition("#")[0] for id in written}
+    dropped, kept, fruitful = Counter[str](), len(written), len(solved)
+    first = max((places[task] + 1 for task in solved), default=0)
     found = sample_kept(
         tasks,
         executor,
@@ -107,9 +109,11 @@ def write_kept(
             file.write("".join(trajectory.to_line() for trajectory in trajectories))
             file.flush()
             kept += len(trajectories)
-            nothing += not trajectories
-    print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; {nothing} of the tasks gave nothing")
-    print("left out: " + (", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"))
+            fruitful += bool(trajectories)
+    fruitless = len(tasks) - fruitful
+    print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; {fruitless} of the tasks gave nothing")
+    reasons = ", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"
+    print(f"left out of the last {len(tasks) - first} tasks: {reasons}")
     print(f"written: {out}")
 
 

@@ -23,6 +23,7 @@ from typing import Literal
 
 from tl.config import option, parse_config
 from tl.datasets import DataError, read
+from tl.executor import IsolationError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
 from tl.files import visible
@@ -30,9 +31,9 @@ from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError
 from tl.rollout.options import ToolOptions
 from tl.rollout.tasks import read_tasks
-from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, held_out, make_episodes, prompts, synthesize
+from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, held_out, prompts, synthesize
 from tl.synthesis.environments import Environment, in_environment
-from tl.synthesis.tasks import task_of
+from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import write_taught
 from tl.trajectory import Trajectory
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
             taught(config, Endpoint(config.teacher, config.teacher_model) if config.teacher else None)
         else:
             write(config.path, make(config))
-    except (DataError, OSError, ToolkitError, PoolError, EndpointError) as error:
+    except (DataError, OSError, ToolkitError, PoolError, IsolationError, EndpointError) as error:
         print(f"python -m tl synthesis: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
@@ -136,8 +137,7 @@ def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
         if config.tasks:
             tasks = read_tasks(config.tasks, executor)
         else:
-            made = make_episodes(config.n, config.seed, read_mix(config.mix), config.tools or LIBRARY)
-            tasks = [task_of(episode) for episode in made]
+            tasks = make_tasks(config.seed, config.n, mix=read_mix(config.mix), toolkits=config.tools or LIBRARY)
         faults = write_taught(config.path, tasks, executor, endpoint)
     print(summary(read(config.path)[0] if config.path.stat().st_size else []))
     print("left out: " + (", ".join(f"{count} {fault}" for fault, count in faults.items()) or "none"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from tl.calls import CallSyntaxError, parse_call
 from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import loads
 from tl.datasets.formats import NAMES, read_one, single_records
-from tl.datasets.mix import mixed, shares_of
+from tl.datasets.mix import drawn, mixed, shares_of
 from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
 from tl.mae import ErrorCategory, call_categories
 from tl.trajectory import Note, Notes, Trajectory
@@ -71,8 +70,7 @@ def stream(
     chosen: Container[int] = range(sys.maxsize)
     if shares:
         sizes = [sum(1 for _ in _trajectories(Path(path), ReadReport(), None, data_format)) for path, _ in split]
-        ends = list(accumulate(sizes, initial=0))
-        chosen = set(mixed([range(start, end) for start, end in pairwise(ends)], shares, seed))
+        chosen = set(drawn(sizes, shares, seed))
     for path, _ in split:
         for trajectory in _trajectories(Path(path), report, None, data_format):
             report.read += 1

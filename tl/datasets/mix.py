@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,12 @@ def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
     if given and (len(given) < len(split) or not all(share > 0 for share in given)):
         raise DataError("shares such as a.jsonl:0.4 must stand behind every file, and be more than 0")
     return split
+
+
+def drawn(sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
+    """What `mixed` draws of sets of these sizes, as numbers that count through all sets."""
+    ends = accumulate(sizes, initial=0)
+    return mixed([range(start, end) for start, end in pairwise(ends)], shares, seed)
 
 
 def mixed(sets: Sequence[Sequence[T]], shares: Sequence[float], seed: int) -> list[T]:

@@ -15,7 +15,6 @@ from tl.datasets import DataError
 from tl.metrics import CallScore
 
 RESAMPLES = 10_000
-NOT_SCORES = {"id", "group", "prediction", "calls", "answers", "reason"}  # of a single turn's item
 EPISODE_METRICS = ("valid", "real", "right")  # of an episode's item
 HEADER = (
     f"  {'':<22}{'n':>5}{'first':>8}{'second':>8}{'difference':>12}  {'95 % interval':<18}{'better':>9}{'worse':>7}"
@@ -63,7 +62,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
             if a is not None and b is not None:
                 clusters[key[0]].append((a, b))
         if clusters:
-            lines.append(paired_line(", ".join(metric), [*clusters.values()]))
+            lines.append(paired_line(", ".join(metric[-2:]), [*clusters.values()]))
     return lines
 
 
@@ -80,8 +79,7 @@ def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
 def _metrics(item: Mapping) -> list[tuple[str, ...]]:
     if "trajectory" in item:
         return [(name,) for name in EPISODE_METRICS]
-    scorings = [name for name in item if name not in NOT_SCORES]
-    return [(scoring, field) for scoring in scorings for field in CallScore._fields]
+    return [("scores", scoring, field) for scoring in item["scores"] for field in CallScore._fields]
 
 
 def _value(item: Mapping, metric: tuple[str, ...]) -> bool | None:

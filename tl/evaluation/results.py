@@ -80,7 +80,7 @@ class SingleTurnResult:
             "prediction": list(prediction.texts) if len(prediction.texts) != 1 else prediction.texts[0],
             "calls": [{"name": call.name, "arguments": call.arguments} for call in prediction.calls],
             "answers": [[format_call(call) for call in answer] for answer in question.answers],
-            **{scoring: (score := scores[i]) and score._asdict() for scoring, scores in self.scores.items()},
+            "scores": {scoring: (score := scores[i]) and score._asdict() for scoring, scores in self.scores.items()},
             "reason": self.diagnoses[i].reason,
         }
 

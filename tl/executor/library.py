@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tl.calls import JSON
-from tl.executor.toolkits import Toolkit, ToolkitError, files_of, is_folder, library_names, load_toolkit
+from tl.executor.toolkits import Toolkit, ToolkitError, files_of, is_folder, library_names, load_file
 from tl.schema import BUILT_INS, ToolSpec
 
 
@@ -85,7 +85,7 @@ class Library(Catalogue):
             is_one_of_many = toolkits is None or is_folder(given)
             for path in files_of(given):
                 try:
-                    self._load(load_toolkit(str(path)), isolated)
+                    self._load(load_file(path), isolated)
                 except ToolkitError as error:
                     if not is_one_of_many:
                         raise

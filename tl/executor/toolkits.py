@@ -68,25 +68,33 @@ def files_of(toolkit: str) -> list[Path]:
     )
 
 
+def is_library_name(toolkit: str) -> bool:
+    """Whether a toolkit is named as the library's are, without a suffix or a folder."""
+    return not Path(toolkit).suffix and Path(toolkit).name == toolkit
+
+
 def locate(toolkit: str) -> Path:
     """The file of a toolkit: `weather` is the library's, anything with a suffix or a folder a path."""
-    path = Path(toolkit)
-    is_name = not path.suffix and path.name == toolkit
-    path = LIBRARY / f"{toolkit}.py" if is_name else path.absolute()
+    is_name = is_library_name(toolkit)
+    path = LIBRARY / f"{toolkit}.py" if is_name else Path(toolkit).absolute()
     if not path.is_file():
         known = f"; there are {', '.join(library_names())}, and any path of a file" if is_name else ""
         raise ToolkitError(f"no {'toolkit named' if is_name else 'file'} {toolkit!r}{known}")
     return path
 
 
-@cache
 def load_toolkit(toolkit: str) -> Toolkit:
+    """`load_file` of a toolkit, which is named as for `locate`."""
+    return load_file(locate(toolkit))
+
+
+@cache
+def load_file(path: Path) -> Toolkit:
     """Runs the file of a toolkit and describes its tools. Raises ToolkitError where that cannot be done.
 
     Its tools are the public methods of its class, which may take a `seed`, or without a class its public functions. The
     class is the only public one with public methods, or of several the one that is called `Toolkit`.
     """
-    path = locate(toolkit)
     try:
         is_declared = path.with_name(DECLARATIONS).is_file()
         return _declared(_run(path), path) if is_declared else _described(_run(path), path.stem)

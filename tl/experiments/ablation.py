@@ -167,7 +167,7 @@ def add_groups(report: dict, experiment: Experiment, seed: int, vocabulary: Path
         scores: dict[str, list[CallScore]] = {}
         for item in report["suites"][suite]["items"]:
             of_group = scores.setdefault(groups_of(suite, seed, vocabulary)[item["id"]], [])
-            of_group.append(CallScore(**item["strict"]))
+            of_group.append(CallScore(**item["scores"]["strict"]))
         report["suites"][suite]["groups"] = {name: {"strict": summary(of)} for name, of in scores.items()}
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from tl.files import write_whole
+from tl.files import sha256, write_whole
 from tl.training.loop import STOPPED
 from tl.training.run import is_finished
 
@@ -46,7 +46,7 @@ def digest(value: object) -> str:
 def digest_of_files(folder: Path) -> str:
     """Of the names and the contents of the files in a folder."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    return digest([[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in files])
+    return digest([[file.name, sha256(file)] for file in files])
 
 
 @dataclass(frozen=True)

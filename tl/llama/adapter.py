@@ -9,11 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from tl.llama.lora import lora_of
 from tl.llama.model import Llama
-from tl.llama.stored import CheckpointError, Product, StoredTensor, hf_name, read_header, read_json
+from tl.llama.stored import CheckpointError, Product, StoredTensor, hf_name, read_header, read_json, write_tensors
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -84,7 +82,7 @@ def save_adapter(model: Llama, path: str | os.PathLike, base: str | os.PathLike)
     path.mkdir(parents=True, exist_ok=True)
     tensors = {_PREFIX + hf_name(n): p.detach().float() for n, p in model.named_parameters() if ".lora_" in n}
     (path / ADAPTER_CONFIG).unlink(missing_ok=True)
-    save_file(tensors, path / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    write_tensors(tensors, path / ADAPTER_WEIGHTS)
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

@@ -34,10 +34,10 @@ def document_attention(
 
     ``lengths`` and ``prefixes`` as in ``Llama.forward``; ``x`` has the device and dtype of the computation. In half
     precision on a GPU that is one variable-length kernel (FlashAttention in torch.nn.attention.varlen), if it takes
-    heads of this size; elsewhere, and with ``prefixes``, a loop over the documents, which on a CPU is much faster than
-    one dense mask.
+    heads of this size; elsewhere, and where a prefix is reused, a loop over the documents, which on a CPU is much
+    faster than one dense mask.
     """
-    if prefixes is not None:
+    if prefixes is not None and any(prefixes):
         return partial(attend_groups, groups=prefix_group_masks(lengths, prefixes, x))
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and head_dim in KERNEL_HEAD_SIZES:
         bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -165,6 +166,14 @@ def _no_weights(path: Path) -> str:
             advice += ", or convert it with\n" + _CONVERT.format(path=shlex.quote(str(path)))
         return f"{message}, but {file.name}. A pickle can run code when it is read, so it is not: {advice}"
     return f"{message}. Fetch the model again"
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Writes a safetensors file. Raises OSError where that fails, for lack of room, say."""
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})  # other readers want to know the framework
+    except SafetensorError as error:
+        raise OSError(f"{file}: {error}") from error
 
 
 def read_json(file: Path) -> dict[str, Any]:

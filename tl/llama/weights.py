@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tl.llama.adapter import base_folder, with_adapter
@@ -29,6 +27,7 @@ from tl.llama.stored import (
     read_json,
     read_slices,
     stored_tensors,
+    write_tensors,
 )
 from tl.llama.tokenizer import (
     CHAT_TEMPLATE_FILE,
@@ -234,10 +233,7 @@ def _write_weights(model: Llama, folder: Path, dtype: torch.dtype, shard_bytes: 
         files = [WEIGHTS_FILE]
     for file, names in zip(files, shards, strict=True):
         tensors = {name: weights[name].to("cpu", dtype).contiguous() for name in names}
-        try:
-            save_file(tensors, folder / file, metadata={"format": "pt"})  # other readers want to know the framework
-        except SafetensorError as error:  # of a full disk, too
-            raise OSError(f"{folder / file}: {error}") from error
+        write_tensors(tensors, folder / file)
     if len(shards) > 1:
         located = {name: file for file, names in zip(files, shards, strict=True) for name in names}
         _write_json(folder / INDEX_FILE, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": located})

@@ -53,7 +53,7 @@ def _answer(item: Mapping[str, Any], title: str, run: str) -> Article:
     """A single turn: what was said, the accepted answers, and the reason for its scores."""
     said = item["prediction"]
     texts = said if isinstance(said, list) else [said]
-    right = [name.upper() for name, value in item["strict"].items() if value]
+    right = [name.upper() for name, value in item["scores"]["strict"].items() if value]
     verdict = "CF" if "CF" in right else f"{right[-1]} only" if right else "wrong tool or no call"
     badge = " ".join([*right, *([] if "CF" in right else [item["reason"]])])
     body = _turn("\n".join(texts), badge, "CF" in right)

@@ -74,7 +74,7 @@ class PPOBatch:
         """This rank's share of some rollouts, with their rows."""
         shard = self.sharing.micro_batches(rows, self.micro_tokens, self.world.rank, self.world.size)
         for mine, prefixes in shard:
-            micro = collate([self.examples[row] for row in mine], prefixes if any(prefixes) else None)
+            micro = collate([self.examples[row] for row in mine], prefixes)
             yield micro.to(self.world.device), mine
 
     def n_actions(self, rows: Sequence[int]) -> int:

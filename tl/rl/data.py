@@ -16,9 +16,7 @@ from tl.prompt import call_length, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.rollout.tasks import Task
 from tl.schema import BUILT_INS, FINISH, ToolSpec
-from tl.synthesis import make_episodes
 from tl.synthesis import prompts as synthetic_prompts
-from tl.synthesis.tasks import task_of
 from tl.trajectory import Message, Trajectory
 
 TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
@@ -105,11 +103,6 @@ def read_prompts(
     if all(call.name == FINISH.name for prompt in prompts for call in prompt.golden):
         warnings.warn("every golden call is finish: are these prompts, or whole trajectories?", stacklevel=2)
     return PPOData(prompts, bad)
-
-
-def make_tasks(seed: int = 0, size: int = 1194) -> list[Task]:
-    """Tasks of the training side of the tool library, all different."""
-    return [task_of(episode) for episode in make_episodes(size, seed)]
 
 
 def task_data(tasks: Sequence[Task], tokenizer: Tokenizer, max_length: int) -> PPOData:

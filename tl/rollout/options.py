@@ -21,11 +21,10 @@ class ToolOptions:
     allow_network: bool = option(False, "let the tools open connections; everything else stays isolated")
     require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
 
-    def start_executor(self, default: Sequence[str], seed: int = 0) -> Executor:
+    def start_executor(self, default: Sequence[str]) -> Executor:
         """The executor of these tools, without any of the `default` toolkits. Raises what `Executor` raises."""
         return Executor(
             self.tools or (None if self.mcp else default),
-            seed,
             mcp=self.mcp,
             require_isolation=self.require_isolation,
             allow_network=self.allow_network,

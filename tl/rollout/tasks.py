@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.datasets import DataError
+from tl.datasets.files import loads, raw_records
 from tl.executor import Executor
 from tl.executor.library import Catalogue
 from tl.rollout.answers import facts_of
@@ -59,19 +59,16 @@ def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
     if any(name != spec.name for name, spec in tools.specs.items()):
         raise DataError("--tasks are for Python files and MCP servers, ToolEyes' tools for --suite tooleyes")
     tasks = []
-    for path in paths:
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    tasks.append(_task(json.loads(line), f"{Path(path).stem}/{number:05d}", tools))
-                except (ValueError, RecursionError) as error:
-                    raise DataError(f"{path}, line {number}: {error}") from error
-    if not tasks:
-        raise DataError(f"{', '.join(paths)}: no task")
+    for path in map(Path, paths):
+        for number, (place, record) in enumerate(raw_records(path), 1):
+            try:
+                if isinstance(record, bytes):
+                    loads(record, "the line")  # says why it is no JSON
+                tasks.append(_task(record, f"{path.stem}/{number:05d}", tools))
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}, {place}: {error}") from error
+    if len({task.id for task in tasks}) < len(tasks):
+        raise DataError(f"{', '.join(paths)}: two files of one name, by which tasks are told apart: rename one")
     return tasks
 
 
@@ -85,7 +82,7 @@ def _task(record: object, name: str, tools: Catalogue) -> Task:
         raise ValueError("`query` has to be the user's request")
     if not isinstance(truth, str | None) or (truth is not None and not truth.strip()):
         raise ValueError(f"`answer` has to be a text or null, not {truth!r:.80}")
-    if check is not None and check not in tools.checks:
+    if check is not None and check not in list(tools.checks):  # it may be anything
         known = ", ".join(tools.checks) or "none that takes (session, answer)"
         raise ValueError(f"`check` names no function of the tools' files: {check!r:.80}; there is {known}")
     specs = (*_specs(_texts(record, "tools"), tools), *BUILT_INS)

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from tl.calls import format_call
 from tl.datasets import DataError
+from tl.executor.toolkits import is_library_name
 from tl.mae import ErrorCategory
 from tl.metrics import Question, questions_of
 from tl.synthesis.episodes import Episode, EpisodeSpec, Kind, Repertoire, draw_conversation, join
@@ -112,9 +113,10 @@ def conversations(
     unseen: Unseen = False,
 ) -> list[list[Episode]]:
     """As many different episodes as each of `lengths` says, with the same tools; otherwise as `make_episodes`."""
-    repertoire = Repertoire.of(tuple(sorted(toolkits)))
-    if not repertoire.scenarios:
-        raise DataError(f"no scenario for {', '.join(toolkits)}: name the requests for these tools with --tasks")
+    own = [toolkit for toolkit in toolkits if not is_library_name(toolkit)]  # their files are not run here
+    repertoire = None if own else Repertoire.of(tuple(sorted(toolkits)))
+    if repertoire is None or not repertoire.scenarios:
+        raise DataError(f"no scenario for {', '.join(own or toolkits)}: name the requests for these tools with --tasks")
     rng = random.Random(f"episodes {seed} {unseen}")
     specs = _episode_specs(sum(lengths), mix, unseen)
     rng.shuffle(specs)

@@ -66,5 +66,5 @@ def _kept(episodes: Sequence[tuple[Request, Rollout]], per_task: int, dropped: C
 
 def _unrecovered(rollout: Rollout) -> str:
     """An error is recovered from where a call after it works; the last one of all is `finish`."""
-    before = [category for category in rollout.categories[:-1] if category]
-    return "its last call failed" if before and before[-1].is_error else ""
+    *before, _ = rollout.categories
+    return "its last call failed" if before and before[-1] and before[-1].is_error else ""

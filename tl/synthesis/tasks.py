@@ -1,9 +1,18 @@
 """Episodes of the library as tasks, to be solved by somebody else."""
 
+from typing import Any
+
 from tl.rollout.answers import facts_of
 from tl.rollout.episodes import final_answer
 from tl.rollout.tasks import Task
+from tl.synthesis import make_episodes
 from tl.synthesis.episodes import Episode
+
+
+def make_tasks(seed: int = 0, size: int = 1194, **options: Any) -> list[Task]:
+    """Tasks of the tool library, all different; `options` are `make_episodes`'. By default as many as PPO has prompts,
+    of the training side."""
+    return [task_of(episode) for episode in make_episodes(size, seed, **options)]
 
 
 def task_of(episode: Episode) -> Task:

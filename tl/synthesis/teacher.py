@@ -100,7 +100,8 @@ def rehearse(
     def golden(dialogues: Sequence[Dialogue]) -> list[Response]:
         return [Response((_next_call(tasks[dialogue.number], dialogue.messages),)) for dialogue in dialogues]
 
-    for index, rollout in play(requests, golden, parallel):
+    whole = [replace(r, max_turns=len(t.calls) + 1) for r, t in zip(requests, tasks, strict=True)]
+    for index, rollout in play(whole, golden, parallel):
         wrong = [
             f"{c.content} gave {f.text}"
             for (c, _), f in zip(rollout.trajectory.calls(), rollout.feedback, strict=True)

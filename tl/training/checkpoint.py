@@ -9,7 +9,6 @@ The metadata of torch.distributed.checkpoint is a pickle, which may run code whe
 nothing but that metadata's own classes is opened, and whatever else is pickled in a state is read as weights are.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -31,6 +30,7 @@ from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.optim import Optimizer
 
+from tl.files import sha256
 from tl.training.config import RunError
 from tl.training.distributed import RankError, World, gather_objects, on_main, propagate_errors
 
@@ -186,13 +186,8 @@ def _digests(folder: Path, world: World) -> dict[str, str]:
     digests = {}
     with propagate_errors(world):
         for name in names[world.rank :: world.size]:
-            digests[name] = _digest(folder / name)
+            digests[name] = sha256(folder / name)
     return {name: digest for part in gather_objects(digests, world) for name, digest in part.items()}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _complete(unfinished: Path, final: Path, manifest: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from tl.datasets import AUTO, DataError, ReadReport, check_options
-from tl.datasets.mix import mixed, shares_of
+from tl.datasets.mix import drawn, shares_of
+from tl.files import unwritable
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions, Example
 from tl.training.config import SFTConfig
@@ -83,10 +84,10 @@ def load_training_data(
     cache: Path | None = None,
 ) -> TrainingData:
     """The trajectories in ``paths``, read and tokenised, or those made with the tool library where there are none. With
-    ``on_bad="skip"`` bad records are left out, and a warning lists them.
+    ``on_bad="skip"`` bad records are left out, and listed in the report.
 
     What is prepared stays in the folder ``cache`` and is taken from there by the next process that asks for the same;
-    without one it is deleted as soon as it is mapped. ``progress`` shows a bar, and the warning.
+    without one it is deleted as soon as it is mapped. ``progress`` shows a bar where it is prepared.
 
     Raises tl.datasets.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
     """
@@ -97,8 +98,6 @@ def load_training_data(
         prepared = prepare(folder, [path for path, _ in split], tokenizer, options, data_format, seed, progress)
     if on_bad == "error":
         prepared.report.check()
-    if progress:
-        prepared.report.warn()
     data = _chosen(prepared, [share for _, share in split if share is not None], seed)
     if not len(data.examples):
         lines = [*data.lines(), *(_needed(prepared.rows) if data.too_long else [])]
@@ -108,9 +107,16 @@ def load_training_data(
 
 @contextmanager
 def cache_folder(config: SFTConfig, world: World) -> Iterator[Path]:
-    """The folder of ``--cache``; where nothing is to be kept, a temporary one, the same on all ranks of a machine."""
-    if config.cache != "none":
-        yield Path(config.cache) if config.cache else Path(config.out).parent / ".prepared"
+    """The folder of ``--cache``; where nothing is to be kept, or nothing can be written beside ``--out``, a temporary
+    one. The same on all ranks of a machine."""
+
+    def kept() -> Path | None:
+        beside = Path(config.out).parent / ".prepared"
+        named = Path(config.cache) if config.cache else None if unwritable(beside) else beside
+        return None if config.cache == "none" else named
+
+    if folder := on_main(kept, world):
+        yield folder
         return
     folder = on_main(lambda: Path(mkdtemp(prefix="tl-prepared-")), world)
     try:
@@ -123,8 +129,7 @@ def _chosen(prepared: Prepared, shares: Sequence[float], seed: int) -> TrainingD
     """The trajectories that are drawn by their files' shares, or all."""
     numbers = np.arange(len(prepared.rows))
     if shares:
-        sets = [part.tolist() for part in np.split(numbers, np.cumsum(prepared.sizes)[:-1])]
-        numbers = np.array(mixed(sets, shares, seed), numbers.dtype)
+        numbers = np.array(drawn(prepared.sizes, shares, seed), numbers.dtype)
     rows = prepared.rows[numbers]
     fits, trainable = rows["digest"] != b"", column(rows, "targets") > 0
     return TrainingData(

@@ -20,15 +20,16 @@ def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
 
     The first rank takes it, for all. Raises RunError, on every rank, that names the process which has it.
     """
-    out = Path(config.out)
-    if config.dry_run or unwritable(out):  # nothing is written, or check_folder says why it cannot be
+    if config.dry_run:
         yield
         return
-    descriptor = on_main(lambda: _lock(out / LOCK_FILE), world)
+    out = Path(config.out)
+    # Where nothing can be written, check_folder says why.
+    descriptor = on_main(lambda: None if unwritable(out) else _lock(out / LOCK_FILE), world)
     try:
         yield
     finally:
-        if world.is_main:
+        if world.is_main and descriptor is not None:
             (out / LOCK_FILE).unlink(missing_ok=True)
             os.close(descriptor)
             if out.exists() and not any(out.iterdir()):

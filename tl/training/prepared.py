@@ -30,6 +30,7 @@ import tl
 from tl.datasets import DataError, ReadReport, of_records
 from tl.datasets.companions import Companions, joined_records
 from tl.executor.pool import all_cores
+from tl.files import sha256
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory
 from tl.prompt import EncodingOptions, Example, Turn, encode_trajectory, make_example
@@ -40,6 +41,7 @@ from tl.trajectory import Trajectory
 
 MANY = 2**62  # tokens: no trajectory is longer
 CHUNK = 64  # raw records that a process is given at a time
+FEW = 8  # chunks that take less time than starting several processes
 REPORT_FILE = "report.json"
 CATEGORIES = tuple(ErrorCategory)
 
@@ -157,8 +159,7 @@ def _key(paths: Sequence[str], tokenizer: Tokenizer, options: EncodingOptions, d
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -189,8 +190,8 @@ def _write(folder: Path, paths: Sequence[str], worker: "Worker", seed: int, prog
 def _in_parallel(worker: "Worker", paths: Sequence[str]) -> Iterator[tuple[int, Arrays, ReadReport]]:
     """What the worker makes of each chunk of each file, with the number of the file, in order."""
     chunks = ((n, path, chunk) for n, path in enumerate(paths) for chunk in _chunks(joined_records(Path(path))))
-    first = list(islice(chunks, 2))
-    if len(first) < 2:  # too little for several processes
+    first = list(islice(chunks, FEW))
+    if len(first) < FEW:
         yield from ((n, *worker.work(path, chunk)) for n, path, chunk in first)
         return
     cpus = all_cores()  # the other ranks wait

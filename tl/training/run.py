@@ -181,7 +181,8 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
             if template.end_id not in ends:  # so that other programs end a turn where we do
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
             if config.lora is not None:
-                save_adapter(whole, Path(config.out) / ADAPTER, config.model or TINY)
+                base = config.model or TINY
+                _save_where_there_is_room(lambda folder: save_adapter(whole, folder / ADAPTER, base), Path(config.out))
             merged, chat_template = merge(whole), template.chat_template()
 
             def save(folder: Path) -> None:

@@ -15,9 +15,9 @@ from tl.metrics import CallScore, Question
 from tl.rollout.answers import facts_of, is_refusal, is_right
 from tl.rollout.tasks import read_tasks
 from tl.schema import ASK_TO_USER, FINISH
-from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out, make_episodes
+from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out
 from tl.synthesis.environments import Environment, in_environment
-from tl.synthesis.tasks import task_of
+from tl.synthesis.tasks import make_tasks
 
 FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 
@@ -88,9 +88,8 @@ def answers_score(question: Question, prediction: Prediction) -> CallScore | Non
 
 def read_episodes(seed: int, size: int, require_isolation: bool = False) -> EpisodeSuite:
     """Whole episodes with real execution. Raises tl.executor.IsolationError as `tl.executor.Executor` does."""
-    made = make_episodes(size, seed, unseen=True)
     executor = Executor(LIBRARY, seed, require_isolation=require_isolation)
-    requests = tuple(task_of(episode).request(executor) for episode in made)
+    requests = tuple(task.request(executor) for task in make_tasks(seed, size, unseen=True))
     refused = sum(not request.servable for request in requests)
     notes = (
         f"{len(requests)} requests, phrasings and values never used in training, {refused} of them cannot be served",
