@@ -13,6 +13,7 @@ compared.
 import math
 import statistics
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, PPOTask, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
+from tl.rl.filtering import REDRAWS, draw_with_signal
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, start_values, update_policy, update_values
@@ -55,7 +57,7 @@ from tl.synthesis import LIBRARY
 from tl.synthesis.tasks import make_tasks
 from tl.templates import template_line
 from tl.training import distributed
-from tl.training.batching import batches
+from tl.training.batching import batches, epoch_order
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
@@ -88,24 +90,40 @@ def iterate(
     progress: Progress,
     config: PPOConfig,
     world: World,
+    spare: Sequence[Prompt] = (),
 ) -> dict[str, float]:
     """One step, rollouts and updates; returns its line of the log. A rollout that could not be scored is left out, and
-    counted."""
+    counted. With ``filter_prompts``, so is a prompt whose samples all earn the same, and others are drawn from
+    ``spare``."""
     started = time.perf_counter()
+
+    def draw(prompts: Sequence[Prompt], number: int) -> list[Experience | None]:
+        first = progress.samples  # of the run; draws from `spare` have numbers of their own
+        if number:
+            first = 2**39 + (progress.step * REDRAWS + number) * config.batch_size
+        return sample_rollouts(models.actor.model, tokenizer, executor, prompts, first, config, world)
+
     try:
-        sampled = sample_rollouts(models.actor.model, tokenizer, executor, prompts, progress.samples, config, world)
+        if config.filter_prompts:
+            sampled, chosen = draw_with_signal(draw, prompts, spare, config.samples_per_prompt)
+        else:
+            sampled = chosen = draw(prompts, 0)
     except FloatingPointError as error:
         raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
     rollout_seconds = time.perf_counter() - started
-    experiences = [experience for experience in sampled if experience is not None]
+    experiences = [experience for experience in chosen if experience is not None]
     batch = PPOBatch.of(experiences, config.micro_tokens, world)
-    metrics = rollout_metrics(sampled) | {"failed_rollouts": len(sampled) - len(experiences)}
+    metrics = rollout_metrics(sampled) | {"failed_rollouts": sampled.count(None)}
+    if config.filter_prompts:
+        metrics["filtered_prompts"] = math.ceil((len(sampled) - len(chosen)) / config.samples_per_prompt)
+        if world.is_main and not chosen:
+            warnings.warn(f"step {progress.step + 1}: the samples of each prompt earned the same", stacklevel=2)
     if experiences:
         if models.critic and not models.critic.optimizer.state:  # before its first update
             start_values(models.critic, batch, config.gamma)
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
     seconds = time.perf_counter() - started
-    metrics = progress.advance(len(sampled), sum(map(len, batch.examples)), seconds) | metrics
+    metrics = progress.advance(len(prompts), sum(map(len, batch.examples)), seconds) | metrics
     if world.is_main and is_due(config.show_every, progress.step):
         log_rollouts(Path(config.out), progress.step, experiences[:ROLLOUTS_LOGGED], tokenizer)
     generation_seconds = metrics.get("generation_seconds", 0.0) / world.size  # of a rank
@@ -235,8 +253,9 @@ def train(
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         prompts = [data.prompts[i] for i in indices]
-        metrics = iterate(models, tokenizer, executor, prompts, progress, config, world)
-        return metrics, trouble(metrics, len(prompts))
+        spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
+        metrics = iterate(models, tokenizer, executor, prompts, progress, config, world, spare)
+        return metrics, trouble(metrics)
 
     return progress, main_loop(
         config,
@@ -253,13 +272,13 @@ def train(
     )
 
 
-def trouble(metrics: Metrics, n_rollouts: int) -> Trouble | None:
+def trouble(metrics: Metrics) -> Trouble | None:
     """What is wrong with a step whose rollouts all failed, or whose updates were skipped because a loss or a gradient
     was not finite."""
-    if metrics["failed_rollouts"] == n_rollouts:
+    if "reward" not in metrics:
         advice = f"mend the executor, then go on with\n  {resume_command()}"
         return Trouble("every rollout failed", advice, resumable=True)
-    if metrics["policy_skipped"] or metrics.get("value_skipped"):
+    if metrics.get("policy_skipped") or metrics.get("value_skipped"):
         return Trouble("updates skipped, loss or gradient were not finite", "lower --actor_lr and --critic_lr")
     return None
 

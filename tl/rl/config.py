@@ -43,6 +43,11 @@ class PPOConfig(ToolOptions, TrainingConfig):
         "several --samples_per_prompt",
     )
     standardise: bool = option(True, "with --advantage group: divide by the group's standard deviation, as GRPO does")
+    filter_prompts: bool = option(
+        False,
+        "with --advantage group or rloo: drop prompts whose samples all earn the same, which teach nothing, and draw "
+        "others, as in DAPO",
+    )
     critic: bool = option(True, "learn values for gae and turn; without, all are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
     gamma: float = option(1.0, "discount of a token's reward by the token", at_least=0, at_most=1)
@@ -118,6 +123,10 @@ def check(config: PPOConfig) -> None:
     if config.advantage in ("group", "rloo") and config.samples_per_prompt == 1:
         raise RunError(
             f"--advantage {config.advantage} compares the samples of a prompt: --samples_per_prompt 2 or more"
+        )
+    if config.filter_prompts and config.advantage not in ("group", "rloo"):
+        raise RunError(
+            "--filter_prompts drops prompts that teach nothing where samples are compared: --advantage group or rloo"
         )
     if config.rollout == "episode" and config.data:
         raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")
