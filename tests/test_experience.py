@@ -260,6 +260,16 @@ def test_an_episode_that_follows_the_solution_is_the_training_example_of_its_tra
     assert sum(map(abs, experience.rewards)) == calls + 1 and experience.stop is StopReason.FINISHED
 
 
+def test_with_the_outcome_as_reward_no_call_earns_anything_but_the_last(model, tokenizer, executor, tasks, script):
+    task, config = of_kind(tasks, "plain"), replace(CONFIG, reward="outcome")
+    for answer, right in ((solution(task)[-1], 1.0), ('finish(answer="Nothing.")', 0.0)):
+        script(task, ["nothing()", solution(task)[0], answer])
+        [experience] = sample_episodes(model, tokenizer, [task], executor, config, [0])
+        assert [c.reward for c in experience.calls] == [0.0, 0.0, right] and sum(experience.rewards) == right
+        cases = [RewardCase.TOOL_HALLUCINATION, RewardCase.ALL_RIGHT, RewardCase.ALL_RIGHT]
+        assert [c.case for c in experience.calls] == cases  # which are logged all the same
+
+
 def test_a_call_that_fails_leaves_the_golden_one_due(model, tokenizer, executor, tasks, script):
     task = of_kind(tasks, "plain")
     said = ["no call", "nothing()", *solution(task)]

@@ -27,6 +27,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
         ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* are for --rollout episode"),
         ({"rollout": "episode", "mcp": ["server"]}, "--tools and --mcp need --tasks"),
         ({"intercode": "nl2bash"}, "--intercode is for --rollout episode"),
+        ({"reward": "outcome"}, "--reward outcome is for --rollout episode"),
         ({"out": "runs"}, "runs/sft lies in --out runs"),
     ],
 )

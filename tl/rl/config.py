@@ -36,6 +36,11 @@ class PPOConfig(ToolOptions, TrainingConfig):
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
     intercode: str | None = option(None, "with --rollout episode: folder of InterCode-bash's tasks, see docs/bash.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
+    reward: Literal["step", "outcome"] = option(
+        "step",
+        "with --rollout episode: step: each call earns what rules say of it, and a right final answer 1; outcome: "
+        "nothing but the final answer counts",
+    )
     advantage: Literal["gae", "turn", "group", "rloo"] = option(
         "gae",
         "gae: per token, with a critic; turn: one advantage a call, GAE over calls; group: the samples of a prompt "
@@ -130,6 +135,8 @@ def check(config: PPOConfig) -> None:
         )
     if config.rollout == "episode" and config.data:
         raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")
+    if config.rollout == "step" and config.reward != "step":
+        raise RunError(f"--reward {config.reward} is for --rollout episode: a single call is an outcome of its own")
     if config.intercode and (config.rollout == "step" or config.tools or config.mcp or config.tasks):
         raise RunError("--intercode is for --rollout episode, and takes the place of --tools, --mcp and --tasks")
     if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):

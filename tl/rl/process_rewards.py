@@ -1,0 +1,78 @@
+"""Process rewards: what each call of an episode earns, by rules."""
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tl.calls import Call
+from tl.executor import Cause, Feedback
+from tl.irm import REWARDS, RewardCase, call_reward
+from tl.mae import ErrorCategory
+from tl.schema import ToolSpec
+
+OUTCOME_REWARD = 1.0  # on the last action of an episode whose final answer is right
+
+
+# A call for which no golden one is known is scored by what its feedback shows, with the reward of the IRM case that
+# says the same; None: 0. A right call earns nothing here, lest it pay to make many. An outage is not the call's doing.
+CASE_OF_FEEDBACK: Mapping[ErrorCategory | None, RewardCase | None] = {
+    ErrorCategory.TOOL_HALLUCINATION: RewardCase.TOOL_HALLUCINATION,
+    ErrorCategory.PARAMETER_HALLUCINATION: RewardCase.HALLUCINATED,
+    ErrorCategory.PARAMETER_MISSING: RewardCase.REDUNDANT_OR_MISSING,
+    ErrorCategory.TOOL_CALL_FAILURE: RewardCase.CONTENT,
+    ErrorCategory.OTHER: RewardCase.CONTENT,
+    ErrorCategory.TOOL_INSTABILITY: None,
+    ErrorCategory.ALL_RIGHT: None,
+    None: None,  # the executor itself failed
+}
+
+
+class StepReward(NamedTuple):
+    """What a call earns, the case of IRM that this comes from, and the golden call that was due, if there was one."""
+
+    reward: float
+    case: RewardCase | None
+    golden: Call | None
+
+
+def step_rewards(
+    calls: Sequence[tuple[str, Feedback | None]],
+    solution: Sequence[Call],
+    tools: Sequence[ToolSpec],
+    free_text: Collection[str] = (),
+) -> Iterator[StepReward]:
+    """The rewards of an episode's calls, each with its feedback, None where it was cut and did not run.
+
+    While the calls follow the solution, each is compared with the next one there, as in ``tl.irm.call_reward``; a
+    golden call whose tool fails earns 0. A call that fails leaves the same one due. Another call that works abandons
+    the solution, and from then on, or where none is known, the feedback decides (CASE_OF_FEEDBACK). Failures in a row
+    cost as much as the worst of them: each is charged for what it does worse than those before it.
+    """
+    due = [call for call, _ in itertools.groupby(solution)]  # a solution repeats the call that met an outage
+    charged = 0.0  # what the calls have cost that failed since the last one that worked
+    for text, feedback in calls:
+        case = _case(text, feedback, due, tools, free_text)
+        reward = REWARDS[case] if case else 0.0
+        if reward < 0:
+            before, charged = charged, min(reward, charged)
+            reward = charged - before
+        yield StepReward(reward, case, due[0] if due else None)
+        if feedback and feedback.category is ErrorCategory.ALL_RIGHT:
+            due = due[1:] if case is RewardCase.ALL_RIGHT else []
+            charged = 0.0
+
+
+def _case(
+    text: str,
+    feedback: Feedback | None,
+    due: Sequence[Call],
+    tools: Sequence[ToolSpec],
+    free_text: Collection[str],
+) -> RewardCase | None:
+    if feedback is None or feedback.cause is Cause.FORMAT_ERROR:
+        return RewardCase.FORMAT_ERROR
+    if not due:
+        return CASE_OF_FEEDBACK[feedback.category]
+    case = call_reward(text, due[0], tools, free_text).case
+    fails = case is RewardCase.ALL_RIGHT and feedback.category is not ErrorCategory.ALL_RIGHT
+    return None if fails else case  # not the call's doing; it stays due
