@@ -9,7 +9,7 @@ import pytest
 from tl.calls import Call
 from tl.evaluation.journal import Journal
 from tl.evaluation.suites import own, strict_score
-from tl.executor import Cause, Feedback
+from tl.executor import Cause, Feedback, Verdict
 from tl.mae import ErrorCategory
 from tl.metrics import CallScore, EpisodeOutcome, Question, score_episodes
 from tl.rollout.answers import REFUSALS, facts_of, is_forced, is_refusal, is_right
@@ -25,7 +25,8 @@ RIGHT, FAILURE = ErrorCategory.ALL_RIGHT, ErrorCategory.TOOL_CALL_FAILURE
 
 
 class Echo:
-    """A session that repeats what it is given; "bad" is no call, on "down" the executor fails, `finish` ends it."""
+    """A session that repeats what it is given; "bad" is no call, on "down" the executor fails, `finish` ends it. So do
+    its checks."""
 
     def __init__(self):
         self.finished = False
@@ -35,6 +36,10 @@ class Echo:
         self.finished = text.startswith("finish(")
         causes = {"bad": Cause.FORMAT_ERROR, "down": Cause.INFRASTRUCTURE}
         return Feedback(f"echo {text}", causes.get(text, Cause.OK))
+
+    def check_steps(self, name, answer):
+        yield from ()
+        return Verdict(None, "no room") if name == "down" else Verdict(answer == name)
 
 
 def request(name="r", **settings):
@@ -100,6 +105,22 @@ def test_a_turn_that_was_cut_is_run_unless_strict(strict, stop, calls):
 def test_an_episode_goes_on_where_the_executor_failed_unless_strict(strict, stop):
     [(_, rollout)] = play([request()], scripted(["down", 'finish(answer="x")']), 1, strict=strict)
     assert rollout.stop is stop and rollout.categories[0] is None
+
+
+@pytest.mark.parametrize(("check", "right"), [("x", True), ("y", False), ("down", None)])
+def test_an_answer_that_the_executor_could_not_check_is_neither_right_nor_wrong(check, right, recwarn):
+    asked = request(check=check, truth="x")
+    [(_, rollout)] = play([asked], scripted(['finish(answer="x")']), 1)
+    assert rollout.checked is right and outcome(asked, rollout).right is right
+    scores = score_episodes([outcome(asked, rollout)])
+    assert scores.n_answerable == (right is not None)
+    assert [str(w.message) for w in recwarn] == ([] if check != "down" else ["r is not judged: no room"])
+    assert outcome(asked, replace(rollout, answer="z")).right is False, "the answer says something else than the truth"
+
+
+def test_a_strict_episode_ends_where_the_executor_could_not_check_the_answer():
+    [(_, rollout)] = play([request(check="down")], scripted(['finish(answer="x")']), 1, strict=True)
+    assert rollout.stop is StopReason.EXECUTOR and rollout.note == "no room"
 
 
 def test_a_prompt_without_room_ends_the_episode():

@@ -8,9 +8,10 @@ from predictions import ALL, NAMES, NOTHING, TOOL, said
 
 from tl.calls import Call, parse_call
 from tl.datasets import DataError
-from tl.evaluation.suites import bfcl, strict_score
+from tl.evaluation.suites import bfcl, bfcl_scores, strict_score
 from tl.evaluation.suites.bfcl_scores import COMPUTED, arguments_score, ast_scoring, executed_scores
 from tl.evaluation.toolkits.bfcl_functions import Toolkit, whole_numbers
+from tl.executor.pool import Pool, PoolError
 from tl.metrics import Question
 from tl.schema import ToolSpec
 
@@ -158,6 +159,23 @@ def test_calls_are_scored_by_what_they_mean(golden, given, by_arguments, by_resu
     question, prediction = due(golden), said(given)
     assert arguments_score(question, prediction) == by_arguments
     assert executed_scores([(question, prediction)]) == [by_results]
+
+
+def test_no_executor_is_started_where_nothing_has_to_be_run(monkeypatch):
+    monkeypatch.setattr(bfcl_scores, "_executor", lambda: pytest.fail("it was started"))
+    equal = due("math_gcd(a=12, b=18)"), said("math_gcd(a=18, b=12)")
+    elsewhere = due('get_stock_history(stock_name="A")'), said('get_stock_history(stock_name="B")')
+    fewer = due("math_gcd(a=1, b=2)", "math_gcd(a=3, b=4)"), said("math_gcd(a=1, b=1)")
+    assert executed_scores([equal, elsewhere, fewer]) == [ALL, NAMES, NOTHING]
+
+
+def test_an_executor_that_fails_makes_no_call_wrong(monkeypatch):
+    def refuse(*_):
+        raise PoolError("no room")
+
+    monkeypatch.setattr(Pool, "open", refuse)
+    with pytest.raises(PoolError, match="The executor failed: no room"):
+        executed_scores([(due("math_factorial(n=3)"), said("math_gcd(a=6, b=12)"))])
 
 
 def test_each_result_stands_for_one_golden_call_and_a_further_call_is_wrong():

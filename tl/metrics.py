@@ -141,7 +141,7 @@ class EpisodeOutcome:
     `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
     failed, which is no error of the model. `valid`: it ended in `finish`, not with the forced answer; `real`: with
     words that are no refusal, `refused`: with words that are one. `right`: the answer is the true one, None where
-    there is no truth to compare with.
+    there is no truth to compare with, or the executor failed before the answer was checked.
     """
 
     categories: tuple[ErrorCategory | None, ...]

@@ -14,8 +14,10 @@ import pytest
 from toolkits import HOSTILE, quiet_executor
 
 from tl.calls import Call, format_call
-from tl.executor import Cause, Executor, Feedback
+from tl.executor import Cause, Executor, Feedback, Verdict
+from tl.executor.driving import drive
 from tl.executor.execution import MAX_FEEDBACK_CHARACTERS
+from tl.executor.pool import Pool, PoolError
 from tl.mae import ErrorCategory
 
 REPO = Path(__file__).resolve().parents[2]
@@ -58,6 +60,16 @@ class Toolkit:
 
     def oom_score(self) -> str:
         return open("/proc/self/oom_score_adj").read()
+
+def counted_to(session, answer) -> bool:
+    time.sleep(1.0)
+    return session.counter == int(answer)
+
+def dies(session, answer) -> bool:
+    os._exit(3)
+
+def hangs(session, answer) -> bool:
+    time.sleep(600)
 """
 
 
@@ -147,6 +159,41 @@ def test_a_call_in_flight_when_its_zygote_is_killed_is_made_again(toolkit):
         threading.Timer(0.4, os.kill, (inner(executor), signal.SIGKILL)).start()
         assert session.run("nap()") == Feedback("rested", Cause.OK, ANY)
         assert session.run("count()").text == "2"
+
+
+def check(session, name: str, answer: str) -> Verdict:
+    return drive([session.check_steps(name, answer)])[0]
+
+
+def test_a_check_in_flight_when_its_zygote_is_killed_is_made_again(toolkit):
+    with made([toolkit]) as executor, executor.session() as session:
+        assert session.run("count()").text == "1"
+        session.run('finish(answer="1")')
+        threading.Timer(0.4, os.kill, (inner(executor), signal.SIGKILL)).start()
+        assert check(session, "counted_to", "1") == Verdict(True)
+
+
+def refuse(*_: object) -> None:
+    raise PoolError("no room")
+
+
+def test_a_check_for_which_no_process_can_be_had_says_nothing_of_the_answer(toolkit, monkeypatch):
+    with made([toolkit]) as executor, executor.session() as session:
+        assert session.run("count()").text == "1"
+        os.kill(inner(executor), signal.SIGKILL)
+        monkeypatch.setattr(Pool, "open", refuse)
+        verdict = check(session, "counted_to", "1")
+    assert verdict == Verdict(None, "the check counted_to could not be made, the executor failed: no room")
+
+
+def test_a_check_that_takes_its_process_down_is_not_retried(executor):
+    with executor.session() as session:
+        assert check(session, "dies", "") == Verdict(
+            False, "the check dies failed: ConnectionResetError: the tool's process exited with code 3"
+        )
+        assert check(session, "hangs", "") == Verdict(
+            False, "the check hangs failed: it did not return within 2 seconds"
+        )
 
 
 def test_a_zygote_that_has_stopped_is_replaced(toolkit, monkeypatch):

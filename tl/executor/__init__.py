@@ -20,8 +20,9 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from signal import Signals
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tl.calls import MAX_LENGTH
 from tl.executor.driving import Steps, Wait, drive
@@ -33,6 +34,8 @@ from tl.executor.toolkits import LIBRARY, ToolkitError, is_folder, locate
 from tl.executor.zygote import END, Settings
 
 __all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError", "Session", "ToolkitError", "Verdict"]
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _OUR_OWN = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}  # which no session can report of itself
@@ -169,26 +172,30 @@ class Session:
             raise RuntimeError("the episode has finished: open a new session")
         if len(text) > MAX_LENGTH:
             return execute({}, text)  # no call is that long: what is wrong with it is said without reading it
-        for _ in range(2):
-            try:
-                return (yield from self._run(text))
-            except PoolError as error:
-                self._discard()
-                failure = str(error)
-            except BaseException:  # a reply may still come, which must not be taken for that of a later call
-                self._discard()
-                raise
-        return Feedback(shown(f"The executor failed: {failure}"), Cause.INFRASTRUCTURE)
+        try:
+            return (yield from self._tried(partial(self._run, text), 2))
+        except PoolError as error:
+            return Feedback(shown(f"The executor failed: {error}"), Cause.INFRASTRUCTURE)
 
     def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
         """What the toolkits' check `name` says of the answer, in the episode's process; after the last call, too."""
+        times = 2 if self._replays else 1  # what would be judged is the state, which only replaying restores
         try:
-            process = self._process or (yield from self._open())
-            reply = yield from self._ask(process, {"check": name, "answer": answer})
-            return Verdict(reply["right"] is True, shown(str(reply["problem"])))
-        except (TimedOut, Died, PoolError, KeyError) as error:
-            self._discard()
-            return Verdict(False, shown(f"the check {name} did not return: {type(error).__name__} {error}".strip()))
+            return (yield from self._tried(partial(self._check, name, answer), times))
+        except PoolError as error:
+            return Verdict(None, shown(f"the check {name} could not be made, the executor failed: {error}"))
+
+    def _tried(self, steps: Callable[[], Steps[T]], times: int) -> Steps[T]:
+        """The result of `steps`, which are taken again where the executor itself failed. `PoolError` if it fails
+        as many `times`."""
+        for left in reversed(range(times)):
+            try:
+                return (yield from steps())
+            except BaseException as error:  # a reply may still come, which must not be taken for that of a later call
+                self._discard()
+                if not (isinstance(error, PoolError) and left):
+                    raise
+        raise AssertionError("at least one time")
 
     def _run(self, text: str) -> Steps[Feedback]:
         start = time.monotonic()
@@ -208,6 +215,21 @@ class Session:
         if self._replays and feedback.cause not in _CHANGE_NOTHING:
             self._history.append(text)
         return feedback
+
+    def _check(self, name: str, answer: str) -> Steps[Verdict]:
+        try:
+            process = self._process or (yield from self._open())
+            reply = yield from self._ask(process, {"check": name, "answer": answer})
+            return Verdict(reply["right"] is True, shown(str(reply["problem"])))
+        except TimedOut as late:
+            problem = f"{str(late) or 'it'} did not return within {self._timeout:g} seconds"
+        except Died as death:
+            assert self._process is not None  # it had been started
+            problem, _ = yield from _how_it_ended(self._process, str(death))
+        except KeyError:
+            problem = "it gave no proper reply"
+        self._discard()
+        return Verdict(False, shown(f"the check {name} failed: {problem}"))
 
     def _open(self) -> Steps[Process]:
         """Start a process and restore the state of the episode. Raises `TimedOut` or `Died` where an earlier call does

@@ -70,9 +70,10 @@ Judge = Callable[[str, str], bool]  # of a check's name and an answer
 
 
 class Verdict(NamedTuple):
-    """Whether a check finds an answer right, and what went wrong with the check."""
+    """Whether a check finds an answer right (None: the executor failed, so nobody knows), and what went wrong with the
+    check."""
 
-    right: bool
+    right: bool | None
     problem: str = ""
 
 

@@ -56,7 +56,7 @@ def score_episode(
     In each case a right final answer, or the refusal in words of a request that cannot be served, adds OUTCOME_REWARD.
     """
     if rollout.stop is StopReason.EXECUTOR:
-        warnings.warn(f"episode {request.id} is left out. {rollout.feedback[-1].text}", stacklevel=2)
+        warnings.warn(f"episode {request.id} is left out. {rollout.note}", stacklevel=2)
         return None
     experience = Experience(request.id, [], right=_is_right(request, rollout), stop=rollout.stop)
     experience.generation_seconds = sum(turn.seconds for turn in turns)

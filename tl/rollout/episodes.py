@@ -56,8 +56,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Rollout:
-    """An episode as it went. `note` says what was wrong with the last turn, `checked` what the request's check said of
-    the answer, if both are there. `feedback` is not saved."""
+    """An episode as it went. `note` says what was wrong with the last turn or with the executor, `checked` what the
+    request's check said of the answer; None: it was not asked, or the executor failed. `feedback` is not saved."""
 
     trajectory: Trajectory
     categories: tuple[ErrorCategory | None, ...]  # one per call that was run, see EpisodeOutcome
@@ -95,7 +95,7 @@ def play(
 
     An episode ends with `finish`, with the last turn that its request allows, or where the policy has nothing to say. A
     turn that was cut is run like any other: what it gives is the feedback of a format error. `strict`: it is not run
-    and ends the episode, and so does a call in which the executor itself failed.
+    and ends the episode, and so does a call or a check in which the executor itself failed.
     """
     waiting = deque(enumerate(requests))
     groups = [_Group(parallel // n_groups + (number < parallel % n_groups)) for number in range(n_groups)]
@@ -160,23 +160,26 @@ class _Episode:
             feedback = yield from self.session.steps(text)
             self.feedback.append(feedback)
             if strict and feedback.cause is Cause.INFRASTRUCTURE:
-                self.stop = StopReason.EXECUTOR
+                self.stop, self.note = StopReason.EXECUTOR, feedback.text
                 return
             if self.session.finished:
-                yield from self.judge(text)
                 self.stop = StopReason.FINISHED
+                if self.request.check is not None:
+                    yield from self.judge(self.request.check, text, strict)
                 return
             self.messages.append(Message("tool", feedback.text))
         if self.turns == self.request.max_turns:
             self.stop = StopReason.TURNS
 
-    def judge(self, text: str) -> Steps[None]:
-        """Ask the request's check, if it has one, about the answer in the last call."""
-        if self.request.check is not None:
-            verdict = yield from self.session.check_steps(self.request.check, final_answer(text) or "")
-            if verdict.problem:
-                warnings.warn(f"{self.request.id} counts as wrong: {verdict.problem}", stacklevel=2)
-            self.checked = verdict.right
+    def judge(self, check: str, text: str, strict: bool) -> Steps[None]:
+        """Ask the request's check about the answer in the last call."""
+        verdict = yield from self.session.check_steps(check, final_answer(text) or "")
+        self.checked = verdict.right
+        if verdict.right is None and strict:
+            self.stop, self.note = StopReason.EXECUTOR, verdict.problem
+        elif verdict.problem:
+            counts = "is not judged" if verdict.right is None else "counts as wrong"
+            warnings.warn(f"{self.request.id} {counts}: {verdict.problem}", stacklevel=2)
 
     def rollout(self, stop: StopReason) -> Rollout:
         trajectory = Trajectory(self.request.id, self.request.tools, tuple(self.messages))
@@ -205,8 +208,9 @@ def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSA
     real = bool(answer.strip()) and not refused
     right = None
     if request.truth is not None or request.check is not None:
-        says_so = request.truth is None or is_right(answer, request.truth, request.facts)
-        right = real and says_so and rollout.checked is not False
+        right = real and (request.truth is None or is_right(answer, request.truth, request.facts))
+        if right and request.check is not None:
+            right = rollout.checked
     return EpisodeOutcome(
         rollout.categories,
         request.servable,

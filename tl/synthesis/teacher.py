@@ -134,4 +134,6 @@ def fault_of(request: Request, rollout: Rollout) -> str:
         return "an answer where none can be had"
     if not (result.real if request.servable else result.refused):
         return "no real answer"
+    if result.right is None and request.check is not None:
+        return "the executor failed"
     return "a wrong answer" if result.right is False else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from tl.calls import JSON, Call, format_call
@@ -12,6 +13,7 @@ from tl.evaluation.suites import Answered, Scoring, each, has_type, python_score
 from tl.evaluation.toolkits import bfcl_functions
 from tl.evaluation.toolkits.bfcl_functions import whole_numbers
 from tl.executor import Cause, Executor, Session
+from tl.executor.pool import PoolError
 from tl.forms import Prediction, read_prediction
 from tl.metrics import WRONG, CallScore, Question
 from tl.schema import ToolSpec
@@ -74,11 +76,13 @@ def executed_scores(answered: Answered) -> list[CallScore | None]:
     """By results where all golden functions are COMPUTED: as many calls, and for each golden one another predicted
     one that gives the same result. By arguments elsewhere, and for TS and PI of calls that give another result."""
     scores: list[CallScore | None] = []
-    with _executor() as executor:
+    with ExitStack() as opened:
+        executor = None  # not started where nothing has to be run
         for question, prediction in answered:
             score = arguments_score(question, prediction)
             answer, calls = question.answers[0], readable(question, prediction).calls
             if not score.cf and len(calls) == len(answer) and all(call.name in COMPUTED for call in answer):
+                executor = executor or opened.enter_context(_executor())
                 with executor.session() as session:
                     same = _same_results([_result(session, c) for c in answer], [_result(session, c) for c in calls])
                 score = CallScore(True, True, True) if same else score
@@ -92,8 +96,11 @@ def _executor() -> Executor:
 
 
 def _result(session: Session, call: Call) -> tuple[JSON] | None:
-    """What a call returns; None where it fails. A result too long to be shown whole is compared as it is shown."""
+    """What a call returns; None where it fails. A result too long to be shown whole is compared as it is shown. Raises
+    PoolError where the executor itself fails, which is no result."""
     feedback = session.run(format_call(call))
+    if feedback.cause is Cause.INFRASTRUCTURE:
+        raise PoolError(feedback.text)
     if feedback.cause is Cause.OUTPUT_CUT:
         return (feedback.text,)
     if feedback.cause is not Cause.OK:
