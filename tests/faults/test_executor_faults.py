@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -18,6 +20,8 @@ from tl.executor import Cause, Executor, Feedback, Verdict
 from tl.executor.driving import drive
 from tl.executor.execution import MAX_FEEDBACK_CHARACTERS
 from tl.executor.pool import Pool, PoolError
+from tl.executor.sandbox import PROCESSES
+from tl.executor.sandbox.users import MAX_SLOTS
 from tl.mae import ErrorCategory
 
 REPO = Path(__file__).resolve().parents[2]
@@ -54,6 +58,26 @@ class Toolkit:
 
     def die(self) -> str:
         os._exit(3)
+
+    def here(self) -> str:
+        return os.getcwd()
+
+    def fill(self, kind: str) -> int:
+        # as many bytes as the kernel keeps in the sockets of a process
+        held, total = [], 0
+        while True:
+            try:
+                held += socket.socketpair(type=getattr(socket, kind))
+            except OSError:
+                return total
+            for end in held[-2:]:
+                end.setblocking(False)
+                for size in (100_000, 32_768, 4096, 256):
+                    try:
+                        while True:
+                            total += end.send(bytes(size))
+                    except OSError:
+                        pass
 
     def user(self) -> int:
         return os.getuid()
@@ -204,10 +228,10 @@ def test_a_zygote_that_has_stopped_is_replaced(toolkit, monkeypatch):
             assert session.run("count()").text == "1"
 
 
-NO_PROCESS = """
+ONE_PROCESS = """
 def fork(original=os.fork, calls=[]):
     calls.append(None)
-    if 2 <= len(calls) <= 3:
+    if len(calls) > 1:
         raise BlockingIOError(11, "Resource temporarily unavailable")
     return original()
 
@@ -215,20 +239,64 @@ os.fork = fork
 """
 
 
-@pytest.mark.parametrize("mode", ["auto", "no namespaces"])
-def test_a_zygote_that_twice_could_not_fork_starts_the_sessions_after(tmp_path_factory, mode):
-    folder = tmp_path_factory.getbasetemp().parent.parent / f"tools-{os.getpid()}-{mode[:2]}"  # whom anyone may read
+def wait_until(done, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert done()
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.fixture
+def readable(tmp_path_factory):
+    """A folder that anyone may read, as zygotes that are no longer root have to."""
+    folder = tmp_path_factory.getbasetemp().parent.parent / f"tools-{os.getpid()}"
     folder.mkdir()
-    try:
-        (folder / "attack.py").write_text(TOOLKIT + NO_PROCESS)
-        with made([str(folder / "attack.py")], mode=mode) as executor:
-            causes = []
-            for _ in range(4):
-                with executor.session() as session:
-                    causes.append(session.run("count()").cause)
-        assert causes == [Cause.OK, Cause.INFRASTRUCTURE, Cause.OK, Cause.OK]
-    finally:
-        shutil.rmtree(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("mode", ["auto", "no namespaces"])
+def test_a_zygote_that_can_start_no_session_is_replaced_once_nothing_runs_in_it(readable, mode):
+    (readable / "attack.py").write_text(TOOLKIT + ONE_PROCESS)
+    with made([str(readable / "attack.py")], mode=mode) as executor:
+        for _ in range(2):
+            with executor.session() as running, executor.session() as session:
+                assert running.run("count()").text == "1"
+                assert session.run("count()").cause is Cause.INFRASTRUCTURE
+                assert running.run("count()").text == "2", "what runs goes on"
+            wait_until(lambda: not executor._pool._zygotes[0].alive())
+
+
+@pytest.mark.parametrize("mode", ["auto", "no namespaces"])
+def test_an_idle_zygote_that_can_start_no_session_costs_none(readable, mode):
+    (readable / "attack.py").write_text(TOOLKIT + ONE_PROCESS)
+    with made([str(readable / "attack.py")], mode=mode) as executor:
+        for _ in range(3):
+            wait_until(lambda: not children(inner(executor)))
+            with executor.session() as session:
+                assert session.run("count()").text == "1"
+
+
+def folders_of_sessions() -> set[Path]:
+    return {path for path in Path("/tmp").glob("tl-sessions-*") if path.stat().st_uid == os.geteuid()}
+
+
+def test_what_the_sessions_of_a_killed_zygote_left_is_removed_by_the_next_and_what_others_use_is_not(toolkit):
+    before = folders_of_sessions()
+    with ExitStack() as opened:
+        lives, killed = (opened.enter_context(made([toolkit], mode="none")) for _ in range(2))
+        session, victim = (opened.enter_context(executor.session()) for executor in (lives, killed))
+        used, left = (Path(one.run("here()").text) for one in (session, victim))
+        os.kill(inner(killed), signal.SIGKILL)
+        killed._pool._zygotes[0].process.wait()
+        assert left.exists() and used.exists()
+        assert killed.session().run("count()").text == "1", "in a new zygote"
+        assert not left.exists() and used.exists()
+    assert folders_of_sessions() <= before, "nothing is left where nobody was killed"
 
 
 def test_the_kernel_takes_a_session_before_the_trainer(toolkit):
@@ -241,7 +309,45 @@ def test_two_executors_of_a_process_have_users_of_their_own(toolkit):
     with made([toolkit]) as one, made([toolkit]) as other, one.session() as mine, other.session() as theirs:
         if os.geteuid() != 0 or not one.isolation["own user"]:
             pytest.skip("only root can give each session a user")
-        assert mine.run("user()").text != theirs.run("user()").text
+        users = [int(session.run("user()").text) for session in (mine, theirs)]
+    assert abs(users[0] - users[1]) >= MAX_SLOTS
+
+
+CONTAINER = """
+import os, warnings
+from contextlib import ExitStack
+from tl.executor.sandbox.kernel import CLONE_NEWNET, CLONE_NEWUSER, unshare
+from tl.executor.sandbox.users import Users
+
+unshare(CLONE_NEWUSER | CLONE_NEWNET)
+print("mapped?", flush=True)
+input()
+os.setresuid(0, 0, 0)
+held = [Users() for _ in range(32)]
+print(*(users.first for users in held))
+held[7].release()
+again = Users()
+print(again.first == held[7].first)
+with warnings.catch_warnings(record=True) as caught:
+    Users()
+print(caught[0].message)
+"""
+
+
+def test_a_container_of_65536_users_has_32_blocks_of_them_and_says_when_they_are_all_taken():
+    if os.geteuid() != 0:
+        pytest.skip("only root can map so many users")
+    command = [sys.executable, "-c", CONTAINER]
+    with subprocess.Popen(command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if process.stdout.readline() != "mapped?\n":
+            pytest.skip("this machine permits no user namespace")
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{process.pid}/{name}").write_text("0 100000 65536")
+        said, _ = process.communicate("\n", timeout=60)
+    blocks, given_back, warned = said.splitlines()
+    first = sorted(map(int, blocks.split()))
+    assert first == list(range(32768, 65536, MAX_SLOTS))
+    assert given_back == "True" and warned.startswith("32 executors run on the user ids that there are here")
 
 
 MANY = """
@@ -265,6 +371,16 @@ def test_many_sessions_where_few_files_may_be_open_and_none_is(toolkit, tmp_path
     command = [sys.executable, "-W", "ignore", "-c", MANY, toolkit, str(tmp_path / "out")]
     assert subprocess.run(command, cwd=REPO, timeout=120).returncode == 0
     assert (tmp_path / "out").read_text().split() == ["1"] * 50
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
+def test_what_the_kernel_keeps_for_a_session_is_not_much_more_than_its_memory(toolkit, kind):
+    memory = 512 << 20
+    with made([toolkit], memory=memory) as executor, executor.session() as session:
+        if not executor.isolation["resource limits"]:
+            pytest.skip("this machine permits no limits")
+        filled = int(session.run(format_call(Call("fill", {"kind": kind}))).text)
+    assert 0 < filled * PROCESSES < 1.25 * memory
 
 
 REFUSED = {

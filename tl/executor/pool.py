@@ -12,12 +12,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from tl.executor import frames
 from tl.executor.driving import Steps, Wait
 from tl.executor.library import Catalogue
-from tl.executor.sandbox import DIRECTORY, MAX_SLOTS
+from tl.executor.sandbox import DIRECTORY
+from tl.executor.sandbox.users import MAX_SLOTS, Users
 from tl.executor.toolkits import ToolkitError
 from tl.executor.zygote import SLOT, Settings, command
 
@@ -83,12 +84,13 @@ class Pool:
 
     def __init__(self, size: int, settings: Settings) -> None:
         _make_room()
-        self._settings = settings
+        users = Users()
+        self._settings = settings = replace(settings, first_user=users.first)
         self._lock = threading.Lock()
         self._turn = itertools.count()
         self._slots = deque(range(MAX_SLOTS))  # first in, first out: a slot rests for as long as it can
         self._zygotes = [_ZygoteProcess(settings) for _ in range(size)]
-        self._finalizer = weakref.finalize(self, _end_all, self._zygotes)
+        self._finalizer = weakref.finalize(self, _end_all, self._zygotes, users)
         hellos = [zygote.hello() for zygote in self._zygotes]
         self.isolation: dict[str, bool] = hellos[0]["isolation"]
         self.catalogue = Catalogue.from_json(hellos[0]["catalogue"])
@@ -208,9 +210,10 @@ class _ZygoteProcess:
             self.process.wait()
 
 
-def _end_all(zygotes: list[_ZygoteProcess]) -> None:
+def _end_all(zygotes: list[_ZygoteProcess], users: Users) -> None:
     for zygote in zygotes:
         zygote.end()
+    users.release()
 
 
 def _make_room() -> None:

@@ -45,6 +45,7 @@ class Settings:
     folders: Sequence[str] = ()
     allow_network: bool = False
     own_root: bool = False
+    first_user: int = 0
     mcp: Sequence[str] = ()  # commands of MCP servers, whose tools then take the place of the toolkits'
 
 
@@ -65,7 +66,8 @@ def main(descriptor: int) -> None:
         return
     settings = Settings(**message)
     try:
-        sandbox = choose(settings.mode, settings.memory, settings.folders, settings.allow_network, settings.own_root)
+        of_sandbox = settings.memory, settings.folders, settings.allow_network, settings.own_root, settings.first_user
+        sandbox = choose(settings.mode, *of_sandbox)
         sandbox.enter()
         own_pid = os.getpid()
         isolated = confines_commands(sandbox.report()) and not settings.allow_network
@@ -99,6 +101,7 @@ class _Zygote:
         self._memory = memory
         self._next_check = 0.0
         self._watches = "memory watch" in sandbox.layers
+        self._failing = False  # whether the last session could not be started
         self._running: dict[int, _Running] = {}  # by process id
         self._selector = selectors.DefaultSelector()
         self._wake, self._waker = socket.socketpair()
@@ -122,8 +125,16 @@ class _Zygote:
             while True:  # what is killed may leave behind others
                 self._kill_strays()
                 self._bury(*os.waitpid(-1, 0))
+        self._sandbox.leave()
+
+    def _end_if_failing(self) -> None:
+        """End, once nothing runs here, if no session can be started: the executor then starts another zygote."""
+        if self._failing and not self._running:
+            self._control.close()
 
     def _start(self) -> None:
+        if self._control.fileno() < 0:
+            return  # closed since the event came
         data, descriptors, _, _ = socket.recv_fds(self._control, SLOT.size, 2)
         if not data:
             self._control.close()
@@ -136,11 +147,14 @@ class _Zygote:
             pid = self._sandbox.fork()
         except OSError as error:
             _remove(directory)
+            self._failing = True
+            self._end_if_failing()  # before the executor hears of it and tries again
             with suppress(OSError):
                 connection.sendall(frames.encode({"failed": f"OSError: {error}"}))
             return
         if pid == 0:
             _session(connection, self._library, self._sandbox, slot, directory)
+        self._failing = False
         connection.close()
         self._running[pid] = _Running(life, directory)
         self._selector.register(life, selectors.EVENT_READ, lambda: self._kill(pid, life))
@@ -184,6 +198,7 @@ class _Zygote:
             session.life.send(END.pack(os.waitstatus_to_exitcode(status), session.over_limit))
         session.life.close()
         _remove(session.directory)
+        self._end_if_failing()
 
     def _kill_strays(self) -> None:
         """Kill what sessions left behind: without a PID namespace it becomes a child of the zygote."""

@@ -12,12 +12,12 @@ import json
 import os
 import resource
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tl.executor.sandbox import kernel, landlock, seccomp
+from tl.executor.sandbox.directories import Directories
 
 OF_ZYGOTES = "user namespace", "network namespace", "ipc namespace", "pid namespace", "memory watch", "mount namespace"
 OF_SESSIONS = (
@@ -37,10 +37,9 @@ DIRECTORY_SIZE = 64 << 20
 DIRECTORY_FILES = 4096
 CPU_SECONDS = 60
 FILE_SIZE = 64 << 20
-OPEN_FILES = 256
+OPEN_FILES = 64  # what 32 processes can let the kernel keep in sockets is then about `memory` again
 PROCESSES = 32
 TIMERS = 256  # of a user, and signals that wait
-MAX_SLOTS = 1024
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
@@ -68,7 +67,12 @@ def confines_commands(isolation: dict[str, bool]) -> bool:
 
 
 def choose(
-    mode: str, memory: int, folders: Sequence[str] = (), network: bool = False, own_root: bool = False
+    mode: str,
+    memory: int,
+    folders: Sequence[str] = (),
+    network: bool = False,
+    own_root: bool = False,
+    first_user: int = 0,
 ) -> Sandbox:
     """The strongest sandbox that this machine permits; call it in the zygote. The other arguments: see `Sandbox`.
 
@@ -78,12 +82,12 @@ def choose(
     if mode in ("user", "no namespaces") and os.geteuid() == 0:
         _become_ordinary()
     if mode == "none" or not kernel.supported():
-        return Sandbox("user", memory, (), folders, network, own_root)
+        return Sandbox("user", memory, (), folders, network, own_root, first_user)
     ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
     wanted = {*OF_ZYGOTES, *OF_SESSIONS} - (NAMESPACES if mode == "no namespaces" else set())
     if network:
         wanted.discard("network namespace")
-    tried = [Sandbox(way, memory, wanted, folders, network, own_root) for way in ways]
+    tried = [Sandbox(way, memory, wanted, folders, network, own_root, first_user) for way in ways]
     for sandbox in tried:
         sandbox.layers = set(_try(sandbox))
     return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
@@ -125,6 +129,7 @@ class Sandbox:
         network: whether connections may be opened.
         own_root: a session is root in a root folder of its own, all of which it may write to except the system's
             programs; without it, it may write to `DIRECTORY` and is nobody.
+        first_user: the user id of the first slot's sessions, if root starts them (see `users.Users`).
     """
 
     def __init__(
@@ -135,6 +140,7 @@ class Sandbox:
         folders: Sequence[str] = (),
         network: bool = False,
         own_root: bool = False,
+        first_user: int = 0,
     ) -> None:
         self.layers = set(layers)
         self._way = way
@@ -143,7 +149,8 @@ class Sandbox:
         self._readable = _readable(folders, network)
         self._network = network
         self._proc = self._processes = self._pid_namespace = -1
-        self._first_uid = self._zygote = 0
+        self._first_uid, self._zygote = first_user, 0
+        self._directories: Directories | None = None  # of sessions that have none in a root of their own
         self._zygote_layers: dict[str, Callable[[], None]] = {
             **({"user namespace": self._enter_user_namespace} if way == "user" else {}),
             "network namespace": lambda: kernel.unshare(kernel.CLONE_NEWNET),
@@ -196,11 +203,15 @@ class Sandbox:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that orphans of a session are found
         self._zygote = os.getpid()
 
+    def leave(self) -> None:
+        """Remove what the sessions have left on this machine, when the last one has ended."""
+        if self._directories is not None:
+            self._directories.close()
+
     def _prepare(self) -> None:
-        """Record what cannot be seen from inside the layers."""
+        """Open what cannot be seen from inside the layers."""
         with suppress(OSError):
             self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
-            self._first_uid = _first_slot_uid(Path("/proc/self/uid_map").read_text(encoding="utf-8"))
 
     # ---- sessions
 
@@ -208,7 +219,8 @@ class Sandbox:
         """The working directory for a session of this slot; the caller removes it unless it is `DIRECTORY`."""
         if "private directory" in self.layers:
             return DIRECTORY
-        path = tempfile.mkdtemp(prefix="session-")
+        self._directories = self._directories or Directories()
+        path = self._directories.new()
         if "own user" in self.layers and self._way == "root":
             os.chown(path, self._first_uid + slot, self._first_uid + slot)
         return path
@@ -280,7 +292,7 @@ class Sandbox:
         kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid:
-            os.closerange(3, OPEN_FILES)  # so that the other side sees when the child is gone
+            _close_all_but(())  # so that the other side sees when the child is gone
             os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
@@ -421,17 +433,6 @@ def _show(path: str, root: str) -> None:
             kernel.mount(path, target, flags=kernel.MS_BIND)
     except PermissionError:  # what we may not see ourselves, a session does not see either
         return
-
-
-def _first_slot_uid(uid_map: str) -> int:
-    """The first of the user ids for slots; far from those of real users if this process has so many ids."""
-    first, _, count = map(int, uid_map.split("\n")[0].split())
-    end = first + count
-    if end > 1 << 31:
-        # Two zygotes on one machine must not share ids, or one's processes would count towards the other's limits.
-        return (1 << 30) + os.getpid() % (1 << 20) * MAX_SLOTS
-    blocks = max(1, count // (2 * MAX_SLOTS))  # the upper half, which few zygotes share
-    return end - (1 + os.getpid() % blocks) * MAX_SLOTS
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
