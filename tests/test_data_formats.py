@@ -456,7 +456,7 @@ def test_preference_pairs_are_kept(tmp_path, shared):
     assert [m.trained for m in rejected.messages if m.role == "assistant"] == [False, True]
     assert [bad.reason for bad in report.bad] == [
         "what is chosen and what is rejected are the same",
-        "a pair needs `chosen` and `rejected`",
+        "a pair needs `chosen` and `rejected`, this record has chosen",
     ]
     with pytest.raises(DataError, match="2 of 3 records are bad"):
         read_pairs([str(path)])

@@ -11,6 +11,7 @@ from toolkits import INVENTORY, quiet_executor
 from tl.assets import TINY
 from tl.cli import rejection
 from tl.datasets import read
+from tl.datasets.preferences import read_pairs
 from tl.executor import Executor
 from tl.mae import erroneous_calls
 from tl.rollout.dialogue import Dialogue, Response
@@ -40,12 +41,12 @@ def kept(executor: Executor, tmp_path: Path, scripts: list[list[str]], answer: s
     dropped: Counter[str] = Counter()
     tasks = read_tasks([str(file)], executor)
     [found] = sample_kept(tasks, executor, lambda *_: scripted, len(scripts), per_task, 0, 8, dropped)
-    return found, dict(dropped)
+    return found.kept, dict(dropped), found.pairs
 
 
 def test_episodes_with_a_right_answer_are_kept_once(executor, tmp_path):
     scripts = [[SELL, RIGHT], [SELL, WRONG], [SELL, RIGHT], [SELL, REFUSED], [BAD, SELL, RIGHT]]
-    found, dropped = kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")
+    found, dropped, _ = kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")
     assert [[call.content for call, _ in t.calls()] for t in found] == [[SELL, RIGHT], [BAD, SELL, RIGHT]]
     assert [t.id for t in found] == ["tasks/00001#0", "tasks/00001#1"]
     assert dropped == {"a wrong answer": 1, "the same calls once more": 1, "no real answer": 1}
@@ -53,14 +54,51 @@ def test_episodes_with_a_right_answer_are_kept_once(executor, tmp_path):
 
 
 def test_an_error_that_nothing_recovered_from_is_left_out_though_no_answer_is_known(executor, tmp_path):
-    found, dropped = kept(executor, tmp_path, [[SELL, BAD, RIGHT], [BAD, SELL, RIGHT]], None)
+    found, dropped, _ = kept(executor, tmp_path, [[SELL, BAD, RIGHT], [BAD, SELL, RIGHT]], None)
     assert [len(t.calls()) for t in found] == [3] and found[0].calls()[0][0].content == BAD
     assert dropped == {"its last call failed": 1}
 
 
 def test_no_more_than_per_task_are_kept_and_the_rest_is_counted(executor, tmp_path):
-    found, dropped = kept(executor, tmp_path, [[SELL, RIGHT], [BAD, SELL, RIGHT]], None, per_task=1)
+    found, dropped, _ = kept(executor, tmp_path, [[SELL, RIGHT], [BAD, SELL, RIGHT]], None, per_task=1)
     assert len(found) == 1 and dropped == {"more than --per_task": 1}
+
+
+def preferred(
+    executor: Executor, tmp_path: Path, scripts: list[list[str]], answer: str | None = "Sold 4 chairs, 0 are left."
+):
+    """(calls of the common history, chosen call, rejected call) of each pair."""
+    pairs = kept(executor, tmp_path, scripts, answer)[2]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(pair.to_line() for pair in pairs))
+    assert not pairs or read_pairs([str(path)])[0] == pairs
+    assert all(not call.trained for pair in pairs for side in pair for call, _ in side.calls()[:-1])
+    return [
+        ([c.content for c, _ in a.calls()[:-1]], a.calls()[-1][0].content, b.calls()[-1][0].content) for a, b in pairs
+    ]
+
+
+INVENTED = 'finish(answer="Sold 1 chair.")'
+
+
+def test_a_call_that_helps_is_chosen_over_one_that_fails_and_over_an_invented_result(executor, tmp_path):
+    scripts = [[SELL, RIGHT], [BAD, SELL, RIGHT], [INVENTED], [SELL, BAD, RIGHT], [SELL, WRONG], ["sell", RIGHT]]
+    found = preferred(executor, tmp_path, scripts)
+    assert [pair for pair in found if not pair[0]] == [([], SELL, BAD), ([], SELL, INVENTED), ([], SELL, "sell")]
+    assert [pair for pair in found if pair[0] == [SELL]] == [([SELL], RIGHT, BAD), ([SELL], RIGHT, WRONG)]
+
+
+def test_two_calls_that_both_work_and_the_end_of_an_episode_that_failed_elsewhere_are_no_pair(executor, tmp_path):
+    fewer = 'sell_item(name="chair", count=1)'
+    assert preferred(executor, tmp_path, [[SELL, RIGHT], [fewer, WRONG]]) == []
+    assert preferred(executor, tmp_path, [[SELL, WRONG], [BAD, SELL, WRONG]]) == [], "none of them worked"
+    assert preferred(executor, tmp_path, [[SELL, RIGHT], [INVENTED]], None) == [], "no answer is known to be right"
+    assert preferred(executor, tmp_path, [[INVENTED], [BAD, RIGHT]], None) == [], "nor is one better than an error"
+
+
+def test_no_more_pairs_than_per_task(executor, tmp_path):
+    scripts = [[SELL, RIGHT], [BAD, SELL, RIGHT], [INVENTED], [WRONG]]
+    assert len(kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.", per_task=1)[2]) == 1
 
 
 def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_continued(tmp_path, capsys, monkeypatch):
@@ -80,6 +118,25 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
     assert out.read_bytes() == whole
+
+
+def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continued(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tl.synthesis.rejection.fault_of", lambda *_: "")
+    monkeypatch.setattr("tl.synthesis.rejection._unrecovered", lambda *_: "")
+    monkeypatch.setattr("tl.synthesis.rejection._failed", lambda rollout, call: rollout.trajectory.calls() == [])
+    monkeypatch.setattr("tl.synthesis.rejection._answers_wrongly", lambda *_: True)
+    out, pairs = tmp_path / "kept.jsonl", tmp_path / "pairs.jsonl"
+    flags = f"--model {TINY} --out {out} --size 3 --samples 2 --max_new_tokens 8 --seed 3".split()
+    assert rejection.main([*flags, "--pairs", str(pairs)]) == 0
+    whole = out.read_bytes(), pairs.read_bytes()
+    assert len(read_pairs([str(pairs)])[0]) >= 3
+    task = json.loads(whole[0].splitlines()[0])["id"].rpartition("#")[0]  # the second one's pairs were written last
+    out.write_bytes(b"".join(line for line in whole[0].splitlines(keepends=True) if f'"{task}#'.encode() in line))
+    pairs.write_bytes(b"".join(whole[1].splitlines(keepends=True)[:3]))
+    assert rejection.main([*flags, "--pairs", str(pairs)]) == 0
+    assert (out.read_bytes(), pairs.read_bytes()) == whole
+    assert rejection.main([*flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
+    assert "was begun without --pairs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

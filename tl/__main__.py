@@ -11,6 +11,7 @@ VERBS = {
     "label": "MAE for any trainer: OpenAI messages in which every turn says whether to train it",
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "rejection": "a model solves tasks several times with the tools; what worked becomes training data",
+    "dpo": "preference training: of two answers to one history, the chosen one becomes likelier",
     "stats": "figures of a dataset: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
     "ability": "MMLU, GSM8K and HumanEval of a base model and of one tuned from it, item by item",

@@ -5,7 +5,8 @@
     python train_sft.py --model runs/sft --data kept.jsonl --out runs/sft2
 
 Episodes are drawn at temperature 1. Kept are those that end in a right answer, as far as one is known (an error only if
-it was recovered from), without duplicates. Run the same command again to continue after an interruption.
+it was recovered from), without duplicates. --pairs makes preferences of the same episodes (python -m tl dpo). Run the
+same command again to continue after an interruption.
 """
 
 from __future__ import annotations
@@ -49,8 +50,13 @@ class RejectionConfig(ToolOptions):
     model: str = option("", "checkpoint in Hugging Face layout")
     template: TemplateName = option("auto", TEMPLATE_HELP)
     out: str = option("kept.jsonl", "output file; an unfinished one of the same flags is continued")
+    pairs: str | None = option(
+        None,
+        "file for preferences, too: where two samples of a task differ first, the call of one that worked over a call "
+        "that failed, or over a wrong answer",
+    )
     samples: int = option(8, "episodes of each task", at_least=1)
-    per_task: int = option(2, "episodes of a task that are kept at most, the first ones", at_least=1)
+    per_task: int = option(2, "episodes of a task that are kept at most, the first ones; and pairs", at_least=1)
     size: int = option(400, "number of tasks made with the tool library, where there are no --tasks", at_least=1)
     max_new_tokens: int = option(96, "tokens of a call; one that has not ended by then is a format error", at_least=1)
     seed: int = option(0, "seed of the draws, and of the tasks made", at_least=0)
@@ -89,9 +95,16 @@ def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
 def write_kept(
     config: RejectionConfig, tasks: Sequence[Task], executor: Executor, model: Llama, tokenizer: Tokenizer
 ) -> None:
-    """Appends what is kept, task by task, from the last task on of which the file has something."""
+    """Appends what is kept, task by task, from the last task on of which the file has something. A task's pairs are
+    written before its episodes, of which it has some then, so that no interruption loses any."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
-    written = resumed(out, {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)})
+    ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
+    written, paired = resumed(out, ids), set[str]()
+    if config.pairs:
+        if written and not Path(config.pairs).exists():
+            raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
+        paired = resumed(Path(config.pairs), ids)
+        Path(config.pairs).touch()
     solved = {id.rpartition("#")[0] for id in written}
     dropped, kept, fruitful = Counter[str](), len(written), len(solved)
     first = max((places[task] + 1 for task in solved), default=0)
@@ -105,7 +118,12 @@ def write_kept(
         first=first,
     )
     with out.open("a", encoding="utf-8") as file:
-        for trajectories in tqdm(found, "tasks", total=len(tasks), initial=first, disable=None):
+        for trajectories, pairs in tqdm(found, "tasks", total=len(tasks), initial=first, disable=None):
+            if config.pairs:
+                new = [pair for pair in pairs if pair.chosen.id not in paired]
+                with open(config.pairs, "a", encoding="utf-8") as pairs_file:
+                    pairs_file.write("".join(pair.to_line() for pair in new))
+                paired |= {pair.chosen.id for pair in new}
             file.write("".join(trajectory.to_line() for trajectory in trajectories))
             file.flush()
             kept += len(trajectories)
@@ -115,6 +133,9 @@ def write_kept(
     reasons = ", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"
     print(f"left out of the last {len(tasks) - first} tasks: {reasons}")
     print(f"written: {out}")
+    if config.pairs:
+        of = len({id.rpartition("#")[0] for id in paired})
+        print(f"written: {config.pairs}, {len(paired)} pairs of {of} tasks")
 
 
 def sampling_policy(

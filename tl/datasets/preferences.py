@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tl.datasets.companions import joined_records
+from tl.datasets.files import loads
 from tl.datasets.readers import trl
 from tl.datasets.report import BadRecord, ReadReport
 from tl.trajectory import Notes, Trajectory
 
 
 class Pair(NamedTuple):
-    """Two ways on from one history; what is before them has weight 0 in both."""
+    """Two ways on from one history, with the same tools. Both go on with a turn of the assistant."""
 
     chosen: Trajectory
     rejected: Trajectory
 
+    @property
+    def history(self) -> int:
+        """Number of messages with which both begin."""
+        both = zip(self.chosen.messages, self.rejected.messages, strict=False)
+        return next((n for n, (a, b) in enumerate(both) if a != b), min(len(side.messages) for side in self))
 
-def read_pairs(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error") -> tuple[list[Pair], ReadReport]:
-    """All pairs of one or more files. Raises DataError as `tl.datasets.read` does."""
+    def to_line(self) -> str:
+        """A line of a preference file in TRL's layout."""
+        chosen, rejected = (side.to_openai() for side in self)
+        n, record = self.history, {"id": chosen["id"], "tools": chosen["tools"]}
+        sides = {"chosen": chosen["messages"][n:], "rejected": rejected["messages"][n:]}
+        return json.dumps(record | {"prompt": chosen["messages"][:n]} | sides, ensure_ascii=False) + "\n"
+
+
+def read_pairs(
+    paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", check: Callable[[Pair], object] | None = None
+) -> tuple[list[Pair], ReadReport]:
+    """All pairs of one or more files. `on_bad`, `check` and DataError are those of `tl.datasets.read`."""
     pairs, report = [], ReadReport()
     for path in paths:
         for place, raw in joined_records(Path(path)):
             notes: Notes = Counter()
             try:
-                pairs.append(_pair(raw, f"{path}, {place}", notes))
+                if isinstance(raw, bytes):
+                    loads(raw, "the line")
+                pair = _pair(raw, f"{path}, {place}", notes)
+                if check is not None:
+                    check(pair)
+                pairs.append(pair)
             except (ValueError, RecursionError) as error:
                 report.bad.append(BadRecord(str(path), place, str(error)))
             else:
@@ -40,8 +62,22 @@ def read_pairs(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error")
 
 def _pair(raw: object, default_id: str, notes: Notes) -> Pair:
     if not isinstance(raw, dict) or "chosen" not in raw or "rejected" not in raw:
-        raise ValueError("a pair needs `chosen` and `rejected`")
-    sides = [Trajectory.from_openai(side(raw, notes), default_id, notes) for side in (trl.preferred, trl.rejected)]
-    if sides[0].messages == sides[1].messages:
+        has = f"has {', '.join(map(str, raw)) or 'nothing'}" if isinstance(raw, dict) else "is no object"
+        raise ValueError(f"a pair needs `chosen` and `rejected`, this record {has}")
+    pair = Pair(
+        *(Trajectory.from_openai(side(raw, notes), default_id, notes) for side in (trl.preferred, trl.rejected))
+    )
+    if pair.chosen.messages == pair.rejected.messages:
         raise ValueError("what is chosen and what is rejected are the same")
-    return Pair(*sides)
+    if pair.chosen.tools != pair.rejected.tools:
+        raise ValueError("the record has no `tools`, and chosen and rejected call different ones")
+    if pair.history == 0:
+        raise ValueError("chosen and rejected begin differently: what both answer must stand in `prompt`")
+    after = [side.messages[pair.history :] for side in pair]
+    if not all(messages and messages[0].role == "assistant" for messages in after):
+        raise ValueError(
+            "chosen and rejected must differ in a turn of the assistant first, and neither be a part of the other"
+        )
+    if not all(any(m.trained for m in messages if m.role == "assistant") for messages in after):
+        raise ValueError("all turns of an answer have weight 0")
+    return pair

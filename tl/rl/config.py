@@ -104,12 +104,18 @@ def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> 
     """The settings that the command line of train_ppo.py asks for, with the model that it goes on from. Raises RunError
     where they make no sense."""
     model = parse_config(PPOConfig, argv, description + PRESET_RULE).model
-    source = Path(model) if model else newest_run(Path("runs"), SFTConfig.script)
-    if source is None:
-        raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
+    source = start_of(model)
     config = replace(parse_for_model(PPOConfig, argv, source), model=str(source))
     check(config)
     return config
+
+
+def start_of(model: str) -> Path:
+    """The checkpoint that training goes on from: this one, or where none is named the newest run of train_sft.py."""
+    source = Path(model) if model else newest_run(Path("runs"), SFTConfig.script)
+    if source is None:
+        raise RunError("runs/ has no finished run of train_sft.py: start with that, or name a model with --model")
+    return source
 
 
 def check(config: PPOConfig) -> None:

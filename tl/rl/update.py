@@ -84,7 +84,7 @@ def update_policy(
     it is more than ``target_kl``, the gradient is discarded and the policy stays as it is.
     """
     model, n_actions = actor.model, batch.n_actions(rows)
-    sums: dict[str, Tensor] = defaultdict(_zero)
+    sums: dict[str, Tensor] = defaultdict(zero)
     for micro, mine in batch.micro_batches(rows):
         hidden = target_hidden(model, micro)  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
@@ -97,9 +97,9 @@ def update_policy(
         for name, value in stats.items():
             sums[name] = sums[name] + value.double() / n_actions
         sums["policy_loss"] = sums["policy_loss"] + loss.detach()
-    metrics = _over_ranks(sums)
+    metrics = over_ranks(sums)
     within_target_kl = metrics["approx_kl"] <= target_kl
-    return metrics | _descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
+    return metrics | descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
 
 
 @torch.no_grad()
@@ -115,7 +115,7 @@ def update_values(
 ) -> dict[str, float]:
     """A step towards the returns for a minibatch."""
     n_actions = batch.n_actions(rows)
-    sums: dict[str, Tensor] = defaultdict(_zero)
+    sums: dict[str, Tensor] = defaultdict(zero)
     for micro, mine in batch.micro_batches(rows):
         values = action_values(critic.model, micro)
         old, target = (batch.take(x, mine) for x in (old_values, returns))
@@ -123,20 +123,20 @@ def update_values(
         loss = value_loss(values, old, target, every, clip, n_actions)
         (loss * batch.world.size).backward()
         sums["value_loss"] = sums["value_loss"] + loss.detach()
-    metrics = _over_ranks(sums)
-    return metrics | _descend(critic, "value", metrics["value_loss"])
+    metrics = over_ranks(sums)
+    return metrics | descend(critic, "value", metrics["value_loss"])
 
 
-def _zero() -> Tensor:
+def zero() -> Tensor:
     return torch.zeros((), dtype=torch.float64)
 
 
-def _over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
+def over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
     """Each number summed over the ranks. Until here they stay on their device, where nothing waits for them."""
     return dict(zip(sums, distributed.all_reduce(torch.stack([*sums.values()]).cpu()).tolist(), strict=True))
 
 
-def _descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:
+def descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:
     """Applies the gradients, unless ``apply`` is False, or loss or gradient norm are not finite, and clears them; the
     same on all ranks."""
     norm = distributed.clip_grad_norm(learner.model, learner.max_grad_norm)

@@ -1,12 +1,15 @@
 """Rejection sampling (STaR, arXiv 2203.14465; RFT, arXiv 2308.01825): a policy solves each task several times, with
-tools that run, and the episodes that worked become training data."""
+tools that run, and the episodes that worked become training data. Where samples of one task differ, they are pairs for
+preference training as well."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from tl.datasets.preferences import Pair
 from tl.executor import Executor
 from tl.rollout.dialogue import Policy
 from tl.rollout.episodes import Request, Rollout, play
@@ -14,7 +17,16 @@ from tl.rollout.tasks import Task
 from tl.synthesis.teacher import fault_of
 from tl.trajectory import Trajectory
 
+Episodes = Sequence[tuple[Request, Rollout]]  # of one task
+
 DUPLICATE, SURPLUS = "the same calls once more", "more than --per_task"
+
+
+class Sampled(NamedTuple):
+    """What the episodes of a task are good for."""
+
+    kept: list[Trajectory]
+    pairs: list[Pair]
 
 
 def sample_kept(
@@ -27,8 +39,9 @@ def sample_kept(
     parallel: int,
     dropped: Counter[str],
     first: int = 0,
-) -> Iterator[list[Trajectory]]:
-    """For each task from number `first` on the episodes that are worth training on, at most `per_task`, all different.
+) -> Iterator[Sampled]:
+    """For each task from number `first` on the episodes that are worth training on, and pairs of calls; at most
+    `per_task` of each, all different.
 
     An episode is kept where it ends in a right answer, as far as one is known; erroneous calls on the way stay in it,
     and are not trained on. `policy_of` makes the policy of some episodes from their requests and seeds; a draw depends
@@ -43,15 +56,16 @@ def sample_kept(
         played = dict(play(requests, policy_of(requests, seeds), len(requests), n_groups=2))
         for i in range(len(numbers)):
             mine = range(i * samples, (i + 1) * samples)
-            yield _kept([(requests[k], played[k]) for k in mine], per_task, dropped)
+            episodes = [(requests[k], played[k]) for k in mine]
+            yield Sampled(_kept(episodes, per_task, dropped), preferences(episodes, per_task))
 
 
-def _kept(episodes: Sequence[tuple[Request, Rollout]], per_task: int, dropped: Counter[str]) -> list[Trajectory]:
+def _kept(episodes: Episodes, per_task: int, dropped: Counter[str]) -> list[Trajectory]:
     seen: set[tuple[str, ...]] = set()
     kept: list[Trajectory] = []
     for request, rollout in episodes:
         calls = tuple(call.content for call, _ in rollout.trajectory.calls())
-        fault = fault_of(request, rollout) or _unrecovered(rollout)
+        fault = _fault(request, rollout)
         if not fault and calls in seen:
             fault = DUPLICATE
         elif not fault and len(kept) == per_task:
@@ -62,6 +76,47 @@ def _kept(episodes: Sequence[tuple[Request, Rollout]], per_task: int, dropped: C
         seen.add(calls)
         kept.append(replace(rollout.trajectory, id=f"{request.id}#{len(kept)}"))
     return kept
+
+
+def preferences(episodes: Episodes, most: int) -> list[Pair]:
+    """At most `most` pairs, all different: a call of an episode that is worth training on, where it did not fail, and
+    what another sample said in its place, after the same history, that failed or was no right answer."""
+    pairs: dict[tuple, Pair] = {}
+    worked = [rollout for request, rollout in episodes if not _fault(request, rollout)]
+    known = all(not r.servable or r.truth is not None or r.check is not None for r, _ in episodes)  # what is right
+    for better in worked:
+        for request, worse in episodes:
+            n = Pair(better.trajectory, worse.trajectory).history
+            sides = [rollout.trajectory.messages[: n + 1] for rollout in (better, worse)]
+            if not all(len(messages) > n and messages[n].is_call for messages in sides):
+                continue
+            call = sum(message.is_call for message in sides[0]) - 1
+            helped = _failed(better, call) is False and (known or call < len(better.categories) - 1)
+            if helped and (_failed(worse, call) or _answers_wrongly(request, worse, call)) and len(pairs) < most:
+                history = [replace(m, trained=False) if m.role == "assistant" else m for m in sides[0][:n]]
+                id = f"{request.id}#{len(pairs)}"
+                pair = Pair(*(Trajectory(id, request.tools, (*history, messages[n])) for messages in sides))
+                pairs.setdefault(tuple(sides), pair)
+    return list(pairs.values())
+
+
+def _failed(rollout: Rollout, call: int) -> bool | None:
+    """Whether the call with this number gave an error; None where it was not run, or the executor failed."""
+    category = rollout.categories[call] if call < len(rollout.categories) else None
+    return category and category.is_error
+
+
+def _answers_wrongly(request: Request, rollout: Rollout, call: int) -> bool:
+    """Whether the call is `finish` with what is known to be no right answer."""
+    is_last = call == len(rollout.categories) - 1
+    return (
+        rollout.answer is not None and is_last and None not in rollout.categories and bool(fault_of(request, rollout))
+    )
+
+
+def _fault(request: Request, rollout: Rollout) -> str:
+    """Why an episode is not worth training on; empty for a good one."""
+    return fault_of(request, rollout) or _unrecovered(rollout)
 
 
 def _unrecovered(rollout: Rollout) -> str:

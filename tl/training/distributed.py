@@ -199,14 +199,24 @@ def unsharded(model: Llama) -> Iterator[Llama]:
     """While entered, all parameters are on every rank, in the compute dtype, as those of a Llama (with adapters, if it
     has them) without FSDP's wrappers: each rank may run as many forward passes as it likes, since none waits for
     another rank."""
-    sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    sharded = _sharded(model)
     try:
         for module in sharded:
             module.unshard()
         yield _from_tensors(dict(model.named_parameters()), model) if sharded else model
     finally:
-        for module in sharded:
-            module.reshard()
+        reshard(model)
+
+
+def reshard(model: Llama) -> None:
+    """Splits the parameters over the ranks again: a forward pass without a backward one leaves the root's whole, and
+    neither an optimizer nor a state may be made of them then."""
+    for module in _sharded(model):
+        module.reshard()
+
+
+def _sharded(model: Llama) -> list[FSDPModule]:
+    return [module for module in model.modules() if isinstance(module, FSDPModule)]
 
 
 def gather(model: Llama, world: World) -> Llama | None:

@@ -28,7 +28,7 @@ from tl.training.run import Progress, append_metrics
 STOPPED = 143  # exit status after a stop signal, whichever it was
 SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
 MAX_SKIPPED = 3  # steps in a row with trouble, which end a run
-BAR_METRICS = ("loss", "reward", "kl", "tokens_per_second")  # beside the progress bar
+BAR_METRICS = ("loss", "reward", "accuracy", "kl", "tokens_per_second")  # beside the progress bar
 
 Metrics = dict[str, float]
 
@@ -176,7 +176,9 @@ class StopSignals:
 
 def resume_command() -> str:
     """The command line that continues this run."""
-    arguments = [argument for argument in sys.argv if argument not in ("--overwrite", "--resume")]
+    program, *given = sys.argv
+    named = ["-m", "tl"] if Path(program).name == "__main__.py" else [program]
+    arguments = named + [argument for argument in given if argument not in ("--overwrite", "--resume")]
     launcher = "torchrun …" if "TORCHELASTIC_RUN_ID" in os.environ else "python"
     return f"{launcher} {shlex.join(arguments)} --resume"
 

@@ -1,7 +1,8 @@
-"""TRL: a prompt with its completion, or with a chosen and a rejected one."""
+"""TRL: a prompt with its completion, or with a chosen and a rejected one; LLaMA-Factory's preferences likewise."""
 
 from __future__ import annotations
 
+from tl.datasets.readers.sharegpt import message, turns_of
 from tl.trajectory import Notes
 
 
@@ -22,20 +23,36 @@ def rejected(raw: dict, notes: Notes) -> dict:
 def _conversation(raw: dict, completion: object) -> dict:
     if raw.get("label") is False:
         raise ValueError("the completion has the label false: it is one to avoid")
-    prompt = [_context(given) for given in _messages(raw.get("prompt") or [], "user")]
+    prompt = _messages(raw.get("prompt") or turns_of(raw) or [], "user")
     rest = {key: value for key, value in raw.items() if key in ("id", "tools", "functions", "system")}
-    return rest | {"messages": [*prompt, *_messages(completion, "assistant")]}
+    return rest | {"messages": _joined(prompt, _messages(completion, "assistant"))}
+
+
+def _joined(prompt: list, completion: list) -> list:
+    """The prompt and what follows it. A completion that begins with a message of the user or the system is the whole
+    conversation (UltraFeedback has it so, and the request once more as the prompt)."""
+    first = completion[0].get("role") if completion and isinstance(completion[0], dict) else None
+    if first not in ("user", "system", "human"):
+        return [*map(_context, prompt), *completion]
+    said = [given.get("content") for given in completion if isinstance(given, dict)]
+    if any(not isinstance(given, dict) or given.get("content") not in said for given in prompt):
+        raise ValueError("the completion begins with a conversation that the prompt is not a part of")
+    return completion
 
 
 def _messages(given: object, role: str) -> list:
-    """Messages, or a text as the only one."""
+    """Messages, or a text as the only one; turns of from/value become messages (LLaMA-Factory)."""
     if isinstance(given, str):
         return [{"role": role, "content": given}]
-    if not isinstance(given, list):
+    turns = [given] if isinstance(given, dict) else given
+    if not isinstance(turns, list):
         raise ValueError(f"prompt and completion must be texts or lists of messages, not {given!r:.80}")
-    return given
+    return [
+        message(turn, number) if isinstance(turn, dict) and "from" in turn else turn
+        for number, turn in enumerate(turns, 1)
+    ]
 
 
 def _context(given: object) -> object:
-    is_assistant = isinstance(given, dict) and given.get("role") == "assistant"
-    return given | {"weight": 0} if is_assistant and isinstance(given, dict) else given
+    said = isinstance(given, dict) and given.get("role") in ("assistant", "gpt", "function_call")
+    return given | {"weight": 0} if said and isinstance(given, dict) else given

@@ -1,0 +1,125 @@
+"""Pairs of answers as tokens, for DPO. The common history of a pair is read once: the rejected answer attends to it in
+the chosen one (see ``tl/rl/prefix_groups.py`` for the picture).
+
+P counts the pairs of a micro-batch, M its targets: the tokens of both answers.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tl.datasets import BadRecord, DataError
+from tl.datasets.preferences import Pair, read_pairs
+from tl.llama.tokenizer import Tokenizer
+from tl.prompt import EncodingOptions, Example, encode_trajectory, make_example
+from tl.templates import template_of
+from tl.training.batching import MicroBatch, collate, micro_batch_indices
+from tl.training.distributed import World
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """Two answers to one history. Their targets are the assistant's turns after it, all of weight 1: an erroneous call
+    counts, and so does text that is no call."""
+
+    chosen: Example
+    rejected: Example
+    history: int  # tokens that the rejected answer does not read again: all but the one that predicts its first target
+
+    def __len__(self) -> int:
+        """Number of tokens that a model reads."""
+        return len(self.chosen) + len(self.rejected) - self.history
+
+    @property
+    def targets(self) -> list[int]:
+        """Number of targets of the chosen and of the rejected answer."""
+        return [int(side.weights.count_nonzero()) for side in (self.chosen, self.rejected)]
+
+
+@dataclass(frozen=True)
+class PairData:
+    """The pairs of a run, and what was left out."""
+
+    pairs: list[TokenPair]
+    too_long: int
+    bad: list[BadRecord]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that training sees of the pairs, in their order."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            for side in (pair.chosen, pair.rejected):
+                digest.update(side.input_ids.numpy().tobytes() + side.weights.numpy().tobytes())
+        return digest.hexdigest()
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        read = sum(map(len, self.pairs))
+        whole = sum(len(pair.chosen) + len(pair.rejected) for pair in self.pairs)
+        chosen, rejected = (sum(n) / len(self.pairs) for n in zip(*(p.targets for p in self.pairs), strict=True))
+        return [
+            f"pairs               {len(self.pairs):,}",
+            f"tokens an answer    {chosen:,.0f} chosen, {rejected:,.0f} rejected, on average",
+            f"tokens read         {read:,}; {whole:,} without sharing the histories",
+            f"dropped             {len(self.bad):,} bad records, {self.too_long:,} pairs too long",
+        ]
+
+
+def load_pairs(
+    paths: Sequence[str],
+    tokenizer: Tokenizer,
+    max_length: int,
+    max_feedback_tokens: int,
+    on_bad: Literal["error", "skip"] = "error",
+) -> PairData:
+    """The pairs in preference files, tokenised. Raises DataError for bad records, or if no pair is left."""
+    options = EncodingOptions(mae=False, pkt=False, max_length=max_length, max_feedback_tokens=max_feedback_tokens)
+    encoded: list[TokenPair | None] = []
+    _, report = read_pairs(paths, on_bad, lambda pair: encoded.append(encode_pair(pair, tokenizer, options)))
+    report.warn()
+    pairs = [pair for pair in encoded if pair is not None]
+    if not pairs:
+        raise DataError(
+            f"no pair is left to train on: {len(report.bad)} bad, {len(encoded)} of more than --max_length {max_length}"
+        )
+    return PairData(pairs, len(encoded) - len(pairs), report.bad)
+
+
+def encode_pair(pair: Pair, tokenizer: Tokenizer, options: EncodingOptions) -> TokenPair | None:
+    """The pair as tokens; None where a side is longer than ``options.max_length``."""
+    common = sum(message.role == "assistant" for message in pair.chosen.messages[: pair.history])
+    sides = []
+    for trajectory in pair:
+        example = encode_trajectory(trajectory, tokenizer, options)
+        if example is None or example.turns_cut:
+            return None
+        said = [message.trained for message in trajectory.messages if message.role == "assistant"]
+        turns = [replace(turn, trained=number >= common and said[number]) for number, turn in enumerate(example.turns)]
+        sides.append(make_example(example.id, example.input_ids, turns, 0, template_of(tokenizer).end_id))
+    chosen, rejected = sides
+    return TokenPair(chosen, rejected, chosen.turns[common].start - 1)
+
+
+def micro_batches(
+    pairs: Sequence[TokenPair], micro_tokens: int, world: World
+) -> Iterator[tuple[list[int], MicroBatch, Tensor]]:
+    """This rank's share of a batch in micro-batches of whole pairs: (their indices, what the model reads, for each
+    target [M] the number of its answer: 0 the chosen one of the first pair, 1 its rejected one, 2 …)."""
+    for indices in micro_batch_indices(list(map(len, pairs)), micro_tokens, world.rank, world.size):
+        mine = [pairs[i] for i in indices]
+        examples = [side for pair in mine for side in (pair.chosen, pair.rejected)]
+        micro = collate(examples, [n for pair in mine for n in (0, pair.history)])
+        counts = torch.tensor([n for pair in mine for n in pair.targets], dtype=torch.long)
+        yield indices, micro.to(world.device), torch.arange(len(counts)).repeat_interleave(counts).to(world.device)
+
+
+def answer_logp(logp: Tensor, answer: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
+    """log p of the chosen and of the rejected answers, both [P], from that of each target [M] and the number of its
+    answer, as ``micro_batches`` gives it."""
+    chosen, rejected = logp.new_zeros(2 * pairs).index_add(0, answer, logp).view(pairs, 2).unbind(1)
+    return chosen, rejected
