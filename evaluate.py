@@ -15,7 +15,6 @@ Every prediction, its scores and the reason for them are written to --report. To
 it again with the same settings. The paper's rows are printed beside ours and marked as the paper's.
 """
 
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +35,7 @@ from tl.evaluation.export import export
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
+from tl.evaluation.report_file import check_report, write_report
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, tooleyes, with_limit
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
@@ -43,7 +43,6 @@ from tl.evaluation.suites.own import task_suite, trajectory_suite
 from tl.executor import IsolationError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
-from tl.files import unwritable, write_whole
 from tl.forms import Form, Prediction
 from tl.llama.adapter import base_folder
 from tl.llama.config import ModelConfig
@@ -142,17 +141,6 @@ def check(config: EvaluationConfig) -> None:
         raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES} with its --tools")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
-
-
-def check_report(config: EvaluationConfig) -> None:
-    """Raises RunError where --report cannot be written, or would replace something other than a report."""
-    path = Path(config.report)
-    if nearest := unwritable(path.parent):
-        raise RunError(f"--report {path}: {nearest} is not a folder that can be written to")
-    if path.exists() and not path.is_file():
-        raise RunError(f"--report {path} is not a regular file: name a file, new or existing")
-    if path.exists() and path.stat().st_size and b'"suites"' not in path.read_bytes():
-        raise RunError(f"--report {path} exists and is not a report: choose another file")
 
 
 def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
@@ -343,17 +331,9 @@ def results_of(
     ]
 
 
-def write_report(config: EvaluationConfig, results: Sequence[Result]) -> None:
-    settings = asdict(config) | {"max_new_tokens": config.turn_tokens}
-    report = {"config": settings, "suites": {result.suite.name: result.to_json() for result in results}}
-    path = Path(config.report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-
-
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items could not be asked."""
-    distributed.on_main(lambda: check_report(config), world)
+    distributed.on_main(lambda: check_report(Path(config.report)), world)
     suites = load_suites(config)
     if config.export:
         distributed.on_main(lambda: print(export(suites, Path(str(config.export)), config.limit)), world)
@@ -369,7 +349,8 @@ def run(config: EvaluationConfig, world: World) -> int:
         results = results_of(config, answered, tokens)
         print("\n".join(line for result in results for line in (*result.lines(), "")))
         print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
-        write_report(config, results)
+        settings = asdict(config) | {"max_new_tokens": config.turn_tokens}
+        write_report(Path(config.report), settings, {result.suite.name: result.to_json() for result in results})
         print(f"every prediction with its scores and the reason: {config.report}")
         if missing:
             print(f"{missing} items are missing; the same command asks for them again", file=sys.stderr)

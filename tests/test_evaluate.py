@@ -326,7 +326,7 @@ def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
 )
 def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refused_first(name, message, tmp_path):
     (tmp_path / "data.jsonl").write_text("{}\n")
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(DataError, match=message):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / name)])
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
 

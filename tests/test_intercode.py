@@ -155,14 +155,14 @@ def test_recorded_actions_are_replayed(machines, data, capsys):
     assert main(["intercode", *flags, "--report", str(data / "report.json")]) == 0
     printed = capsys.readouterr().out
     assert "same success as recorded in 1 of 1 tasks" in printed and "after 2 of 2 actions" in printed
-    assert json.loads((data / "report.json").read_text())["tasks"][0]["rewards"] == [0.67, 1.0]
+    assert json.loads((data / "report.json").read_text())["suites"]["intercode"]["items"][0]["rewards"] == [0.67, 1.0]
 
 
 def test_a_model_works_on_tasks(machines, data, toy_sft, capsys):
     flags = [str(toy_sft / "model"), "--data", str(data), "--file_systems", "2", "--max_new_tokens", "3"]
     assert main(["intercode", *flags, "--report", str(data / "report.json")]) == 0
     assert "InterCode-bash, " in capsys.readouterr().out
-    (record,) = json.loads((data / "report.json").read_text())["tasks"]
+    (record,) = json.loads((data / "report.json").read_text())["suites"]["intercode"]["items"]
     assert not record["success"] and len(record["episode"]["trajectory"]["messages"]) > 1
 
 

@@ -10,9 +10,8 @@ HumanEval.jsonl. docs/general_ability.md says how each is asked and scored.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,13 +20,16 @@ from tqdm import tqdm
 from tl.config import option, parse_config
 from tl.datasets import DataError
 from tl.evaluation.ability import evaluate, limited
+from tl.evaluation.report_file import check_report, write_report
 from tl.evaluation.suites import gsm8k, humaneval, mmlu
 from tl.evaluation.suites.general import TextResult, TextSuite, lines, to_json
 from tl.executor.machines import MachineError, Machines
-from tl.files import unwritable, visible, write_whole
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model
-from tl.training.distributed import process_group
+from tl.training.config import RunError
+from tl.training.distributed import World
+from tl.training.run import alone
 
 READERS = {"mmlu": mmlu.read, "gsm8k": gsm8k.read, "humaneval": humaneval.read}
 
@@ -51,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     config = parse_config(AbilityConfig, argv, __doc__, prog="python -m tl ability")
     try:
         run(config)
-    except (CheckpointError, TokenizerError, DataError, MachineError, OSError) as error:
+    except (CheckpointError, TokenizerError, DataError, MachineError, RunError, OSError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
@@ -59,17 +61,14 @@ def main(argv: Sequence[str]) -> int:
 
 def run(config: AbilityConfig) -> None:
     suites = read_suites(config)
-    if nearest := unwritable(Path(config.report).parent):
-        raise DataError(f"--report {config.report}: {nearest} is not a folder that can be written to")
+    check_report(Path(config.report))
     results: dict[str, list[TextResult]] = {suite.name: [] for suite in suites}
-    with process_group() as world:
+    with alone() as world:
         for name in config.models:
-            model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
-            for suite in suites:
-                with tqdm(total=len(suite.items), desc=f"{name} {suite.name}", unit=" items") as bar:
-                    result = evaluate(suite, model, tokenizer, name, config.batch_size, bar.update)
+            for suite, result in answers(name, suites, config.batch_size, world):
                 results[suite.name].append(result)
-                write_report(config, suites, results)
+                asked = {suite.name: to_json(suite, results[suite.name]) for suite in suites if results[suite.name]}
+                write_report(Path(config.report), asdict(config), asked)
     for suite in suites:
         print("\n".join([*lines(suite, results[suite.name]), ""]))
     print(f"every answer and how it was graded: {config.report}")
@@ -95,8 +94,11 @@ def read_suites(config: AbilityConfig) -> list[TextSuite]:
     return suites
 
 
-def write_report(config: AbilityConfig, suites: Sequence[TextSuite], results: dict[str, list[TextResult]]) -> None:
-    asked = {suite.name: to_json(suite, results[suite.name]) for suite in suites if results[suite.name]}
-    Path(config.report).parent.mkdir(parents=True, exist_ok=True)
-    report = {"config": asdict(config), "suites": asked}
-    write_whole(Path(config.report), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+def answers(
+    name: str, suites: Sequence[TextSuite], batch_size: int, world: World
+) -> Iterator[tuple[TextSuite, TextResult]]:
+    """What the model of a name says to each suite. It leaves memory with the last one."""
+    model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
+    for suite in suites:
+        with tqdm(total=len(suite.items), desc=f"{name} {suite.name}", unit=" items") as bar:
+            yield suite, evaluate(suite, model, tokenizer, name, batch_size, bar.update)

@@ -10,7 +10,6 @@ their own, which needs Linux with mount namespaces. docs/bash.md says where this
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from tl.config import option, parse_config
 from tl.datasets import DataError
 from tl.evaluation.compare import HEADER, paired_line
+from tl.evaluation.report_file import check_report, write_report
 from tl.evaluation.suites.files import read_json
 from tl.evaluation.suites.general import pairs
 from tl.evaluation.suites.intercode import COUNTS, NL2BASH, Environment, Task, read
@@ -29,12 +29,14 @@ from tl.evaluation.suites.intercode.episodes import Played, lines, request_of
 from tl.executor.driving import drive
 from tl.executor.machines import MachineError, Machines
 from tl.executor.pool import cores
-from tl.files import unwritable, visible, write_whole
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model
-from tl.rollout.episodes import play
+from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
-from tl.training.distributed import process_group
+from tl.training.config import RunError
+from tl.training.distributed import World
+from tl.training.run import alone
 
 
 @dataclass
@@ -58,11 +60,10 @@ def main(argv: Sequence[str]) -> int:
         tasks = read_tasks(config)
         with Machines(own_root=True) as machines:
             results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
-    except (CheckpointError, TokenizerError, DataError, MachineError, OSError) as error:
+    except (CheckpointError, TokenizerError, DataError, MachineError, RunError, OSError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
-    Path(config.report).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(Path(config.report), json.dumps({"config": asdict(config), "tasks": results}, indent=1) + "\n")
+    write_report(Path(config.report), asdict(config), {"intercode": {"title": "InterCode-bash", "items": results}})
     print(f"every task with its rewards: {config.report}")
     return 0
 
@@ -72,8 +73,9 @@ def read_tasks(config: InterCodeConfig) -> list[Task]:
         raise DataError("name models, or with --replay recorded actions; and with --data the folder of the tasks")
     if unknown := [name for name in config.file_systems if name not in COUNTS]:
         raise DataError(f"no file system {unknown[0]}; there are {', '.join(COUNTS)}")
-    if nearest := unwritable(Path(config.report).parent):
-        raise DataError(f"--report {config.report}: {nearest} is not a folder that can be written to")
+    if len(set(config.models)) < len(config.models):
+        raise DataError("a model is named twice")
+    check_report(Path(config.report))
     tasks = read(Path(config.data), config.file_systems)
     return [task for task in tasks if config.limit is None or task.index < config.limit]
 
@@ -82,18 +84,12 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
     """Every task by every model; prints the tables."""
     results: dict[str, list[Played]] = {}
     records = []
-    with process_group() as world:
+    with alone() as world:
         for name in config.models:
-            model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
-            policy = LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens)
-            opened: dict[str, Environment] = {}
-            requests = [request_of(task, machines, opened) for task in tasks]
-            episodes = play(requests, policy, config.batch_size)
-            rollouts = dict(tqdm(episodes, total=len(tasks), desc=name, unit=" tasks"))
-            results[name] = [Played.of(opened[task.id]) for task in tasks]
+            results[name], rollouts = played_by(name, config, tasks, machines, world)
             records += [
-                {"model": name, **_record(played), "episode": rollouts[i].to_json()}
-                for i, played in enumerate(results[name])
+                {"model": name, **_record(played), "episode": rollout.to_json()}
+                for played, rollout in zip(results[name], rollouts, strict=True)
             ]
     for name, played in results.items():
         print("\n".join([f"InterCode-bash, {name}", *lines(played), ""]))
@@ -103,6 +99,19 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
         print(f"{other} (second) less {base} (first), in points\n{HEADER}")
         print(paired_line("success", pairs(solved[base], solved[other])) + "\n")
     return records
+
+
+def played_by(
+    name: str, config: InterCodeConfig, tasks: Sequence[Task], machines: Machines, world: World
+) -> tuple[list[Played], list[Rollout]]:
+    """Every task by the model of a name, which leaves memory afterwards."""
+    model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
+    policy = LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens)
+    opened: dict[str, Environment] = {}
+    requests = [request_of(task, machines, opened) for task in tasks]
+    episodes = play(requests, policy, config.batch_size)
+    rollouts = dict(tqdm(episodes, total=len(tasks), desc=name, unit=" tasks"))
+    return [Played.of(opened[task.id]) for task in tasks], [rollouts[i] for i in range(len(tasks))]
 
 
 def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
@@ -153,7 +162,12 @@ def _turns(path: Path) -> Iterator[tuple[str, dict]]:
     try:
         for record in read_json(path).values():
             file_system = Path(record["dataset"]).stem.rpartition("_")[2]
-            yield f"{file_system}/{record['task_id']}", record["turn_history"]
+            turns = record["turn_history"]
+            if len(turns["actions"]) != len(turns["rewards"]) or not turns["rewards"]:
+                raise DataError(
+                    f"{path}: task {record['task_id']}: expected a reward for each action, and one at least"
+                )
+            yield f"{file_system}/{record['task_id']}", turns
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a file of recorded actions: {type(error).__name__}: {error}") from error
 

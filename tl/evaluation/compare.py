@@ -3,15 +3,15 @@ test (McNemar, 1947)."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tl.datasets import DataError
+from tl.evaluation.report_file import read_report
 from tl.metrics import CallScore
 
 RESAMPLES = 10_000
@@ -25,7 +25,7 @@ Pair = tuple[bool, bool]  # whether an item is right in the first report, and in
 
 def compare_reports(first: Path, second: Path) -> list[str]:
     """A table for each suite that both have. Raises DataError for files that are no reports or share no items."""
-    reports = [_suites(path) for path in (first, second)]
+    reports = [read_report(path) for path in (first, second)]
     shared = [name for name in reports[0] if name in reports[1]]
     if not shared:
         has = " and ".join(
@@ -36,13 +36,6 @@ def compare_reports(first: Path, second: Path) -> list[str]:
     for name in shared:
         lines += _suite_lines(name, *(report[name] for report in reports))
     return lines
-
-
-def _suites(path: Path) -> Mapping[str, Mapping]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["suites"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is not a report of evaluate.py: {type(error).__name__}: {error}") from error
 
 
 def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
@@ -106,9 +99,10 @@ def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
 def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """95 % percentile interval, in percent, of the mean of values that come in clusters, from (sum, count) of each.
     Items of one id are a cluster. The same values always give the same interval."""
-    totals = np.array(clusters, dtype=float)
-    weights = np.random.default_rng(0).multinomial(len(totals), [1 / len(totals)] * len(totals), size=RESAMPLES)
-    sums = weights @ totals
+    kinds = Counter(clusters)  # a resample is how often it has each kind: a few numbers, not one for each cluster
+    shares = [n / len(clusters) for n in kinds.values()]
+    weights = np.random.default_rng(0).multinomial(len(clusters), shares, size=RESAMPLES)
+    sums = weights @ np.array(list(kinds), dtype=float)
     low, high = np.percentile(100 * sums[:, 0] / sums[:, 1], [2.5, 97.5])
     return float(low), float(high)
 

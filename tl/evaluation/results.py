@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tl.calls import format_call
 from tl.evaluation import paper
@@ -14,9 +15,18 @@ from tl.evaluation.predictions import some
 from tl.evaluation.suites import EpisodeSuite, Suite, each, strict_score
 from tl.forms import Prediction
 from tl.mae import ErrorCategory
-from tl.metrics import CallScore, EpisodeScores, Interval, Question, percent, score_episodes, share_interval
+from tl.metrics import (
+    CallScore,
+    EpisodeOutcome,
+    EpisodeScores,
+    Interval,
+    Question,
+    percent,
+    score_episodes,
+    share_interval,
+)
 from tl.rollout.answers import FORCED, REFUSALS
-from tl.rollout.episodes import Rollout, outcome
+from tl.rollout.episodes import Request, Rollout, outcome
 
 WIDTH = 34  # of the first column of a table
 LINE = 118  # to which notes are wrapped
@@ -141,19 +151,22 @@ class EpisodeResult:
     def missing(self) -> list[str]:
         return [r.id for r, rollout in zip(self.suite.requests, self.rollouts, strict=False) if rollout is None]
 
-    @property
-    def scores(self) -> EpisodeScores:
+    @cached_property
+    def outcomes(self) -> list[tuple[Request, Rollout, EpisodeOutcome]]:
+        """The episodes that were not aborted."""
         pairs = zip(self.suite.requests, self.rollouts, strict=False)
-        return score_episodes([outcome(request, made, self.refusals) for request, made in pairs if made is not None])
+        return [(request, made, outcome(request, made, self.refusals)) for request, made in pairs if made is not None]
+
+    @cached_property
+    def scores(self) -> EpisodeScores:
+        return score_episodes([counted for _, _, counted in self.outcomes])
 
     def to_json(self) -> dict:
         """Its part of report.json; what means nothing without a backend is null."""
         items = []
-        for request, rollout in zip(self.suite.requests, self.rollouts, strict=False):
-            if rollout is not None:
-                counted = outcome(request, rollout, self.refusals)
-                judged = {name: getattr(counted, name) for name in ("servable", "valid", "real", "right")}
-                items.append({"id": request.id, **judged, "truth": request.truth, **rollout.to_json()})
+        for request, rollout, counted in self.outcomes:
+            judged = {name: getattr(counted, name) for name in ("servable", "valid", "real", "right")}
+            items.append({"id": request.id, **judged, "truth": request.truth, **rollout.to_json()})
         scores = self.scores._asdict()
         if not self.suite.has_backend:
             scores |= {"ce": None, "va": None, "real": None}
@@ -181,7 +194,6 @@ class EpisodeResult:
             lines.append(f"  {len(self.missing)} requests could not be asked and are not counted: {some(self.missing)}")
         if len(self.rollouts) < len(self.suite.requests):
             lines.append(f"  only the first {len(self.rollouts)} requests")
-        n = sum(rollout is not None for rollout in self.rollouts)
         shares = [("DE", "de", scores.n_calls, "calls with a documentation error")]
         if self.suite.has_backend:
             shares += [
@@ -191,7 +203,7 @@ class EpisodeResult:
                 ("answers", "answer_accuracy", scores.n_answerable, "servable requests with the true answer"),
                 ("refusals", "refusal_accuracy", scores.n_refusals, "other requests that were refused"),
             ]
-        shares.append(("finish", "finished", n, "episodes that ended in finish"))
+        shares.append(("finish", "finished", len(self.outcomes), "episodes that ended in finish"))
         lines += [
             f"  {name:<10}{_with_interval(getattr(scores, key), scores.intervals[key])}  of {of} {what}"
             for name, key, of, what in shares

@@ -38,8 +38,10 @@ def write_on(
     for each prompt. Raises ValueError as ``Sampler.complete`` does.
     """
 
+    longest = max((len(stop.encode()) for stop in stops), default=0)
+
     def ends(ids: list[int]) -> bool:
-        text = tokenizer.continuation(ids)
+        text = tokenizer.continuation(ids[-longest:])  # a token is a byte at least
         return any(stop in text for stop in stops)
 
     sampler = Sampler(model, max(1, min(batch_size, len(prompts))))

@@ -6,7 +6,8 @@ import shlex
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tl.llama.weights import CONFIG_FILE, MODEL_FILES, check_vocabulary, fitting
 from tl.templates import template_of
 from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
 from tl.training.config import RunError, TrainingConfig
-from tl.training.distributed import RankError, World, gather, on_main, propagate_errors
+from tl.training.distributed import RankError, World, gather, on_main, process_group, propagate_errors
 from tl.training.lock import LOCK_FILE
 
 METRICS_FILE = "metrics.jsonl"
@@ -59,6 +60,15 @@ class Progress:
         """A summary as text, in which the samples bear this name."""
         seen = f"{self.samples:,} {samples}, {self.tokens:,} tokens"
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
+
+
+@contextmanager
+def alone() -> Iterator[World]:
+    """A group of one, for commands that do not share their work. Raises RunError under torchrun with more ranks."""
+    with process_group() as world:
+        if world.size > 1:
+            raise RunError("this command does not share its work between ranks: start it without torchrun")
+        yield world
 
 
 def show(sections: Mapping[str, Sequence[str]], world: World) -> None:

@@ -1,0 +1,35 @@
+"""The file that an evaluation writes: where it may go, and how it is written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tl.datasets import DataError
+from tl.files import unwritable, write_whole
+
+
+def check_report(path: Path) -> None:
+    """Raises DataError where a report cannot be written to `path`, or would replace something other than a report."""
+    if nearest := unwritable(path.parent):
+        raise DataError(f"--report {path}: {nearest} is not a folder that can be written to")
+    if path.exists() and not path.is_file():
+        raise DataError(f"--report {path} is not a regular file: name a file, new or existing")
+    if path.exists() and path.stat().st_size and b'"suites"' not in path.read_bytes():
+        raise DataError(f"--report {path} exists and is not a report: choose another file")
+
+
+def write_report(path: Path, config: Mapping, suites: Mapping[str, object]) -> None:
+    """Writes what each suite's evaluation found, with the settings that led to it, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"config": config, "suites": suites}, indent=1, ensure_ascii=False)
+    write_whole(path, text + "\n")
+
+
+def read_report(path: Path) -> Mapping[str, Mapping]:
+    """What a report says of each suite. Raises DataError for a file that is no report."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["suites"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not a report of evaluate.py: {type(error).__name__}: {error}") from error
