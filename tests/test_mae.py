@@ -73,6 +73,8 @@ ERRORS = [
     (FAILURE, "Error: station Xanadu not found"),
     (FAILURE, "Error executing find_train: day is out of range"),
     (FAILURE, "An error occurred while the timetable was read."),
+    (FAILURE, 'Database error: near "trains": syntax error'),
+    (FAILURE, "SQL error: no such table: stations"),
     (FAILURE, "The file does not exist."),
     (FAILURE, "day must be an integer"),
     (FAILURE, "Invalid station code: Q"),
@@ -130,6 +132,8 @@ ERRORS = [
 ]  # fmt: skip
 
 NO_ERRORS = [
+    "Standard error: 0.3 minutes",
+    "System errors: how to read the signals of a station",
     '{"exit_code": 0, "stdout": "", "stderr": "warning: error messages are off"}',
     '{"exit_code": 3, "name": "a door of the station"}',
     '{"return_code": "SUCCESS", "output": "done"}',

@@ -45,8 +45,12 @@ _STATUS_LINE = re.compile(
     r"(?:HTTP/[\d.]+|(?:HTTP )?status(?: ?code)?) ?[:=]? ?(\d{3})\b[.:]?(?: ?(?:response|body):)?\s*", re.I
 )
 _ACTION = "access|call|connect|creat|execut|fetch|find|gett|load|mak|open|pars|process|read|runn|send|validat|writ"
+_KIND = (  # of an error, in its first words; others measure something: "Standard error: 0.3", "Mean error: 2 cm"
+    "api|application|backend|client|command|compil(?:ation|er)|database|(?:my|no)?sql|execution|fatal|internal|postgres(?:ql)?|"
+    "program|query|remote|request|runtime|script|server|service|sqlite3?|system|tool|unexpected|unknown"
+)
 _PREFIX = re.compile(
-    r"(?:(?:##)?\[|(?:an? )?(?:(?:fatal|internal|unknown|unexpected|server) )?)?(?:error|exception)\]?"
+    rf"(?:(?:##)?\[|(?:an? )?(?:(?:{_KIND}) )?)?(?:error|exception)\]?"
     rf"(?:(?: \(?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
     r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
     re.I,
