@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -39,6 +40,7 @@ from tl.ppo import (
     explained_variance,
     gae,
     group_advantages,
+    progress_rewards,
     rloo_advantages,
     token_rewards,
     turn_gae,
@@ -50,6 +52,7 @@ from tl.rl.data import PPOData, PPOTask, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.filtering import REDRAWS, draw_with_signal
 from tl.rl.log import log_rollouts, rollout_metrics
+from tl.rl.prm import check_prm
 from tl.rl.steps import Experience, sample_steps
 from tl.rl.update import Models, start_values, update_policy, update_values
 from tl.rollout.tasks import Task, read_tasks
@@ -119,6 +122,10 @@ def iterate(
         if world.is_main and not chosen:
             warnings.warn(f"step {progress.step + 1}: the samples of each prompt earned the same", stacklevel=2)
     if experiences:
+        if models.prm:
+            values = batch.values(models.prm).sigmoid()
+            shared_out = progress_rewards(batch.call_rewards, values, batch.call_index, batch.mask)
+            batch = replace(batch, call_rewards=shared_out)
         if models.critic and not models.critic.optimizer.state:  # before its first update
             start_values(models.critic, batch, config.gamma)
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
@@ -294,6 +301,8 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = No
     """Reads, checks and tokenises the prompts, or the tasks for the executor's tools, and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
+    if config.prm:
+        check_prm(Path(config.prm), tokenizer)
     if executor is None:
         data = read_prompts(
             config.data,
@@ -332,7 +341,15 @@ def estimate_memory(
     cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
     compute_bytes = world.compute_dtype.itemsize
     return ppo_memory(
-        model, tokens, cached, world.size, compute_bytes, config.checkpointing, config.learns_values, config.lora
+        model,
+        tokens,
+        cached,
+        world.size,
+        compute_bytes,
+        config.checkpointing,
+        config.learns_values,
+        config.lora,
+        prm=bool(config.prm),
     )
 
 

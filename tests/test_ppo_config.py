@@ -27,6 +27,12 @@ def test_the_defaults_and_the_preset_make_sense(values):
         ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* are for --rollout episode"),
         ({"rollout": "episode", "mcp": ["server"]}, "--tools and --mcp need --tasks"),
         ({"intercode": "nl2bash"}, "--intercode is for --rollout episode"),
+        ({"rollout": "episode", "reward": "prm"}, "--reward prm and --prm, .* go together"),
+        ({"rollout": "episode", "prm": "runs/prm"}, "--reward prm and --prm, .* go together"),
+        (
+            {"rollout": "episode", "reward": "prm", "prm": "p", "advantage": "rloo", "samples_per_prompt": 2},
+            "--advantage rloo compares their sums",
+        ),
         ({"reward": "outcome"}, "--reward outcome is for --rollout episode"),
         ({"out": "runs"}, "runs/sft lies in --out runs"),
     ],

@@ -12,6 +12,7 @@ VERBS = {
     "synthesis": "make training data, prompts for PPO and held-out sets from the tool library",
     "rejection": "a model solves tasks several times with the tools; what worked becomes training data",
     "dpo": "preference training: of two answers to one history, the chosen one becomes likelier",
+    "prm": "a model learns how likely an episode is to end right, from each of its calls on",
     "stats": "figures of a dataset: calls, errors by category, key tokens, families of tool names",
     "report": "runs as one web page: curves, tables beside the paper's, experiments, samples, rollouts",
     "ability": "MMLU, GSM8K and HumanEval of a base model and of one tuned from it, item by item",

@@ -7,6 +7,7 @@ the prompt and at the feedback between calls as well, gives the same numbers.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tl.losses import kl
@@ -55,7 +56,7 @@ def turn_gae(
     A call's reward is the sum of its actions' rewards and its value that of its first action, V before the call;
     ``gamma`` and ``lam`` count calls. call_index [B, T] numbers the calls of each row from 0.
     """
-    before = torch.nn.functional.pad(call_index[:, :-1], (1, 0), value=-1)
+    before = F.pad(call_index[:, :-1], (1, 0), value=-1)
     index = torch.where(mask, call_index, 0)
     per_call = rewards.new_zeros(rewards.shape)  # there are at most as many calls as actions
     call_rewards = per_call.scatter_add(1, index, torch.where(mask, rewards, 0.0))
@@ -63,6 +64,20 @@ def turn_gae(
     is_call = per_call.scatter_add(1, index, mask.to(rewards.dtype)) > 0
     advantages, returns = gae(call_rewards, call_values, is_call, gamma, lam)
     return tuple(torch.where(mask, x.gather(1, index), 0.0) for x in (advantages, returns))  # type: ignore[return-value]
+
+
+def progress_rewards(call_rewards: Tensor, values: Tensor, call_index: Tensor, mask: Tensor) -> Tensor:
+    """R with what each call adds to ``values`` [B, T], how likely the episode is to end right: V where the next call
+    begins minus V where this one began, on its last action; 0 after the last call. [B, T].
+
+    It is a potential, which leaves the best policy what it is without discounting (Ng, Harada and Russell, 1999): the
+    rewards of an episode add up to those in ``call_rewards`` minus its first V. call_index as in ``turn_gae``.
+    """
+    first = mask & (call_index != F.pad(call_index[:, :-1], (1, 0), value=-1))
+    index, before = torch.where(mask, call_index, 0), torch.where(first, values, 0.0)
+    own = torch.zeros_like(values).scatter_add(1, index, before).gather(1, index)
+    last = mask & (F.pad((first | ~mask)[:, 1:], (0, 1), value=True))
+    return call_rewards + torch.where(last, F.pad(before[:, 1:], (0, 1)) - own, 0.0)
 
 
 def group_advantages(returns: Tensor, groups: Tensor, standardise: bool = True, eps: float = 1e-4) -> Tensor:

@@ -102,13 +102,16 @@ def read_slices(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
 
 
 def hf_name(name: str) -> str:
-    """The published name of one of `Llama`'s parameters: its own, below `model.` unless it is the head's."""
+    """The published name of one of `Llama`'s or `Critic`'s parameters: its own, below `model.` unless it is a head's;
+    the critic's is called as in a model for token classification."""
+    if name.startswith("value_head."):
+        return name.replace("value_head.", "score.")
     return name if name.startswith("lm_head.") else f"model.{name}"
 
 
 def own_name(name: str) -> str:
-    """The name of a published tensor among `Llama`'s parameters."""
-    return name.removeprefix("model.")
+    """The name of a published tensor among `Llama`'s or `Critic`'s parameters."""
+    return name.removeprefix("model.").replace("score.", "value_head.")
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:

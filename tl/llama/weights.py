@@ -8,14 +8,14 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from tl.llama.adapter import base_folder, with_adapter
 from tl.llama.config import ModelConfig, token_ids
-from tl.llama.model import Llama
+from tl.llama.model import Critic, Llama
 from tl.llama.stored import (
     DTYPES,
     INDEX_FILE,
@@ -47,8 +47,11 @@ MODEL_FILES = (
     *(TOKENIZER_FILE, TOKENIZER_JSON, SETTINGS_FILE, CHAT_TEMPLATE_FILE),
 )
 SHARD_BYTES = 5_000_000_000
+VALUE_HEAD = hf_name("value_head.weight")  # which a model of values has in place of lm_head
 
 _SHOWN_PROBLEMS = 8
+
+L = TypeVar("L", bound=Llama)
 
 
 def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Llama:
@@ -66,19 +69,29 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
         CheckpointError: the folder is not a whole, unquantised Llama, or its tokenizer does not suit the model.
         tl.llama.tokenizer.TokenizerError: its tokenizer cannot be read.
     """
-    path = Path(path)
+    return _load(Llama, Path(path), dtype, device)
+
+
+def load_critic(
+    path: str | os.PathLike, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
+) -> Critic:
+    """As ``load_model``, for a model that was saved with a head of values."""
+    return _load(Critic, Path(path), dtype, device)
+
+
+def _load(kind: type[L], path: Path, dtype: torch.dtype | None, device: torch.device | str) -> L:
     config = read_config(path)
     if find_vocabulary(path):
         check_vocabulary(Tokenizer(path), config)
-    stored = fitting_tensors(path)
+    stored = fitting_tensors(path, kind)
     with torch.device("meta"):
-        model = Llama(config)
+        model = kind(config)
     dtype = dtype or functools.reduce(torch.promote_types, {DTYPES[tensor.dtype] for tensor in stored.values()})
     weights: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
         target = torch.empty(piece.get_shape(), dtype=dtype, device=device)
         weights[own_name(name)] = nn.Parameter(target.copy_(piece[:]))
-    if config.tie_word_embeddings:
+    if config.tie_word_embeddings and kind is Llama:
         tie(path, weights)
     model.load_state_dict(weights, assign=True)
     return model
@@ -110,14 +123,22 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
         raise CheckpointError(f"{file}: {error}") from error
 
 
-def fitting_tensors(path: str | os.PathLike) -> dict[str, StoredTensor]:
+def fitting_tensors(path: str | os.PathLike, kind: type[Llama] | None = Llama) -> dict[str, StoredTensor]:
     """``stored_tensors`` of a folder, with what an adapter adds to those of its base; CheckpointError that lists every
-    missing, extra and misshapen tensor where they are not those of the model in its config.json."""
+    missing, extra and misshapen tensor where they are not those of the model in its config.json, or where that is of
+    another ``kind``: Llama, Critic, or None for either."""
     stored, config = stored_tensors(base_folder(path)), read_config(path)
+    if VALUE_HEAD in stored and kind is Llama:
+        raise CheckpointError(f"{path}: a model of values (python -m tl prm), which says nothing: name another model")
+    if VALUE_HEAD not in stored and kind is Critic:
+        raise CheckpointError(f"{path}: has no head of values; `python -m tl prm` trains a model with one")
+    kind = kind or (Critic if VALUE_HEAD in stored else Llama)
     with torch.device("meta"):
-        model = Llama(config)
+        model = kind(config)
     expected = {hf_name(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)} if config.tie_word_embeddings else {}
+    optional = {}
+    if config.tie_word_embeddings and kind is Llama:
+        optional = {"lm_head.weight": tuple(model.lm_head.weight.shape)}
     problems = [f"{name}: expected {list(expected[name])}, found nothing" for name in expected.keys() - stored.keys()]
     for name, (file, shape, *_) in stored.items():
         wanted = (expected | optional).get(name)
@@ -202,6 +223,10 @@ def save_model(
         if tokenizer is not None:
             _write_tokenizer(tokenizer, model.config, chat_template, staging)
         config = model.config.to_hf()
+        if isinstance(model, Critic):
+            [architecture] = config["architectures"]
+            named = architecture.replace("ForCausalLM", "ForTokenClassification")
+            config |= {"architectures": [named], "num_labels": 1, "tie_word_embeddings": False}
         _write_json(staging / GENERATION_FILE, {key: config[key] for key in ("bos_token_id", "eos_token_id")})
         _write_json(staging / CONFIG_FILE, config | {"torch_dtype": str(dtype).removeprefix("torch.")})
         _publish(staging, path)

@@ -36,11 +36,12 @@ class PPOConfig(ToolOptions, TrainingConfig):
     rollout: Literal["step", "episode"] = option("step", "one call for each prompt, or whole tasks with the executor")
     intercode: str | None = option(None, "with --rollout episode: folder of InterCode-bash's tasks, see docs/bash.md")
     compare_text: bool = option(False, "what finish and ask_to_user say has to be the golden text, to the letter")
-    reward: Literal["step", "outcome"] = option(
+    reward: Literal["step", "outcome", "prm"] = option(
         "step",
         "with --rollout episode: step: each call earns what rules say of it, and a right final answer 1; outcome: "
-        "nothing but the final answer counts",
+        "nothing but the final answer counts; prm: it does, and each call earns what it adds to the values of --prm",
     )
+    prm: str | None = option(None, "run of python -m tl prm, whose model says how likely an episode is to end right")
     advantage: Literal["gae", "turn", "group", "rloo"] = option(
         "gae",
         "gae: per token, with a critic; turn: one advantage a call, GAE over calls; group: the samples of a prompt "
@@ -143,6 +144,13 @@ def check(config: PPOConfig) -> None:
         raise RunError("--rollout episode takes tasks, whose tools it can run: name them with --tasks, not --data")
     if config.rollout == "step" and config.reward != "step":
         raise RunError(f"--reward {config.reward} is for --rollout episode: a single call is an outcome of its own")
+    if (config.reward == "prm") != bool(config.prm):
+        raise RunError("--reward prm and --prm, the model that gives the rewards, go together")
+    if config.prm and config.advantage in ("group", "rloo"):
+        raise RunError(
+            f"--reward prm divides an episode's reward among its calls, and --advantage {config.advantage} compares "
+            "their sums, which are those of --reward outcome: take gae or turn"
+        )
     if config.intercode and (config.rollout == "step" or config.tools or config.mcp or config.tasks):
         raise RunError("--intercode is for --rollout episode, and takes the place of --tools, --mcp and --tasks")
     if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):

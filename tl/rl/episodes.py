@@ -14,7 +14,7 @@ from tl.rl.data import PPOTask
 from tl.rl.process_rewards import OUTCOME_REWARD, step_rewards
 from tl.rl.steps import Experience, ScoredCall, complete
 from tl.rollout.dialogue import StopReason
-from tl.rollout.episodes import Request, Rollout, outcome, play
+from tl.rollout.episodes import Request, Rollout, ends_right, play
 from tl.rollout.policy import Drawn, SamplingPolicy
 from tl.templates import template_of
 
@@ -58,7 +58,7 @@ def score_episode(
     if rollout.stop is StopReason.EXECUTOR:
         warnings.warn(f"episode {request.id} is left out. {rollout.note}", stacklevel=2)
         return None
-    experience = Experience(request.id, [], right=_is_right(request, rollout), stop=rollout.stop)
+    experience = Experience(request.id, [], right=ends_right(request, rollout), stop=rollout.stop)
     experience.generation_seconds = sum(turn.seconds for turn in turns)
     experience.tool_seconds = sum(feedback.seconds for feedback in rollout.feedback)
     calls = list(rollout.trajectory.calls())
@@ -73,9 +73,3 @@ def score_episode(
         experience.ids += turn.read
         experience.add(turn.completion, ScoredCall(call.content, reward, step.case, golden, output))
     return experience
-
-
-def _is_right(request: Request, rollout: Rollout) -> bool:
-    """Whether an episode ends with the answer to its request, or refuses one that cannot be served."""
-    result = outcome(request, rollout)
-    return bool(result.right) if request.servable else result.refused

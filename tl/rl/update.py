@@ -39,7 +39,7 @@ class Learner(Generic[L]):
 
 @dataclass(frozen=True)
 class Models:
-    """The policy, its critic, and the frozen SFT model that the policy is to stay near.
+    """The policy, its critic, and the frozen SFT model that the policy is to stay near; perhaps a process reward model.
 
     With LoRA the SFT model's weights are in memory once: the policy and the critic add adapters to them.
     """
@@ -47,6 +47,7 @@ class Models:
     actor: Learner[Llama]
     critic: Learner[Critic] | None
     reference: Llama
+    prm: Critic | None = None
 
     @classmethod
     def load(cls, source: Path, config: PPOConfig, world: World) -> "Models":
@@ -60,7 +61,8 @@ class Models:
         base = actor.model if config.lora else None
         critic = learner(Critic, config.critic_lr, base) if config.learns_values else None
         reference = distributed.load(Llama, source, world, dtype=world.compute_dtype, base=base)
-        return cls(actor, critic, reference.requires_grad_(False))
+        prm = distributed.load(Critic, Path(config.prm), world, dtype=world.compute_dtype) if config.prm else None
+        return cls(actor, critic, reference.requires_grad_(False), prm and prm.requires_grad_(False))
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
         """All that training changes."""

@@ -220,3 +220,9 @@ def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSA
         right=right,
         refused=refused,
     )
+
+
+def ends_right(request: Request, rollout: Rollout) -> bool:
+    """Whether an episode ends with the answer to its request, or refuses one that cannot be served."""
+    result = outcome(request, rollout)
+    return bool(result.right) if request.servable else result.refused

@@ -107,8 +107,8 @@ def load(
     lora: LoRA | None = None,
     base: Llama | None = None,
 ) -> L:
-    """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, which has a head of zeros in place of the
-    vocabulary's. Each rank reads its own rows of each tensor and no others.
+    """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, whose head is the checkpoint's or, where that
+    is a Llama's, zeros. Each rank reads its own rows of each tensor and no others.
 
     Args:
         dtype: of the weights that are read; what is new is float32 at least. Default: float32, and what is computed in
@@ -145,7 +145,7 @@ def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int 
     """This rank's part of each tensor of the checkpoint that the model has a parameter for; with a seed, trained ones
     with noise where it has a use."""
     rows: dict[str, Tensor] = {}
-    stored = fitting_tensors(path)
+    stored = fitting_tensors(path, None if isinstance(model, Critic) else Llama)
     for name, piece in read_slices(stored):
         total, *rest = piece.get_shape()
         mine = world.rows(total)
@@ -230,9 +230,9 @@ def gather(model: Llama, world: World) -> Llama | None:
 
 
 def _from_tensors(weights: dict[str, Tensor], like: Llama) -> Llama:
-    """A Llama of these very tensors, with adapters where ``like`` has them."""
+    """A Llama, or a Critic where ``like`` is one, of these very tensors, with adapters where ``like`` has them."""
     with torch.device("meta"):
-        model = Llama(like.config)
+        model = (Critic if isinstance(like, Critic) else Llama)(like.config)
         if lora := lora_of(like):
             add_lora(model, lora)
     _assign(model.requires_grad_(False), weights)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -20,7 +20,6 @@ from tl.datasets import DataError
 from tl.files import visible
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
-from tl.metrics import Question
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
@@ -31,6 +30,7 @@ MAX_SKIPPED = 3  # steps in a row with trouble, which end a run
 BAR_METRICS = ("loss", "reward", "accuracy", "kl", "tokens_per_second")  # beside the progress bar
 
 Metrics = dict[str, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def main_loop(
     step: Callable[[list[int]], tuple[Metrics, Trouble | None]],
     save: Callable[[], None],
     save_model: Callable[[], None],
-    held_out: Sequence[Question],
-    evaluate: Callable[[Sequence[Question]], Metrics],
+    held_out: Sequence[T],
+    evaluate: Callable[[Sequence[T]], Metrics],
     evaluate_first: bool = False,
 ) -> bool:
     """Makes a step of each batch in ``order``, up to step number ``steps``; writes a line of metrics.jsonl a step and

@@ -175,7 +175,7 @@ class PPOMemory:
 
     parameters: int  # of actor and critic, in float32; with LoRA of the one base and both sets of adapters
     optimizer: int  # of both
-    reference: int  # in the compute dtype; with LoRA the base
+    reference: int  # in the compute dtype; with LoRA the base; and a process reward model, if there is one
     gradients: int  # in an update: of one model
     activations: int  # in an update: of one model
     gathered: int  # in an update: what FSDP gathers of one model, and what is there for a moment only
@@ -216,10 +216,11 @@ def ppo_memory(
     checkpointing: Checkpointing = "none",
     critic: bool = True,
     lora: LoRA | None = None,
+    prm: bool = False,
 ) -> PPOMemory:
     """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
     ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
-    actor.
+    actor, and so is a process reward model (``prm``).
     """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing, lora=lora)
@@ -229,7 +230,7 @@ def ppo_memory(
     return PPOMemory(
         parameters=shared + trained * (model.parameters - shared),
         optimizer=trained * model.optimizer,
-        reference=reference - shared,
+        reference=(1 + prm) * reference - shared,
         gradients=model.gradients,
         activations=model.activations,
         gathered=model.whole_layers + model.temporary,

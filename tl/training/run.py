@@ -20,7 +20,7 @@ from tl.files import unwritable
 from tl.llama.adapter import save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
-from tl.llama.model import Llama
+from tl.llama.model import Critic, Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, MODEL_FILES, check_vocabulary, fitting_tensors, read_config, save_model
 from tl.templates import template_of
@@ -34,6 +34,7 @@ SETTINGS_FILE = "run_config.json"
 STATES = "states"
 ADAPTER = "adapter"
 ROLLOUTS_FILE = "rollouts.jsonl"
+VALUES_SCRIPT = "python -m tl prm"
 ROLLOUTS = "rollouts"
 RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS)
 
@@ -168,9 +169,10 @@ def is_finished(out: Path) -> bool:
 
 
 def newest_run(runs: Path, script: str | None = None) -> Path | None:
-    """The finished run under ``runs`` whose model was saved last, or None; with ``script``, of those that it made."""
+    """The finished run under ``runs`` whose model was saved last, or None; with ``script``, of those that it made. A
+    model of values says nothing and is none."""
     finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
-    candidates = [run for run in finished if script in (None, script_of(run))]
+    candidates = [run for run in finished if (made := script_of(run)) != VALUES_SCRIPT and script in (None, made)]
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
 
 
@@ -190,7 +192,7 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
             if template.end_id not in ends:  # so that other programs end a turn where we do
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
-            if config.lora is not None:
+            if config.lora is not None and not isinstance(whole, Critic):  # whose head no adapter has
                 base = config.model or TINY
                 _save_where_there_is_room(lambda folder: save_adapter(whole, folder / ADAPTER, base), Path(config.out))
             merged, chat_template = merge(whole), template.chat_template()
@@ -226,8 +228,10 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
     """Deletes the states to resume from, and prints the summary and what comes next."""
     if world.is_main:
         shutil.rmtree(Path(config.out) / STATES, ignore_errors=True)
-        advice = f"the model lies in {config.out}; try it:  python evaluate.py --model {shlex.quote(config.out)}"
-        print("\n".join([*summary, advice]))
+        use = f"--model {shlex.quote(config.out)}"
+        if config.script == VALUES_SCRIPT:
+            use = f"--model {shlex.quote(config.model or '')} --best_of 8 --select prm --prm {shlex.quote(config.out)}"
+        print("\n".join([*summary, f"the model lies in {config.out}; try it:  python evaluate.py {use}"]))
 
 
 def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:

@@ -1,0 +1,151 @@
+"""A learned process reward: how likely is an episode to end right, from any of its calls on?
+
+    python -m tl prm --model runs/sft                                      tasks of the tool library
+    python -m tl prm --model runs/sft --tools T.py --tasks F.jsonl         of your own
+    python -m tl prm --model runs/sft --data runs/prm.steps.jsonl --out runs/prm2          steps that were made before
+    torchrun --nproc_per_node 8 -m tl prm --model …
+
+The model plays an episode of each task, and goes on from each of its steps several times, with tools that run; then a
+Llama with a scalar head learns how often that ended right. `train_ppo.py --reward prm --prm runs/prm` and
+`evaluate.py --best_of 8 --select prm --prm runs/prm` use it. Run the same command again to continue making steps; a run
+that trains already is continued with --resume.
+"""
+
+import json
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tl.cli.rejection import sampling_policy
+from tl.datasets import DataError
+from tl.datasets.files import raw_records
+from tl.executor import Executor, IsolationError
+from tl.executor.pool import PoolError
+from tl.executor.toolkits import ToolkitError
+from tl.llama.model import Critic
+from tl.llama.sampling import MAX_ROWS, cache_size
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model, read_config
+from tl.rl.calibration import lines
+from tl.rl.prm import PRMConfig, StepData, load_steps, resolve_config, score_steps, train
+from tl.rl.returns import sample_returns
+from tl.rl.update import Learner
+from tl.rollout.tasks import Task, read_tasks
+from tl.synthesis import LIBRARY
+from tl.synthesis.tasks import make_tasks
+from tl.synthesis.teacher import resumed
+from tl.templates import template_line
+from tl.training import distributed
+from tl.training.distributed import World
+from tl.training.lock import folder_lock
+from tl.training.loop import STOPPED, run_script
+from tl.training.memory import parameters_text, sampling_memory, training_memory
+from tl.training.optimizer import make_optimizer
+from tl.training.run import check_folder, close_run, open_run, read_checkpoint, settings_lines, show
+
+
+def main(argv: Sequence[str]) -> int:
+    run_script(partial(start, argv), IsolationError, PoolError, ToolkitError)
+
+
+def start(argv: Sequence[str]) -> int:
+    """Makes steps and trains; raises what is wrong. Returns the exit status."""
+    config = resolve_config(argv, __doc__ or "")
+    with distributed.process_group() as world, folder_lock(config, world):
+        return run(config, world)
+
+
+def run(config: PRMConfig, world: World) -> int:
+    """Makes steps, trains and saves the model. Returns the process's exit status."""
+    source = Path(config.model)
+    check_folder(config, world)
+    show({"configuration": settings_lines(config)}, world)
+    distributed.on_main(lambda: read_checkpoint(source, config.template, config.dry_run), world)
+    tokenizer = Tokenizer(source, config.template)
+    steps = config.data or [f"{config.out}.steps.jsonl"]
+    show({"tokens": [template_line(tokenizer)]} | memory(config, world), world)
+    if not config.data and not config.dry_run:
+        make_steps(config, Path(steps[0]), tokenizer, world)
+    if config.dry_run and not all(Path(path).exists() for path in steps):
+        return 0
+    data: StepData = distributed.on_main(lambda: load_steps(config, steps, tokenizer), world)
+    show({"data": data.lines()}, world)
+    if config.dry_run:
+        return 0
+    saved = open_run(config, data.fingerprint, world)
+    model = distributed.load(Critic, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    critic = Learner(model, make_optimizer(model, config.learning_rate, config), config.max_grad_norm)
+    progress, stopped = train(critic, tokenizer, data, config, world, saved)
+    if stopped:
+        return STOPPED
+    scored = score_steps(model, data.held_out, config.micro_tokens, world)
+    close_run(config, [progress.line("episodes"), *(["-- held-out steps", *lines(scored)] if scored else [])], world)
+    return 0
+
+
+def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World) -> None:
+    """Appends the episodes of the tasks that the file has none of yet, from the last one on; each rank plays a part."""
+    made_with = {name: getattr(config, name) for name in ("model", "samples", "max_new_tokens", "seed")}
+    with distributed.propagate_errors(world):
+        executor = config.start_executor(LIBRARY)
+    with executor:
+        with distributed.propagate_errors(world):
+            tasks = tasks_of(config, executor)
+        done = distributed.on_main(lambda: resumed_steps(out, tasks, made_with), world)
+        first = max((number + 1 for number, task in enumerate(tasks) if task.id in done), default=0)
+        if first == len(tasks):
+            return
+        model = load_model(config.model, world.compute_dtype, world.device).eval()
+        policy_of = partial(sampling_policy, model, tokenizer, config.max_new_tokens)
+        bar = tqdm(desc="tasks", total=len(tasks), initial=first, disable=None if world.is_main else True)
+        for start in range(first, len(tasks), MAX_ROWS * world.size):
+            mine = list(enumerate(tasks))[start : start + MAX_ROWS * world.size][world.rank :: world.size]
+            with distributed.propagate_errors(world):
+                made = sample_returns(mine, executor, policy_of, config.samples, config.seed, MAX_ROWS)
+            parts = distributed.gather_objects(made, world)
+            if world.is_main:
+                with out.open("a", encoding="utf-8") as file:
+                    every = {number: returns for part in parts for number, returns in part.items()}
+                    file.writelines(every[number].to_line(made_with) for number in sorted(every))
+            bar.update(min(MAX_ROWS * world.size, len(tasks) - start))
+        bar.close()
+
+
+def tasks_of(config: PRMConfig, executor: Executor) -> list[Task]:
+    """The tasks for which it is known what a right answer is."""
+    tasks = read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed, config.size)
+    known = [task for task in tasks if not task.servable or task.truth is not None or task.check is not None]
+    if not known:
+        raise DataError("no task has an `answer` or a `check`: nobody knows which episodes end right")
+    if len(known) < len(tasks):
+        left_out = len(tasks) - len(known)
+        warnings.warn(f"{left_out} of {len(tasks)} tasks are left out: no `answer` and no `check`", stacklevel=2)
+    return known
+
+
+def resumed_steps(out: Path, tasks: Sequence[Task], made_with: dict) -> set[str]:
+    """Ids of the episodes that the file has. Raises DataError where it was made in another way."""
+    done = resumed(out, {task.id for task in tasks})
+    if done:
+        _, record = next(raw_records(out))
+        if isinstance(record, dict) and record.get("made_with") != made_with:
+            before = json.dumps(record.get("made_with"))
+            raise DataError(f"{out} was made with {before}: delete it, or choose another --out")
+    return done
+
+
+def memory(config: PRMConfig, world: World) -> dict[str, list[str]]:
+    """What making steps takes on each rank, and training after it, as text."""
+    model, size = read_config(Path(config.model)), world.compute_dtype.itemsize
+    cached, tokens = (
+        cache_size(MAX_ROWS, [model.context_length], grows=True),
+        max(config.micro_tokens, config.max_length),
+    )
+    training = training_memory(model, tokens, world.size, size, config.checkpointing, lora=config.lora)
+    return {
+        "memory of each rank while steps are made": sampling_memory(model, cached, size).lines(),
+        f"memory of each rank in training, {parameters_text(model, config.lora)}, over {world.size}": training.lines(),
+    }

@@ -1,0 +1,238 @@
+"""A learned process reward: a Llama with a scalar head says from any step how likely the episode is to end right.
+
+    V(s) = σ(head(s)) is fitted to the Monte-Carlo returns of the steps (``tl/rl/returns.py``) by maximum likelihood:
+    loss = −Σ [right log V + (trials − right) log(1 − V)] / Σ trials
+
+A step is read at two places: where its call ends, and after the feedback, where the next call begins. So it can judge a
+call before it runs and an episode so far.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from tl.config import option, parse_config
+from tl.datasets import AUTO, DataError
+from tl.llama.model import Critic
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import fitting_tensors
+from tl.prompt import NO_TARGET, EncodingOptions, Example, encode_trajectory
+from tl.rl.calibration import Scored, auc, calibration_error
+from tl.rl.config import start_of
+from tl.rl.returns import Returns, read_returns
+from tl.rl.update import Learner, descend
+from tl.rollout.options import ToolOptions
+from tl.templates import template_of
+from tl.training import distributed
+from tl.training.batching import batches, epoch_order, micro_batches
+from tl.training.checkpoint import SavedState
+from tl.training.config import (
+    EVAL_EVERY,
+    MAX_SEED,
+    PRESET_RULE,
+    RunError,
+    TrainingConfig,
+    check_settings,
+    parse_for_model,
+)
+from tl.training.distributed import World
+from tl.training.loop import Metrics, Trouble, main_loop, plan
+from tl.training.run import VALUES_SCRIPT, Progress, restore, save_progress, save_trained
+
+
+@dataclass
+class PRMConfig(ToolOptions, TrainingConfig):
+    """The settings of `python -m tl prm`."""
+
+    script: ClassVar[str] = VALUES_SCRIPT
+    out: str = option("runs/prm", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
+    model: str = option("", "checkpoint that makes the steps and that training starts from; none: the newest SFT run")
+    data: list[str] = option([], "files of steps; none: they are made first, in the file OUT.steps.jsonl")
+    size: int = option(200, "number of tasks made with the tool library, where there are no --tasks", at_least=2)
+    samples: int = option(4, "ways on from each step of a task's episode", at_least=1)
+    max_new_tokens: int = option(512, "tokens of a call while steps are made", embedded=96, at_least=1)
+    held_out: float = option(
+        0.2, "share of the episodes that is held out, without --eval_data", at_least=0, at_most=0.9
+    )
+    learning_rate: float = option(1e-5, "the same in all steps", embedded=3e-4, lora=1e-4, at_least=0)
+    weight_decay: float = option(0.0, "AdamW's, on matrices", at_least=0)
+    epochs: float = option(2.0, "passes over the episodes", positive=True)
+    max_steps: int | None = option(None, "stop after this many steps", at_least=1)
+    batch_size: int = option(32, "episodes a step, over all ranks and micro-batches", embedded=8, at_least=1)
+    eval_every: int = option(100, EVAL_EVERY, at_least=0)
+    max_length: int = option(8192, "tokens of an episode; what exceeds them is cut", embedded=1536, at_least=2)
+    seed: int = option(
+        0, "order of the episodes, what is held out, the draws, the tasks made", at_least=0, at_most=MAX_SEED
+    )
+
+
+def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
+    """The settings that the command line asks for. Raises RunError where they make no sense."""
+    source = start_of(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script).model)
+    config = replace(parse_for_model(PRMConfig, argv, source), model=str(source))
+    check_settings(config)
+    if config.data_format != AUTO:
+        raise RunError("--data_format is for trajectories; files of steps have one format")
+    if config.mcp or config.allow_network:
+        raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
+    if config.tools and not config.tasks:
+        raise RunError("--tools needs --tasks, what is asked of the tools")
+    if config.data and (config.tools or config.tasks):
+        raise RunError("--tools and --tasks make steps, --data names those that there are: choose one")
+    return config
+
+
+@dataclass(frozen=True)
+class StepData:
+    """The episodes of a run as examples, whose targets are ``right`` and whose weights are ``trials``."""
+
+    training: list[Example]
+    held_out: list[Example]
+    left_out: int  # bad records, and episodes whose first call does not fit
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that training sees, in its order."""
+        digest = hashlib.sha256()
+        for example in self.training:
+            for tensor in (example.input_ids, example.targets, example.weights):
+                digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def share_right(self) -> float:
+        """Of all trials that are trained on."""
+        right = sum(int(example.targets[example.weights > 0].sum()) for example in self.training)
+        return right / sum(map(trials_of, self.training))
+
+    def lines(self) -> list[str]:
+        """The counts as text, a line each."""
+        steps = [sum(int(e.weights.count_nonzero()) for e in part) for part in (self.training, self.held_out)]
+        return [
+            f"episodes            {len(self.training):,} to train on, {len(self.held_out):,} held out",
+            f"steps               {steps[0]:,} and {steps[1]:,}, each call's end and beginning counted",
+            f"ended right         {100 * self.share_right:.1f} % of the ways on from those trained on",
+            f"left out            {self.left_out:,} episodes, bad or longer than --max_length with their first call",
+        ]
+
+
+def load_steps(config: PRMConfig, paths: Sequence[str], tokenizer: Tokenizer) -> StepData:
+    """The episodes in files of steps as examples. Raises DataError for bad records, or if nothing is left."""
+    parts, left_out = [], 0
+    for files in (paths, config.eval_data):
+        episodes, report = read_returns(files, config.on_bad_data)
+        report.warn()
+        examples = [encode_returns(episode, tokenizer, config.max_length) for episode in episodes]
+        parts.append([example for example in examples if example is not None])
+        left_out += len(report.bad) + examples.count(None)
+    training, held_out = parts
+    if not config.eval_data:
+        order, n = epoch_order(len(training), config.seed, 0), round(config.held_out * len(training))
+        held_out, training = ([training[i] for i in sorted(part)] for part in (order[:n], order[n:]))
+    if not training:
+        raise DataError(f"{', '.join(paths)}: no episode is left to train on")
+    return StepData(training, held_out, left_out)
+
+
+def encode_returns(returns: Returns, tokenizer: Tokenizer, max_length: int) -> Example | None:
+    """The episode with the counts of its steps as targets and weights; None where its first call does not fit."""
+    example = encode_trajectory(
+        returns.episode, tokenizer, EncodingOptions(mae=False, pkt=False, max_length=max_length)
+    )
+    if example is None:
+        return None
+    targets, weights = torch.full_like(example.targets, NO_TARGET), torch.zeros_like(example.weights)
+    for t, turn in enumerate(example.turns):
+        for position, step in ((turn.start - 1, t), (turn.end - 1, t + 1)):
+            targets[position], weights[position] = returns.right[step], returns.trials[step]
+    return Example(example.id, example.input_ids, targets, weights, torch.zeros_like(targets), (), 0)
+
+
+def trials_of(example: Example) -> int:
+    return int(example.weights.sum())
+
+
+def train_step(critic: Learner[Critic], examples: Sequence[Example], config: PRMConfig, world: World) -> Metrics:
+    """One optimizer step on a global batch; returns its loss, in nats a trial, and gradient norm."""
+    total, step_loss = sum(map(trials_of, examples)), torch.zeros((), dtype=torch.float64)
+    for micro in micro_batches(examples, config.micro_tokens, world.rank, world.size):
+        micro = micro.to(world.device)
+        logits = critic.model(micro.input_ids, micro.lengths, at=micro.positions)[0]  # [M]
+        shares, trials = micro.targets / micro.weights, micro.weights
+        loss = F.binary_cross_entropy_with_logits(logits, shares, trials, reduction="sum") / total
+        (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
+        step_loss += loss.detach().cpu()
+    [loss_of_all] = distributed.sum_over_ranks([step_loss.item()])
+    return {"loss": loss_of_all} | descend(critic, "value", loss_of_all)
+
+
+@torch.no_grad()
+def score_steps(critic: Critic, examples: Sequence[Example], micro_tokens: int, world: World) -> list[Scored]:
+    """What the model says of each step of the examples. Each rank reads a part; all must call it."""
+    with distributed.unsharded(critic) as plain, distributed.propagate_errors(world):
+        mine = []
+        for micro in micro_batches(examples[world.rank :: world.size], micro_tokens):
+            micro = micro.to(world.device)
+            scores = plain(micro.input_ids, micro.lengths, at=micro.positions)[0].sigmoid()
+            columns = (column.tolist() for column in (scores, micro.targets, micro.weights.int()))
+            mine += list(map(Scored, *columns))
+    return [scored for part in distributed.gather_objects(mine, world) for scored in part]
+
+
+def evaluate(critic: Critic, examples: Sequence[Example], config: PRMConfig, world: World) -> Metrics:
+    """How good the model's probabilities are on the steps of held-out episodes."""
+    steps = score_steps(critic, examples, config.micro_tokens, world)
+    ranking = auc(steps)
+    return {"auc": math.nan if ranking is None else ranking, "calibration_error": calibration_error(steps)}
+
+
+def train(
+    critic: Learner[Critic],
+    tokenizer: Tokenizer,
+    data: StepData,
+    config: PRMConfig,
+    world: World,
+    saved: SavedState | None = None,
+) -> tuple[Progress, bool]:
+    """Goes over the episodes for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
+    it came, and whether a stop signal ended it (see ``main_loop``)."""
+    share = min(max(data.share_right, 0.01), 0.99)
+    with torch.no_grad():  # before any training every value is the share of the trials that ended right
+        critic.model.value_head.bias.fill_(math.log(share / (1 - share)))
+    progress = restore(saved, critic.model, critic.optimizer)
+    samples, steps = plan(config, len(data.training), progress)
+
+    def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
+        examples, started = [data.training[i] for i in indices], time.perf_counter()
+        metrics = train_step(critic, examples, config, world)
+        log = progress.advance(len(examples), sum(map(len, examples)), time.perf_counter() - started) | metrics
+        return log, Trouble("skipped, not finite", "lower --learning_rate") if metrics["value_skipped"] else None
+
+    return progress, main_loop(
+        config,
+        progress,
+        batches(len(data.training), config.batch_size, config.seed, progress.samples, samples),
+        steps,
+        world,
+        step=step,
+        save=lambda: save_progress(config, progress, critic.model, critic.optimizer, data.fingerprint, world),
+        save_model=lambda: save_trained(config, critic.model, tokenizer, world),
+        held_out=data.held_out,
+        evaluate=lambda examples: evaluate(critic.model, examples, config, world),
+    )
+
+
+def check_prm(prm: Path, tokenizer: Tokenizer) -> None:
+    """Raises CheckpointError where a checkpoint is no model of values, RunError where it reads other tokens than the
+    policy whose calls it is to judge."""
+    fitting_tensors(prm, Critic)
+    own = Tokenizer(prm)
+    if own.path.read_bytes() != tokenizer.path.read_bytes() or template_of(own).name != template_of(tokenizer).name:
+        raise RunError(f"--prm {prm} reads other tokens, or another prompt form, than the model: train one from it")

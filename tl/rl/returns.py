@@ -1,0 +1,119 @@
+"""Monte-Carlo returns: from each step of an episode the policy goes on several times, with tools that run, and the
+share of these episodes that end right is what the step is worth (Math-Shepherd, arXiv 2312.08935, section 3)."""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from tl.datasets import BadRecord
+from tl.datasets.files import raw_records
+from tl.datasets.report import ReadReport
+from tl.executor import Executor
+from tl.executor.driving import drive
+from tl.rollout.dialogue import Policy, StopReason
+from tl.rollout.episodes import Request, ToolSession, ends_right, play
+from tl.rollout.tasks import Task
+from tl.trajectory import Message, Trajectory
+
+
+@dataclass(frozen=True)
+class Returns:
+    """An episode of T calls. ``right`` of ``trials`` [T + 1] ways on from before each call, and from after the last,
+    ended right; the last one's trials are the episode's own outcome, as often as others were drawn."""
+
+    episode: Trajectory
+    right: tuple[int, ...]
+    trials: tuple[int, ...]
+
+    def to_line(self, made_with: dict) -> str:
+        """A line of a file of steps; ``made_with`` says how it was made."""
+        counts = {"right": self.right, "trials": self.trials, "made_with": made_with}
+        return json.dumps(self.episode.to_openai() | counts, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def of(cls, record: object) -> "Returns":
+        """What ``to_line`` wrote. Raises ValueError for anything else."""
+        if not isinstance(record, dict) or not {"right", "trials"} <= record.keys():
+            raise ValueError("an episode with returns has `right` and `trials`; `python -m tl prm` makes them")
+        episode, right, trials = Trajectory.from_openai(record), record["right"], record["trials"]
+        for counts in (right, trials):
+            if not isinstance(counts, list) or not all(type(n) is int for n in counts):
+                raise ValueError("`right` and `trials` are lists of whole numbers")
+            if len(counts) != len(episode.calls()) + 1:
+                raise ValueError(f"{len(counts)} counts for {len(episode.calls())} calls: it takes one more than these")
+        if not all(0 <= r <= n for r, n in zip(right, trials, strict=True)):
+            raise ValueError("`right` has to be from 0 to `trials`")
+        return cls(episode, tuple(right), tuple(trials))
+
+
+def read_returns(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error") -> tuple[list[Returns], ReadReport]:
+    """The episodes in files of steps. Raises DataError for files that cannot be read, and for bad records unless they
+    are to be skipped."""
+    episodes, report = [], ReadReport()
+    for path in paths:
+        for place, record in raw_records(Path(path)):
+            try:
+                episodes.append(Returns.of(record))
+            except (ValueError, RecursionError) as error:
+                report.bad.append(BadRecord(path, place, str(error)))
+    report.read = len(episodes)
+    if on_bad == "error":
+        report.check()
+    return episodes, report
+
+
+def sample_returns(
+    tasks: Sequence[tuple[int, Task]],
+    executor: Executor,
+    policy_of: Callable[[Sequence[Request], Sequence[int]], Policy],
+    trials: int,
+    seed: int,
+    parallel: int,
+) -> dict[int, Returns]:
+    """An episode for each (number, task), with ``trials`` ways on from each step, by the task's number; none where the
+    executor failed in the episode. A draw depends on ``seed`` and the task's number alone. ``policy_of`` makes the
+    policy of some episodes from their requests and seeds."""
+
+    def played(requests: Sequence[Request], names: Sequence[str]) -> list:
+        seeds = [random.Random(f"{seed} {name}").getrandbits(62) for name in names]
+        done = dict(play(requests, policy_of(requests, seeds), parallel, n_groups=2, strict=True))
+        return [done[i] for i in range(len(requests))]
+
+    requests = [task.request(executor) for _, task in tasks]
+    first = played(requests, [str(number) for number, _ in tasks])
+    steps = [(i, t) for i, rollout in enumerate(first) for t in range(len(rollout.trajectory.calls()))]
+    ways = [(i, t, k) for i, t in steps if first[i].stop is not StopReason.EXECUTOR for k in range(trials)]
+    continued = [continuation(requests[i], first[i].trajectory, t) for i, t, _ in ways]
+    ends = played(continued, [f"{tasks[i][0]} {t} {k}" for i, t, k in ways])
+
+    returns = {}
+    for i, (number, _) in enumerate(tasks):
+        if first[i].stop is StopReason.EXECUTOR:
+            continue
+        n = len(first[i].trajectory.calls())
+        right, counted = [0] * n, [0] * n
+        for (j, t, _), end in zip(ways, ends, strict=True):
+            if j == i and end.stop is not StopReason.EXECUTOR:
+                right[t] += ends_right(requests[i], end)
+                counted[t] += 1
+        last = trials * ends_right(requests[i], first[i])
+        returns[number] = Returns(first[i].trajectory, (*right, last), (*counted, trials))
+    return returns
+
+
+def continuation(request: Request, episode: Trajectory, t: int) -> Request:
+    """The request as it stands before call ``t`` of an episode; its session makes the calls before that again."""
+    made: tuple[Message, ...] = episode.messages[len(request.messages) :][: 2 * t]  # calls, each with its feedback
+
+    @contextmanager
+    def open() -> Iterator[ToolSession]:
+        with request.open() as session:
+            for call in made[::2]:
+                drive([session.steps(call.content)])
+            yield session
+
+    return replace(request, messages=request.messages + made, open=open, max_turns=request.max_turns - t)
