@@ -40,6 +40,11 @@ def assert_equal(one: Example, other: Example) -> None:
         assert a.dtype == b.dtype and torch.equal(a, b), name
 
 
+def test_nothing_is_generated_where_there_are_files(data, small_tokenizer, monkeypatch):
+    monkeypatch.setattr(prepared, "synthesize", lambda **_: pytest.fail("data were generated"))
+    assert len(load(str(data), small_tokenizer).examples) == 30
+
+
 def test_what_several_processes_prepare_is_what_one_encodes(data, small_tokenizer, monkeypatch):
     monkeypatch.setattr(prepared, "CHUNK", 8)  # raw records: four chunks
     monkeypatch.setattr(prepared, "FEW", 2)

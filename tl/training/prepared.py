@@ -171,8 +171,7 @@ def _write(folder: Path, paths: Sequence[str], worker: "Worker", seed: int, prog
     bar = tqdm(desc="read and tokenise", unit=" trajectories", disable=not progress, leave=False)
     with bar, ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
-        made = ((0, worker.encode(chunk), report) for chunk in _chunks(iter(synthesize(seed=seed))))
-        results = _in_parallel(worker, paths) if paths else made
+        results = _in_parallel(worker, paths) if paths else _generated(worker, seed)
         for number, arrays, read in results:
             rows = arrays["rows"]
             for name in ENDS:
@@ -185,6 +184,12 @@ def _write(folder: Path, paths: Sequence[str], worker: "Worker", seed: int, prog
                 sizes[number] += len(rows)
             bar.update(len(rows))
     (folder / REPORT_FILE).write_text(json.dumps({"report": report.to_json(), "sizes": sizes}))
+
+
+def _generated(worker: "Worker", seed: int) -> Iterator[tuple[int, Arrays, ReadReport]]:
+    """What the worker makes of the tool library's data, as ``_in_parallel`` gives that of files."""
+    for chunk in _chunks(iter(synthesize(seed=seed))):
+        yield 0, worker.encode(chunk), ReadReport()
 
 
 def _in_parallel(worker: "Worker", paths: Sequence[str]) -> Iterator[tuple[int, Arrays, ReadReport]]:
