@@ -33,14 +33,6 @@ from tl.training.run import METRICS_FILE
 FAULT_POINTS = range(1, 7)  # all that tl/training/checkpoint.py calls reached() with
 
 
-@pytest.fixture(scope="module")
-def whole(toy_sft, tmp_path_factory) -> Path:
-    """A run that nothing happens to."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    train_sft.main(arguments(toy_sft, out))
-    return out
-
-
 def run_until(point: int, flags: list[str]) -> None:
     """Trains, and dies in the second save when it reaches the fault point."""
     saves = 0

@@ -71,12 +71,17 @@ class RankError(RuntimeError):
     """Another rank failed; the message says which and why."""
 
 
+class LostRankError(RuntimeError):
+    """Another rank has ended, or does not answer."""
+
+
 @contextmanager
 def process_group() -> Iterator[World]:
     """Joins the process group that torchrun describes, or makes a group of one.
 
     A rank of several that leaves with an exception does not destroy the group, which would wait for the other ranks:
-    its process ends, and torchrun then ends theirs.
+    its process ends, and torchrun then ends theirs. Raises LostRankError where another rank has ended, or has not
+    answered for ``TIMEOUT``.
     """
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -90,9 +95,15 @@ def process_group() -> Iterator[World]:
     world = World(dist.get_rank(), dist.get_world_size(), device)
     try:
         yield world
-    except BaseException:
+    except BaseException as error:
         if world.size == 1:
             dist.destroy_process_group()
+        elif isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+            reason = str(error).strip().partition("\n")[0]
+            raise LostRankError(
+                f"rank {world.rank}: another rank has ended or does not answer. The one that failed first says why, if "
+                f"it could; this one was told: {reason}"
+            ) from error
         raise
     dist.destroy_process_group()
 

@@ -21,7 +21,7 @@ from tl.files import visible
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.weights import CheckpointError
 from tl.training.config import RunError, TrainingConfig
-from tl.training.distributed import RankError, World, any_rank
+from tl.training.distributed import LostRankError, RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
 
 STOPPED = 143  # exit status after a stop signal, whichever it was
@@ -186,7 +186,8 @@ def resume_command() -> str:
 def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: str = "interrupted") -> NoReturn:
     """Calls a script's ``main`` and exits with its status. Errors that a user can mend, those of files and runs and
     the script's own ``errors``, are told in one line; ``interrupted`` is said after Ctrl-C."""
-    expected: tuple[type[Exception], ...] = (CheckpointError, TokenizerError, DataError, RunError, OSError, *errors)
+    own = CheckpointError, TokenizerError, DataError, RunError, LostRankError, OSError
+    expected: tuple[type[Exception], ...] = (*own, *errors)
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
     try:
         sys.exit(main())

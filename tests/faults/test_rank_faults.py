@@ -1,0 +1,72 @@
+"""One of two ranks dies or hangs: the other one ends soon and says so, and both go on from the last state."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from ranks import CONTEXT
+from runs import arguments, before_step, losses, metrics, weights
+
+import train_sft
+from tl.training import distributed
+from tl.training.loop import run_script
+
+TIMEOUT = 4.0
+SECONDS = 60.0  # of a busy machine, for what takes two
+
+FAULTS = {"dies": signal.SIGKILL, "hangs": signal.SIGSTOP}
+
+
+def rank_of_two(rank: int, port: int, flags: list[str], said: Path, number: int | None) -> None:
+    """train_sft.py as torchrun starts it; with a signal's number, the second rank gets that before its second step."""
+    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    with said.open("a") as file:
+        os.dup2(file.fileno(), 2)
+    distributed.TIMEOUT = timedelta(seconds=TIMEOUT if number else SECONDS)
+    if number and rank == 1:
+        before_step(2, pytest.MonkeyPatch(), lambda: os.kill(os.getpid(), number))
+    sys.argv = ["train_sft.py", *flags]
+    run_script(train_sft.main)
+
+
+def started(flags: list[str], folder: Path, number: int | None = None) -> list[multiprocessing.Process]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    ranks = [
+        CONTEXT.Process(target=rank_of_two, args=(rank, port, flags, folder / f"rank-{rank}", number))
+        for rank in range(2)
+    ]
+    for rank in ranks:
+        rank.start()
+    return ranks
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_rank_is_not_waited_for_for_ever_and_both_go_on_from_the_last_state(toy_sft, whole, tmp_path, fault):
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1", "--resume")
+    flags += ["--cache", str(whole.parent / ".prepared")]
+    first, second = started(flags, tmp_path, FAULTS[fault])
+    try:
+        first.join(SECONDS)
+        assert first.exitcode == 1
+    finally:
+        second.kill()  # which torchrun does
+        first.kill()
+    second.join()
+    said = (tmp_path / "rank-0").read_text()
+    assert "error: rank 0: another rank has ended or does not answer." in said and "Traceback" not in said
+    assert ("Timed out" if fault == "hangs" else "Connection") in said
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1]
+    again = started(flags, tmp_path)
+    for rank in again:
+        rank.join(SECONDS)
+    assert [rank.exitcode for rank in again] == [0, 0]
+    assert losses(tmp_path / "run") == pytest.approx(losses(whole), rel=1e-4)
+    ours = weights(tmp_path / "run")
+    assert all((ours[name] - weight).abs().max() < 1e-4 for name, weight in weights(whole).items())
