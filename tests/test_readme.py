@@ -53,7 +53,8 @@ def resolves(dotted: str) -> bool:
 def flags_of(config: type) -> set[str]:
     """Those that `tl.config.parse_config` makes of a dataclass."""
     fields = dataclasses.fields(config)
-    return {f"--{field.name}" for field in fields} | {f"--no-{field.name}" for field in fields if field.default is True}
+    on = {f"--no-{field.name}" for field in fields if field.default is True}
+    return on | {f"--{field.name.rstrip('_')}" for field in fields}
 
 
 def flags_of_verb(verb: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Rejection sampling: what of the episodes of a policy becomes training data."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from toolkits import INVENTORY, quiet_executor
 
+import train_sft
 from tl.assets import TINY
 from tl.cli import rejection
 from tl.datasets import read
@@ -139,12 +141,58 @@ def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continue
     assert "was begun without --pairs" in capsys.readouterr().err
 
 
+def test_rounds_sample_with_the_model_of_the_round_before_and_go_on_where_they_stopped(toy_sft, tmp_path, monkeypatch):
+    """What the processes would do: leave data, leave a model. The second training is stopped at once."""
+    started = []
+
+    def run(command: list[str], log: None) -> tuple[int, bool]:
+        model, kept = (Path(command[len(command) - command[::-1].index(f)]) for f in ("--model", "--out"))
+        started.append((Path(command[1]).name, model, kept))
+        if command[1] == "-m":
+            assert command[2:4] == ["tl", "rejection"] and command.count("--rounds") == 2
+            kept.write_text("data")
+            return 0, False
+        assert train_sft.resolve_config(command[2:]).max_steps == 1
+        if len(started) == 4:
+            return 143, True
+        shutil.copytree(base, kept)
+        return 0, False
+
+    monkeypatch.setattr("tl.experiments.parts.run", run)
+    base, out = toy_sft / "model", tmp_path / "star"
+    flags = ["--model", str(base), "--out", str(out), "--rounds", "2", "--train", "--max_steps 1 --max_length 4096"]
+    assert rejection.main(flags) == 143
+    assert rejection.main(flags) == 0
+    one, two = (out / f"round-{n}" for n in (1, 2))
+    assert started[:2] == [("-m", base, one / "kept.jsonl"), ("train_sft.py", base, one / "model")]
+    second = [("-m", one / "model", two / "kept.jsonl"), ("train_sft.py", base, two / "model")]
+    assert started[2:] == second * 2, "the training had not begun, so the sampling is looked at once more"
+    started.clear()
+    assert rejection.main(flags) == 0 and started == [], "all is done"
+    shutil.rmtree(two / "model")
+    assert rejection.main([*flags, "--from", "last"]) == 0
+    assert started[-1] == ("train_sft.py", one / "model", two / "model")
+
+
+def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatch):
+    def run(command: list[str], log: None) -> tuple[int, bool]:
+        Path(command[-1]).touch()
+        return 0, False
+
+    monkeypatch.setattr("tl.experiments.parts.run", run)
+    flags = ["--model", str(TINY), "--out", str(tmp_path / "star"), "--rounds", "2"]
+    assert rejection.main(flags) == 2
+    assert "round 1: nothing was kept" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ([], "name the model"),
         (["--model", str(TINY), "--tools", INVENTORY], "--tools and --mcp need --tasks"),
         (["--model", "nowhere"], "nowhere: no such folder"),
+        (["--model", "nowhere", "--rounds", "2", "--pairs", "pairs.jsonl"], "--pairs is for one sampling"),
+        (["--model", "nowhere", "--from", "last"], "--train and --from say how the --rounds train"),
     ],
 )
 def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):

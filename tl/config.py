@@ -58,9 +58,9 @@ def parse_config(
 ) -> T:
     """Reads the command line into the dataclass; ``defaults`` replace those of its fields.
 
-    A bool field becomes ``--name``, or ``--name / --no-name`` where its default is True; lists take several values,
-    Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage message on an unknown flag,
-    a wrong type, and a number that is not finite or out of its field's range.
+    A bool field becomes ``--name``, or ``--name / --no-name`` where its default is True, and ``from_`` is ``--from``;
+    lists take several values, Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage
+    message on an unknown flag, a wrong type, and a number that is not finite or out of its field's range.
     """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
@@ -69,10 +69,10 @@ def parse_config(
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         positional = field.metadata["positional"]
         parser.add_argument(
-            field.name if positional else f"--{field.name}",
+            field.name if positional else f"--{field.name.rstrip('_')}",
             default=defaults.get(field.name, default),
             help=_help(field.metadata, default).replace("%", "%%"),
-            **_flag(hints[field.name], default) | ({"nargs": "*"} if positional else {}),
+            **_flag(hints[field.name], default) | ({"nargs": "*"} if positional else {"dest": field.name}),
         )
     values = vars(parser.parse_args(argv))
     for field in dataclasses.fields(config):  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
     python -m tl rejection --model runs/sft --out kept.jsonl                       tasks of the tool library
     python -m tl rejection --model runs/sft --tools T.py --tasks F.jsonl --out kept.jsonl       of your own
     python train_sft.py --model runs/sft --data kept.jsonl --out runs/sft2
+    python -m tl rejection --model runs/sft --rounds 3 --out runs/star                  both, three times
 
 Episodes are drawn at temperature 1. Kept are those that end in a right answer, as far as one is known (an error only if
 it was recovered from), without duplicates. --pairs makes preferences of the same episodes (python -m tl dpo). Run the
@@ -11,12 +12,14 @@ same command again to continue after an interruption.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -25,6 +28,8 @@ from tl.datasets import DataError
 from tl.executor import Executor, IsolationError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
+from tl.experiments import parts
+from tl.experiments.parts import SCRIPTS
 from tl.files import visible
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS, Completion, Sampler
@@ -41,6 +46,8 @@ from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
 from tl.templates import TEMPLATE_HELP, TemplateName, template_of
 from tl.training.distributed import process_group
+from tl.training.loop import STOPPED
+from tl.training.run import is_finished
 
 
 @dataclass
@@ -49,7 +56,9 @@ class RejectionConfig(ToolOptions):
 
     model: str = option("", "checkpoint in Hugging Face layout")
     template: TemplateName = option("auto", TEMPLATE_HELP)
-    out: str = option("kept.jsonl", "output file; an unfinished one of the same flags is continued")
+    out: str = option(
+        "kept.jsonl", "output file, or folder of the --rounds; what the same flags left unfinished is continued"
+    )
     pairs: str | None = option(
         None,
         "file for preferences, too: where two samples of a task differ first, the call of one that worked over a call "
@@ -60,28 +69,80 @@ class RejectionConfig(ToolOptions):
     size: int = option(400, "number of tasks made with the tool library, where there are no --tasks", at_least=1)
     max_new_tokens: int = option(96, "tokens of a call; one that has not ended by then is a format error", at_least=1)
     seed: int = option(0, "seed of the draws, and of the tasks made", at_least=0)
+    rounds: int = option(
+        0,
+        "sample and train this many times, each sampling with the model of the round before; 0: sample once",
+        at_least=0,
+    )
+    from_: Literal["base", "last"] = option(
+        "base", "with --rounds: each training goes on from --model or the last round"
+    )
+    train: str = option("", "with --rounds: flags of train_sft.py, in quotes")
 
 
 def main(argv: Sequence[str]) -> int:
     """Exit status 0, or 2 with one line when the model, the tools, the tasks or the file are at fault."""
     config = parse_config(RejectionConfig, argv, __doc__, prog="python -m tl rejection")
     try:
-        run(config)
+        check(config)
+        return run_rounds(config, argv) if config.rounds else run(config)
     except (CheckpointError, TokenizerError, DataError, ToolkitError, PoolError, IsolationError, OSError) as error:
         print(f"python -m tl rejection: {visible(str(error))}", file=sys.stderr)
         return 2
+
+
+def check(config: RejectionConfig) -> None:
+    if not config.model:
+        raise DataError("name the model that solves the tasks with --model")
+    if config.rounds and config.pairs:
+        raise DataError("--pairs is for one sampling, without --rounds")
+    if not config.rounds and (config.train or config.from_ != "base"):
+        raise DataError("--train and --from say how the --rounds train: ask for some")
+
+
+def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
+    """Samples and trains by turns, in processes of their own. What is finished is not done again. Returns the exit
+    status of the one that ended it."""
+    model = config.model
+    for number in range(1, config.rounds + 1):
+        folder = Path(config.out) / f"round-{number}"
+        kept, trained = str(folder / "kept.jsonl"), folder / "model"
+        if not trained.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            sampling = ["-m", "tl", "rejection", *argv, "--rounds", "0", "--model", model, "--out", kept]
+            if status := carry_out(f"round {number} of {config.rounds}: {model} solves the tasks", sampling):
+                return status
+            if not Path(kept).stat().st_size:
+                raise DataError(f"round {number}: nothing was kept, so there is nothing to train on")
+        if not is_finished(trained):
+            start = config.model if config.from_ == "base" else model
+            training = [str(SCRIPTS["sft"]), "--template", config.template, *shlex.split(config.train)]
+            training += ["--model", start, "--data", kept, "--out", str(trained)]
+            training += ["--resume"] if trained.exists() else []
+            if status := carry_out(f"training from {start}", training):
+                return status
+        model = str(trained)
+    print(f"the model of the last round lies in {model}")
     return 0
 
 
-def run(config: RejectionConfig) -> None:
-    if not config.model:
-        raise DataError("name the model that solves the tasks with --model")
+def carry_out(what: str, arguments: Sequence[str]) -> int:
+    """Exit status of a Python process, whose output is shown."""
+    print(f"-- {what}", flush=True)
+    status, stopped = parts.run([sys.executable, *arguments], None)
+    if stopped or status:
+        print("the same command goes on from here", file=sys.stderr)
+    return status or (STOPPED if stopped else 0)
+
+
+def run(config: RejectionConfig) -> int:
     with process_group() as world, config.start_executor(LIBRARY) as executor:
         if world.size > 1:
             raise DataError("rejection sampling runs as one process: give each its --tasks and --out instead")
         print("\n".join(config.tool_lines(executor)))
         model = load_model(config.model, world.compute_dtype, world.device).eval()
         write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
+    return 0
 
 
 def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -112,9 +113,9 @@ class Part:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"finished": False, "seconds": 0.0}
 
 
-def run(command: Sequence[str], log: Path) -> tuple[int, bool]:
-    """The exit status of a process that writes to the log, and whether a signal came meanwhile: SIGTERM and Ctrl-C are
-    passed on to the process, which decides when to end."""
+def run(command: Sequence[str], log: Path | None) -> tuple[int, bool]:
+    """The exit status of a process that writes to the log, or where this one does, and whether a signal came meanwhile:
+    SIGTERM and Ctrl-C are passed on to the process, which decides when to end."""
     process: subprocess.Popen | None = None
     received: list[int] = []
 
@@ -127,8 +128,9 @@ def run(command: Sequence[str], log: Path) -> tuple[int, bool]:
 
     handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with log.open("ab") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        with log.open("ab") if log else nullcontext() as output:
+            errors = subprocess.STDOUT if log else None
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
             for number in received:  # before there was a process
                 process.send_signal(number)
             return process.wait(), bool(received)

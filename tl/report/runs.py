@@ -39,9 +39,11 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """SFT, PPO, or what else the directory holds."""
+        """SFT, DPO, PPO, or what else the directory holds."""
         if "kl_coef" in self.settings or any("reward" in line for line in self.metrics):
             return "PPO"
+        if "label_smoothing" in self.settings or any("margin" in line for line in self.metrics):
+            return "DPO"
         if self.settings or self.metrics:
             return "SFT"
         return "evaluation" if self.suites else "experiments"
@@ -97,7 +99,7 @@ def read_run(path: Path, name: str) -> Run:
 
 
 def _missing(run: Run) -> list[str]:
-    if run.kind not in ("SFT", "PPO"):
+    if run.kind not in ("SFT", "DPO", "PPO"):
         return []
     absent = {
         SETTINGS_FILE: "its settings are not known",

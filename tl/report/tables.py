@@ -34,6 +34,8 @@ LAST = {
     "CF %": ("cf", ".1f"),
     "reward": ("reward", "+.2f"),
     "held-out reward": ("eval_reward", "+.2f"),
+    "margin": ("margin", ".3f"),
+    "accuracy": ("accuracy", ".3f"),
     "KL": ("kl", ".3f"),
     "entropy": ("entropy", ".3f"),
 }

@@ -105,10 +105,9 @@ def train_step(
     """One optimizer step on a global batch of pairs, ``reference`` [M] of each beside it; returns its metrics, means
     over the pairs, of the policy before the step.
 
-    ``kl``: nats a token, KL(π_ref ‖ π) by the estimate k3 at the tokens of the answers. It is one where these were
-    drawn from the reference, and for any others a measure of how far the policy has moved there.
+    ``kl``: nats an answer, KL(π_ref ‖ π) by the estimate k3 at the answers' tokens. It is one where these were drawn
+    from the reference, and for any others a measure of how far the policy has moved there.
     """
-    n_targets = sum(map(len, reference))
     sums: dict[str, Tensor] = defaultdict(zero)
     for indices, micro, answer in micro_batches(pairs, config.micro_tokens, world):
         logp = -target_nll(policy.model, micro)  # [M]
@@ -122,7 +121,7 @@ def train_step(
         sums["accuracy"] = sums["accuracy"] + (chosen > rejected).double().sum() / len(pairs)
         sums["chosen_reward"] = sums["chosen_reward"] + chosen.sum() / len(pairs)
         sums["rejected_reward"] = sums["rejected_reward"] + rejected.sum() / len(pairs)
-        sums["kl"] = sums["kl"] + kl(ref, logp.detach(), "k3").sum() / n_targets
+        sums["kl"] = sums["kl"] + kl(ref, logp.detach(), "k3").sum() / (2 * len(pairs))
     metrics = over_ranks(sums)
     return metrics | descend(policy, "policy", metrics["loss"])
 
