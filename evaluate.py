@@ -1,4 +1,5 @@
-"""Evaluation (paper, sections 4 and 5): TS, PI and CF of single calls, DE, CE and VA of whole episodes; greedy.
+"""Evaluation (paper, sections 4 and 5): TS, PI and CF of single calls, DE, CE and VA of whole episodes; greedy, or the
+best of several draws (--best_of).
 
     python evaluate.py                                   the newest run, else the embedded model, on held-out requests
     python evaluate.py --model runs/sft --suite rotbench --data DIR      a benchmark's official files, see --suite
@@ -6,6 +7,7 @@
     python evaluate.py --endpoint URL --endpoint_model NAME --suite …    a model behind an OpenAI-compatible server
     python evaluate.py --model DIR --data FILE …         every right call of trajectory files
     python evaluate.py --tools my_tools.py --tasks my_tasks.jsonl     tools and tasks of your own, see docs/tools.md
+    python evaluate.py --model DIR --best_of 8 --select vote     the call that most of eight draws make
     python evaluate.py --model DIR --suite every-held-out    unseen values, phrasings and tools, and noise, in one table
     python evaluate.py --compare A/report.json B/report.json     two evaluations of the same items, item by item
     python evaluate.py --export items.jsonl --suite …            the items and their prompts, for models run elsewhere
@@ -48,9 +50,11 @@ from tl.llama.adapter import base_folder
 from tl.llama.config import ModelConfig
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
+from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_critic, load_model, read_config
 from tl.prompt import call_length, encode_prompt, name_ids
+from tl.rl.prm import check_prm
 from tl.rollout.answers import REFUSALS
+from tl.rollout.best_of import BestOfPolicy, Choose, first, majority, most_valued
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
@@ -62,7 +66,7 @@ from tl.training import distributed
 from tl.training.config import MAX_SEED, RunError
 from tl.training.distributed import World
 from tl.training.loop import run_script
-from tl.training.memory import SamplingMemory, count_parameters, sampling_memory
+from tl.training.memory import SamplingMemory, count_parameters, sampling_memory, size_lines
 from tl.training.run import newest_run, read_checkpoint, show
 
 LONG_TURN = 512  # tokens that a turn may have in a benchmark
@@ -106,6 +110,13 @@ class EvaluationConfig(ToolOptions):
         f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
         at_least=1,
     )
+    best_of: int = option(
+        1, "answers drawn at temperature 1 for each turn, of which --select gives one; 1: one, greedy", at_least=1
+    )
+    select: Literal["vote", "prm", "none"] = option(
+        "vote", "with --best_of: the call that most answers make; the answer of the highest value by --prm; the first"
+    )
+    prm: str | None = option(None, "run of python -m tl prm, for --select prm")
     refusals: list[str] = option([], "phrases that make an answer a refusal (default: those printed with the results)")
     report: str = option(
         "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
@@ -139,6 +150,10 @@ def check(config: EvaluationConfig) -> None:
     with_tools = config.tools or config.mcp or config.allow_network
     if with_tools and not config.tasks and not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
         raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES} with its --tools")
+    if config.best_of > 1 and (config.endpoint or config.predictions):
+        raise RunError("--best_of draws from a model of one's own: leave --endpoint and --predictions out")
+    if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):
+        raise RunError("--select prm and --prm, the model that chooses, go together, with --best_of 2 or more")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data is one folder")
 
@@ -170,6 +185,7 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
     """The model to evaluate, and what identifies it."""
+    identity: dict[str, Any]
     if config.endpoint and config.endpoint_model:
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
         identity = {"endpoint": endpoint.url, "model": endpoint.model, "format": config.format}
@@ -179,9 +195,23 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
     base = base_folder(source)
     folders = {source, base}
     files = [base / CONFIG_FILE, tokenizer.path, *(file for path in folders for file in path.glob("*.safetensors*"))]
-    policy = LlamaPolicy(model, tokenizer, config.batch_size, config.turn_tokens)
     saved = max(file.stat().st_mtime for file in files)
-    return policy, {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}
+    identity = {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}
+    how = (model, tokenizer, config.batch_size, config.turn_tokens)
+    if config.best_of == 1:
+        return LlamaPolicy(*how), identity
+    drawn = 1 if config.select == "none" else config.best_of  # the others would only be thrown away
+    policy = BestOfPolicy(*how, drawn, choice(config, tokenizer, world), config.seed)
+    return policy, identity | {"drawn": [config.best_of, config.select, config.prm, config.seed]}
+
+
+def choice(config: EvaluationConfig, tokenizer: Tokenizer, world: World) -> Choose:
+    """What --select asks for."""
+    if config.prm:
+        check_prm(Path(config.prm), tokenizer)
+        return most_valued(load_critic(config.prm, world.compute_dtype, world.device).eval())
+    template = template_of(tokenizer)
+    return first if config.select == "none" else majority(lambda a: template.read(tokenizer.decode(a.ids)))
 
 
 def estimate_memory(
@@ -213,6 +243,9 @@ def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], w
         sections["tokens"] = [template_line(tokenizer)]
         memory = estimate_memory(config, suites, model, tokenizer, world.compute_dtype)
         sections[f"memory of each rank, {count_parameters(model):,} parameters"] = memory.lines()
+        if config.prm:
+            weights = count_parameters(read_config(config.prm)) * world.compute_dtype.itemsize
+            sections["and of the process reward model"] = size_lines({"weights": weights})
     return sections
 
 
@@ -306,6 +339,8 @@ def ask_model(
         tokens = partial(name_ids, tokenizer=tokenizer)
         if world.is_main:
             print(template_line(tokenizer))
+            if config.best_of > 1:
+                print(f"answers             of {config.best_of} draws a turn one, by --select {config.select}")
     answered: list[Answered] = []
     journals = []
     for suite in suites:

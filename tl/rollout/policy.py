@@ -33,11 +33,15 @@ class LlamaPolicy:
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         prompts = [d.prompt_ids or encode_prompt(d.tools, d.messages, self.tokenizer) for d in dialogues]
         fit = [i for i, prompt in enumerate(prompts) if len(prompt) < self.limit]
-        made = self.sampler.complete([prompts[i] for i in fit], self.max_new_tokens, finished=self.answered)
+        made = self.complete([prompts[i] for i in fit])
         responses = [_no_room(len(prompt), self.limit) for prompt in prompts]
         for i, completion in zip(fit, made, strict=True):
             responses[i] = _response(completion, self.template, self.template.read)
         return responses
+
+    def complete(self, prompts: Sequence[Sequence[int]]) -> list[Completion]:
+        """The answer to each prompt as tokens."""
+        return self.sampler.complete(prompts, self.max_new_tokens, finished=self.answered)
 
 
 class Drawn(NamedTuple):
