@@ -20,6 +20,7 @@ from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CheckpointError, load_critic, load_model
 from tl.ppo import progress_rewards
+from tl.report.runs import read_run
 from tl.rl import prm
 from tl.rl.calibration import Scored, auc, bins, calibration_error, lines
 from tl.rl.prm import PRMConfig, encode_returns, score_steps, train_step
@@ -187,7 +188,7 @@ def test_its_model_is_one_of_values_and_of_nothing_else(flags, tmp_path, toy_sft
         load_model(tmp_path / "prm")
     with pytest.raises(CheckpointError, match="has no head of values"):
         load_critic(toy_sft / "model")
-    assert newest_run(tmp_path) is None
+    assert newest_run(tmp_path) is None and read_run(tmp_path / "prm", "prm").kind == "PRM"
 
 
 def test_a_run_that_died_and_resumed_equals_one_that_did_not(flags, tmp_path, monkeypatch):

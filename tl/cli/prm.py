@@ -140,10 +140,8 @@ def resumed_steps(out: Path, tasks: Sequence[Task], made_with: dict) -> set[str]
 def memory(config: PRMConfig, world: World) -> dict[str, list[str]]:
     """What making steps takes on each rank, and training after it, as text."""
     model, size = read_config(Path(config.model)), world.compute_dtype.itemsize
-    cached, tokens = (
-        cache_size(MAX_ROWS, [model.context_length], grows=True),
-        max(config.micro_tokens, config.max_length),
-    )
+    cached = cache_size(MAX_ROWS, [model.context_length], grows=True)
+    tokens = max(config.micro_tokens, config.max_length)
     training = training_memory(model, tokens, world.size, size, config.checkpointing, lora=config.lora)
     return {
         "memory of each rank while steps are made": sampling_memory(model, cached, size).lines(),

@@ -33,6 +33,8 @@ CURVES = {
     "right_answers": "Episodes with the right answer, share",
     "margin": "Margin of the chosen answers",
     "accuracy": "Share of pairs whose chosen answer has the larger reward",
+    "auc": "AUC of held-out steps",
+    "calibration_error": "Calibration error of held-out steps",
     "kl": "KL to the SFT model, nats a rollout or an answer",
     "entropy": "Entropy, nats a token",
     "approx_kl": "Approximate KL of the updates",

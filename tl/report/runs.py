@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tl.llama.weights import CONFIG_FILE
-from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE
+from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_SCRIPT
 
 EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
 HUGE = 1e15  # what a run counts is less, and a float tells all integers up to there apart
@@ -39,11 +39,13 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """SFT, DPO, PPO, or what else the directory holds."""
+        """SFT, DPO, PPO, PRM, or what else the directory holds."""
         if "kl_coef" in self.settings or any("reward" in line for line in self.metrics):
             return "PPO"
         if "label_smoothing" in self.settings or any("margin" in line for line in self.metrics):
             return "DPO"
+        if self.settings.get("script") == VALUES_SCRIPT:
+            return "PRM"
         if self.settings or self.metrics:
             return "SFT"
         return "evaluation" if self.suites else "experiments"
@@ -99,7 +101,7 @@ def read_run(path: Path, name: str) -> Run:
 
 
 def _missing(run: Run) -> list[str]:
-    if run.kind not in ("SFT", "DPO", "PPO"):
+    if run.kind not in ("SFT", "DPO", "PPO", "PRM"):
         return []
     absent = {
         SETTINGS_FILE: "its settings are not known",

@@ -36,6 +36,8 @@ LAST = {
     "held-out reward": ("eval_reward", "+.2f"),
     "margin": ("margin", ".3f"),
     "accuracy": ("accuracy", ".3f"),
+    "AUC": ("auc", ".3f"),
+    "calibration error": ("calibration_error", ".3f"),
     "KL": ("kl", ".3f"),
     "entropy": ("entropy", ".3f"),
 }
