@@ -1,11 +1,19 @@
 """The training set on disk: prepared once, by several processes, and mapped by every rank; the same to the bit."""
 
+import contextlib
+import errno
 import json
+import os
+import shutil
+import time
+from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from runs import arguments, assert_same_run, record
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 import train_sft
 from tl.datasets import DataError, read
@@ -13,8 +21,9 @@ from tl.datasets.companions import Companions
 from tl.llama import Tokenizer
 from tl.prompt import EncodingOptions, Example, encode_trajectory
 from tl.training import prepared
+from tl.training.config import RunError
 from tl.training.data import TrainingData, load_training_data
-from tl.training.distributed import RankError, World, propagate_errors
+from tl.training.distributed import TIMEOUT, RankError, World, propagate_errors
 from tl.training.statistics import ExampleStatistics
 
 
@@ -48,6 +57,7 @@ def test_nothing_is_generated_where_there_are_files(data, small_tokenizer, monke
 def test_what_several_processes_prepare_is_what_one_encodes(data, small_tokenizer, monkeypatch):
     monkeypatch.setattr(prepared, "CHUNK", 8)  # raw records: four chunks
     monkeypatch.setattr(prepared, "FEW", 2)
+    monkeypatch.setattr(prepared, "synthesize", None)  # where there are files, nothing else is made
     options = EncodingOptions(max_length=620, w_max=3.0)
     found = load(str(data), small_tokenizer, max_length=620, w_max=3.0)
     trajectories, report = read(data, "skip")
@@ -150,6 +160,57 @@ def test_two_ranks_map_one_folder(toy_sft, tmp_path, two_ranks, cache):
     one, other = two_ranks.run(fingerprint, flags)
     assert one == other == load(str(toy_sft / "data.jsonl"), Tokenizer(toy_sft / "model"), max_length=4096).fingerprint
     assert len(list(tmp_path.glob(".prepared/*"))) == (not cache)
+
+
+def prepared_slowly(world: World, flags: list[str]) -> str:
+    """As ``fingerprint``, in a group that waits for a second only, with data whose preparation takes two."""
+    original = prepared._write
+
+    def slow(*arguments) -> None:
+        time.sleep(2)
+        original(*arguments)
+
+    with mock.patch.object(prepared, "_write", slow):
+        _set_pg_timeout(timedelta(seconds=1))
+        try:
+            return fingerprint(world, flags)
+        finally:
+            _set_pg_timeout(TIMEOUT)
+
+
+def test_a_rank_waits_for_the_data_longer_than_the_process_group_would(toy_sft, tmp_path, two_ranks):
+    one, other = two_ranks.run(prepared_slowly, arguments(toy_sft, tmp_path / "run"))
+    assert isinstance(one, str) and one == other
+
+
+def on_a_node_of_its_own(world: World, nodes: Path, flags: list[str]) -> str:
+    with contextlib.chdir(nodes / str(world.rank)):
+        return fingerprint(world, flags)
+
+
+@pytest.mark.parametrize("cache", [[], ["--cache", "none"]])
+def test_nodes_without_a_shared_folder_prepare_each_for_itself(toy_sft, tmp_path, two_ranks, cache):
+    """Relative paths in two folders stand for those of two machines."""
+    nodes = [tmp_path / "0", tmp_path / "1"]
+    for node in nodes:
+        shutil.copytree(toy_sft, node)
+    flags = [*["--model", "model", "--data", "data.jsonl", "--out", "runs/a", "--max_length", "4096"], *cache]
+    one, other = two_ranks.run(on_a_node_of_its_own, tmp_path, flags)
+    assert isinstance(one, str) and one == other
+    assert [len(list(node.glob("runs/.prepared/*"))) for node in nodes] == [not cache] * 2
+    (nodes[1] / "data.jsonl").write_text(json.dumps(record(1)))
+    one, other = two_ranks.run(on_a_node_of_its_own, tmp_path, flags)
+    assert isinstance(one, RunError) and "nodes have different data" in str(one)
+
+
+@pytest.mark.parametrize(("place", "code"), [("fcntl.flock", errno.ENOLCK), ("_write", errno.ENOSPC)])
+def test_a_cache_that_cannot_be_locked_or_filled_is_named(data, small_tokenizer, tmp_path, monkeypatch, place, code):
+    def fail(*_) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(f"tl.training.prepared.{place}", fail)
+    with pytest.raises(DataError, match=f"{tmp_path / 'cache'}: .*{os.strerror(code)}.* another --cache"):
+        load(str(data), small_tokenizer, tmp_path / "cache")
 
 
 def fail(world: World, reasons: list[str]) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -164,7 +165,7 @@ def encode_trajectory(
         ids += segment_ids
     if not turns:
         return None
-    input_ids = torch.tensor(ids[: turns[-1].end])
+    input_ids = torch.from_numpy(np.array(ids[: turns[-1].end], np.int64))  # torch.tensor reads lists slowly
     return make_example(trajectory.id, input_ids, turns, n_turns - len(turns), template.end_id, options.w_max)
 
 

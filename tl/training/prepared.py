@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -124,27 +124,34 @@ def prepare(
     """The trajectories in ``paths``, or those made with the tool library and ``seed`` where there are none, from the
     cache, where they are put if they are not there. Raises DataError for a file that cannot be read."""
     folder = cache / _key(paths, tokenizer, options, data_format, seed)
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_suffix(".lock")
-        with lock.open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            if not folder.exists():
-                unfinished = folder.with_suffix(".new")
-                shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
-                try:
-                    _write(
-                        unfinished,
-                        paths,
-                        Worker(tokenizer.path, tokenizer.template, options, data_format),
-                        seed,
-                        progress,
-                    )
-                    unfinished.rename(folder)
-                finally:
-                    shutil.rmtree(unfinished, ignore_errors=True)
-                lock.unlink()
+    worker = Worker(tokenizer.path, tokenizer.template, options, data_format)
+    try:
+        _write_once(folder, lambda unfinished: _write(unfinished, paths, worker, seed, progress))
+    except OSError as error:
+        raise DataError(
+            f"{cache}: data cannot be prepared there ({error.strerror or error}): make room, or choose another --cache"
+        ) from error
     return Prepared(folder, tokenizer, options)
+
+
+def _write_once(folder: Path, write: Callable[[Path], object]) -> None:
+    """Has the folder written where it is not there yet, while other processes that need it wait: for its lock, and so
+    past any time-out of a process group."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_suffix(".lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".new")
+            shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+            try:
+                write(unfinished)
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            lock.unlink()
 
 
 def _key(paths: Sequence[str], tokenizer: Tokenizer, options: EncodingOptions, data_format: str, seed: int) -> str:
