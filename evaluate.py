@@ -1,20 +1,20 @@
-"""Evaluation (paper, sections 4 and 5): TS, PI and CF of single calls, DE, CE and VA of whole episodes; greedy, or the
-best of several draws (--best_of).
+"""Evaluates a model: TS, PI and CF of single calls, DE, CE and VA of whole episodes (paper, sections 4 and 5).
 
-    python evaluate.py                                   the newest run, else the embedded model, on held-out requests
-    python evaluate.py --model runs/sft --suite rotbench --data DIR      a benchmark's official files, see --suite
-    python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl   predictions made elsewhere, no model
+    python evaluate.py                                   newest run (or the embedded model) on held-out requests
+    python evaluate.py --model runs/sft --suite rotbench --data DIR      a benchmark, from its published files
+    python evaluate.py --suite rotbench --data DIR --predictions preds.jsonl   score existing predictions; no model
     python evaluate.py --endpoint URL --endpoint_model NAME --suite …    a model behind an OpenAI-compatible server
-    python evaluate.py --model DIR --data FILE …         every right call of trajectory files
-    python evaluate.py --tools my_tools.py --tasks my_tasks.jsonl     tools and tasks of your own, see docs/tools.md
-    python evaluate.py --model DIR --best_of 8 --select vote     the call that most of eight draws make
-    python evaluate.py --model DIR --suite every-held-out    unseen values, phrasings and tools, and noise, in one table
-    python evaluate.py --compare A/report.json B/report.json     two evaluations of the same items, item by item
-    python evaluate.py --export items.jsonl --suite …            the items and their prompts, for models run elsewhere
-    torchrun --nproc_per_node 8 evaluate.py …            the ranks share the items
+    python evaluate.py --model DIR --data FILE …         every correct call in trajectory files
+    python evaluate.py --tools my_tools.py --tasks my_tasks.jsonl     your tools and tasks, see docs/tools.md
+    python evaluate.py --model DIR --best_of 8 --select vote     the most frequent of eight sampled calls
+    python evaluate.py --model DIR --suite every-held-out    all held-out sets and noise levels in one table
+    python evaluate.py --compare A/report.json B/report.json     paired differences between two reports
+    python evaluate.py --export items.jsonl --suite …            write items and prompts, to run a model elsewhere
+    torchrun --nproc_per_node 8 evaluate.py …            split the items over the ranks
 
-Every prediction, its scores and the reason for them are written to --report. To resume an interrupted evaluation, run
-it again with the same settings. The paper's rows are printed beside ours and marked as the paper's.
+Decoding is greedy, except with --best_of. Every prediction is written to --report with its scores and the reason for
+them. To resume an interrupted evaluation, run the same command again. The paper's results are printed for comparison
+and labelled as such.
 """
 
 import sys
@@ -69,93 +69,97 @@ from tl.training.loop import run_script
 from tl.training.memory import SamplingMemory, count_parameters, sampling_memory, size_lines
 from tl.training.run import newest_run, read_checkpoint, show
 
-LONG_TURN = 512  # tokens that a turn may have in a benchmark
-SHORT_TURN = 96  # and in our own sets, whose golden calls have 70 at most
+LONG_TURN = 512  # token limit of a turn in benchmarks
+SHORT_TURN = 96  # token limit in generated sets, whose golden calls have at most 70 tokens
 
-TOOLEYES = "tooleyes"  # the suite whose tools can be given
-ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # of what runs tools, or answers, for a model
+TOOLEYES = "tooleyes"  # the only suite that accepts --tools
+ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # errors of tool execution and of endpoints
 
 Result = SingleTurnResult | EpisodeResult
-Answered = tuple[Suite | EpisodeSuite, list]  # a prediction, or a rollout, for each of its first items
+Answered = tuple[Suite | EpisodeSuite, list]  # a suite with a prediction or rollout for each of its first items
 
 
 @dataclass
 class EvaluationConfig(ToolOptions):
-    """What is evaluated, and on what."""
+    """Flags of evaluate.py."""
 
     model: str | None = option(
         None,
-        "checkpoint in Hugging Face layout (default: the newest finished run under runs/, else the embedded model)",
+        "checkpoint folder in Hugging Face layout (default: the newest finished run in runs/, or the embedded model)",
     )
     template: TemplateName = option("auto", TEMPLATE_HELP)
     suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
-    data: list[str] = option([], "folder with a benchmark's official files; without --suite, trajectory files")
-    compare: list[str] = option([], "two reports of the same items: their paired differences, and nothing else")
-    export: str | None = option(None, "write the items to this file, with tools, messages and prompts, and stop")
+    data: list[str] = option([], "folder with a benchmark's published files; without --suite, trajectory files")
+    compare: list[str] = option([], "print the paired differences between two reports of the same items, then exit")
+    export: str | None = option(None, "write the items with tools, messages and prompts to this file, then exit")
     predictions: list[str] = option(
-        [], "score these files or folders instead of a model: all of one suite, or one for each suite"
+        [],
+        "score these files or folders of predictions instead of running a model: any number for one suite, or one each",
     )
-    format: Form = option("auto", "form of the calls in --predictions, or in an endpoint's plain text")
-    endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; its key is taken from {KEY_VARIABLE}")
-    endpoint_model: str | None = option(None, "name of the model on that server")
-    on_bad_data: Literal["error", "skip"] = option("error", "bad records: list them and stop, or skip them")
+    format: Form = option("auto", "how calls are written in --predictions, or in an endpoint's plain text")
+    endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; the API key is read from {KEY_VARIABLE}")
+    endpoint_model: str | None = option(None, "name of the model on --endpoint")
+    on_bad_data: Literal["error", "skip"] = option(
+        "error", "what to do with bad records: list them and stop, or skip them"
+    )
     data_format: str = option(AUTO, DATA_FORMAT)
-    judge: str | None = option(None, "URL of an OpenAI-compatible server that judges the calls of suite toolalpaca")
-    judge_model: str | None = option(None, "name of the judge on that server")
-    limit: int | None = option(None, "evaluate only this many items of each suite, the first ones", at_least=1)
-    episodes: int = option(40, "number of requests in the suite episodes", at_least=1)
-    batch_size: int = option(32, "items processed at a time; the model takes fewer where they are long", at_least=1)
+    judge: str | None = option(None, "URL of an OpenAI-compatible server that judges calls in the toolalpaca suite")
+    judge_model: str | None = option(None, "name of the model on --judge")
+    limit: int | None = option(None, "evaluate only the first N items of each suite (default: all)", at_least=1)
+    episodes: int = option(40, "number of requests in the episodes suite", at_least=1)
+    batch_size: int = option(32, "items to process at once; fewer if they are too long to fit", at_least=1)
     max_new_tokens: int | None = option(
         None,
         f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
         at_least=1,
     )
     best_of: int = option(
-        1, "answers drawn at temperature 1 for each turn, of which --select gives one; 1: one, greedy", at_least=1
+        1, "sample N answers per turn at temperature 1 and let --select choose one; 1: one greedy answer", at_least=1
     )
     select: Literal["vote", "prm", "none"] = option(
-        "vote", "with --best_of: the call that most answers make; the answer of the highest value by --prm; the first"
+        "vote",
+        "how --best_of chooses; vote: the most frequent call; prm: the answer that --prm values most; none: the first",
     )
-    prm: str | None = option(None, "run of python -m tl prm, for --select prm")
-    refusals: list[str] = option([], "phrases that make an answer a refusal (default: those printed with the results)")
+    prm: str | None = option(None, "output folder of python -m tl prm, for --select prm")
+    refusals: list[str] = option([], "phrases that mark an answer as a refusal (default: printed with the results)")
     report: str = option(
-        "runs/evaluation/report.json", "output file: every prediction with its scores and the reason for them"
+        "runs/evaluation/report.json", "output file for every prediction with its scores and the reason for them"
     )
     seed: int = option(0, "seed of the generated requests", at_least=0, at_most=MAX_SEED)
-    dry_run: bool = option(False, "show the number of items and the model's memory, ask nothing")
+    dry_run: bool = option(False, "show the number of items and a memory estimate, then exit without evaluating")
 
     @property
     def turn_tokens(self) -> int:
-        """Tokens that a turn may have."""
+        """Token limit of a turn."""
         return (LONG_TURN if self.data else SHORT_TURN) if self.max_new_tokens is None else self.max_new_tokens
 
     @property
     def source(self) -> Path:
-        """The model's folder, where it is one of our own."""
+        """Folder of the local model."""
         return Path(self.model) if self.model else newest_run(Path("runs")) or TINY
 
 
 def check(config: EvaluationConfig) -> None:
-    """Raises RunError for settings that do not go together."""
+    """Raises RunError for settings that contradict each other."""
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
-        raise RunError("--model, --predictions and --endpoint exclude each other")
+        raise RunError("use only one of --model, --predictions and --endpoint")
     if bool(config.endpoint) != bool(config.endpoint_model):
-        raise RunError("--endpoint and --endpoint_model go together")
+        raise RunError("--endpoint and --endpoint_model must be given together")
     if bool(config.judge) != bool(config.judge_model):
-        raise RunError("--judge and --judge_model go together")
+        raise RunError("--judge and --judge_model must be given together")
     if config.compare and len(config.compare) != 2:
-        raise RunError("--compare takes two reports")
+        raise RunError("--compare takes exactly two reports")
     if config.tasks and (config.suite or config.data or config.predictions):
-        raise RunError("--tasks are played with a model: leave --suite, --data and --predictions out")
+        raise RunError("--tasks cannot be combined with --suite, --data or --predictions")
     with_tools = config.tools or config.mcp or config.allow_network
     if with_tools and not config.tasks and not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
-        raise RunError(f"--tools, --mcp and --allow_network need --tasks, or --suite {TOOLEYES} with its --tools")
+        raise RunError(f"--tools, --mcp and --allow_network need --tasks (--suite {TOOLEYES} takes --tools alone)")
     if config.best_of > 1 and (config.endpoint or config.predictions):
-        raise RunError("--best_of draws from a model of one's own: leave --endpoint and --predictions out")
+        raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):
-        raise RunError("--select prm and --prm, the model that chooses, go together, with --best_of 2 or more")
+        raise RunError("--select prm needs --prm, and --best_of of at least 2")
     if config.suite and len(config.data) > 1:
-        raise RunError("with --suite, --data is one folder")
+        raise RunError("with --suite, --data must be a single folder")
 
 
 def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
@@ -163,14 +167,14 @@ def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
 
 
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
-    """Raises DataError for invalid files and names, and where there is no call to ask for."""
+    """Raises DataError for invalid files and names, and if the data hold no correct call."""
     if config.tasks:
         executor = config.start_executor(LIBRARY)
         return [with_notes(task_suite(config.tasks, executor), config.tool_lines(executor))]
     if config.data and not config.suite:
         suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
         if not suite.questions:
-            raise DataError(f"{', '.join(config.data)}: no right call to ask for")
+            raise DataError(f"{', '.join(config.data)}: no correct call to evaluate")
         return [suite]
     folder = Path(config.data[0]) if config.data else None
     if folder and config.suite == [TOOLEYES] and config.tools:
@@ -184,7 +188,7 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
 
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
-    """The model to evaluate, and what identifies it."""
+    """The model to evaluate, and the settings that identify it."""
     identity: dict[str, Any]
     if config.endpoint and config.endpoint_model:
         endpoint = Endpoint(config.endpoint, config.endpoint_model)
@@ -221,7 +225,7 @@ def estimate_memory(
     tokenizer: Tokenizer,
     dtype: torch.dtype,
 ) -> SamplingMemory:
-    """What asking the model takes on each rank. An episode may fill the model's context."""
+    """Memory that generation takes on each rank. An episode may fill the model's context."""
     limit = model.context_length
     lengths = {1}
     for suite in suites:
@@ -235,7 +239,7 @@ def estimate_memory(
 
 
 def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World) -> dict[str, list[str]]:
-    """What would be asked, and the memory of the model that would answer, as text."""
+    """Lines with the number of items in each suite and the model's memory."""
     items = {s.name: s.questions if isinstance(s, Suite) else s.requests for s in suites}
     sections = {"items": [f"{name:<20}{len(of_suite[: config.limit]):,}" for name, of_suite in items.items()]}
     if not config.predictions and not config.endpoint:
@@ -252,9 +256,9 @@ def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], w
 def resumable(
     name: str, items: Sequence, work: Callable[[list[int]], Iterator[tuple[int, Any]]], journal: Journal, world: World
 ) -> list[Any]:
-    """The result of every item, including those of an interrupted evaluation; None where there is none.
+    """The result of every item, including those of an interrupted evaluation; None for an item without one.
 
-    `work` gets the indices that are this rank's, and yields results as they come.
+    `work` gets the indices of this rank and yields results as they become available.
     """
     done = [index for index in range(len(items)) if index in journal.done]
     todo = [index for index in range(len(items)) if index not in journal.done][world.rank :: world.size]
@@ -274,7 +278,7 @@ def resumable(
 
 
 def tell(answer: Response | Rollout) -> None:
-    """Warns that the model could not be asked, once for each reason."""
+    """Warns that the model gave no answer, once per reason."""
     if answer.stop is StopReason.POLICY:
         warnings.warn(answer.note, stacklevel=2)
 
@@ -282,7 +286,7 @@ def tell(answer: Response | Rollout) -> None:
 def single_turn(
     suite: Suite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Prediction | None]:
-    """A prediction for each item of the suite, None where the model could not be asked."""
+    """A prediction for each item of the suite; None where the model gave no answer."""
     questions = suite.questions[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
@@ -300,7 +304,7 @@ def single_turn(
 def multi_turn(
     suite: EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list[Rollout | None]:
-    """An episode for each request of the suite, None where it was aborted."""
+    """An episode for each request of the suite; None where it was aborted."""
     requests = suite.requests[: config.limit]
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
@@ -313,15 +317,17 @@ def multi_turn(
 
 
 def load_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Answered]:
-    """The suites with what is in files. Raises RunError where there is not one for each of several suites."""
+    """The suites with the predictions read from files. Raises RunError if several suites do not get one file each."""
     files = [Path(file) for file in config.predictions]
     if len(suites) not in (1, len(files)):
         names = ", ".join(suite.name for suite in suites)
-        raise RunError(f"{len(files)} files of --predictions for {len(suites)} suites: {names}")
+        raise RunError(
+            f"--predictions needs one file per suite, but got {len(files)} for {len(suites)} suites: {names}"
+        )
     answered: list[Answered] = []
     for suite, of_suite in zip(suites, [files] if len(suites) == 1 else [[file] for file in files], strict=True):
         if not isinstance(suite, Suite):
-            raise RunError(f"--predictions are for single turns; {suite.name} is played turn by turn")
+            raise RunError(f"--predictions can only be scored on single turns; {suite.name} consists of whole episodes")
         answered.append((suite, read_predictions(of_suite, suite.questions, config.format, config.limit)))
     return answered
 
@@ -329,8 +335,8 @@ def load_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeS
 def ask_model(
     config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World
 ) -> tuple[list[Answered], Callable[[str], Sequence], list[Journal]]:
-    """What the model says, suite by suite; what splits the names of tools into its tokens; and the journals that hold
-    its answers until the report is written."""
+    """The model's answers by suite, a function that splits tool names into its tokens, and the journals that keep the
+    answers until the report is written."""
     source = config.source
     policy, identity = make_policy(config, source, world)
     tokens: Callable[[str], Sequence] = name_words
@@ -367,7 +373,7 @@ def results_of(
 
 
 def run(config: EvaluationConfig, world: World) -> int:
-    """Exit status: 0, or 1 if some items could not be asked."""
+    """Exit status: 0, or 1 if some items got no answer."""
     distributed.on_main(lambda: check_report(Path(config.report)), world)
     suites = load_suites(config)
     if config.export:
@@ -386,9 +392,9 @@ def run(config: EvaluationConfig, world: World) -> int:
         print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
         settings = asdict(config) | {"max_new_tokens": config.turn_tokens}
         write_report(Path(config.report), settings, {result.suite.name: result.to_json() for result in results})
-        print(f"every prediction with its scores and the reason: {config.report}")
+        print(f"every prediction with its scores and the reason for them: {config.report}")
         if missing:
-            print(f"{missing} items are missing; the same command asks for them again", file=sys.stderr)
+            print(f"{missing} items got no answer; run the same command again to retry them", file=sys.stderr)
         else:
             for journal in journals:
                 journal.remove()

@@ -1,13 +1,13 @@
 """PPO with the tool reward (section 3.3): the SFT model makes calls, IRM scores them, and PPO learns from the scores.
 
-    python train_ppo.py                               after train_sft.py: its newest model and generated prompts
+    python train_ppo.py                               newest model of train_sft.py, generated prompts
     python train_ppo.py --model runs/sft --data prompts.jsonl
-    python train_ppo.py --rollout episode --tools my_tools.py --tasks my_tasks.jsonl      see docs/tools.md
+    python train_ppo.py --rollout episode --tools my_tools.py --tasks my_tasks.jsonl      whole tasks, see docs/tools.md
     torchrun --nproc_per_node 8 train_ppo.py --model …
 
-A prompt is a history and its answer the golden next call, as in the paper. Two departures (docs/equations.md has all):
-calls are sampled at temperature 1, where the released script decodes greedily, and what is said to the user is not
-compared.
+As in the paper, a prompt is a history and the model generates the next call, which is compared with the golden one. Two
+departures (docs/equations.md lists all): calls are sampled at temperature 1, while the released script decodes
+greedily, and text addressed to the user is not compared.
 """
 
 import math
@@ -283,10 +283,10 @@ def trouble(metrics: Metrics) -> Trouble | None:
     """What is wrong with a step whose rollouts all failed, or whose updates were skipped because a loss or a gradient
     was not finite."""
     if "reward" not in metrics:
-        advice = f"mend the executor, then go on with\n  {resume_command()}"
+        advice = f"fix the executor, then continue with\n  {resume_command()}"
         return Trouble("every rollout failed", advice, resumable=True)
     if metrics.get("policy_skipped") or metrics.get("value_skipped"):
-        return Trouble("updates skipped, loss or gradient were not finite", "lower --actor_lr and --critic_lr")
+        return Trouble("updates skipped because loss or gradient was not finite", "lower --actor_lr and --critic_lr")
     return None
 
 

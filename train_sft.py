@@ -1,12 +1,12 @@
-"""Supervised fine-tuning for tool use: MAE masks erroneous calls, PKT weighs the tokens that decide the tool.
+"""Supervised fine-tuning for tool use: MAE masks erroneous calls, PKT gives deciding tokens a higher weight.
 
-    python train_sft.py                               the embedded tiny model and generated data, minutes on a laptop
-    python train_sft.py --model /ckpt/CodeLlama-7b-hf --data trajectories.jsonl         the default settings
+    python train_sft.py                               embedded tiny model and generated data; minutes on a laptop
+    python train_sft.py --model /ckpt/CodeLlama-7b-hf --data trajectories.jsonl         the paper's settings
     torchrun --nproc_per_node 8 train_sft.py --model …
 
-Where it departs from the paper: a trajectory is one sample, encoded once (the released code feeds its history again for
-each call), and ``batch_size`` counts trajectories over all ranks. An epoch has fewer steps of more calls; without
-``--learning_rate`` the rate is so much higher (see ``peak_rate``).
+Departures from the paper: a trajectory is one sample, encoded once (the released code encodes its history again for
+each call), and ``batch_size`` counts trajectories over all ranks. An epoch therefore has fewer steps with more calls
+each, and the default learning rate is higher in proportion (see ``peak_rate``).
 """
 
 import math
@@ -61,11 +61,11 @@ from tl.training.run import (
 )
 from tl.training.scaling import Work, estimate
 
-RELEASED_RATE, RELEASED_TURNS = 1e-6, 4  # of the released code: learning rate, and samples a step
+RELEASED_RATE, RELEASED_TURNS = 1e-6, 4  # learning rate and samples per step of the released code
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> float:
-    """Linear warm-up over ``warmup_ratio`` of the steps, then a cosine from ``peak`` to 0. Steps count from 0."""
+    """Linear warm-up over ``warmup_ratio`` of the steps, then cosine decay from ``peak`` to 0. Steps count from 0."""
     warmup = math.ceil(steps * warmup_ratio)
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -73,23 +73,23 @@ def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> fl
 
 
 def peak_rate(config: SFTConfig, data: TrainingData) -> float:
-    """The learning rate asked for or, where none is, the released code's 1e-6 in proportion to the right calls of a
-    step: it makes a step of 4 calls, a sample each. With as many passes over the data the weights then move as far."""
+    """The requested learning rate or, by default, the released code's 1e-6 scaled by the correct calls per step over
+    4, its number of calls per step. The weights then move about as far in the same number of passes."""
     if config.learning_rate is not None:
         return config.learning_rate
     return RELEASED_RATE * turns_a_step(config, data) / RELEASED_TURNS
 
 
 def turns_a_step(config: SFTConfig, data: TrainingData) -> float:
-    """Right calls, and texts that are trained on, of a batch on average."""
+    """Average number of trained turns (correct calls and texts) per step."""
     return data.statistics.turns_trained / len(data.examples) * config.batch_size
 
 
 def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], config: SFTConfig, world: World) -> Metrics:
     """One optimizer step on a global batch; returns the step's loss and gradient norm.
 
-    Every part is divided by the total of the whole step, so that micro-batches and ranks change nothing but rounding.
-    Weights stay as they are when loss or gradient norm is not finite.
+    Every micro-batch is divided by the total of the whole step, so micro-batches and ranks change only rounding. The
+    weights are not updated if the loss or the gradient norm is not finite.
     """
     mine = micro_batches(examples, config.micro_tokens, world.rank, world.size)
     [total] = distributed.sum_over_ranks([sum(micro.divisor(config.norm) for micro in mine)])
@@ -98,7 +98,7 @@ def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], conf
         micro = micro.to(world.device)
         nll = target_nll(model, micro)  # [M]
         loss = weighted_cross_entropy(nll, micro.weights, micro.turn_index, config.norm, total)
-        (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
+        (loss * world.size).backward()  # FSDP averages gradients over the ranks, but the loss is a sum
         step_loss = step_loss + loss.detach()
     [loss_of_all] = distributed.sum_over_ranks([step_loss.item()])
     grad_norm = distributed.clip_grad_norm(model, config.max_grad_norm)
@@ -111,8 +111,8 @@ def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], conf
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], config: SFTConfig, world: World
 ) -> Metrics:
-    """TS, PI and CF (percent) of the model's greedy calls for held-out requests, and the loss on the accepted calls for
-    the first ``eval_items`` of them, which are the same in all evaluations of a run. Each rank works on a part."""
+    """TS, PI and CF (percent) of the model's greedy calls on held-out requests, and the loss on the golden calls of the
+    first ``eval_items`` of them, the same in every evaluation of a run. The ranks share the requests."""
     for_loss = held_out[: config.eval_items]
     with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
         loss = golden_loss(plain, tokenizer, for_loss[world.rank :: world.size], config.micro_tokens)
@@ -132,8 +132,8 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the examples for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
-    it came, and whether a stop signal ended it (see ``main_loop``)."""
+    """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress and
+    whether a stop signal ended training (see ``main_loop``)."""
     peak = peak_rate(config, data)
     optimizer = make_optimizer(model, peak, config)
     progress = restore(saved, model, optimizer)
@@ -164,18 +164,18 @@ def train(
 
 
 def trouble(metrics: Metrics, batch: list[Example]) -> Trouble | None:
-    """What is wrong with a step whose loss or gradient norm is not finite."""
+    """Describes a step whose loss or gradient norm is not finite; None if both are finite."""
     if all(map(math.isfinite, metrics.values())):
         return None
     numbers = f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}"
     ids = ", ".join(example.id for example in batch)
-    return Trouble(f"skipped, {numbers}; trajectories {ids}", "lower --learning_rate, or look at these trajectories")
+    return Trouble(f"skipped, {numbers}; trajectories {ids}", "lower --learning_rate, or inspect these trajectories")
 
 
 def describe(
     config: SFTConfig, data: TrainingData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> dict[str, list[str]]:
-    """Data and memory as text."""
+    """Sections of text about data, steps and memory."""
     lengths = sorted(data.examples.lengths())
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
     cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
@@ -191,35 +191,37 @@ def describe(
         share = data.statistics.targets / sum(lengths)
         work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing, config.lora)
         step = estimate(model, world.size, work)
-        sections[f"a step on paper, {world.size} x H200 (python -m tl scaling)"] = step.lines()
+        sections[f"estimated step on {world.size} x H200 (python -m tl scaling)"] = step.lines()
     return sections
 
 
 def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
-    """Steps and learning rate beside the released code's, as text."""
+    """Lines that compare the number of steps and the learning rate with the released code's."""
     _, steps = plan(config, len(data.examples), Progress())
     turns, samples = turns_a_step(config, data), math.ceil(data.statistics.turns_trained * config.epochs)
-    reckoning = "as asked for"
+    origin = "as requested"
     if config.learning_rate is None:
-        reckoning = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, in proportion to the right calls of a step"
+        origin = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, scaled by the correct calls per step"
     return [
-        f"steps               {steps:,} of {config.batch_size} trajectories with {turns:.1f} right calls and texts; a "
-        f"sample each, {RELEASED_TURNS} a step, as in the released code, would be {-(-samples // RELEASED_TURNS):,}",
-        f"learning rate       {peak_rate(config, data):.3g} at its peak: {reckoning}",
+        f"steps               {steps:,} of {config.batch_size} trajectories, {turns:.1f} trained turns each step; the "
+        f"released code would take {-(-samples // RELEASED_TURNS):,} steps of {RELEASED_TURNS} turns",
+        f"learning rate       {peak_rate(config, data):.3g} at the peak: {origin}",
     ]
 
 
 def prepare(config: SFTConfig, source: Path) -> list[Question]:
-    """Checks the model, and reads and tokenises the held-out requests."""
+    """Checks the model, then reads and tokenises the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     if config.max_length > model.context_length:
         window = " (its sliding window)" if model.context_length == model.sliding_window else ""
-        raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}{window}")
+        raise RunError(
+            f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}{window}"
+        )
     return load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
 
 
 def load_data(config: SFTConfig, tokenizer: Tokenizer, world: World) -> TrainingData:
-    """The training set: every rank maps the same files, which one of them prepares where they are not there yet."""
+    """The training set. All ranks map the same files; one rank prepares them if they do not exist."""
     options = EncodingOptions(config.mae, config.pkt, config.w_max, config.max_length, config.max_feedback_tokens)
     source = (config.data, tokenizer, options, config.on_bad_data, config.data_format, config.seed)
     with cache_folder(config, world) as cache, distributed.propagate_errors(world):
@@ -228,12 +230,12 @@ def load_data(config: SFTConfig, tokenizer: Tokenizer, world: World) -> Training
         data.report.warn()
     prints = distributed.gather_objects(data.fingerprint, world)
     if world.is_main and len(set(prints)) > 1:
-        raise RunError("the nodes have different data under the same paths: copy the files again")
+        raise RunError("the data files differ between nodes: copy them again")
     return data
 
 
 def summary(config: SFTConfig, data: TrainingData, progress: Progress) -> list[str]:
-    """What the run has trained on, in lines; what it has seen more than once counts once."""
+    """Lines about the data that the run has trained on; examples seen several times count once."""
     seen = batches(len(data.examples), config.batch_size, config.seed, 0, min(progress.samples, len(data.examples)))
     statistics = data.examples.statistics(i for indices in seen for i in indices)
     return ["-- trained on", *statistics.lines(), data.dropped(), progress.line("trajectories")]

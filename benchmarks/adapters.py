@@ -39,7 +39,9 @@ def adapted() -> tuple[Llama, Llama]:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help=f"write {ADAPTER_RECORDED.name}")
+    parser.add_argument(
+        "--record", action="store_true", help=f"write the recorded comparison to {ADAPTER_RECORDED.name}"
+    )
     options = parser.parse_args()
     with_peers("benchmarks.adapters", transformers="5.24.0", peft="0.21.2")
     import peft

@@ -67,5 +67,7 @@ def main(path: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default=str(TINY), help="checkpoint folder; the embedded base without one")
+    parser.add_argument(
+        "model", nargs="?", default=str(TINY), help="checkpoint folder (default: the embedded base model)"
+    )
     main(parser.parse_args().model)

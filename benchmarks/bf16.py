@@ -53,8 +53,8 @@ def mean_loss(model: Llama, batches: list[list[Example]]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rates", type=float, nargs="+", default=[3e-6, 1e-5, 3e-5])
+    parser.add_argument("--steps", type=int, default=40, help="training steps (default: %(default)s)")
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-6, 1e-5, 3e-5], help="learning rates")
     options = parser.parse_args()
     encoding = EncodingOptions(max_length=CONFIG.max_length)
     data = list(load_training_data([], Tokenizer(TINY), encoding, progress=False).examples)

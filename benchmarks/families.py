@@ -125,8 +125,8 @@ def compare_model(folder: str, count: int = 30, new_tokens: int = 40) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
-    parser.add_argument("--model", metavar="FOLDER", help="a checkpoint to compare instead")
+    parser.add_argument("--record", action="store_true", help=f"write the recorded comparison to {RECORDED.name}")
+    parser.add_argument("--model", metavar="FOLDER", help="compare on this checkpoint instead of random ones")
     options = parser.parse_args()
     with_peers("benchmarks.families", transformers="5.24.0")
     import transformers

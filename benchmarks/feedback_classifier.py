@@ -147,10 +147,12 @@ def figures(texts: list[Text], rule: Callable[[str], bool]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="OpenAI messages as JSON lines, plain or gzip")
-    parser.add_argument("--rotbench", type=Path, nargs=2, metavar=("CLEAN", "ERRORS"), help="see above")
-    parser.add_argument("--list", action="store_true", help="print the texts that are set aside")
-    parser.add_argument("--mistakes", choices=["A", "B"], help="print the texts of this half that we get wrong")
+    parser.add_argument("data", type=Path, help="OpenAI messages as JSON lines, plain or gzipped")
+    parser.add_argument(
+        "--rotbench", type=Path, nargs=2, metavar=("CLEAN", "ERRORS"), help="RotBench files to test on, described above"
+    )
+    parser.add_argument("--list", action="store_true", help="print the texts that are excluded")
+    parser.add_argument("--mistakes", choices=["A", "B"], help="print the misclassified texts of this half")
     arguments = parser.parse_args()
 
     rows = list(openai_feedback(arguments.data))

@@ -32,7 +32,7 @@ def seconds_to_first_line() -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements (default: %(default)s)")
     measured = [seconds_to_first_line() for _ in range(parser.parse_args().rounds)]
     for name, seconds in zip(("clock", "processor"), zip(*measured, strict=True), strict=True):
         print(f"{name:<10} {statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})")

@@ -206,8 +206,8 @@ def check(trajectory: Trajectory) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=50_000, help="damaged records of each format")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--times", type=int, default=50_000, help="damaged records per format (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the damage (default: %(default)s)")
     arguments = parser.parse_args()
     start = time.monotonic()
     for name, count in fuzz(arguments.times, arguments.seed, check).items():

@@ -91,8 +91,8 @@ WORK = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all", help="what to measure (default: all)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of measurements (default: %(default)s)")
     options = parser.parse_args()
     chosen = list(WORK) if options.work == "all" else [options.work]
     if "peer" in chosen:

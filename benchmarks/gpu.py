@@ -170,14 +170,24 @@ def everything(config: ModelConfig, options: argparse.Namespace, products: float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=["all", "train", "decode", "ppo"])
-    parser.add_argument("--tokens", type=int, default=8192 if GPU else 128, help="of a training step")
-    parser.add_argument("--length", type=int, default=4096 if GPU else 64, help="of a text in training")
+    parser.add_argument("work", choices=["all", "train", "decode", "ppo"], help="what to measure")
+    parser.add_argument(
+        "--tokens", type=int, default=8192 if GPU else 128, help="tokens in a training step (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--length", type=int, default=4096 if GPU else 64, help="tokens in a training sequence (default: %(default)s)"
+    )
     parser.add_argument("--checkpointing", choices=["none", "selective", "full"], default="full")
-    parser.add_argument("--batch", type=int, default=1, help="texts that are decoded at a time")
-    parser.add_argument("--context", type=int, default=1024 if GPU else 16, help="tokens of a prompt")
-    parser.add_argument("--new_tokens", type=int, default=128 if GPU else 8)
-    parser.add_argument("--rollouts", type=int, default=64 if GPU else 8, help="of a PPO step")
+    parser.add_argument("--batch", type=int, default=1, help="sequences to decode at once (default: %(default)s)")
+    parser.add_argument(
+        "--context", type=int, default=1024 if GPU else 16, help="tokens in a prompt (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--new_tokens", type=int, default=128 if GPU else 8, help="tokens to generate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rollouts", type=int, default=64 if GPU else 8, help="rollouts in a PPO step (default: %(default)s)"
+    )
     options = parser.parse_args()
     config = CODE_LLAMA["7B"] if GPU else SMALL
     products, copies = product_speed(8192 if GPU else 256), copy_speed(2**32 if GPU else 2**22)

@@ -106,7 +106,7 @@ WORK = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all")
+    parser.add_argument("work", nargs="?", choices=[*WORK, "all"], default="all", help="what to measure (default: all)")
     chosen = parser.parse_args().work
     for name in WORK if chosen == "all" else [chosen]:
         what, rows = WORK[name]

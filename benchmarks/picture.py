@@ -51,8 +51,10 @@ def draw(evaluations: list[dict[str, float]]) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, default=Path("runs/picture"), help="folder of the run")
-    parser.add_argument("--out", default="docs/default_run.svg", help="SVG file to write")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/picture"), help="folder of the run (default: %(default)s)"
+    )
+    parser.add_argument("--out", default="docs/default_run.svg", help="SVG file to write (default: %(default)s)")
     arguments = parser.parse_args()
     evaluations = scores_over_time((arguments.run / "metrics.jsonl").read_text(encoding="utf-8"))
     with matplotlib.rc_context(STYLE):

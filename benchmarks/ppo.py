@@ -96,9 +96,9 @@ def our_step(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rollouts", type=int, default=32)
-    parser.add_argument("--new_tokens", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rollouts", type=int, default=32, help="rollouts per step (default: %(default)s)")
+    parser.add_argument("--new_tokens", type=int, default=48, help="tokens per rollout (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of measurements (default: %(default)s)")
     options = parser.parse_args()
     with_peers("benchmarks.ppo", trl="1.16.0", transformers="5.23.0")
     size = {"batch_size": options.rollouts, "minibatch_size": options.rollouts, "max_new_tokens": options.new_tokens}

@@ -114,10 +114,12 @@ def bootstrap(differences: np.ndarray, draws: int = 10_000) -> tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="run of train_sft.py")
-    parser.add_argument("--out", type=Path, default=Path("runs/ppo_learning"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", action="store_true", help="also a seed without KL and one without critic")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a run of train_sft.py")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ppo_learning"), help="output folder (default: %(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds to train with (default: 0 1 2)")
+    parser.add_argument("--variants", action="store_true", help="also train without KL and without a critic")
     arguments, flags = parser.parse_known_args()  # what is left goes to train_ppo.py
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "results.json"

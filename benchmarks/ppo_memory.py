@@ -55,7 +55,9 @@ def peak(folder: str, rank: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peak", nargs=2, metavar=("CHECKPOINT", "RANK"), help="only print the peak of one side")
+    parser.add_argument(
+        "--peak", nargs=2, metavar=("CHECKPOINT", "RANK"), help="only print the peak memory of one side"
+    )
     options = parser.parse_args()
     if options.peak:
         folder, rank = options.peak

@@ -58,9 +58,9 @@ def start(data: Path, cache: Path, vocabulary: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--size", type=int, nargs="+", default=[60000])
-    parser.add_argument("--vocabulary", required=True)
+    parser.add_argument("file", type=Path, help="trajectory file that the data are drawn from")
+    parser.add_argument("--size", type=int, nargs="+", default=[60000], help="numbers of trajectories (default: 60000)")
+    parser.add_argument("--vocabulary", required=True, help="tokenizer.model or tokenizer.json")
     options = parser.parse_args()
     for size in options.size:
         with tempfile.TemporaryDirectory() as folder:

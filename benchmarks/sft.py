@@ -99,9 +99,13 @@ def peak_bytes(side: str, folder: str, rank: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peak", nargs=2, metavar=("SIDE", "CHECKPOINT"), help="only print the peak memory of a side")
-    parser.add_argument("--lora_rank", type=int, default=0, help="train adapters of this rank (0: all weights)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements (default: %(default)s)")
+    parser.add_argument(
+        "--peak", nargs=2, metavar=("SIDE", "CHECKPOINT"), help="only print the peak memory of one side"
+    )
+    parser.add_argument(
+        "--lora_rank", type=int, default=0, help="train only LoRA adapters of this rank; 0: all weights"
+    )
     options = parser.parse_args()
     rank = options.lora_rank
     with_peers("benchmarks.sft", transformers="5.23.0", **({"peft": "0.21.2"} if rank else {}))

@@ -54,9 +54,13 @@ def train(data: list[Example], peak: float, trajectories: list[Example]) -> tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=float, default=1e-5, help="the released code's")
-    parser.add_argument("--size", type=int, default=60, help="trajectories")
-    parser.add_argument("--longest", type=int, default=512, help="tokens; longer trajectories are left out")
+    parser.add_argument(
+        "--rate", type=float, default=1e-5, help="learning rate (default: %(default)s, the released code's)"
+    )
+    parser.add_argument("--size", type=int, default=60, help="number of trajectories (default: %(default)s)")
+    parser.add_argument(
+        "--longest", type=int, default=512, help="skip trajectories with more tokens than this (default: %(default)s)"
+    )
     options = parser.parse_args()
     data = load_training_data([], Tokenizer(TINY), EncodingOptions(max_length=8192), progress=False).examples
     trajectories = [example for example in data if len(example) <= options.longest][: options.size]

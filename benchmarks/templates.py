@@ -95,8 +95,8 @@ def recorded() -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path, help="folder with qwen2.5.jinja, qwen3.jinja and llama3.jinja")
-    parser.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
-    parser.add_argument("--vocabulary", nargs="*", default=[], help="folders with a tokenizer.json")
+    parser.add_argument("--record", action="store_true", help=f"write the recorded comparison to {RECORDED.name}")
+    parser.add_argument("--vocabulary", nargs="*", default=[], help="folders with a tokenizer.json to compare with")
     options = parser.parse_args()
     with_peers("benchmarks.templates", transformers="5.24.0", jinja2="3.1.6")
     from tokenizers import Tokenizer as Library

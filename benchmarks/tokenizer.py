@@ -151,10 +151,12 @@ def straddling(tokenizer: Tokenizer, ids: Sequence[int], seam: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER")
-    parser.add_argument("--texts", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--records", nargs="*", default=[], metavar="FILE")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders with a tokenizer.json")
+    parser.add_argument("--texts", type=int, default=1_000_000, help="random texts to compare (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the texts (default: %(default)s)")
+    parser.add_argument(
+        "--records", nargs="*", default=[], metavar="FILE", help="trajectory files to compare on as well"
+    )
     options = parser.parse_args()
     for folder in options.folders:
         tokenizer = Tokenizer(folder)

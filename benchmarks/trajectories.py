@@ -74,10 +74,12 @@ def mean_of_calls(batches: list[list[Example]], step: Callable[[list[Example]], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="*", default=[], help="trajectory files; none: the default training set")
-    parser.add_argument("--least_calls", type=int, default=4, help="take trajectories with at least so many calls")
-    parser.add_argument("--size", type=int, default=16, help="take so many trajectories at most")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data", nargs="*", default=[], help="trajectory files (default: generated training set)")
+    parser.add_argument(
+        "--least_calls", type=int, default=4, help="minimum calls per trajectory (default: %(default)s)"
+    )
+    parser.add_argument("--size", type=int, default=16, help="maximum number of trajectories (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of measurements (default: %(default)s)")
     options = parser.parse_args()
     with_peers("benchmarks.trajectories", transformers="5.23.0")
     encoding = EncodingOptions(max_length=4096)

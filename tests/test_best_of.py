@@ -113,10 +113,10 @@ def test_an_evaluation_draws_and_says_so_in_its_report(toy, tmp_path, capsys, se
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--best_of", "2", "--predictions", "p.jsonl"], "--best_of draws from a model of one's own"),
-        (["--best_of", "2", "--select", "prm"], "--select prm and --prm, .* go together"),
-        (["--best_of", "2", "--prm", "runs/prm"], "--select prm and --prm, .* go together"),
-        (["--select", "prm", "--prm", "runs/prm"], "with --best_of 2 or more"),
+        (["--best_of", "2", "--predictions", "p.jsonl"], "--best_of samples from a local model"),
+        (["--best_of", "2", "--select", "prm"], "--select prm needs --prm"),
+        (["--best_of", "2", "--prm", "runs/prm"], "--select prm needs --prm"),
+        (["--select", "prm", "--prm", "runs/prm"], "and --best_of of at least 2"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, message):

@@ -58,8 +58,8 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--tools", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
         (["--teacher", "http://127.0.0.1:9"], "needs --teacher_model"),
-        (["--teacher", "host", "--teacher_model", "m"], "an endpoint is an http:// or https:// address"),
-        (["--kind", "unseen_toolkits", "--tools", "bank"], "takes no --tools"),
+        (["--teacher", "host", "--teacher_model", "m"], "an endpoint must be an http:// or https:// URL"),
+        (["--kind", "unseen_toolkits", "--tools", "bank"], "leave --tools out"),
     ],
 )
 def test_invalid_flags_are_one_line(tmp_path, capsys, flags, complaint):
@@ -73,5 +73,5 @@ def test_invalid_flags_are_one_line(tmp_path, capsys, flags, complaint):
 def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
     (tmp_path / "out.jsonl").write_text("precious")
     assert main(["synthesis", "--size", "3", "--out", str(tmp_path / "out.jsonl")]) == 2
-    assert "exists already: choose another --out" in capsys.readouterr().err
+    assert "already exists: choose another --out" in capsys.readouterr().err
     assert (tmp_path / "out.jsonl").read_text() == "precious"

@@ -56,7 +56,7 @@ def test_preset_replaces_defaults_and_flags_replace_the_preset():
     ("argv", "message"),
     [
         (["--steps", "0"], "--steps is 0; it must be at least 1"),
-        (["--rate", "0"], "--rate is 0.0; it must be over 0"),
+        (["--rate", "0"], "--rate is 0.0; it must be greater than 0"),
         (["--rate", "nan"], "--rate is nan; it must be a finite number"),
         (["--share", "1.1"], "--share is 1.1; it must be from 0 to 1"),
         (["--sizes", "3", "0"], "--sizes is 0; it must be at least 1"),

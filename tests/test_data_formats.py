@@ -387,7 +387,7 @@ def test_nl2bash_is_two_files_of_lines(tmp_path):
     assert [bad.place for bad in report.bad] == ["line 2"]
     assert [said(t) for t in read(tmp_path / "all.cm", "skip")[0]] == [said(t) for t in trajectories]
     (tmp_path / "all.cm").unlink()
-    with pytest.raises(DataError, match="all.cm must lie beside it"):
+    with pytest.raises(DataError, match="all.cm must be in the same folder"):
         read(tmp_path / "all.nl")
 
 
@@ -430,7 +430,7 @@ def test_a_format_may_be_named(tmp_path):
     assert said(read(path, data_format="glaive")[0][0]) == ["Hi.", 'finish(answer="Hello.")']
     with pytest.raises(DataError, match="line 1: cannot be read as a record of xlam: KeyError"):
         read(path, data_format="xlam")
-    with pytest.raises(DataError, match="the format must be auto or one of tau2, tau"):
+    with pytest.raises(DataError, match="--data_format must be auto or one of tau2, tau"):
         read(path, data_format="xml")
 
 
@@ -455,7 +455,7 @@ def test_preference_pairs_are_kept(tmp_path, shared):
     assert said(chosen)[3:] == RAIN[1:] and said(rejected)[3:] == ['finish(answer="Sun.")']
     assert [m.trained for m in rejected.messages if m.role == "assistant"] == [False, True]
     assert [bad.reason for bad in report.bad] == [
-        "what is chosen and what is rejected are the same",
+        "`chosen` and `rejected` are the same",
         "a pair needs `chosen` and `rejected`, this record has chosen",
     ]
     with pytest.raises(DataError, match="2 of 3 records are bad"):
@@ -482,7 +482,7 @@ def test_a_path_with_a_colon_that_exists_is_a_path(tmp_path):
     assert shares_of([str(path)]) == [(str(path), None)] and len(read(path)[0]) == 1
     assert shares_of(["x.json:0.25"]) == [("x.json", 0.25)]
     for names in (["a:0.5", "b"], ["a:0", "b:1"]):
-        with pytest.raises(DataError, match="shares such as"):
+        with pytest.raises(DataError, match="a share greater than 0"):
             shares_of(names)
 
 

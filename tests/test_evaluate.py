@@ -128,9 +128,9 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model", "m", "--predictions", "p"], "exclude each other"),
-        (["--endpoint", "http://x"], "go together"),
-        (["--predictions", "p", "--suite", "held-out:all"], "1 files of --predictions for 5 suites: held-out,"),
+        (["--model", "m", "--predictions", "p"], "use only one of"),
+        (["--endpoint", "http://x"], "must be given together"),
+        (["--predictions", "p", "--suite", "held-out:all"], "one file per suite, but got 1 for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
     ],
 )
@@ -229,7 +229,7 @@ def test_items_that_could_not_be_asked_are_named_and_asked_again(tmp_path, monke
         assert evaluate.main(flags) == 1
     suite = json.loads(report.read_text())["suites"]["held-out"]
     assert suite["strict"]["n"] == 12 and len(suite["missing"]) == 8
-    assert "8 items are missing" in capsys.readouterr().err
+    assert "8 items got no answer" in capsys.readouterr().err
     monkeypatch.setattr(evaluate, "make_policy", lambda *_: (second, {"model": "oracle"}))
     assert evaluate.main(flags) == 0
     assert second.asked == 8
@@ -322,7 +322,11 @@ def test_a_report_holds_any_text_and_is_whole_or_not_there(data, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "is not a regular file"), ("data.jsonl", "is not a report"), ("data.jsonl/r.json", "not a folder that can")],
+    [
+        ("", "is not a regular file"),
+        ("data.jsonl", "is not a report"),
+        ("data.jsonl/r.json", "is not a writable folder"),
+    ],
 )
 def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refused_first(name, message, tmp_path):
     (tmp_path / "data.jsonl").write_text("{}\n")
@@ -340,9 +344,12 @@ def test_an_empty_file_may_become_the_report(data):
 def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):
     (tmp_path / "bad.jsonl").write_text("{}\n")
     report = ["--report", str(tmp_path / "report.json")]
-    with pytest.raises(DataError, match="--suite held-out is made here and takes no --data"):
+    with pytest.raises(DataError, match="--suite held-out is generated and takes no --data"):
         evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
-    with pytest.warns(UserWarning, match="1 bad records"), pytest.raises(DataError, match="no right call to ask for"):
+    with (
+        pytest.warns(UserWarning, match="1 bad records"),
+        pytest.raises(DataError, match="no correct call to evaluate"),
+    ):
         evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])
 
 
@@ -421,7 +428,7 @@ def test_published_results_of_bfcl_are_read_from_their_folder(tmp_path):
         write(folder / f"BFCL_v3_{category}_result.json", [{"id": name, "result": result, "latency": 1.0}])
     write(folder / "BFCL_v3_java_result.json", [{"id": "java_0", "result": "x"}])
     flags = ["--suite", "bfcl", "--data", str(tmp_path), "--report", str(tmp_path / "report.json")]
-    with pytest.warns(UserWarning, match="1 of 5 files have no item"):
+    with pytest.warns(UserWarning, match="1 of 5 files have no predictions"):
         assert evaluate.main([*flags, "--predictions", str(folder)]) == 0
     report = json.loads((tmp_path / "report.json").read_text())["suites"]["bfcl"]
     assert [one["scores"]["arguments"]["cf"] for one in report["items"]] == [True, True, True, False]

@@ -134,7 +134,7 @@ def test_items_are_exported_with_ids_tools_messages_and_prompts(tmp_path, capsys
     assert len(items) == 3 and {*items[0]} == {"suite", "id", "tools", "messages", "prompts"}
     assert items[0]["suite"] == "held-out" and len(items[0]["prompts"]) == len(PROMPTS) == 7
     assert "3 items" in capsys.readouterr().out
-    with pytest.raises(DataError, match="played turn by turn"):
+    with pytest.raises(DataError, match="consists of whole episodes"):
         evaluate.main(["--suite", "episodes", "--episodes", "2", "--export", str(out)])
 
 
@@ -171,7 +171,7 @@ ANSWERS = {'search(q="cat")': "Well... Yes.", 'search(q="dogs")': "No", 'search(
 
 def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once(tmp_path):
     server, judge, answered = judged(tmp_path, answers=ANSWERS)
-    with pytest.warns(UserWarning, match="neither yes nor no of 1 items"):
+    with pytest.warns(UserWarning, match="neither yes nor no for 1 items"):
         scores = judge.scores(answered)
     right, names = CallScore(True, True, True), CallScore(True, True, False)
     assert scores == [right, right, names, python_score(*answered[3]), None]

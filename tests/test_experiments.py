@@ -488,12 +488,12 @@ def test_both_groups_are_in_the_default_sets():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "name one or both of ablation, robustness"),
-        (["ablations"], "name one or both of ablation, robustness"),
-        (["robustness", "--sweeps"], "--sweeps goes with ablation"),
-        (["robustness", "--suite", "bfcl"], "--suite goes with ablation"),
+        ([], "name at least one experiment: ablation, robustness"),
+        (["ablations"], "name at least one experiment: ablation, robustness"),
+        (["robustness", "--sweeps"], "--sweeps only applies to ablation"),
+        (["robustness", "--suite", "bfcl"], "--suite only applies to ablation"),
         (["ablation", "--suite", "nonsense"], "no suite nonsense; there are"),
-        (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps makes its own data"),
+        (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps generates its data"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):

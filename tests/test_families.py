@@ -237,7 +237,9 @@ def test_no_text_is_longer_than_a_sliding_window(toy_sft, small_tokenizer, tmp_p
     with pytest.raises(ValueError, match="prompt 0 has 16 tokens; this model takes 1 to 15"):
         generate(model, [[3] * 16], 1)
     save_model(model, tmp_path / "model", small_tokenizer.path)
-    with pytest.raises(RunError, match=r"--max_length 4096 is more than the model's 16 \(its sliding window\)"):
+    with pytest.raises(
+        RunError, match=r"--max_length 4096 exceeds the model's context length, 16 \(its sliding window\)"
+    ):
         train_sft.main(["--model", str(tmp_path / "model"), *arguments(toy_sft, tmp_path / "run")[2:]])
 
 

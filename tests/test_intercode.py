@@ -194,8 +194,8 @@ def test_success_reward_and_turns_of_a_group_by_hand():
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (["--data", "d"], "name models, or with --replay"),
-        (["m", "--data", "d", "--file_systems", "5"], "no file system 5"),
+        (["--data", "d"], "name either models or --replay"),
+        (["m", "--data", "d", "--file_systems", "5"], "unknown file system 5"),
         (["m", "--data", "d"], "no data/nl2bash/nl2bash_fs_1.json"),
     ],
 )

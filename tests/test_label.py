@@ -111,7 +111,7 @@ def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys
     assert "messages split" not in told.out  # written flat, they had been split before
     assert [t.id for t in read(out)[0]] == ["t", "u"]
     assert "masked: tool call failure" in page.read_text() and "weight 0 in the data" in page.read_text()
-    assert label.main([*argv, "--on_bad_data", "skip"]) == 2 and "exists already" in capsys.readouterr().err
+    assert label.main([*argv, "--on_bad_data", "skip"]) == 2 and "already exists" in capsys.readouterr().err
 
 
 def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):

@@ -89,5 +89,5 @@ def test_a_machine_whose_programs_take_all_memory_ends_and_says_so():
 
 
 def test_where_programs_cannot_be_isolated_no_machine_is_made():
-    with pytest.raises(MachineError, match="does not permit to isolate programs .*mount namespace"):
+    with pytest.raises(MachineError, match="does not allow programs to be isolated .*mount namespace"):
         Machines(own_root=True, workers=1, mode="no namespaces")

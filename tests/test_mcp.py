@@ -167,7 +167,7 @@ def test_a_server_that_cannot_be_used_is_told(given, problem):
 
 
 def test_servers_clash_with_each_other_and_with_isolation(command):
-    with pytest.raises(ToolkitError, match="has tools that exist already: .*up"):
+    with pytest.raises(ToolkitError, match="has tools whose names are already taken: .*up"):
         Executor(mcp=[command, command + " x"], workers=1)
     with pytest.raises(IsolationError, match="MCP servers run outside of the isolation"):
         Executor(mcp=[command], workers=1, require_isolation=True)

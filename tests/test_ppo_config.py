@@ -21,20 +21,20 @@ def test_the_defaults_and_the_preset_make_sense(values):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"samples_per_prompt": 3}, "--batch_size is 8; it must be a multiple of --samples_per_prompt, 3"),
-        ({"minibatch_size": 9}, "--minibatch_size is 9; it must be at most --batch_size, 8"),
-        ({"rollout": "episode", "data": ["prompts.jsonl"]}, "--rollout episode takes tasks, .* not --data"),
-        ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* are for --rollout episode"),
+        ({"samples_per_prompt": 3}, "--batch_size is 8, but must be a multiple of --samples_per_prompt, 3"),
+        ({"minibatch_size": 9}, "--minibatch_size is 9, but must be at most --batch_size, 8"),
+        ({"rollout": "episode", "data": ["prompts.jsonl"]}, "--rollout episode needs tasks .* instead of --data"),
+        ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* need --rollout episode"),
         ({"rollout": "episode", "mcp": ["server"]}, "--tools and --mcp need --tasks"),
-        ({"intercode": "nl2bash"}, "--intercode is for --rollout episode"),
-        ({"rollout": "episode", "reward": "prm"}, "--reward prm and --prm, .* go together"),
-        ({"rollout": "episode", "prm": "runs/prm"}, "--reward prm and --prm, .* go together"),
+        ({"intercode": "nl2bash"}, "--intercode needs --rollout episode"),
+        ({"rollout": "episode", "reward": "prm"}, "--reward prm and --prm must be given together"),
+        ({"rollout": "episode", "prm": "runs/prm"}, "--reward prm and --prm must be given together"),
         (
             {"rollout": "episode", "reward": "prm", "prm": "p", "advantage": "rloo", "samples_per_prompt": 2},
-            "--advantage rloo compares their sums",
+            "--advantage rloo sees only its sum",
         ),
-        ({"reward": "outcome"}, "--reward outcome is for --rollout episode"),
-        ({"out": "runs"}, "runs/sft lies in --out runs"),
+        ({"reward": "outcome"}, "--reward outcome needs --rollout episode"),
+        ({"out": "runs"}, "runs/sft is inside --out runs"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(setting, message):
@@ -51,10 +51,10 @@ def test_settings_that_do_not_go_together_are_refused(setting, message):
         ("gamma", "1.1", "is 1.1; it must be from 0 to 1"),
         ("lam", "-0.1", "is -0.1; it must be from 0 to 1"),
         ("beta2", "1", "is 1.0; it must be from 0 to 0.9"),
-        ("clip", "0", "is 0.0; it must be over 0"),
-        ("value_clip", "-0.2", "is -0.2; it must be over 0"),
-        ("max_grad_norm", "0", "is 0.0; it must be over 0"),
-        ("epochs", "0", "is 0.0; it must be over 0"),
+        ("clip", "0", "is 0.0; it must be greater than 0"),
+        ("value_clip", "-0.2", "is -0.2; it must be greater than 0"),
+        ("max_grad_norm", "0", "is 0.0; it must be greater than 0"),
+        ("epochs", "0", "is 0.0; it must be greater than 0"),
         ("batch_size", "0", "is 0; it must be at least 1"),
         ("minibatch_size", "0", "is 0; it must be at least 1"),
         ("seed", str(2**20 + 1), "is 1048577; it must be from 0 to 1048576"),
@@ -80,5 +80,5 @@ def test_a_number_out_of_its_range_is_a_usage_error(flag, value, message, capsys
 def test_the_longest_prompt_has_to_leave_room_for_a_whole_call():
     model = make_model(max_position_embeddings=100).config
     check_lengths(PPOConfig(max_length=80, max_new_tokens=20), model)
-    with pytest.raises(RunError, match="--max_length 81 and --max_new_tokens 20 are 101 tokens, .* room for 100"):
+    with pytest.raises(RunError, match="--max_length 81 plus --max_new_tokens 20 is 101 tokens, .* context is 100"):
         check_lengths(PPOConfig(max_length=81, max_new_tokens=20), model)

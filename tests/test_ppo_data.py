@@ -95,9 +95,9 @@ def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_pat
         read_prompts([path], tokenizer, 500)
     assert [(bad.path, bad.place) for bad in error.value.bad] == [(path, f"line {n}") for n in range(2, 8)]
     reasons = [bad.reason for bad in error.value.bad]
-    assert "'search(query=cats)' is no call" in reasons[0]
-    assert reasons[1] == "the tools do not have that of the golden call, find"
-    assert reasons[2] == reasons[3] == "a prompt must end in its golden call, without feedback after it"
+    assert "'search(query=cats)' is not a call" in reasons[0]
+    assert reasons[1] == "the golden call's tool, find, is not among the tools"
+    assert reasons[2] == reasons[3] == "a prompt must end with its golden call, without feedback after it"
     assert "tokens, more than --max_length 500" in reasons[4]
     listed = {str(bad) for bad in error.value.bad} - {str(error.value.bad[3])}  # the same reason as the one before it
     assert all(line in str(error.value) for line in listed) and "(and 1 more like it)" in str(error.value)

@@ -56,5 +56,5 @@ def test_single_calls_have_no_right_answers_and_no_rollouts_no_figures():
 
 def test_rollouts_that_cannot_be_written_are_a_warning(small_tokenizer, tmp_path):
     (tmp_path / "rollouts").write_text("in the way")
-    with pytest.warns(UserWarning, match="rollouts are not logged"):
+    with pytest.warns(UserWarning, match="could not log rollouts"):
         log_rollouts(tmp_path, 1, [episode(None, RewardCase.CONTENT)], small_tokenizer)

@@ -154,9 +154,9 @@ def test_reading_a_history_once_equals_reading_it_twice(toy):
         ({"rejected": None}, "must be texts or lists of messages"),
         (
             {"prompt": [], "chosen": "\n\nHuman: hi\n\nAssistant: Hello", "rejected": "Go away"},
-            "must stand in `prompt`",
+            "into `prompt`",
         ),
-        ({"rejected": [call("cats 0"), {"role": "tool", "content": "[]"}, call("owls")]}, "a part of the other"),
+        ({"rejected": [call("cats 0"), {"role": "tool", "content": "[]"}, call("owls")]}, "may contain the other"),
         ({"tools": None, "rejected": [call("cats", "by")]}, "the record has no `tools`"),
         ({"prompt": "x", "chosen": [{"role": "user", "content": "y"}, call("a")]}, "that the prompt is not a part of"),
         ({"chosen": [call("owls") | {"weight": 0}]}, "weight 0"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from tl.__main__ import VERBS
 from tl.trajectory import Trajectory
@@ -152,9 +153,10 @@ def test_commands_have_the_flags_that_it_shows(page):
 
 @on_every_page
 def test_flags_that_it_names_exist(page):
-    """A flag that stands alone belongs to one of our commands."""
+    """A flag that stands alone belongs to one of our commands, or to torchrun."""
     known = set().union(*map(flags_of_verb, VERBS), *map(flags_of_script, SCRIPTS))
     known |= {flag for _, _, flags in commands(page) for flag in flags}
+    known |= {flag for action in get_args_parser()._actions for flag in action.option_strings}
     named = {piece.split()[0].partition("=")[0] for piece in code(page) if piece.startswith("--")}
     assert sorted(named - known - {"--help"}) == []
 

@@ -124,7 +124,7 @@ def test_the_cache_is_as_large_as_the_most_rows_that_fit_whatever_is_longest():
 
 
 def test_held_out_requests_that_are_too_long_are_counted_and_own_data_brings_its_own(tokenizer):
-    with pytest.warns(UserWarning, match="of 400 held-out requests are too long") as warned:
+    with pytest.warns(UserWarning, match="of 400 held-out requests that are too long") as warned:
         fitting = load_held_out(SFTConfig(), tokenizer, 480)
     assert f"{400 - len(fitting)} of 400" in str(warned[0].message) and fitting
     assert load_held_out(SFTConfig(data=["mine.jsonl"]), tokenizer, 480) == []

@@ -64,18 +64,21 @@ def test_a_task_has_its_tools_and_the_call_that_answers(executor, write):
 
 
 BAD = [
-    ("nonsense", "not a task|is an object"),
-    ({"calls": []}, "`query` has to be"),
-    ({"query": "x", "tool": ["get_item"]}, "unknown keys tool; a task has query, tools, calls, answer, check"),
-    ({"query": "x", "tools": ["get_price"]}, "`tools` names get_price; there are get_item, sell_item"),
-    ({"query": "x", "tools": "get_item"}, "`tools` has to be a list"),
+    ("nonsense", "not a task|must be an object"),
+    ({"calls": []}, "`query` must be"),
+    ({"query": "x", "tool": ["get_item"]}, "unknown keys tool; a task may have query, tools, calls, answer, check"),
+    ({"query": "x", "tools": ["get_price"]}, "`tools` names unknown tools: get_price; known: get_item, sell_item"),
+    ({"query": "x", "tools": "get_item"}, "`tools` must be a list"),
     ({"query": "x", "calls": ["get_item("]}, "'get_item\\(' is no call"),
-    ({"query": "x", "calls": ["get_price()"]}, "the task's tools have no get_price"),
-    ({"query": "x", "calls": ["sell_item(name='a')"], "tools": ["get_item"]}, "the task's tools have no sell_item"),
+    ({"query": "x", "calls": ["get_price()"]}, "get_price is not one of the task's tools"),
+    (
+        {"query": "x", "calls": ["sell_item(name='a')"], "tools": ["get_item"]},
+        "sell_item is not one of the task's tools",
+    ),
     ({"query": "x", "calls": ["get_item(item='a')"]}, "get_item takes no item"),
     ({"query": "x", "calls": ["get_item()"]}, "lacks name"),
-    ({"query": "x", "answer": 7}, "`answer` has to be a text or null, not 7"),
-    ({"query": "x", "check": "is_sold"}, "names no function .*'is_sold'; there is four_chairs_are_sold"),
+    ({"query": "x", "answer": 7}, "`answer` must be a string or null, not 7"),
+    ({"query": "x", "check": "is_sold"}, "is not a function .*'is_sold'; known: four_chairs_are_sold"),
 ]
 
 
@@ -101,7 +104,7 @@ def test_the_golden_calls_are_executed_and_kept_where_they_end_in_a_right_answer
         executor,
     )
     faults = Counter()
-    with pytest.warns(UserWarning, match="is left out: .* gave ") as told:
+    with pytest.warns(UserWarning, match="left out: .* gave ") as told:
         [kept] = rehearse(tasks, [task.request(executor) for task in tasks], faults)
     assert [m.content for m in kept.messages] == [
         "Sell 4 chairs.",
@@ -157,11 +160,11 @@ def test_the_examples_tasks_are_solved_by_their_golden_calls(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--tools", INVENTORY], "no scenario for .*inventory.py: name the requests .* with --tasks"),
+        (["--tools", INVENTORY], "no generated requests exist for .*inventory.py: give tasks .* with --tasks"),
         (["--tools", "/nowhere.py", "--tasks", TRAIN], "no file '/nowhere.py'"),
         (["--tasks", TRAIN, "--kind", "prompts"], "leave --kind and --size out"),
-        (["--tasks", TRAIN], "line 1: .*the task's tools have no set_item_price"),
-        (["--allow_network"], "--mcp and --allow_network are for tools of your own"),
+        (["--tasks", TRAIN], "line 1: .*set_item_price is not one of the task's tools"),
+        (["--allow_network"], "--mcp and --allow_network need --tasks"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, problem, tmp_path, capsys):
@@ -200,11 +203,11 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
         assert evaluate.main([*model, "--tools", INVENTORY, "--tasks", TEST, "--allow_network"]) == 0
     out = capsys.readouterr().out
     assert "20 tasks of" in out and "of 2 servable requests with the true answer" in out
-    assert "3 tools of inventory" in out and "the tools may open connections" in out
+    assert "3 tools of inventory" in out and "tools may open network connections" in out
     assert json.loads(report.read_text())["suites"]["tasks"]
     with pytest.raises(RunError, match="need --tasks"):
         evaluate.main([*model, "--tools", INVENTORY])
-    with pytest.raises(RunError, match="leave --suite"):
+    with pytest.raises(RunError, match="cannot be combined with --suite"):
         evaluate.main([*model, "--tasks", TEST, "--suite", "episodes"])
 
 
@@ -227,7 +230,7 @@ def test_files_of_one_name_are_refused_since_their_tasks_could_not_be_told_apart
     for path in paths:
         path.parent.mkdir()
         path.write_text('{"query": "Sell a lamp."}\n')
-    with pytest.raises(DataError, match="two files of one name"):
+    with pytest.raises(DataError, match="two files have the same name"):
         read_tasks(list(map(str, paths)), executor)
 
 
@@ -242,6 +245,6 @@ def test_golden_calls_may_be_more_than_the_turns_of_a_model(executor, write):
 def test_a_file_of_ones_own_is_not_run_to_find_that_it_has_no_scenario(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n\ndef look() -> str:\n    return ''\n")
-    with pytest.raises(DataError, match="no scenario for .*own.py: name the requests"):
+    with pytest.raises(DataError, match="no generated requests exist for .*own.py"):
         conversations([1], toolkits=[str(own)])
     assert not (tmp_path / "ran").exists()

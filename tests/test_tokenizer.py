@@ -148,7 +148,7 @@ def test_training_keeps_digits_apart_and_indentation_together(tmp_path):
 
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_an_impossible_vocabulary_size_is_refused(tmp_path, size):
-    with pytest.raises(ValueError, match=f"no vocabulary of {size:,} pieces"):
+    with pytest.raises(ValueError, match=f"cannot train a vocabulary of {size:,} pieces"):
         train_vocabulary(["a few words"], tmp_path / "x.model", size)
     assert not (tmp_path / "x.model").exists()
 

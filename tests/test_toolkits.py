@@ -144,8 +144,8 @@ BROKEN = [
     ("def tool(x: set) -> int:\n    return 1\n", "function tool, parameter x: no JSON type"),
     ("X = 1\n", "neither a public function nor a class"),
     ("class A:\n    def a(self): ...\n\nclass B:\n    def b(self): ...\n", "which class has the tools, A, B"),
-    ("def finish(answer: str) -> str: ...\n", "tools that exist already: finish"),
-    (f"import os\nos._exit(3)\n{TOOL}", r"a\.py ended with code 3"),
+    ("def finish(answer: str) -> str: ...\n", "tools whose names are already taken: finish"),
+    (f"import os\nos._exit(3)\n{TOOL}", r"a\.py exited with code 3"),
 ]
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_used_is_told_with_place_and_reason(start, text, p
 
 
 def test_tools_of_the_same_name_are_refused(start):
-    with pytest.raises(ToolkitError, match="toolkit 'b' has tools that exist already: tool"):
+    with pytest.raises(ToolkitError, match="toolkit 'b' has tools whose names are already taken: tool"):
         start(TOOL, TOOL)
     with pytest.raises(ToolkitError, match="no file '/nowhere/tools.py'"):
         InProcessExecutor(["/nowhere/tools.py"])

@@ -113,7 +113,7 @@ def test_advantages_without_a_critic_load_none_and_need_several_samples(toy, tmp
         config = train_ppo.resolve_config(arguments(toy, tmp_path / "run", *flags))
         with distributed.process_group() as world:
             assert train_ppo.Models.load(toy / "model", config, world).critic is None
-        with pytest.raises(RunError, match="compares the samples of a prompt: --samples_per_prompt 2 or more"):
+        with pytest.raises(RunError, match="compares the samples of a prompt: set --samples_per_prompt to 2 or more"):
             train_ppo.resolve_config(arguments(toy, tmp_path / "run", *flags, "--samples_per_prompt", "1"))
 
 

@@ -113,7 +113,7 @@ def test_an_existing_run_is_refused_unless_told_otherwise(toy, tmp_path):
 
 def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
     (tmp_path / "thesis.txt").write_text("five years")
-    with pytest.raises(RunError, match="something else than a run"):
+    with pytest.raises(RunError, match="is not empty and not a run"):
         train_sft.main(arguments(toy, tmp_path, "--overwrite"))
     assert (tmp_path / "thesis.txt").read_text() == "five years"
 
@@ -121,9 +121,9 @@ def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--out", "FILE"], "no folder that can be written to"),
-        (["--out", "FILE/x"], "no folder that can be written to"),
-        (["--resume", "--overwrite"], "choose one"),
+        (["--out", "FILE"], "is not a writable folder"),
+        (["--out", "FILE/x"], "is not a writable folder"),
+        (["--resume", "--overwrite"], "use only one of them"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_any_data_is_read(toy, tmp_path, monkeypatch, flags, message):
@@ -160,7 +160,7 @@ def test_bad_records_are_listed_or_skipped(toy, tmp_path):
         (["--max_steps", "-1"], "--max_steps is -1; it must be at least 1"),
         (["--w_max", "0"], "--w_max is 0"),
         (["--keep", "0"], "--keep is 0; it must be at least 1"),
-        (["--max_grad_norm", "0"], "--max_grad_norm is 0.0; it must be over 0"),
+        (["--max_grad_norm", "0"], "--max_grad_norm is 0.0; it must be greater than 0"),
         (["--learning_rate", "nan"], "--learning_rate is nan; it must be a finite number"),
         (["--learning_rate", "-1"], "--learning_rate is -1.0"),
         (["--weight_decay", "inf"], "--weight_decay is inf"),
@@ -176,7 +176,7 @@ def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path
 
 
 def test_trajectories_longer_than_the_context_are_refused_before_training(toy, tmp_path):
-    with pytest.raises(RunError, match="more than the model's 4096"):
+    with pytest.raises(RunError, match="exceeds the model's context length, 4096"):
         train_sft.main(arguments(toy, tmp_path / "run", "--max_length", "4097"))
     assert not (tmp_path / "run").exists()
 
@@ -241,11 +241,11 @@ def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tm
     assert train_sft.main(flags) == 0
     assert metrics(tmp_path / "run")[0]["learning_rate"] == pytest.approx(2e-6)
     out = capsys.readouterr().out
-    assert "4 of 3 trajectories with 8.0 right calls and texts" in out and "released code, would be 8" in out
-    assert "2e-06 at its peak: 1e-06 x 8.0 / 4" in out
+    assert "4 of 3 trajectories, 8.0 trained turns each step" in out and "released code would take 8 steps of 4" in out
+    assert "2e-06 at the peak: 1e-06 x 8.0 / 4" in out
     assert train_sft.main([*flags, "--overwrite", "--learning_rate", "3e-3", "--max_steps", "1"]) == 0
     assert metrics(tmp_path / "run")[0]["learning_rate"] == 3e-3
-    assert "0.003 at its peak: as asked for" in capsys.readouterr().out
+    assert "0.003 at the peak: as requested" in capsys.readouterr().out
 
 
 def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, monkeypatch):
@@ -272,8 +272,8 @@ def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):
     with pytest.raises(SystemExit):
         train_sft.main(["--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert 'whose config.json is the embedded model\'s, the values shown as "embedded model" are the defaults' in out
-    assert "as a step has more of them (embedded model: 0.001; LoRA: 0.0001)" in out
+    assert 'Defaults marked "embedded model" apply to models with the embedded model\'s config.json' in out
+    assert "per step divided by 4) (embedded model: 0.001; LoRA: 0.0001)" in out
 
 
 def test_the_preset_is_for_models_of_the_embedded_shape_only(toy, tmp_path):

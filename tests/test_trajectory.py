@@ -169,21 +169,24 @@ def test_calls_come_with_their_feedback():
         (record({"role": "user", "content": None}), "message 1: the content must be a string, not None"),
         (
             record({"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}),
-            "message 1: holds an image_url",
+            "message 1: contains an image_url",
         ),
         (record({"role": "user", "content": [{"type": "poem"}]}), "message 1: a part .* unknown type 'poem'"),
-        (record(user(), images=["a.png"]), "has `images`, and a model of text cannot read them"),
-        (record(user(), calls("{}") | {"loss_scale": 2}), "message 2: `loss_scale` bears on training"),
+        (record(user(), images=["a.png"]), "has `images`, which a text model cannot read"),
+        (record(user(), calls("{}") | {"loss_scale": 2}), "message 2: `loss_scale` affects training"),
         (record(user(), calls("{}") | {"weight": 0.5}), "message 2: `weight` must be 0 or 1"),
         (record(user(), calls("{}") | {"weight": 0, "loss": True}), "message 2: `weight` and `loss` contradict"),
-        (record(user(), text("x"), weight=0), "`weight` stands beside the messages"),
+        (record(user(), text("x"), weight=0), "`weight` is outside the messages"),
         (record(user(), text(3)), "message 2: the content must be a string, not 3"),
         (record(user(), text(None)), "message 2: the content must be a string"),
         (record(user(), text(" \n")), "message 2: an assistant message with neither text nor a call"),
-        (record(user(), {"role": "system", "content": "x"}), "message 2: a system message can only be the first"),
+        (record(user(), {"role": "system", "content": "x"}), "only the first message may be a system message"),
         (record(user(), feedback("1")), "message 2: feedback without a call"),
         (record(user(), calls("{}"), user(), feedback("1")), "message 4: feedback without a call"),
-        (record(user(), calls("{}"), feedback("1", "c9")), "message 3: feedback for the call 'c9', which is not there"),
+        (
+            record(user(), calls("{}"), feedback("1", "c9")),
+            "message 3: feedback for the call 'c9', which does not exist",
+        ),
         (
             record(user(), calls("{}"), feedback("1"), feedback("2")),
             "message 4: feedback for the call 'c1', .* already",
@@ -193,7 +196,7 @@ def test_calls_come_with_their_feedback():
         (record(user(), calls("{}") | {"tool_calls": "x"}), "message 2: `tool_calls` must be a list"),
         (record(user(), calls("{}") | {"tool_calls": ["x"]}), "message 2: `tool_calls` must be a list of objects"),
         (record(user(), calls("{}") | {"tool_calls": [{"id": "c"}]}), "message 2: a call without the name"),
-        (record(user(), named("a"), named("a"), result("1")), "message 4: 2 calls and 1 results, and neither ids"),
+        (record(user(), named("a"), named("a"), result("1")), "message 4: 2 calls and 1 results, but neither ids"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_refused_with_its_place(given, reason):
@@ -354,7 +357,7 @@ def test_results_without_ids_go_by_a_name_that_is_unique():
 def test_results_of_one_name_go_by_order_and_a_foreign_name_is_refused():
     messages = read(user(), named("a", "a", "b"), result("1", "a"), result("B", "b"), result("2", "a"))
     assert [m.content for m in messages[1:]] == ["a()", "1", "a()", "2", "b()", "B"]
-    with pytest.raises(ValueError, match="message 3: feedback for the call 'c', which is not there"):
+    with pytest.raises(ValueError, match="message 3: feedback for the call 'c', which does not exist"):
         read(user(), named("a"), result("1", "c"))
 
 

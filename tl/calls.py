@@ -97,7 +97,7 @@ def format_call(call: Call) -> str:
     arguments = ", ".join(f"{format_name(key)}={_dumps(value)}" for key, value in call.arguments.items())
     text = f"{format_name(call.name)}({arguments})"
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"a call of {len(text):,} characters; at most {MAX_LENGTH:,} can be read back")
+        raise ValueError(f"the call has {len(text):,} characters, but only {MAX_LENGTH:,} can be parsed back")
     return text
 
 
@@ -135,10 +135,10 @@ def _check_literal(value: object, depth: int) -> None:
         return
     if type(value) is str:
         if not value.isascii() and _LONE_SURROGATE.search(value):
-            raise ValueError(f"a lone surrogate in {value[:40]!r}")
+            raise ValueError(f"lone surrogate in {value[:40]!r}")
     elif type(value) is float:
         if not math.isfinite(value):
-            raise ValueError(f"{value} has no JSON literal")
+            raise ValueError(f"{value} cannot be written as JSON")
     elif type(value) is int:
         if abs(value) >= _TOO_LARGE:
             raise ValueError(f"an integer of more than {MAX_DIGITS - 1} digits")

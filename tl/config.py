@@ -1,4 +1,4 @@
-"""Command lines from dataclasses: every field is a flag, its metadata the help and the range, its type the check."""
+"""Command-line flags from dataclasses: each field is a flag, with help and range in its metadata."""
 
 import argparse
 import dataclasses
@@ -22,11 +22,11 @@ def option(
     positive: bool = False,
     positional: bool = False,
 ) -> Any:
-    """A dataclass field with a default and the text that ``--help`` shows.
+    """A dataclass field with a default and its ``--help`` text.
 
-    ``embedded`` is its value for the embedded model, where that is another one, ``lora`` that with adapters (see
-    ``preset``); ``at_least``, ``at_most`` and ``positive`` (over 0) say which numbers are allowed; a ``positional``
-    list needs no flag.
+    ``embedded`` and ``lora`` replace the default for the embedded model and for training with adapters (see
+    ``preset``). ``at_least``, ``at_most`` and ``positive`` (greater than 0) restrict numbers. A ``positional`` list
+    needs no flag.
     """
     metadata = {
         "help": help,
@@ -43,7 +43,7 @@ def option(
 
 
 def preset(config: type, case: Literal["embedded", "lora"] = "embedded") -> dict[str, Any]:
-    """The values of a dataclass's fields for the embedded model, or with LoRA, where they differ from the defaults."""
+    """Values of a dataclass's fields that differ from the defaults for the embedded model, or with LoRA."""
     values = {field.name: field.metadata[case] for field in dataclasses.fields(config)}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -56,11 +56,11 @@ def parse_config(
     prog: str | None = None,
     **defaults: Any,
 ) -> T:
-    """Reads the command line into the dataclass; ``defaults`` replace those of its fields.
+    """Parses the command line into the dataclass; ``defaults`` replace the defaults of its fields.
 
-    A bool field becomes ``--name``, or ``--name / --no-name`` where its default is True, and ``from_`` is ``--from``;
-    lists take several values, Literals are checked against their choices, ``X | None`` reads an X. Exits with a usage
-    message on an unknown flag, a wrong type, and a number that is not finite or out of its field's range.
+    A bool field becomes ``--name``, or ``--name / --no-name`` if its default is True. ``from_`` becomes ``--from``,
+    lists take several values, Literals are checked against their choices, ``X | None`` parses an X. Exits with a usage
+    message on an unknown flag, a value of the wrong type, and a number that is not finite or out of range.
     """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
@@ -84,26 +84,27 @@ def parse_config(
 
 
 def _out_of_range(number: float, allowed: typing.Mapping[str, Any]) -> str | None:
-    """What the number must be, if it is something else."""
+    """What the number must be, if it is out of range; else None."""
     lowest, highest = allowed["at_least"], allowed["at_most"]
     if not math.isfinite(number):
         return "a finite number"
     if allowed["positive"] and number <= 0:
-        return "over 0"
+        return "greater than 0"
     if not lowest <= number <= highest:
         return f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
     return None
 
 
 def _help(metadata: typing.Mapping[str, Any], default: Any) -> str:
-    unsaid = default in (None, "", []) or default is False  # the text says what then holds
+    unsaid = default in (None, "", []) or default is False  # the help text describes this default
+    default = " ".join(map(str, default)) if isinstance(default, list) else default
     values = {"default": None if unsaid else default, "embedded model": metadata["embedded"], "LoRA": metadata["lora"]}
     stated = "; ".join(f"{case}: {value}" for case, value in values.items() if value is not None)
     return f"{metadata['help']} ({stated})" if stated else metadata["help"]
 
 
 def _flag(hint: Any, default: Any) -> dict[str, Any]:
-    """argparse's keyword arguments for a field of this type and default."""
+    """Keyword arguments of ``add_argument`` for a field of this type and default."""
     if isinstance(hint, types.UnionType):
         (hint,) = (arm for arm in typing.get_args(hint) if arm is not type(None))
     if hint is bool:

@@ -138,7 +138,7 @@ def describe_function(function: Callable, name: str | None = None) -> dict:
         if parameter.default is parameter.empty:
             required.append(key)
     if texts:
-        raise ValueError(f"function {name}: the docstring describes {', '.join(texts)}, which it does not take")
+        raise ValueError(f"function {name}: the docstring describes {', '.join(texts)}, which it has no parameters for")
     parameters = {"type": "object", "properties": properties, "required": required}
     return {"name": name, "description": description, "parameters": parameters}
 

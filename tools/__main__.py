@@ -1,6 +1,6 @@
-"""`python -m tools` lists the toolkits; `python -m tools NAME` describes the tools of one and runs its example.
+"""Lists the toolkits of the built-in library; `python -m tools NAME` describes one and runs its example.
 
-NAME may also be the name of a tool, whose toolkit is shown, or the path of a file of your own, which is run.
+NAME is the name of a toolkit or of a tool, or the path of a Python file of tools, whose code is run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tl.executor.toolkits import ToolkitError, library_names, load_toolkit
 
 
 def table() -> str:
-    """One line per toolkit: name, number of tools, what it is; or why it cannot be used. Then how many there are."""
+    """One line per toolkit: name, number of tools and description, or why it cannot be used; then a total."""
     lines, counts = [f"{'toolkit':12} tools  what it is"], []
     for name in library_names():
         try:
@@ -27,7 +27,7 @@ def table() -> str:
 
 
 def toolkit_of(name: str) -> str:
-    """The toolkit that has a tool of this name; the name itself where none has."""
+    """The toolkit with a tool of this name; the name itself if there is none."""
     for toolkit in library_names():
         try:
             if name in load_toolkit(toolkit).specs:
@@ -38,7 +38,7 @@ def toolkit_of(name: str) -> str:
 
 
 def description(name: str) -> str:
-    """The tools of a toolkit as a model sees them, and what its example returns."""
+    """The tools of a toolkit as a model sees them, and the result of its example."""
     toolkit = load_toolkit(name)
     heading, _, about = toolkit.about.partition("\n")
     parts = [f"{toolkit.name}: {heading}", about.strip(), *(spec.to_prompt() for spec in toolkit.specs.values())]
@@ -55,7 +55,7 @@ def description(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools", description=__doc__)
-    parser.add_argument("name", nargs="?", help="a toolkit of the library, or the path of one")
+    parser.add_argument("name", nargs="?", help="toolkit, tool or Python file to describe (default: list all toolkits)")
     name = parser.parse_args(arguments).name
     try:
         print(description(toolkit_of(name)) if name else table())

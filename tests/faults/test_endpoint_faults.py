@@ -116,7 +116,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url):
 
 @pytest.mark.parametrize("url", ["http://", "https://host:99999/v1", "http://host:x/v1", f"ftp://me:{KEY}@host/v1"])
 def test_an_address_that_is_none_is_refused_and_shows_no_secret(url):
-    with pytest.raises(EndpointError, match="http:// or https:// address") as caught:
+    with pytest.raises(EndpointError, match="http:// or https:// URL") as caught:
         Endpoint(url, "m")
     assert KEY not in str(caught.value)
 
@@ -222,7 +222,7 @@ def test_a_server_that_drips_gets_the_time_of_one_request(serve, start):
     url, _ = serve(drip)
     begin = time.monotonic()
     error = refusal(url, timeout=0.2, retries=0)
-    assert error.unreachable and "no whole answer within 0.2 seconds" in str(error)
+    assert error.unreachable and "no complete answer within 0.2 seconds" in str(error)
     assert time.monotonic() - begin < 5
 
 

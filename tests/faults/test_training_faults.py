@@ -127,7 +127,7 @@ def test_a_full_disk_keeps_the_state_before(toy_sft, whole, tmp_path, monkeypatc
     """No file may grow beyond 16 kB while the second state is saved, so that the system refuses the write."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="no state was saved at step 2"):
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="could not save a state at step 2"):
         before_step(2, patch, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, limits[1])))
         crash_at(3, patch)
         try:
@@ -143,7 +143,7 @@ def test_a_full_disk_keeps_the_state_before(toy_sft, whole, tmp_path, monkeypatc
 def test_a_log_that_cannot_be_written_does_not_end_the_run(toy_sft, whole, tmp_path, monkeypatch):
     log = tmp_path / "run" / METRICS_FILE
     before_step(1, monkeypatch, lambda: log.symlink_to("/dev/full"))
-    with pytest.warns(UserWarning, match="metrics are not logged: .*No space left"):
+    with pytest.warns(UserWarning, match="could not log metrics: .*No space left"):
         assert train_sft.main(arguments(toy_sft, tmp_path / "run")) == 0
     assert digest(tmp_path / "run") == digest(whole)
 
@@ -166,7 +166,7 @@ def test_a_state_that_failed_leaves_no_remains(toy_sft, tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(checkpoint, "_digests", fail)
-    with pytest.warns(UserWarning, match="no state was saved at step 1: no space left"):
+    with pytest.warns(UserWarning, match="could not save a state at step 1: no space left"):
         train_sft.main(arguments(toy_sft, tmp_path / "run", "--save_every", "1"))
     assert not list((tmp_path / "run").glob("**/*.partial"))
 
@@ -204,7 +204,7 @@ def test_a_model_that_fits_nowhere_leaves_the_newest_state_to_go_on_from(toy_sft
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with monkeypatch.context() as patch:
         model_fits_after(3, patch)
-        with pytest.raises(RunError, match="Make room and continue with --resume"):
+        with pytest.raises(RunError, match="Free some space and continue from the newest state with --resume"):
             train_sft.main(flags)
     assert train_sft.main([*flags, "--resume"]) == 0
     assert digest(tmp_path / "run") == digest(whole)
@@ -241,7 +241,7 @@ def test_a_second_run_in_the_same_folder_is_refused_by_process_and_host(toy_sft,
     try:
         while not ready.exists():
             time.sleep(0.02)
-        with pytest.raises(RunError, match=rf"written by another run \(process {first.pid} on \S+\)"):
+        with pytest.raises(RunError, match=rf"in use by another run \(process {first.pid} on \S+\)"):
             train_sft.main(arguments(toy_sft, out, flag))
     finally:
         first.kill()
@@ -274,7 +274,7 @@ def test_damaged_lines_of_the_log_do_not_forbid_to_resume(toy_sft, whole, tmp_pa
     log = tmp_path / "run" / METRICS_FILE
     first, second = log.read_text().splitlines()
     log.write_text("\n".join([first, '{"loss": 1.0}', "[]", "{" * 9, '{"step": "3"}', second]) + "\n")
-    with pytest.warns(UserWarning, match="a damaged line is left out"):
+    with pytest.warns(UserWarning, match="dropped a damaged line"):
         assert train_sft.main([*flags, "--resume"]) == 0
     assert_same_run(whole, tmp_path / "run")
 
@@ -296,7 +296,7 @@ def test_an_odd_manifest_is_no_state(toy_sft, tmp_path, monkeypatch, change):
         train_sft.main(flags)
     manifest = tmp_path / "run" / "states" / "step-00000002" / "manifest.json"
     manifest.write_text(json.dumps(change(json.loads(manifest.read_text()))))
-    with pytest.warns(UserWarning, match="step-00000002: .*passed over for the state before it"):
+    with pytest.warns(UserWarning, match="step-00000002: .*using the previous state instead"):
         assert train_sft.main([*flags, "--resume"]) == 0
 
 
@@ -320,7 +320,7 @@ def test_a_state_that_someone_else_has_prepared_runs_no_code(toy_sft, tmp_path, 
     manifest = json.loads((state / "manifest.json").read_text())
     manifest["files"][".metadata"] = hashlib.sha256((state / ".metadata").read_bytes()).hexdigest()
     (state / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match=r"not what this program writes \(it names pathlib"):
+    with pytest.raises(RunError, match=r"was not written by this program \(it names pathlib"):
         train_sft.main([*flags, "--resume"])
     assert not made.exists()
 

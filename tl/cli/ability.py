@@ -1,11 +1,11 @@
-"""General ability (paper, Figure 5): MMLU, GSM8K and HumanEval of a base model and of what was tuned from it.
+"""Measures general ability (paper, Figure 5): MMLU, GSM8K and HumanEval before and after tuning.
 
-    python -m tl ability BASE TUNED --data DIR                        all three, the difference item by item
+    python -m tl ability BASE TUNED --data DIR                        all three suites, with paired differences
     python -m tl ability MODEL --suite gsm8k --data DIR --limit 100   one model on 100 items
 
-Models are read as they are, without a prompt form; greedy. DIR holds the sets as they are released, which are not part
-of this project: test/SUBJECT_test.csv and dev/SUBJECT_dev.csv (MMLU), test.jsonl and train.jsonl (GSM8K),
-HumanEval.jsonl. docs/general_ability.md says how each is asked and scored.
+Models get plain text without a prompt format and decode greedily. DIR holds the published files, which are not part of
+this project: test/SUBJECT_test.csv and dev/SUBJECT_dev.csv (MMLU), test.jsonl and train.jsonl (GSM8K), HumanEval.jsonl.
+docs/general_ability.md describes the prompts and the scoring.
 """
 
 from __future__ import annotations
@@ -38,18 +38,20 @@ READERS = {"mmlu": mmlu.read, "gsm8k": gsm8k.read, "humaneval": humaneval.read}
 class AbilityConfig:
     """Flags of `python -m tl ability`."""
 
-    models: list[str] = option([], "checkpoints in Hugging Face layout; the first is the base", positional=True)
-    suite: list[str] = option(list(READERS), f"one or more of {', '.join(READERS)}")
-    data: str = option("", "folder that holds the files of the suites")
-    shots: int | None = option(None, "worked examples before each item of MMLU and GSM8K (default: 5)", at_least=0)
-    max_new_tokens: int | None = option(None, "longest answer of GSM8K and HumanEval (default: 512)", at_least=1)
-    limit: int | None = option(None, "only so many items of each suite, evenly spread", at_least=1)
-    batch_size: int = option(16, "answers that are written at a time", at_least=1)
-    report: str = option("runs/ability/report.json", "output file: every answer and how it was graded")
+    models: list[str] = option([], "checkpoint folders in Hugging Face layout; the first is the base", positional=True)
+    suite: list[str] = option(list(READERS), f"suites to evaluate, one or more of {', '.join(READERS)}")
+    data: str = option("", "folder with the published files of the suites (required)")
+    shots: int | None = option(None, "worked examples in the prompt of MMLU and GSM8K items (default: 5)", at_least=0)
+    max_new_tokens: int | None = option(
+        None, "token limit for answers of GSM8K and HumanEval (default: 512)", at_least=1
+    )
+    limit: int | None = option(None, "evaluate only N items of each suite, evenly spaced (default: all)", at_least=1)
+    batch_size: int = option(16, "answers to generate at once", at_least=1)
+    report: str = option("runs/ability/report.json", "output file for every answer with its grade")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something cannot be read or run."""
+    """Exit status 0, or 2 if something cannot be read or run."""
     config = parse_config(AbilityConfig, argv, __doc__, prog="python -m tl ability")
     try:
         run(config)
@@ -71,20 +73,20 @@ def run(config: AbilityConfig) -> None:
                 write_report(Path(config.report), asdict(config), asked)
     for suite in suites:
         print("\n".join([*lines(suite, results[suite.name]), ""]))
-    print(f"every answer and how it was graded: {config.report}")
+    print(f"every answer with its grade: {config.report}")
 
 
 def read_suites(config: AbilityConfig) -> list[TextSuite]:
-    """Raises DataError for settings that do not go together and for bad files, MachineError where HumanEval's programs
-    could not be isolated."""
+    """Raises DataError for contradictory settings and bad files, MachineError if HumanEval's programs cannot be
+    isolated."""
     if unknown := [name for name in config.suite if name not in READERS]:
-        raise DataError(f"no suite {unknown[0]}; there are {', '.join(READERS)}")
+        raise DataError(f"unknown suite {unknown[0]}; choose from {', '.join(READERS)}")
     if not config.models or not config.data:
-        raise DataError("name a model or more, and with --data the folder that holds the files of the suites")
+        raise DataError("name at least one model, and the folder with the suites' files with --data")
     if len(set(config.models)) < len(config.models):
-        raise DataError("a model is named twice")
+        raise DataError("the same model is named twice")
     if "humaneval" in config.suite:
-        Machines().close()  # before hours of writing, not after them
+        Machines().close()  # fail before hours of generation, not after
     suites = []
     for name in dict.fromkeys(config.suite):
         suite = READERS[name](Path(config.data), None if name == "humaneval" else config.shots)

@@ -1,7 +1,7 @@
-"""Any readable set as OpenAI messages, a record a line.
+"""Converts any supported data format to OpenAI messages, one record per line.
 
 python -m tl convert swe.traj --out swe.jsonl
-python -m tl convert a.jsonl:0.4 b.json:0.3 c.traj:0.3 --out mix.jsonl     a mix by share of trajectories
+python -m tl convert a.jsonl:0.4 b.json:0.3 c.traj:0.3 --out mix.jsonl     a mix with these shares of trajectories
 """
 
 import json
@@ -25,16 +25,18 @@ from tl.trajectory import Trajectory
 class ConvertConfig:
     """Flags of `python -m tl convert`."""
 
-    files: list[str] = option([], "data files, each perhaps with its share (a.jsonl:0.4)", positional=True)
-    out: str = option("", "file to write")
+    files: list[str] = option([], "data files, optionally with shares (a.jsonl:0.4)", positional=True)
+    out: str = option("", "output file (required)")
     data_format: str = option(AUTO, DATA_FORMAT)
-    on_bad_data: Literal["error", "skip"] = option("error", "bad records: stop, naming them, or go on without them")
-    seed: int = option(0, "of the draw, where files have shares")
-    overwrite: bool = option(False, "replace an existing file")
+    on_bad_data: Literal["error", "skip"] = option(
+        "error", "what to do with bad records: list them and stop, or skip them"
+    )
+    seed: int = option(0, "seed of the random draw when files have shares")
+    overwrite: bool = option(False, "replace an existing output file")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something cannot be read or written."""
+    """Exit status 0, or 2 if something cannot be read or written."""
     config = parse_config(ConvertConfig, argv, __doc__, prog="python -m tl convert")
     try:
         check(config)
@@ -49,21 +51,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: ConvertConfig) -> None:
-    """Raises DataError for flags that do not go together."""
+    """Raises DataError for missing or contradictory flags."""
     if not config.files or not config.out:
-        raise DataError("give the files to read, and with --out the one to write")
+        raise DataError("name the files to read, and the output file with --out")
     out = Path(config.out)
     if out.exists() and not config.overwrite:
-        raise DataError(f"{out} exists already: choose another name, or add --overwrite")
+        raise DataError(f"{out} already exists: choose another name, or add --overwrite")
     if out.exists() and not out.is_file():
-        raise DataError(f"{out} is no file: choose another name")
+        raise DataError(f"{out} is not a regular file: choose another name")
     sources = [Path(split_share(name)[0]) for name in config.files]
     if out.exists() and any(source.exists() and source.samefile(out) for source in sources):
         raise DataError(f"{out} is one of the files to read: choose another name")
 
 
 def trajectories(config: ConvertConfig, report: ReadReport) -> Iterator[Trajectory]:
-    """Raises DataError for what cannot be read, and where nothing is left."""
+    """Yields the trajectories of the files. Raises DataError for bad records (if they are not to be skipped) and if
+    every record is bad."""
     found = stream(config.files, report, config.on_bad_data, config.data_format, config.seed)
     yield from tqdm(found, "read", unit=" trajectories", disable=None, leave=False)
     if not report.read:
@@ -71,7 +74,7 @@ def trajectories(config: ConvertConfig, report: ReadReport) -> Iterator[Trajecto
 
 
 def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
-    """Writes a record a line, to a file beside `out` that takes its place when all are written; returns how many."""
+    """Writes one record per line to a temporary file that replaces `out` at the end; returns the number of records."""
     out = Path(config.out).resolve()
     unfinished = out.with_name(f"{out.name}.new")
     try:
@@ -84,7 +87,7 @@ def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
 
 
 def tell(report: ReadReport) -> None:
-    """What became of the records, on standard error."""
+    """Prints to standard error which records were skipped or changed."""
     for line in report.bad_lines() if report.bad else []:
         print(f"skipped {line}", file=sys.stderr)
     for line in report.note_lines():

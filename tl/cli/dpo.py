@@ -1,10 +1,10 @@
-"""Learning from preferences (DPO, arXiv 2305.18290): of two ways on from one history, the chosen one becomes likelier.
+"""Trains on preferences (DPO, arXiv 2305.18290): makes the chosen of two continuations more likely than the rejected.
 
-    python -m tl rejection --model runs/sft --pairs pairs.jsonl --out kept.jsonl      pairs of a model's own episodes
+    python -m tl rejection --model runs/sft --pairs pairs.jsonl --out kept.jsonl      pairs from a model's episodes
     python -m tl dpo --model runs/sft --data pairs.jsonl --out runs/dpo
     torchrun --nproc_per_node 8 -m tl dpo --model …
 
-A record has prompt, chosen, rejected and tools, messages as in TRL. The reference is the model at the start.
+A record has prompt, chosen, rejected and tools, with messages as in TRL. The reference is the initial model.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def start(argv: Sequence[str]) -> int:
-    """Trains; raises what is wrong. Returns the exit status."""
+    """Trains and returns the exit status; raises the errors that `run_script` reports."""
     config = resolve_config(argv, __doc__)
     with distributed.process_group() as world, folder_lock(config, world):
         return run(config, world)
@@ -66,13 +66,13 @@ def prepare(config: DPOConfig, source: Path) -> tuple[PairData, list[Question]]:
     """Reads, checks and tokenises the pairs and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     if config.max_length > model.context_length:
-        raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}")
+        raise RunError(f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}")
     lengths = config.max_length, config.max_feedback_tokens
     return load_pairs(config.data, tokenizer, *lengths, config.on_bad_data), load_held_out(config, tokenizer, *lengths)
 
 
 def memory(config: DPOConfig, data: PairData, held_out: Sequence[Question], world: World) -> dict[str, list[str]]:
-    """What a step takes on each rank, as text."""
+    """A section of text with the memory that a step takes on each rank."""
     model, lengths = read_config(Path(config.model)), sorted(map(len, data.pairs))
     tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
     cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)

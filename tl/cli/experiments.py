@@ -1,14 +1,14 @@
-"""Trains a model in different ways, over several seeds, and compares what the models score.
+"""Trains a model in several configurations and seeds, and compares their scores.
 
-    python -m tl experiments ablation --quick      MAE, PKT and IRM alone and together (Table 5), roughly: one seed
-    python -m tl experiments ablation --sweeps     three seeds, and curves over w_max and the share of errors
+    python -m tl experiments ablation --quick      a rough Table 5 (MAE, PKT and IRM alone and together) with one seed
+    python -m tl experiments ablation --sweeps     three seeds, plus curves over w_max and the share of errors
     python -m tl experiments ablation --model X --data train.jsonl OFFICIAL --suite rotbench toolalpaca bfcl
-                                                   the eight rows for a model of your own, on the benchmarks
-    python -m tl experiments robustness            none against all of them where tool names are noisy (Figure 4)
+                                                   Table 5 for your model on the benchmarks
+    python -m tl experiments robustness            no part against all parts under noisy tool names (Figure 4)
 
-Trainings and evaluations run as separate processes, whose output is in log.txt in their folders under --out. Finished
-parts are reused: run an interrupted experiment again to resume it; robustness reuses the models of the ablation. The
-tables are printed and written to --out; `python -m tl report` makes a page of them.
+Each training and evaluation runs in its own process and logs to log.txt in its folder under --out. To resume an
+interrupted experiment, run the same command again; finished parts are reused, and robustness reuses the ablation's
+models. The tables are printed and written to --out; `python -m tl report` turns them into a web page.
 """
 
 import shlex
@@ -33,31 +33,39 @@ FOLDER = "runs/ablation"
 class ExperimentsConfig:
     """Flags of `python -m tl experiments`."""
 
-    kinds: list[str] = option([], "ablation, robustness, or both", positional=True)
-    model: str | None = option(None, "checkpoint to train (default: the embedded model)")
-    data: list[str] = option([], "trajectory files to train on (default: made here), and the folder of official files")
-    suite: list[str] = option([], "ablation: the suites of evaluate.py to evaluate on (default: our own)")
+    kinds: list[str] = option([], "experiments to run: ablation, robustness, or both", positional=True)
+    model: str | None = option(None, "checkpoint folder of the model to train (default: the embedded model)")
+    data: list[str] = option(
+        [], "training files (default: generated data), and the folder with the benchmarks' published files"
+    )
+    suite: list[str] = option(
+        [], "ablation: suites of evaluate.py to evaluate on (default: the generated held-out sets)"
+    )
     quick: bool = option(
-        False, "a rough run: one seed, a fifth of the training, at most 100 requests a suite and 50 episodes"
+        False, "run a rough version: one seed, a fifth of the training, at most 100 requests per suite and 50 episodes"
     )
     sweeps: bool = option(False, "ablation: also vary w_max and the share of requests with erroneous calls")
-    seeds: int | None = option(None, "number of trainings of each kind (default: 3, with --quick 1)", at_least=1)
-    out: str | None = option(None, f"output folder (default: {FOLDER}, with the model's name and -quick)")
+    seeds: int | None = option(
+        None, "number of seeds for each configuration (default: 3, or 1 with --quick)", at_least=1
+    )
+    out: str | None = option(None, f"output folder (default: {FOLDER}, plus the model's name and -quick if used)")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, 1 when a part failed or was stopped, or 2 with one line when the flags are invalid."""
+    """Exit status 0, 1 if a part failed or was stopped, or 2 if the flags are invalid."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = {"ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()), "robustness": ROBUSTNESS}
     try:
         if not config.kinds or not {*config.kinds} <= experiments.keys():
-            raise ValueError(f"name one or both of {', '.join(experiments)}")
+            raise ValueError(f"name at least one experiment: {', '.join(experiments)}")
         for flag in ("sweeps", "suite"):
             if getattr(config, flag) and "ablation" not in config.kinds:
-                raise ValueError(f"--{flag} goes with ablation")
+                raise ValueError(f"--{flag} only applies to ablation")
         files, folders = ([p for p in config.data if Path(p).is_dir() is folder] for folder in (False, True))
         if len(folders) > 1 or (config.sweeps and files):
-            raise ValueError("--data has two folders" if folders[1:] else "--sweeps makes its own data")
+            raise ValueError(
+                "--data takes at most one folder" if folders[1:] else "--sweeps generates its data: leave --data out"
+            )
         if config.suite:
             experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
     except (ValueError, DataError) as error:

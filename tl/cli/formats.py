@@ -1,4 +1,4 @@
-"""The formats of data that can be read, a line each; most are told from the content.
+"""Lists the data formats that can be read; most are detected from the content.
 
 python -m tl formats
 """
@@ -19,6 +19,6 @@ def main(argv: Sequence[str]) -> int:
     """Exit status 0."""
     parse_config(FormatsConfig, argv, __doc__, prog="python -m tl formats")
     print("\n".join(lines()))
-    print("\nFiles hold JSON lines, a list or one object, plain or gzip. --data_format names a format.")
-    print("Layouts, and what becomes of them: docs/data_formats.md")
+    print("\nFiles may hold JSON lines, a JSON list or one JSON object, plain or gzipped. To override detection, use")
+    print("--data_format NAME. docs/data_formats.md describes how each format is converted.")
     return 0

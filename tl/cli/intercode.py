@@ -1,11 +1,11 @@
-"""InterCode-bash without Docker: models, or recorded actions, on its 200 tasks; success, reward and turns.
+"""Runs InterCode-bash without Docker: success, reward and turns of models, or of recorded actions, on its 200 tasks.
 
-    python -m tl intercode BASE TUNED --data DIR              difference of success, task by task
-    python -m tl intercode --replay results/*.json --data DIR the same actions again: is the success the recorded one?
-    python -m tl intercode MODEL --file_systems test --data DIR      its 24 test queries
+    python -m tl intercode BASE TUNED --data DIR              two models, with the paired difference in success
+    python -m tl intercode --replay results/*.json --data DIR replay recorded actions and compare the success
+    python -m tl intercode MODEL --file_systems test --data DIR      the 24 test queries
 
-DIR holds nl2bash_fs_1.json to nl2bash_fs_4.json and test_queries.json as they are released. Commands run in machines of
-their own, which needs Linux with mount namespaces. docs/bash.md says where this differs from the released environment.
+DIR holds the published nl2bash_fs_1.json to nl2bash_fs_4.json and test_queries.json. Commands run in isolated file
+systems, which needs Linux with mount namespaces. docs/bash.md lists the differences from the released environment.
 """
 
 from __future__ import annotations
@@ -43,18 +43,20 @@ from tl.training.run import alone
 class InterCodeConfig:
     """Flags of `python -m tl intercode`."""
 
-    models: list[str] = option([], "checkpoints in Hugging Face layout; the first is the base", positional=True)
-    data: str = option("", "folder that holds the files of the tasks")
-    replay: list[str] = option([], "files of recorded actions, as released, instead of models")
-    file_systems: list[str] = option(list(NL2BASH), f"one or more of {', '.join(COUNTS)}")
-    limit: int | None = option(None, "only so many tasks of each file system, the first ones", at_least=1)
+    models: list[str] = option([], "checkpoint folders in Hugging Face layout; the first is the base", positional=True)
+    data: str = option("", "folder with the published task files (required)")
+    replay: list[str] = option([], "published files of recorded actions to replay instead of running models")
+    file_systems: list[str] = option(
+        list(NL2BASH), f"file systems whose tasks to run, one or more of {', '.join(COUNTS)}"
+    )
+    limit: int | None = option(None, "run only the first N tasks of each file system (default: all)", at_least=1)
     max_new_tokens: int = option(256, "token limit per turn", at_least=1)
-    batch_size: int = option(16, "tasks that are worked on at a time", at_least=1)
-    report: str = option("runs/intercode/report.json", "output file: every action and its reward")
+    batch_size: int = option(16, "tasks to run at once", at_least=1)
+    report: str = option("runs/intercode/report.json", "output file for every action with its reward")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something cannot be read or run."""
+    """Exit status 0, or 2 if something cannot be read or run."""
     config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
     try:
         tasks = read_tasks(config)
@@ -70,18 +72,18 @@ def main(argv: Sequence[str]) -> int:
 
 def read_tasks(config: InterCodeConfig) -> list[Task]:
     if bool(config.models) == bool(config.replay) or not config.data:
-        raise DataError("name models, or with --replay recorded actions; and with --data the folder of the tasks")
+        raise DataError("name either models or --replay files, and the folder with the task files with --data")
     if unknown := [name for name in config.file_systems if name not in COUNTS]:
-        raise DataError(f"no file system {unknown[0]}; there are {', '.join(COUNTS)}")
+        raise DataError(f"unknown file system {unknown[0]}; choose from {', '.join(COUNTS)}")
     if len(set(config.models)) < len(config.models):
-        raise DataError("a model is named twice")
+        raise DataError("the same model is named twice")
     check_report(Path(config.report))
     tasks = read(Path(config.data), config.file_systems)
     return [task for task in tasks if config.limit is None or task.index < config.limit]
 
 
 def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
-    """Every task by every model; prints the tables."""
+    """Runs every task with every model and prints the tables; returns the records."""
     results: dict[str, list[Played]] = {}
     records = []
     with alone() as world:
@@ -96,7 +98,7 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
     base, *others = results
     solved = {name: [one.solved for one in played] for name, played in results.items()}
     for other in others:
-        print(f"{other} (second) less {base} (first), in points\n{HEADER}")
+        print(f"{other} (second) minus {base} (first), in points\n{HEADER}")
         print(paired_line("success", pairs(solved[base], solved[other])) + "\n")
     return records
 
@@ -115,7 +117,7 @@ def played_by(
 
 
 def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
-    """The recorded actions once more; prints which tasks end otherwise."""
+    """Replays recorded actions and prints the tasks whose outcome differs; returns the records."""
     recorded = _recorded(config.replay)
     tasks = [task for task in tasks if task.id in recorded]
     with ThreadPoolExecutor(cores()) as threads:
@@ -128,7 +130,7 @@ def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -
             )
         )
     if not played:
-        raise DataError("none of the recorded tasks is among those of --file_systems")
+        raise DataError("no recorded task belongs to --file_systems")
     print("\n".join(["InterCode-bash, recorded actions", *lines(played)]))
     theirs = [max(recorded[one.task.id]["rewards"]) == 1.0 for one in played]
     rewards = [(a, b) for one in played for a, b in zip(one.rewards, recorded[one.task.id]["rewards"], strict=False)]
@@ -154,7 +156,7 @@ def _replayed(task: Task, actions: Sequence[str], machines: Machines) -> Played:
 
 
 def _recorded(paths: Sequence[str]) -> dict[str, dict]:
-    """The turns of released result files, by the ids of their tasks."""
+    """The turns in published result files by task id."""
     return {name: turns for path in paths for name, turns in _turns(Path(path))}
 
 

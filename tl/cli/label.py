@@ -1,10 +1,11 @@
-"""MAE for any trainer: a data set as OpenAI messages in which every turn of the assistant's says whether to train it.
+"""Applies MAE for other trainers: writes OpenAI messages in which each assistant turn says whether to train on it.
 
-    python -m tl label data.jsonl --out labelled.jsonl                   `weight` 0 or 1 (OpenAI, axolotl)
-    python -m tl label data.jsonl --out labelled.jsonl --style loss      true or false (ms-swift); or --style train
-    python -m tl label data.jsonl --out labelled.jsonl --style last      a record for each right turn, its end
+    python -m tl label data.jsonl --out labelled.jsonl                 adds `weight`, 0 or 1 (OpenAI, axolotl)
+    python -m tl label data.jsonl --out labelled.jsonl --style loss    adds `loss`, true or false (ms-swift)
+    python -m tl label data.jsonl --out labelled.jsonl --style last    writes one record per correct turn
 
-`why` stands beside what is not to be trained; --html shows it. What is written reads back to the same weights.
+Turns that should not be trained also get a `why`. --html shows all turns on a web page. The output can be read back by
+train_sft.py with the same weights.
 """
 
 import sys
@@ -30,19 +31,21 @@ from tl.trajectory import Trajectory
 class LabelConfig(ConvertConfig):
     """Flags of `python -m tl label`."""
 
-    style: Style = option("weight", "key of the verdict; last: one record for each turn that is to be trained")
-    html: str | None = option(None, "also write a web page that shows the turns and their verdicts")
-    samples: int = option(50, "how many trajectories the page holds", at_least=1)
-    tokenizer: str = option(str(TINY), "of the page: tokenizer.model, or a checkpoint folder that holds one")
+    style: Style = option(
+        "weight", "key that marks the turns to train on; last: write one record for each of these turns instead"
+    )
+    html: str | None = option(None, "also write a web page that shows the turns and their labels to this file")
+    samples: int = option(50, "number of trajectories on the web page", at_least=1)
+    tokenizer: str = option(str(TINY), "tokenizer.model or checkpoint folder that the web page shows tokens of")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something cannot be read or written."""
+    """Exit status 0, or 2 if something cannot be read or written."""
     config = parse_config(LabelConfig, argv, __doc__, prog="python -m tl label")
     counts: Counter[str] = Counter()
     try:
         if config.html and Path(config.html).exists() and not config.overwrite:
-            raise DataError(f"{config.html} exists already: choose another name, or add --overwrite")
+            raise DataError(f"{config.html} already exists: choose another name, or add --overwrite")
         check(config)
         report, shown = ReadReport(), list[Trajectory]()
         found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
@@ -54,17 +57,17 @@ def main(argv: Sequence[str]) -> int:
         return 2
     tell(report)
     print(f"{written:,} records in {config.out}")
-    print(f"turns to be trained {counts.pop('trained', 0):,}")
+    print(f"turns to train on   {counts.pop('trained', 0):,}")
     split = counts.pop("split", 0)
     for reason, count in counts.most_common():
         print(f"turns of weight 0   {count:,} {reason}")
     if split:
-        print(f"messages split      {split:,}, with calls of different verdicts")
+        print(f"messages split      {split:,} whose calls have different labels")
     return 0
 
 
 def _keep(found: Iterable[Trajectory], shown: list[Trajectory], most: int) -> Iterator[Trajectory]:
-    """The trajectories; the first ones are put into `shown` on their way."""
+    """Yields the trajectories and copies the first ones to `shown`."""
     for trajectory in found:
         if len(shown) < most:
             shown.append(trajectory)

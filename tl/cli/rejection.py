@@ -1,13 +1,13 @@
-"""Rejection sampling: a model solves each task several times with the tools, and what worked becomes training data.
+"""Rejection sampling: a model solves each task several times with the tools; successful episodes become training data.
 
-    python -m tl rejection --model runs/sft --out kept.jsonl                       tasks of the tool library
-    python -m tl rejection --model runs/sft --tools T.py --tasks F.jsonl --out kept.jsonl       of your own
+    python -m tl rejection --model runs/sft --out kept.jsonl                       tasks from the tool library
+    python -m tl rejection --model runs/sft --tools T.py --tasks F.jsonl --out kept.jsonl       your tools and tasks
     python train_sft.py --model runs/sft --data kept.jsonl --out runs/sft2
     python -m tl rejection --model runs/sft --rounds 3 --out runs/star                  both, three times
 
-Episodes are drawn at temperature 1. Kept are those that end in a right answer, as far as one is known (an error only if
-it was recovered from), without duplicates. --pairs makes preferences of the same episodes (python -m tl dpo). Run the
-same command again to continue after an interruption.
+Episodes are sampled at temperature 1. An episode is kept if it ends with the correct answer (or any answer, if the task
+has none to compare with), recovered from its errors, and is not a duplicate. --pairs also writes preferences for
+`python -m tl dpo`. To resume, run the same command again.
 """
 
 from __future__ import annotations
@@ -54,34 +54,36 @@ from tl.training.run import is_finished
 class RejectionConfig(ToolOptions):
     """Flags of `python -m tl rejection`."""
 
-    model: str = option("", "checkpoint in Hugging Face layout")
+    model: str = option("", "checkpoint folder in Hugging Face layout (required)")
     template: TemplateName = option("auto", TEMPLATE_HELP)
     out: str = option(
-        "kept.jsonl", "output file, or folder of the --rounds; what the same flags left unfinished is continued"
+        "kept.jsonl", "output file, or output folder with --rounds; an unfinished one of the same command is resumed"
     )
     pairs: str | None = option(
         None,
-        "file for preferences, too: where two samples of a task differ first, the call of one that worked over a call "
-        "that failed, or over a wrong answer",
+        "also write preference pairs to this file: at the first difference of two episodes of a task, a successful "
+        "call is preferred to a failed call or a wrong answer",
     )
-    samples: int = option(8, "episodes of each task", at_least=1)
-    per_task: int = option(2, "episodes of a task that are kept at most, the first ones; and pairs", at_least=1)
-    size: int = option(400, "number of tasks made with the tool library, where there are no --tasks", at_least=1)
-    max_new_tokens: int = option(96, "tokens of a call; one that has not ended by then is a format error", at_least=1)
-    seed: int = option(0, "seed of the draws, and of the tasks made", at_least=0)
+    samples: int = option(8, "number of episodes sampled for each task", at_least=1)
+    per_task: int = option(
+        2, "maximum number of episodes, and of pairs, kept per task, in the order of sampling", at_least=1
+    )
+    size: int = option(400, "number of tasks to generate with the tool library, if there are no --tasks", at_least=1)
+    max_new_tokens: int = option(96, "token limit per call; a longer call counts as a format error", at_least=1)
+    seed: int = option(0, "seed of sampling and of the generated tasks", at_least=0)
     rounds: int = option(
         0,
-        "sample and train this many times, each sampling with the model of the round before; 0: sample once",
+        "repeat sampling and training this many times, each time sampling from the newly trained model; 0: sample once",
         at_least=0,
     )
     from_: Literal["base", "last"] = option(
-        "base", "with --rounds: each training goes on from --model or the last round"
+        "base", "with --rounds: model that each training starts from; base: --model; last: the previous round's"
     )
-    train: str = option("", "with --rounds: flags of train_sft.py, in quotes")
+    train: str = option("", "with --rounds: flags for train_sft.py, as one quoted string")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 with one line when the model, the tools, the tasks or the file are at fault."""
+    """Exit status 0, or 2 with one line if the model, the tools, the tasks or the file are at fault."""
     config = parse_config(RejectionConfig, argv, __doc__, prog="python -m tl rejection")
     try:
         check(config)
@@ -93,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
 
 def check(config: RejectionConfig) -> None:
     if not config.model:
-        raise DataError("name the model that solves the tasks with --model")
+        raise DataError("name the model to sample from with --model")
     if config.rounds and config.pairs:
         raise DataError("--pairs is for one sampling, without --rounds")
     if not config.rounds and (config.train or config.from_ != "base"):
@@ -138,7 +140,7 @@ def carry_out(what: str, arguments: Sequence[str]) -> int:
 def run(config: RejectionConfig) -> int:
     with process_group() as world, config.start_executor(LIBRARY) as executor:
         if world.size > 1:
-            raise DataError("rejection sampling runs as one process: give each its --tasks and --out instead")
+            raise DataError("rejection runs in one process: start one per GPU, each with its --tasks and --out")
         print("\n".join(config.tool_lines(executor)))
         model = load_model(config.model, world.compute_dtype, world.device).eval()
         write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
@@ -149,15 +151,15 @@ def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
     if config.tasks:
         return read_tasks(config.tasks, executor)
     if config.tools or config.mcp:
-        raise DataError("--tools and --mcp need --tasks, what is asked of the tools")
+        raise DataError("--tools and --mcp need --tasks, the tasks to solve with them")
     return make_tasks(config.seed, config.size)
 
 
 def write_kept(
     config: RejectionConfig, tasks: Sequence[Task], executor: Executor, model: Llama, tokenizer: Tokenizer
 ) -> None:
-    """Appends what is kept, task by task, from the last task on of which the file has something. A task's pairs are
-    written before its episodes, of which it has some then, so that no interruption loses any."""
+    """Appends the kept episodes task by task, starting after the last task that the file has episodes of. A task's
+    pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
     written, paired = resumed(out, ids), set[str]()
@@ -190,7 +192,7 @@ def write_kept(
             kept += len(trajectories)
             fruitful += bool(trajectories)
     fruitless = len(tasks) - fruitful
-    print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; {fruitless} of the tasks gave nothing")
+    print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; none kept for {fruitless} tasks")
     reasons = ", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"
     print(f"left out of the last {len(tasks) - first} tasks: {reasons}")
     print(f"written: {out}")
@@ -202,7 +204,7 @@ def write_kept(
 def sampling_policy(
     model: Llama, tokenizer: Tokenizer, max_new_tokens: int, requests: Sequence[Request], seeds: Sequence[int]
 ) -> SamplingPolicy:
-    """The model drawing at temperature 1 in these episodes."""
+    """A policy that samples these episodes from the model at temperature 1."""
     sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
 
     def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:

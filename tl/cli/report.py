@@ -1,10 +1,10 @@
-"""One self-contained web page about runs: curves, evaluations beside the paper's, experiments, data, samples, rollouts.
+"""Writes one self-contained web page about runs: curves, evaluations, experiments, data, samples and rollouts.
 
     python -m tl report runs/sft                         writes report.html
     python -m tl report runs/sft runs/ppo runs/evaluation runs/ablation --out all.html
 
-A directory may contain a run of train_sft.py or train_ppo.py, the report.json of evaluate.py, or the results of
-`python -m tl experiments`. The page says what is missing or damaged. Charts need matplotlib; the rest does not.
+A folder may contain a run of train_sft.py or train_ppo.py, the report.json of evaluate.py, or the results of
+`python -m tl experiments`. The page says what is missing or damaged. Charts need matplotlib; everything else does not.
 """
 
 import sys
@@ -25,20 +25,20 @@ class ReportConfig:
 
     runs: list[str] = option([], "run folders", positional=True)
     out: str = option("report.html", "output file")
-    overwrite: bool = option(False, "replace an existing file")
-    samples: int = option(20, "training samples shown for each data set, half of them with masked calls", at_least=0)
-    items: int = option(100, "rollouts shown for each PPO run, and answers for each evaluated suite", at_least=0)
+    overwrite: bool = option(False, "replace an existing output file")
+    samples: int = option(20, "number of training samples per data set, half of them with masked calls", at_least=0)
+    items: int = option(100, "number of rollouts per PPO run, and of answers per evaluated suite", at_least=0)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when a folder is not a run or the page cannot be written."""
+    """Exit status 0, or 2 if a folder is not a run or the page cannot be written."""
     config = parse_config(ReportConfig, argv, __doc__, prog="python -m tl report")
     out = Path(config.out)
     try:
         if not config.runs:
-            raise NoRunError("name at least one run directory, such as runs/sft")
+            raise NoRunError("name at least one run folder, such as runs/sft")
         if out.exists() and not config.overwrite:
-            raise NoRunError(f"{out} exists already: choose another --out, or add --overwrite")
+            raise NoRunError(f"{out} already exists: choose another --out, or add --overwrite")
         runs = read_runs(config.runs)
         data = data_columns(runs, config.samples)
         out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")

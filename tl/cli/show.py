@@ -1,13 +1,13 @@
 """Shows training samples: masked calls in grey, key tokens with their weights, the stop token, each token's loss.
 
     python -m tl show                                  the first sample with a masked call in the default training set
-    python -m tl show trajectories.jsonl --number 7    the eighth trajectory; or --id ID, or --random
-    python -m tl show --model runs/sft                 with that run's settings, and the model's loss on each token
-    python -m tl show data.jsonl --html out.html       many samples as one self-contained page
+    python -m tl show trajectories.jsonl --number 7    the eighth trajectory; or use --id ID or --random
+    python -m tl show --model runs/sft                 with that run's settings and the model's loss on each token
+    python -m tl show data.jsonl --html out.html       many samples on one self-contained web page
 
-A sample is encoded with the settings of the run that --model names; for any other model they are train_sft.py's
-defaults. Key tokens are printed as the vocabulary spells them (▁ is the space before a word), in brackets where there
-are no colours (a pipe, or NO_COLOR). Control characters in the data are escaped.
+If --model is a run, samples are encoded with its settings, otherwise with train_sft.py's defaults for the model. Key
+tokens are printed as the vocabulary spells them (▁ is the space before a word), in brackets if the output has no
+colours (a pipe, or NO_COLOR). Control characters in the data are escaped.
 """
 
 import os
@@ -49,25 +49,28 @@ class ShowConfig:
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
     id: str | None = option(None, "show the trajectory with this id")
     number: int | None = option(None, "show the trajectory with this index, counted from 0")
-    random: bool = option(False, "show randomly chosen trajectories")
+    random: bool = option(False, "choose trajectories at random")
     seed: int = option(0, "seed of the random choice and of the default training set")
-    model: str | None = option(None, "run or checkpoint folder; shows the model's loss on each token")
+    model: str | None = option(None, "run or checkpoint folder of a model whose loss on each token is shown")
     tokenizer: str | None = option(
-        None, "tokenizer.model or .json, or a checkpoint folder (default: the model's, else the embedded one)"
+        None,
+        "tokenizer.model, tokenizer.json or checkpoint folder (default: the tokenizer of --model, or the embedded one)",
     )
     template: TemplateName = option("auto", TEMPLATE_HELP)
     max_length: int | None = option(
-        None, "tokens of a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
+        None, "maximum tokens in a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
     )
-    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
+    on_bad_data: Literal["error", "skip"] = option(
+        "skip", "what to do with bad records: list them and stop, or skip them"
+    )
     data_format: str = option(AUTO, DATA_FORMAT)
-    html: str | None = option(None, "write a web page here instead of printing")
-    samples: int = option(50, "number of samples on the page", at_least=1)
-    overwrite: bool = option(False, "replace an existing page")
+    html: str | None = option(None, "write a web page to this file instead of printing")
+    samples: int = option(50, "number of samples on the web page", at_least=1)
+    overwrite: bool = option(False, "replace an existing web page")
 
 
 class Style:
-    """Text with ANSI codes, or bare where the output takes no colours."""
+    """Adds ANSI colour codes to text, or none if the output has no colours."""
 
     CODES = {
         "context": "2",
@@ -92,7 +95,7 @@ class Style:
 
 
 def terminal(sample: SampleView, style: Style) -> str:
-    """The sample as text for a terminal; without colours key tokens stand in brackets."""
+    """The sample as text for a terminal; without colours, key tokens are in brackets."""
     text = style("title", f"── {visible(sample.id)}") + "\n   " + " · ".join(sample.facts()) + "\n\n"
     for part in sample.parts:
         text += style("context", visible(part)) if isinstance(part, str) else _turn(part, sample.end, style)
@@ -127,13 +130,13 @@ def _token(token: TokenView, style: Style) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when something cannot be read, found or written."""
+    """Exit status 0, or 2 if something cannot be read, found or written."""
     config = parse_config(ShowConfig, argv, __doc__, prog="python -m tl show")
     try:
         check(config)
         samples = list(load(config))
         if not samples:
-            raise LookupError("nothing to show: no assistant turn fits into --max_length")
+            raise LookupError("nothing to show: no assistant turn fits within --max_length")
         if config.html:
             title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
             Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
@@ -149,18 +152,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: ShowConfig) -> None:
-    """Raises LookupError for flags that do not go together, and for a page that would replace something."""
+    """Raises LookupError for flags that contradict each other, and for a page that would replace an existing file."""
     if config.id is not None and config.number is not None:
-        raise LookupError("--id and --number both choose a trajectory: give one of them")
+        raise LookupError("--id and --number both choose a trajectory: use only one of them")
     if config.html and Path(config.html).exists():
         if not config.overwrite:
-            raise LookupError(f"{config.html} exists already: choose another name, or add --overwrite")
+            raise LookupError(f"{config.html} already exists: choose another name, or add --overwrite")
         if any(Path(config.html).samefile(file) for file in config.files if Path(file).exists()):
             raise LookupError(f"{config.html} is one of the files to show: choose another name for the page")
 
 
 def load(config: ShowConfig) -> Iterator[SampleView]:
-    """The samples to show; each is tokenised (and run through the model) as it is asked for."""
+    """Yields the samples to show; each is tokenised (and run through the model) only when needed."""
     tokenizer = Tokenizer(config.tokenizer or config.model or TINY, config.template)
     model = load_model(config.model) if config.model else None
     if model is not None:
@@ -170,7 +173,7 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
         for line in report.bad_lines() if report.bad else []:
             print(f"skipped {line}", file=sys.stderr)
         if not trajectories:
-            raise LookupError("there is nothing to show: every record is bad")
+            raise LookupError("nothing to show: every record is bad")
     else:
         trajectories = synthesize(seed=config.seed)
     options = encoding_options(training_settings(Path(config.model or config.tokenizer or TINY)))
@@ -183,7 +186,7 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
 
 
 def training_settings(source: Path) -> dict[str, Any]:
-    """The settings of the fine-tuning run in this folder; for any other model those that train_sft.py would use."""
+    """Settings of the fine-tuning run in this folder; for any other model, those that train_sft.py would use."""
     settings = read_object(source / SETTINGS_FILE, [])
     if settings.keys() >= EncodingOptions.__dataclass_fields__.keys():
         return settings
@@ -191,7 +194,7 @@ def training_settings(source: Path) -> dict[str, Any]:
 
 
 def choose(trajectories: Sequence[Trajectory], config: ShowConfig) -> Sequence[Trajectory]:
-    """One trajectory, or `config.samples` of them for a page. Raises LookupError when there is none like that."""
+    """One trajectory, or `config.samples` of them for a page. Raises LookupError if there is no such trajectory."""
     if config.id is not None:
         found = [t for t in trajectories if t.id == config.id]
         if not found:
@@ -200,7 +203,7 @@ def choose(trajectories: Sequence[Trajectory], config: ShowConfig) -> Sequence[T
     if config.number is not None:
         if not 0 <= config.number < len(trajectories):
             raise LookupError(
-                f"there is no number {config.number}: the trajectories are counted 0 to {len(trajectories) - 1}"
+                f"--number {config.number} does not exist: trajectories are numbered 0 to {len(trajectories) - 1}"
             )
         return [trajectories[config.number]]
     count = config.samples if config.html else 1

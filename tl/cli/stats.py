@@ -1,10 +1,10 @@
-"""Figures of a dataset, as in the paper's Figure 1 and Table 2: its calls, errors, lengths, and what is trained.
+"""Prints statistics of data sets, as in the paper's Figure 1 and Table 2: calls, errors, lengths, trained tokens.
 
-    python -m tl stats trajectories.jsonl            one column a file
+    python -m tl stats trajectories.jsonl            one column per file
     python -m tl stats a.jsonl.gz b.json --json      the same as JSON
     python -m tl stats                               the default training set
 
-Lengths are in tokens and of whole trajectories; feedback longer than `--max_feedback_tokens` is cut, as in training.
+Lengths are tokens per trajectory. Feedback longer than --max_feedback_tokens is cut, as in training.
 """
 
 import json
@@ -34,20 +34,22 @@ class StatsConfig:
     """Flags of `python -m tl stats`."""
 
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
-    tokenizer: str = option(str(TINY), "tokenizer.model or .json, or a checkpoint folder that contains one")
+    tokenizer: str = option(str(TINY), "tokenizer.model, tokenizer.json or checkpoint folder used to count tokens")
     template: TemplateName = option("auto", TEMPLATE_HELP)
     max_feedback_tokens: int = option(
         EncodingOptions().max_feedback_tokens,
-        "tokens of one tool feedback; longer ones are cut in the middle",
+        "maximum tokens in one tool feedback; longer feedback is cut in the middle",
         at_least=2,
     )
-    on_bad_data: Literal["error", "skip"] = option("skip", "bad records: list them and stop, or skip them")
+    on_bad_data: Literal["error", "skip"] = option(
+        "skip", "what to do with bad records: list them and stop, or skip them"
+    )
     data_format: str = option(AUTO, DATA_FORMAT)
     json: bool = option(False, "print JSON instead of a table")
 
 
 def table(columns: dict[str, dict[str, Any]]) -> str:
-    """Summaries by dataset name -> aligned text, a row a figure."""
+    """Summaries by data set name -> aligned text, one row per statistic."""
     rows = [["", *columns]]
     for name in next(iter(columns.values())):
         values = [column[name] for column in columns.values()]
@@ -67,13 +69,13 @@ def table(columns: dict[str, dict[str, Any]]) -> str:
 
 
 def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
-    """One row a rank: every dataset has families of its own."""
+    """One row per rank, because each data set has different families."""
     ranked = [[f"{prefix}… ({n})" for prefix, n in families.items()] for families in columns]
     return [[name if i == 0 else "", *row] for i, row in enumerate(zip_longest(*ranked, fillvalue=""))]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 when a file, none of its records, or the tokenizer can be read."""
+    """Exit status 0, or 2 if a file, all its records or the tokenizer cannot be read."""
     config = parse_config(StatsConfig, argv, __doc__, prog="python -m tl stats")
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
@@ -97,10 +99,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def trajectories(name: str, report: ReadReport, config: StatsConfig) -> Iterator[Trajectory]:
-    """The trajectories of a file, one at a time, or those of the default training set for "". What became of the
-    file's records is told at the end.
-
-    Raises DataError where there is no trajectory.
+    """Yields the trajectories of a file, or of the default training set if the name is empty, and reports skipped
+    records at the end. Raises DataError if there is no trajectory.
     """
     if not name:
         yield from synthesize()

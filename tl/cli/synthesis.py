@@ -1,15 +1,15 @@
-"""Makes training data, prompts for PPO and held-out sets from the tool library; the same flags give the same file.
+"""Generates training data, prompts for PPO and held-out sets with the tool library; the same flags give the same file.
 
     python -m tl synthesis --size 1217 --seed 0 --out trajectories.jsonl
-    python -m tl synthesis --kind prompts --out prompts.jsonl             histories for PPO
+    python -m tl synthesis --kind prompts --out prompts.jsonl             prompts for PPO
     python -m tl synthesis --kind held_out --environment heavy --out heavy.jsonl
-    python -m tl synthesis --tools calendar shop                          with these toolkits of the library
-    python -m tl synthesis --tools my_tools.py --tasks my_tasks.jsonl     of your own, see docs/tools.md
+    python -m tl synthesis --tools calendar shop                          only with these toolkits of the library
+    python -m tl synthesis --tools my_tools.py --tasks my_tasks.jsonl     with your tools and tasks, see docs/tools.md
     OPENAI_API_KEY=… python -m tl synthesis --teacher https://host/v1 --teacher_model NAME --out taught.jsonl
 
-Every record is a trajectory of OpenAI messages. In prompts and held-out sets it ends with the golden call, and what
-comes before is the prompt. With --teacher, a model behind that endpoint makes the calls; with --tasks and no teacher
-they are the golden calls, executed. To resume either, run the same command again.
+Every record is a trajectory of OpenAI messages. In prompts and held-out sets, the last message is the golden call and
+the messages before it are the prompt. With --teacher, the model behind that endpoint makes the calls; with --tasks and
+no teacher, the tasks' golden calls are executed. To resume either of them, run the same command again.
 """
 
 from __future__ import annotations
@@ -48,18 +48,20 @@ class SynthesisConfig(ToolOptions):
         None,
         "output file; must not exist unless --teacher or --tasks resumes it (default: KIND.jsonl, or taught.jsonl)",
     )
-    kind: Literal["trajectories", "prompts", "held_out", "unseen_toolkits"] = option("trajectories", "what to make")
+    kind: Literal["trajectories", "prompts", "held_out", "unseen_toolkits"] = option("trajectories", "what to generate")
     size: int | None = option(
         None, f"number of records (default: {', '.join(f'{kind} {n}' for kind, n in SIZES.items())})", at_least=1
     )
     seed: int = option(0, "seed of the random choices")
     mix: str = option(
         ",".join(map(str, MIX)),
-        "shares of requests that are plain successes, have erroneous calls, or are refusals and edge cases",
+        "shares of requests that succeed at once, contain erroneous calls, or are refusals and edge cases",
     )
-    environment: Environment = option("clean", "noise level of the tools' names, for prompts and held-out sets")
-    teacher: str | None = option(None, "URL, up to /v1, of an OpenAI-compatible endpoint whose model makes the calls")
-    teacher_model: str = option("", f"name of that model; the API key is read from {KEY_VARIABLE}")
+    environment: Environment = option("clean", "noise level of the tool names in prompts and held-out sets")
+    teacher: str | None = option(
+        None, "URL, up to /v1, of an OpenAI-compatible endpoint whose model makes the calls (default: a script)"
+    )
+    teacher_model: str = option("", f"name of the model on --teacher; the API key is read from {KEY_VARIABLE}")
 
     @property
     def path(self) -> Path:
@@ -71,7 +73,7 @@ class SynthesisConfig(ToolOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 with one line when flags, a toolkit, the file or the teacher are at fault."""
+    """Exit status 0, or 2 with one line if flags, a toolkit, the file or the teacher are at fault."""
     config = parse_config(SynthesisConfig, argv, __doc__, prog="python -m tl synthesis")
     try:
         check(config)
@@ -86,23 +88,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: SynthesisConfig) -> None:
-    """Raises DataError for flags that do not go together, and for a file that would be overwritten."""
+    """Raises DataError for flags that contradict each other, and for a file that would be overwritten."""
     if config.kind == "trajectories" and config.environment != "clean":
-        raise DataError("--environment is for prompts and held-out sets: choose another --kind")
+        raise DataError("--environment only applies to prompts and held-out sets: choose another --kind")
     if config.kind == "unseen_toolkits" and config.tools:
-        raise DataError("--kind unseen_toolkits has toolkits of its own, and takes no --tools")
+        raise DataError("--kind unseen_toolkits uses fixed toolkits: leave --tools out")
     if config.tasks and (config.kind != "trajectories" or config.size is not None):
-        raise DataError("--tasks makes one trajectory a task: leave --kind and --size out")
+        raise DataError("--tasks makes one trajectory per task: leave --kind and --size out")
     if (config.allow_network or config.mcp) and not config.tasks:
-        raise DataError("--mcp and --allow_network are for tools of your own, with --tasks")
+        raise DataError("--mcp and --allow_network need --tasks")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
-        raise DataError("--teacher needs --teacher_model, and makes trajectories only")
+        raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
     if not (config.teacher or config.tasks) and config.path.exists():
-        raise DataError(f"{config.path} exists already: choose another --out")
+        raise DataError(f"{config.path} already exists: choose another --out")
 
 
 def make(config: SynthesisConfig) -> list[Trajectory]:
-    """The records of a kind, made by the scripted teacher."""
+    """Records of the requested kind, made by the scripted teacher."""
     mix, library = read_mix(config.mix), config.tools or LIBRARY
     if config.kind == "trajectories":
         return synthesize(config.n, config.seed, mix, library)
@@ -112,18 +114,18 @@ def make(config: SynthesisConfig) -> list[Trajectory]:
 
 
 def read_mix(text: str) -> tuple[float, ...]:
-    """`53,17,30` -> three shares that need not add up to 100."""
+    """`53,17,30` -> three shares, which need not add up to 100."""
     try:
         shares = tuple(float(part) for part in text.split(","))
     except ValueError:
         shares = ()
     if len(shares) != 3 or min(shares) < 0 or not sum(shares) > 0:
-        raise DataError(f"--mix needs three shares such as 53,17,30, not {text!r}")
+        raise DataError(f"--mix must be three shares such as 53,17,30, not {text!r}")
     return shares
 
 
 def write(out: Path, trajectories: Sequence[Trajectory]) -> None:
-    """One record a line; `FileExistsError` rather than overwrite."""
+    """Writes one record per line. Raises FileExistsError rather than overwrite a file."""
     with out.open("x", encoding="utf-8") as file:
         file.writelines(trajectory.to_line() for trajectory in trajectories)
     print(summary(trajectories))
@@ -131,7 +133,8 @@ def write(out: Path, trajectories: Sequence[Trajectory]) -> None:
 
 
 def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
-    """Trajectories of tasks, the user's or made with the library; without an endpoint the golden calls teach."""
+    """Writes trajectories of the user's tasks or of library tasks, made by the endpoint's model or, without an
+    endpoint, by the golden calls."""
     with config.start_executor(LIBRARY) as executor:
         print("\n".join(config.tool_lines(executor)))
         if config.tasks:
@@ -145,7 +148,7 @@ def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
 
 
 def summary(trajectories: Sequence[Trajectory]) -> str:
-    """How many records, calls and erroneous calls by category."""
+    """A line with the number of records and calls, and of erroneous calls by category."""
     categories = Counter(category for trajectory in trajectories for category in call_categories(trajectory))
     wrong = [f"{categories[category]} {category.value}" for category in ErrorCategory if category in categories]
     return f"{len(trajectories)} records with {categories.total()} calls: {', '.join(wrong)}"

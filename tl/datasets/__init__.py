@@ -21,7 +21,7 @@ from tl.trajectory import Note, Notes, Trajectory
 __all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read", "stream"]
 
 AUTO = "auto"  # the format is told from the content
-DATA_FORMAT = "format of the data, one of `python -m tl formats`; auto: told from the content"
+DATA_FORMAT = "data format, one of those listed by `python -m tl formats`; auto: detect it from the content"
 ROLE_LINES = ("\nSystem: ", "\nUser: ", "\nAssistant: ", "\nOutput: ")
 
 
@@ -84,7 +84,7 @@ def check_options(on_bad: str, data_format: str) -> None:
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad must be 'error' or 'skip', not {on_bad!r}")
     if data_format not in (AUTO, *NAMES):
-        raise DataError(f"the format must be auto or one of {', '.join(NAMES)}, not {data_format!r:.80}")
+        raise DataError(f"--data_format must be auto or one of {', '.join(NAMES)}, not {data_format!r:.80}")
 
 
 def _trajectories(

@@ -43,13 +43,13 @@ def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
     sides = _sides(path)
     for side in sides:
         if not side.exists():
-            raise DataError(f"{path}: {side.name} must lie beside it: requests and commands are two files")
+            raise DataError(f"{path}: {side.name} must be in the same folder: requests and commands are two files")
     texts = []
     for side in sides:
         with open_plain(side) as file:
             texts.append(file.read().decode(errors="replace").splitlines())
     if len(texts[0]) != len(texts[1]):
-        raise DataError(f"{path}: {len(texts[0]):,} requests and {len(texts[1]):,} commands")
+        raise DataError(f"{path}: {len(texts[0]):,} requests but {len(texts[1]):,} commands")
     for number, (request, command) in enumerate(zip(*texts, strict=True), 1):
         yield f"line {number}", {"nl": request.strip(), "cm": command.strip()}
 

@@ -43,7 +43,7 @@ def _openai(raw: dict | list, _notes: Notes) -> dict:
 
 
 def _no_format(_raw: object, _notes: Notes) -> dict:
-    raise ValueError("holds several records, which cannot be read as one")
+    raise ValueError("contains several records, which cannot be read as one")
 
 
 FORMATS = (  # the first that matches is taken

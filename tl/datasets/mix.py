@@ -28,7 +28,7 @@ def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
     split = [split_share(name) for name in names]
     given = [share for _, share in split if share is not None]
     if given and (len(given) < len(split) or not all(share > 0 for share in given)):
-        raise DataError("shares such as a.jsonl:0.4 must stand behind every file, and be more than 0")
+        raise DataError("give every file a share greater than 0, such as a.jsonl:0.4, or none of them")
     return split
 
 

@@ -68,16 +68,16 @@ def _pair(raw: object, default_id: str, notes: Notes) -> Pair:
         *(Trajectory.from_openai(side(raw, notes), default_id, notes) for side in (trl.preferred, trl.rejected))
     )
     if pair.chosen.messages == pair.rejected.messages:
-        raise ValueError("what is chosen and what is rejected are the same")
+        raise ValueError("`chosen` and `rejected` are the same")
     if pair.chosen.tools != pair.rejected.tools:
-        raise ValueError("the record has no `tools`, and chosen and rejected call different ones")
+        raise ValueError("the record has no `tools`, and `chosen` and `rejected` call different ones")
     if pair.history == 0:
-        raise ValueError("chosen and rejected begin differently: what both answer must stand in `prompt`")
+        raise ValueError("`chosen` and `rejected` begin differently: put the history that they share into `prompt`")
     after = [side.messages[pair.history :] for side in pair]
     if not all(messages and messages[0].role == "assistant" for messages in after):
         raise ValueError(
-            "chosen and rejected must differ in a turn of the assistant first, and neither be a part of the other"
+            "`chosen` and `rejected` must first differ in an assistant turn, and neither may contain the other"
         )
     if not all(any(m.trained for m in messages if m.role == "assistant") for messages in after):
-        raise ValueError("all turns of an answer have weight 0")
+        raise ValueError("every turn of `chosen` or `rejected` has weight 0")
     return pair

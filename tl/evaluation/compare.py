@@ -31,7 +31,7 @@ def compare_reports(first: Path, second: Path) -> list[str]:
         has = " and ".join(
             f"{path} has {', '.join(report)}" for path, report in zip((first, second), reports, strict=True)
         )
-        raise DataError(f"no suite in common: {has}")
+        raise DataError(f"the reports have no suite in common: {has}")
     lines = [f"second report ({second}) less first ({first}), the same items, in points"]
     for name in shared:
         lines += _suite_lines(name, *(report[name] for report in reports))

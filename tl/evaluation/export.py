@@ -23,7 +23,7 @@ def export(suites: Sequence[Suite | EpisodeSuite], path: Path, limit: int | None
     lines = []
     for suite in suites:
         if not isinstance(suite, Suite):
-            raise DataError(f"--export is for single turns; {suite.name} is played turn by turn")
+            raise DataError(f"--export only works for single turns; {suite.name} consists of whole episodes")
         lines += [_line(suite, question) for question in suite.questions[:limit]]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, "".join(lines))

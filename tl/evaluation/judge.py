@@ -74,7 +74,9 @@ class Judge:
             if verdict is not False:
                 scores[i] = CallScore(True, True, True) if verdict else None
         if unclear := scores.count(None):
-            warnings.warn(f"the judge said neither yes nor no of {unclear} items: not counted", stacklevel=2)
+            warnings.warn(
+                f"the judge answered neither yes nor no for {unclear} items, which are not counted", stacklevel=2
+            )
         return scores
 
     def _ask(self, texts: list[str], known: dict[str, bool | None]) -> None:

@@ -57,9 +57,9 @@ def _records(path: Path, known: Collection[str]) -> list[dict]:
     parts = [read_records(file) for file in files]
     fitting = [part for part in parts if any(str(record.get("id")) in known for record in part)]
     if not fitting:
-        raise DataError(f"{path}: none of its {len(files)} files *.json and *.jsonl has an item of this set")
+        raise DataError(f"{path}: none of its {len(files)} *.json and *.jsonl files has predictions for this suite")
     if others := len(parts) - len(fitting):
-        warnings.warn(f"{path}: {others} of {len(parts)} files have no item of this set", stacklevel=2)
+        warnings.warn(f"{path}: {others} of {len(parts)} files have no predictions for this suite", stacklevel=2)
     return [record for part in fitting for record in part]
 
 

@@ -11,17 +11,17 @@ from tl.files import unwritable, write_whole
 
 
 def check_report(path: Path) -> None:
-    """Raises DataError where a report cannot be written to `path`, or would replace something other than a report."""
+    """Raises DataError if a report cannot be written to `path`, or would replace a file that is not a report."""
     if nearest := unwritable(path.parent):
-        raise DataError(f"--report {path}: {nearest} is not a folder that can be written to")
+        raise DataError(f"--report {path}: {nearest} is not a writable folder")
     if path.exists() and not path.is_file():
-        raise DataError(f"--report {path} is not a regular file: name a file, new or existing")
+        raise DataError(f"--report {path} is not a regular file: give the name of a new or existing file")
     if path.exists() and path.stat().st_size and b'"suites"' not in path.read_bytes():
-        raise DataError(f"--report {path} exists and is not a report: choose another file")
+        raise DataError(f"--report {path} exists but is not a report: choose another file")
 
 
 def write_report(path: Path, config: Mapping, suites: Mapping[str, object]) -> None:
-    """Writes what each suite's evaluation found, with the settings that led to it, whole or not at all."""
+    """Writes each suite's results with the settings that led to them; the file is replaced as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"config": config, "suites": suites}, indent=1, ensure_ascii=False)
     write_whole(path, text + "\n")

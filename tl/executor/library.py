@@ -53,9 +53,11 @@ class Catalogue:
         """Take the tools of a toolkit. Raises `ToolkitError` where a name is taken."""
         taken = {*self.specs, *(tool.name for tool in BUILT_INS)} & specs.keys()
         if clash := [*taken, *self.checks.keys() & set(checks)]:
-            raise ToolkitError(f"toolkit {toolkit!r} has tools that exist already: {', '.join(sorted(clash))}")
+            raise ToolkitError(
+                f"toolkit {toolkit!r} has tools whose names are already taken: {', '.join(sorted(clash))}"
+            )
         if toolkit in self.toolkit_of.values():
-            raise ToolkitError(f"two toolkits are called {toolkit!r}: rename a file")
+            raise ToolkitError(f"two toolkits have the name {toolkit!r}: rename a file")
         self.specs |= specs
         self.toolkit_of |= dict.fromkeys(specs, toolkit)
         self.checks |= dict.fromkeys(checks, toolkit)
@@ -92,7 +94,7 @@ class Library(Catalogue):
                     left_out = self.refused if isinstance(error, RefusedError) else self.broken
                     left_out[given if toolkits is None else "/".join(path.parts[-3:-1])] = str(error)
         if toolkits and not self.specs and self.broken:
-            raise ToolkitError(f"no tool of {' '.join(toolkits)} can be used; {next(iter(self.broken.values()))}")
+            raise ToolkitError(f"no tool in {' '.join(toolkits)} can be used; {next(iter(self.broken.values()))}")
 
     def _load(self, toolkit: Toolkit, isolated: bool) -> None:
         name = toolkit.name

@@ -76,8 +76,8 @@ class Machines:
         if missing or not confines_commands(self.isolation):
             self.close()
             raise MachineError(
-                f"this machine does not permit to isolate programs ({', '.join(missing) or 'no PID namespace'}): "
-                "docs/executor.md says what each layer takes"
+                f"this machine does not allow programs to be isolated ({', '.join(missing) or 'no PID namespace'}): "
+                "docs/executor.md says what each layer needs"
             )
 
     def __enter__(self) -> Machines:

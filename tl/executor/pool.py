@@ -169,7 +169,7 @@ class _ZygoteProcess:
             raise PoolError(f"a process of the pool did not start: {error}") from error
         if hello is None:
             code = self.process.wait(timeout=START_SECONDS)
-            raise ToolkitError(f"the process that loads {self._toolkits} ended with code {code} before it had them")
+            raise ToolkitError(f"the process that loads {self._toolkits} exited with code {code} before loading them")
         if "bad toolkit" in hello:
             raise ToolkitError(hello["bad toolkit"])
         if "failed" in hello:

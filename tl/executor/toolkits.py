@@ -64,7 +64,7 @@ def files_of(toolkit: str) -> list[Path]:
     if paths := sorted(Path(toolkit).absolute().glob("Tool_Library/*/*/tool.py")):
         return paths
     raise ToolkitError(
-        f"the folder {toolkit} has no Tool_Library/CATEGORY/TOOL/tool.py; name Python files, or such a one"
+        f"the folder {toolkit} has no Tool_Library/CATEGORY/TOOL/tool.py; name Python files or a ToolEyes folder"
     )
 
 
@@ -109,7 +109,7 @@ def _run(path: Path) -> ModuleType:
     name = f"{package}.{path.stem.replace('.', '_')}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ToolkitError(f"{path} is no Python file")
+        raise ToolkitError(f"{path} is not a Python file")
     if not (path.parent / "__init__.py").exists() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # for the modules beside it, which hide none of Python's
     module = importlib.util.module_from_spec(spec)

@@ -69,7 +69,9 @@ class ByteLevelVocabulary:
         """What the file puts before every text; -1 if that is nothing."""
         ids = self._library.encode("").ids
         if len(ids) > 1:
-            raise TokenizerError(f"{path}: puts {len(ids)} tokens around a text; a Llama's begins with one or none")
+            raise TokenizerError(
+                f"{path}: adds {len(ids)} tokens to a text; a Llama tokenizer adds at most one, at the beginning"
+            )
         return ids[0] if ids else -1
 
     def _end(self, path: Path) -> int:
@@ -83,7 +85,9 @@ class ByteLevelVocabulary:
             id = self.control_ids.get(end) if isinstance(end, str) else end
             if isinstance(id, int) and id in self._pieces:
                 return id
-        raise TokenizerError(f"{path}: no config.json beside it says which of its tokens ends a text (eos_token_id)")
+        raise TokenizerError(
+            f"{path}: no config.json in the same folder names the token that ends a text (eos_token_id)"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -106,9 +110,7 @@ def _library(path: Path, content: dict[str, Any]) -> "tokenizers.Tokenizer":
     try:
         import tokenizers
     except ImportError as error:
-        raise TokenizerError(
-            f"{path}: reading it needs the package tokenizers, which is not here: pip install tokenizers"
-        ) from error
+        raise TokenizerError(f"{path}: reading it needs the package tokenizers: pip install tokenizers") from error
     bare: dict[str, Any] = {"added_tokens": [], "truncation": None, "padding": None}
     try:
         return tokenizers.Tokenizer.from_str(json.dumps(content | bare))

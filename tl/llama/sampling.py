@@ -62,7 +62,7 @@ def generate(
     one of them to finish.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; at least 1 prompt has to be worked on")
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
     sampler = Sampler(model, min(batch_size, len(prompts)), eos_id=eos_id)
     return [c.ids for c in sampler.complete(prompts, max_new_tokens, temperature, top_p, seeds=seeds)]
 
@@ -159,7 +159,7 @@ class Sampler:
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts")
         limit = self.model.config.context_length
         if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens is {max_new_tokens}; at least 1 token has to be drawn")
+            raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
         for i, prompt in enumerate(prompts):
             if not 0 < len(prompt) < limit:
                 raise ValueError(f"prompt {i} has {len(prompt)} tokens; this model takes 1 to {limit - 1}")
@@ -284,7 +284,7 @@ def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
     target = uniform[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, target, right=True)
     if (drawn == probabilities.shape[-1]).any():
-        raise FloatingPointError("the model gives probabilities that are not numbers: its weights have diverged")
+        raise FloatingPointError("the model's probabilities are not finite: its weights have diverged")
     return (ids.gather(-1, drawn) if top_p < 1 else drawn)[:, 0]
 
 

@@ -163,5 +163,5 @@ def train_vocabulary(texts: Iterable[str], path: str | os.PathLike, size: int) -
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ValueError(f"no vocabulary of {size:,} pieces can be made from these texts: {error}") from error
+        raise ValueError(f"cannot train a vocabulary of {size:,} pieces on these texts: {error}") from error
     Path(path).write_bytes(model.getvalue())

@@ -85,7 +85,9 @@ def names(paths: list[str]) -> list[str]:
 def read_run(path: Path, name: str) -> Run:
     """Everything of a run directory that can be read. Raises NoRunError when that is nothing."""
     if not path.is_dir():
-        raise NoRunError(f"{path} is not a directory: name the --out of a training, an evaluation or an experiment")
+        raise NoRunError(
+            f"{path} is not a folder: name the output folder of a training run, an evaluation or an experiment"
+        )
     if not any((path / file).is_file() for file in ANY_RUN):
         raise NoRunError(f"{path} holds no run: none of {', '.join(ANY_RUN)} is there")
     run = Run(name, path)

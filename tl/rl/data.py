@@ -99,9 +99,9 @@ def read_prompts(
             except ValueError as error:
                 raise DataError(f"generated prompt {question.id}: {error}") from error
     if not prompts:
-        raise DataError(f"no prompt is left to train on. The first bad record: {bad[0]}", bad)
+        raise DataError(f"no prompt is left to train on. First bad record: {bad[0]}", bad)
     if all(call.name == FINISH.name for prompt in prompts for call in prompt.golden):
-        warnings.warn("every golden call is finish: are these prompts, or whole trajectories?", stacklevel=2)
+        warnings.warn("every golden call is finish: are these whole trajectories instead of prompts?", stacklevel=2)
     return PPOData(prompts, bad)
 
 
@@ -120,13 +120,13 @@ def prompt_of(trajectory: Trajectory) -> Question:
     """The question that a trajectory ends with. Raises ValueError where that is no call of one of its tools."""
     last = trajectory.messages[-1]
     if not last.is_call:
-        raise ValueError("a prompt must end in its golden call, without feedback after it")
+        raise ValueError("a prompt must end with its golden call, without feedback after it")
     try:
         golden = parse_call(last.content)
     except CallSyntaxError as error:
-        raise ValueError(f"the golden call {last.content!r:.80} is no call: {error}") from error
+        raise ValueError(f"the golden call {last.content!r:.80} is not a call: {error}") from error
     if all(tool.name != golden.name for tool in trajectory.tools):
-        raise ValueError(f"the tools do not have that of the golden call, {golden.name}")
+        raise ValueError(f"the golden call's tool, {golden.name}, is not among the tools")
     return Question(trajectory.id, trajectory.tools, trajectory.messages[:-1], ((golden,),))
 
 

@@ -47,30 +47,32 @@ class DPOConfig(TrainingConfig):
     """The settings of `python -m tl dpo`."""
 
     script: ClassVar[str] = "python -m tl dpo"
-    out: str = option("runs/dpo", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
-    model: str = option("", "checkpoint in Hugging Face layout; none: the newest run of train_sft.py")
-    data: list[str] = option([], "preference files: records with prompt, chosen, rejected and tools")
-    beta: float = option(0.1, "β: how much a pair's margin counts; the larger, the nearer to the start", positive=True)
-    label_smoothing: float = option(
-        0.0, "share of the pairs that are thought to be the wrong way round", at_least=0, at_most=0.5
+    out: str = option(
+        "runs/dpo", "output folder for the model, metrics.jsonl, run_config.json and states to resume from"
     )
-    learning_rate: float = option(1e-6, "the same in all steps", embedded=1e-4, lora=1e-5, at_least=0)
-    weight_decay: float = option(0.0, "AdamW's, on matrices", at_least=0)
-    epochs: float = option(1.0, "passes over the pairs", positive=True)
-    max_steps: int | None = option(None, "stop after this many steps", at_least=1)
-    batch_size: int = option(32, "pairs a step, over all ranks and micro-batches", embedded=16, at_least=1)
+    model: str = option("", "checkpoint folder in Hugging Face layout (default: the newest run of train_sft.py)")
+    data: list[str] = option([], "preference files, whose records have prompt, chosen, rejected and tools (required)")
+    beta: float = option(
+        0.1, "β, the strength of the KL penalty; larger values stay closer to the initial model", positive=True
+    )
+    label_smoothing: float = option(0.0, "assumed fraction of pairs whose labels are swapped", at_least=0, at_most=0.5)
+    learning_rate: float = option(1e-6, "learning rate, constant over the run", embedded=1e-4, lora=1e-5, at_least=0)
+    weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
+    epochs: float = option(1.0, "number of passes over the pairs", positive=True)
+    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
+    batch_size: int = option(32, "pairs per optimizer step, over all ranks and micro-batches", embedded=16, at_least=1)
     eval_every: int = option(100, EVAL_EVERY, at_least=0)
     max_length: int = option(
-        8192, "tokens of a history with an answer; longer pairs are dropped", embedded=1536, at_least=2
+        8192, "maximum tokens in a history with an answer; longer pairs are dropped", embedded=1536, at_least=2
     )
     max_feedback_tokens: int = option(
-        2048, "tokens of one tool feedback; longer ones are cut in the middle", at_least=2
+        2048, "maximum tokens in one tool feedback; longer feedback is cut in the middle", at_least=2
     )
-    seed: int = option(0, "order of the pairs", at_least=0, at_most=MAX_SEED)
+    seed: int = option(0, "seed of the order of the pairs", at_least=0, at_most=MAX_SEED)
 
 
 def resolve_config(argv: Sequence[str], description: str) -> DPOConfig:
-    """The settings that the command line asks for. Raises RunError where they make no sense."""
+    """Settings from the command line. Raises RunError if they contradict each other."""
     asked = parse_config(DPOConfig, argv, description + PRESET_RULE, prog=DPOConfig.script)
     if not asked.data:
         raise RunError("name the preference files with --data; `python -m tl rejection --pairs` makes one")

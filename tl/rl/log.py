@@ -52,7 +52,7 @@ def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokeni
         with (out / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     except OSError as error:
-        warnings.warn(f"rollouts are not logged: {error}", stacklevel=2)
+        warnings.warn(f"could not log rollouts: {error}", stacklevel=2)
 
 
 def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:

@@ -93,7 +93,7 @@ class Endpoint:
         except ValueError:
             valid = False
         if not valid or not self.url.isprintable() or " " in self.url:
-            raise EndpointError(f"an endpoint is an http:// or https:// address, not {_without_user(self.url)!r}")
+            raise EndpointError(f"an endpoint must be an http:// or https:// URL, not {_without_user(self.url)!r}")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise EndpointError(
                 f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an endpoint's address ends with its "
@@ -101,7 +101,9 @@ class Endpoint:
             )
         object.__setattr__(self, "key", self.key.strip())
         if not (self.key.isascii() and self.key.isprintable() and " " not in self.key):
-            raise EndpointError(f"the key in {KEY_VARIABLE} holds a space or a character that no header may hold")
+            raise EndpointError(
+                f"the key in {KEY_VARIABLE} contains a space or a character that is not allowed in a header"
+            )
 
     def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
         """What the model says next.
@@ -119,7 +121,7 @@ class Endpoint:
         except (KeyError, IndexError, TypeError):
             message = None
         if not isinstance(message, dict):
-            raise self._error(f"the answer is no chat completion: {json.dumps(answer):.200}", malformed=True)
+            raise self._error(f"the answer is not a chat completion: {json.dumps(answer):.200}", malformed=True)
         return Reply(message, str(choice.get("finish_reason")))
 
     def _post(self, body: dict) -> Any:
@@ -209,7 +211,7 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
     try:
         return future.result(seconds)
     except TimeoutError:
-        raise TimeoutError(f"no whole answer within {seconds:g} seconds") from None
+        raise TimeoutError(f"no complete answer within {seconds:g} seconds") from None
 
 
 def _seconds(retry_after: str | None) -> float:
@@ -269,7 +271,7 @@ def _accepted(options: dict[str, float], said: str) -> dict[str, float]:
         renamed = {"max_tokens": "max_completion_tokens"}
         return {renamed.get(key, key): value for key, value in options.items()}
     if "temperature" in options and "temperature" in said:
-        warnings.warn("the server refuses temperature 0: its answers are drawn at its own", stacklevel=4)
+        warnings.warn("the server rejects temperature 0: it samples at its own temperature", stacklevel=4)
         return {key: value for key, value in options.items() if key != "temperature"}
     return options
 

@@ -1,4 +1,4 @@
-"""The flags with which tools of one's own come into synthesis, evaluation and PPO."""
+"""Flags that select the tools and tasks used by synthesis, evaluation and PPO."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from tl.executor import Executor
 class ToolOptions:
     """Which tools run, and how."""
 
-    tools: list[str] = option([], "Python files with tools of your own, or toolkits of the library by name")
+    tools: list[str] = option([], "Python files of tools, or names of toolkits in the built-in library")
     mcp: list[str] = option(
-        [], "commands that start MCP servers, whose tools run instead of --tools; a server runs with your own rights"
+        [], "commands that start MCP servers, whose tools replace --tools; servers run with your permissions"
     )
-    tasks: list[str] = option([], "JSON-lines files of tasks for these tools, see docs/tools.md")
-    allow_network: bool = option(False, "let the tools open connections; everything else stays isolated")
-    require_isolation: bool = option(False, "refuse to run tools without full isolation, see docs/executor.md")
+    tasks: list[str] = option([], "JSONL files of tasks for these tools; see docs/tools.md")
+    allow_network: bool = option(False, "let tools open network connections; everything else stays isolated")
+    require_isolation: bool = option(False, "fail if tools cannot run fully isolated; see docs/executor.md")
 
     def start_executor(self, default: Sequence[str]) -> Executor:
-        """The executor of these tools, without any of the `default` toolkits. Raises what `Executor` raises."""
+        """Starts an executor of these tools, or of the `default` toolkits if none are given. Raises what `Executor`
+        raises."""
         return Executor(
             self.tools or (None if self.mcp else default),
             mcp=self.mcp,
@@ -31,12 +32,12 @@ class ToolOptions:
         )
 
     def tool_lines(self, executor: Executor) -> list[str]:
-        """Which tools run, and what they may do, as text."""
+        """Lines that say which tools run and what they may do."""
         toolkits = list(dict.fromkeys(executor.toolkit_of.values()))
         shown = ", ".join(toolkits[:12]) + (", …" if len(toolkits) > 12 else "")
         lines = [f"{len(executor.specs)} tools of {shown}"]
         if self.mcp:
-            lines.append("MCP servers run with your rights, outside of the isolation")
+            lines.append("MCP servers run with your permissions, outside the sandbox")
         if self.allow_network:
-            lines.append("the tools may open connections; everything else stays isolated")
+            lines.append("tools may open network connections; everything else stays isolated")
         return lines

@@ -57,7 +57,7 @@ def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
     file, line and reason for anything that is no task for these tools.
     """
     if any(name != spec.name for name, spec in tools.specs.items()):
-        raise DataError("--tasks are for Python files and MCP servers, ToolEyes' tools for --suite tooleyes")
+        raise DataError("--tasks needs Python files or MCP servers; ToolEyes' tools only work with --suite tooleyes")
     tasks = []
     for path in map(Path, paths):
         for number, (place, record) in enumerate(raw_records(path), 1):
@@ -68,23 +68,25 @@ def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, {place}: {error}") from error
     if len({task.id for task in tasks}) < len(tasks):
-        raise DataError(f"{', '.join(paths)}: two files of one name, by which tasks are told apart: rename one")
+        raise DataError(
+            f"{', '.join(paths)}: two files have the same name, which is part of the tasks' ids: rename one"
+        )
     return tasks
 
 
 def _task(record: object, name: str, tools: Catalogue) -> Task:
     if not isinstance(record, dict):
-        raise ValueError(f"a task is an object, not {record!r:.80}")
+        raise ValueError(f"a task must be an object, not {record!r:.80}")
     if unknown := [key for key in record if key not in KEYS]:
-        raise ValueError(f"unknown keys {', '.join(unknown)}; a task has {', '.join(KEYS)}")
+        raise ValueError(f"unknown keys {', '.join(unknown)}; a task may have {', '.join(KEYS)}")
     query, truth, check = record.get("query"), record.get("answer"), record.get("check")
     if not isinstance(query, str) or not query.strip():
-        raise ValueError("`query` has to be the user's request")
+        raise ValueError("`query` must be a string, the user's request")
     if not isinstance(truth, str | None) or (truth is not None and not truth.strip()):
-        raise ValueError(f"`answer` has to be a text or null, not {truth!r:.80}")
+        raise ValueError(f"`answer` must be a string or null, not {truth!r:.80}")
     if check is not None and check not in list(tools.checks):  # it may be anything
         known = ", ".join(tools.checks) or "none that takes (session, answer)"
-        raise ValueError(f"`check` names no function of the tools' files: {check!r:.80}; there is {known}")
+        raise ValueError(f"`check` is not a function in the tools' files: {check!r:.80}; known: {known}")
     specs = (*_specs(_texts(record, "tools"), tools), *BUILT_INS)
     calls = [_golden(text, specs) for text in _texts(record, "calls") or ()]
     if truth is not None and calls and calls[-1].name != FINISH.name:
@@ -98,7 +100,7 @@ def _texts(record: dict, key: str) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"`{key}` has to be a list of texts")
+        raise ValueError(f"`{key}` must be a list of strings")
     return value
 
 
@@ -106,7 +108,7 @@ def _specs(names: list[str] | None, tools: Catalogue) -> list[ToolSpec]:
     """Those of the named tools, or of all."""
     own = [name for name in names or tools.specs if all(name != tool.name for tool in BUILT_INS)]
     if unknown := [name for name in own if name not in tools.specs]:
-        raise ValueError(f"`tools` names {', '.join(unknown)}; there are {', '.join(tools.specs)}")
+        raise ValueError(f"`tools` names unknown tools: {', '.join(unknown)}; known: {', '.join(tools.specs)}")
     return [tools.specs[name] for name in tools.chosen(own)]
 
 
@@ -117,7 +119,7 @@ def _golden(text: str, specs: Sequence[ToolSpec]) -> Call:
         raise ValueError(f"`calls`: {text!r:.80} is no call: {error}") from error
     spec = next((spec for spec in specs if spec.name == call.name), None)
     if spec is None:
-        raise ValueError(f"`calls`: the task's tools have no {call.name}")
+        raise ValueError(f"`calls`: {call.name} is not one of the task's tools")
     if unknown := call.arguments.keys() - spec.parameters.keys():
         raise ValueError(f"`calls`: {call.name} takes no {', '.join(sorted(unknown))}")
     if missing := [key for key in spec.required if key not in call.arguments]:

@@ -116,7 +116,9 @@ def conversations(
     own = [toolkit for toolkit in toolkits if not is_library_name(toolkit)]  # their files are not run here
     repertoire = None if own else Repertoire.of(tuple(sorted(toolkits)))
     if repertoire is None or not repertoire.scenarios:
-        raise DataError(f"no scenario for {', '.join(own or toolkits)}: name the requests for these tools with --tasks")
+        raise DataError(
+            f"no generated requests exist for {', '.join(own or toolkits)}: give tasks for these tools with --tasks"
+        )
     rng = random.Random(f"episodes {seed} {unseen}")
     specs = _episode_specs(sum(lengths), mix, unseen)
     rng.shuffle(specs)

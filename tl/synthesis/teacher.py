@@ -65,7 +65,7 @@ def resumed(out: Path, ids: Collection[str]) -> set[str]:
     except (ValueError, TypeError, KeyError):
         ours = False
     if not ours:
-        raise DataError(f"{out} contains something other than the output of these flags: choose another --out")
+        raise DataError(f"{out} was not written by the same command: choose another --out")
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
     return set(done)
@@ -109,7 +109,7 @@ def rehearse(
         ]
         fault = "a golden call failed" if wrong else fault_of(requests[index], rollout)
         if wrong:
-            warnings.warn(f"{tasks[index].id} is left out: {wrong[0]}", stacklevel=2)
+            warnings.warn(f"{tasks[index].id} left out: {wrong[0]}", stacklevel=2)
         if fault:
             faults[fault] += 1
         else:

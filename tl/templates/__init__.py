@@ -16,7 +16,7 @@ from tl.templates.template import Segment, Template
 __all__ = ["TEMPLATE_HELP", "Segment", "Template", "TemplateName", "template_line", "template_of"]
 
 TemplateName = Literal["auto", "table13", "chatml", "llama3"]
-TEMPLATE_HELP = "prompt form; auto: the one it was saved with, else as the vocabulary's control tokens tell"
+TEMPLATE_HELP = "prompt format; auto: the one saved with the model, otherwise inferred from its control tokens"
 
 _OURS = re.compile(r"\{#- The prompt of tl/(?:templates/)?(\w+)\.py ")  # how the chat templates that we save begin
 _TOKENS = {"chatml": "<|im_start|>", "llama3": "<|start_header_id|>"}

@@ -105,9 +105,9 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
             damaged = [name for name in sorted(files.keys() | found) if found.get(name) != files.get(name)]
             if not damaged:
                 return SavedState(path, manifest["record"])
-            problem = f"{damaged[0]} is missing or not what was written (SHA-256)"
+            problem = f"{damaged[0]} is missing or has changed (SHA-256)"
         if world.is_main:
-            warnings.warn(f"{path}: {problem}; passed over for the state before it", stacklevel=2)
+            warnings.warn(f"{path}: {problem}; using the previous state instead", stacklevel=2)
     return None
 
 
@@ -156,7 +156,7 @@ def _read_metadata(file: Path) -> metadata.Metadata:
         with file.open("rb") as opened:
             return _MetadataUnpickler(opened).load()
     except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError) as error:
-        raise RunError(f"{file} is not what this program writes ({error}): it is not read") from error
+        raise RunError(f"{file} was not written by this program ({error}) and is not read") from error
 
 
 def _make_empty(folder: Path) -> None:

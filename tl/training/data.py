@@ -61,8 +61,8 @@ class TrainingData:
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
-        changed = f"normalised          {self.normalised:,} trajectories with characters that the vocabulary changes"
-        done = [f"while reading       {line}" for line in self.report.note_lines(leaving_out=[Note.TEXT_BESIDE_CALL])]
+        changed = f"normalised          {self.normalised:,} trajectories with characters that the tokenizer changes"
+        done = [f"notes               {line}" for line in self.report.note_lines(leaving_out=[Note.TEXT_BESIDE_CALL])]
         return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped(), *done]
 
     def dropped(self) -> str:
@@ -101,7 +101,7 @@ def load_training_data(
     data = _chosen(prepared, [share for _, share in split if share is not None], seed)
     if not len(data.examples):
         lines = [*data.lines(), *(_needed(prepared.rows) if data.too_long else [])]
-        raise DataError("\n".join(["no trajectory has anything to train on:", *lines]))
+        raise DataError("\n".join(["no trajectory contains anything to train on:", *lines]))
     return data
 
 
@@ -158,4 +158,4 @@ def _needed(rows: np.ndarray) -> list[str]:
     if not ends:
         return []
     lengths = f"{ends[0]:,} at least, {ends[len(ends) // 2]:,} for half of them"
-    return [f"needed              --max_length {lengths}, and a model with as many positions"]
+    return [f"needed              --max_length {lengths}, and a model with that context length"]

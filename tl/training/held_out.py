@@ -45,7 +45,7 @@ def load_held_out(
     fitting = tokenise(questions, tokenizer, limit, max_feedback_tokens)
     if len(fitting) < len(questions):
         left_out = len(questions) - len(fitting)
-        warnings.warn(f"{left_out} of {len(questions)} held-out requests are too long", stacklevel=2)
+        warnings.warn(f"skipped {left_out} of {len(questions)} held-out requests that are too long", stacklevel=2)
     return fitting
 
 

@@ -44,7 +44,7 @@ def _lock(file: Path) -> int:
     except BlockingIOError as error:
         holder = os.read(descriptor, 200).decode(errors="replace").strip()
         os.close(descriptor)
-        raise RunError(f"{file.parent} is being written by another run ({holder}): choose another --out") from error
+        raise RunError(f"{file.parent} is in use by another run ({holder}): choose another --out") from error
     if not file.exists() or not os.path.samestat(os.fstat(descriptor), file.stat()):
         os.close(descriptor)  # its holder has removed the file in between
         return _lock(file)

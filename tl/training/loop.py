@@ -68,7 +68,10 @@ def main_loop(
     is made when the run is resumed. Raises RunError after ``MAX_SKIPPED`` steps in a row with trouble.
     """
     if world.is_main and config.batch_size < world.size:
-        warnings.warn(f"{world.size} ranks, but --batch_size {config.batch_size}: some have no work", stacklevel=2)
+        warnings.warn(
+            f"--batch_size {config.batch_size} is less than {world.size}, the number of ranks: some have no work",
+            stacklevel=2,
+        )
     bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
 
     def evaluate_if_due() -> None:
@@ -103,12 +106,14 @@ def main_loop(
                 save()
             if stopping:
                 if world.is_main:
-                    print(f"stopped after step {progress.step}; go on with\n  {resume_command()}", file=sys.stderr)
+                    print(
+                        f"stopped after step {progress.step}; to continue, run\n  {resume_command()}", file=sys.stderr
+                    )
                 return True
             if progress.step < steps:
                 evaluate_if_due()
         if 0 < progress.step == progress.skipped:
-            raise RunError("every step was skipped: nothing was learned, and no model is saved")
+            raise RunError("every step was skipped: nothing was learned, so no model is saved")
         save_model()
         evaluate_if_due()
     return False
@@ -140,7 +145,7 @@ def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[
         if trouble.resumable:
             progress.skipped = 0  # a resumed run has as many tries again
             save()
-        raise RunError(f"{message}. {MAX_SKIPPED} steps in a row: {trouble.advice}")
+        raise RunError(f"{message}. This happened in {MAX_SKIPPED} steps in a row: {trouble.advice}")
     if world.is_main:
         warnings.warn(message, stacklevel=2)
 
@@ -165,7 +170,9 @@ class StopSignals:
             self.received, self._at = signal.Signals(number), time.monotonic()
             self._say("Stopping after the current step or evaluation; press Ctrl-C again to stop now.")
         elif time.monotonic() - self._at > SAME_REQUEST:
-            self._say(f"Stopped at once. To go on from the newest state, if there is one:\n  {resume_command()}")
+            self._say(
+                f"Stopped immediately. To continue from the newest state, if there is one, run\n  {resume_command()}"
+            )
             os._exit(128 + number)
 
     def _say(self, message: str) -> None:

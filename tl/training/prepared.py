@@ -88,7 +88,7 @@ class Prepared:
         self._arrays = {name: _map(folder / f"{name}.bin", kind) for name, kind in ARRAYS.items()}
         self.rows = self._arrays["rows"]
         if any(len(self._arrays[name]) != self.rows[name][-1:].sum() for name in ENDS):
-            raise DataError(f"{folder}: prepared data that is damaged: delete this folder")
+            raise DataError(f"{folder}: the prepared data is damaged: delete this folder")
         self._end_id, self._w_max = template_of(tokenizer).end_id, options.w_max
 
     def example(self, number: int) -> Example:

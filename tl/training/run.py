@@ -101,18 +101,18 @@ def check_folder(config: TrainingConfig, world: World) -> None:
 def _check_folder(config: TrainingConfig) -> None:
     out = Path(config.out)
     if config.resume and config.overwrite:
-        raise RunError("--resume continues a run, --overwrite replaces it: choose one")
+        raise RunError("--resume continues a run and --overwrite replaces it: use only one of them")
     if nearest := unwritable(out):
-        raise RunError(f"--out {out}: {nearest} is no folder that can be written to")
+        raise RunError(f"--out {out}: {nearest} is not a writable folder")
     if not out.exists() or all(path.name == LOCK_FILE for path in out.iterdir()):
         return
     if not (out / SETTINGS_FILE).exists():
-        raise RunError(f"{out} holds something else than a run: choose another --out")
+        raise RunError(f"{out} is not empty and not a run: choose another --out")
     if config.resume and is_finished(out):
-        raise RunError(f"the run in {out} is finished: nothing to resume")
+        raise RunError(f"the run in {out} is already finished: there is nothing to resume")
     if not config.resume and not config.overwrite:
         raise RunError(
-            f"{out} holds a run: continue it with --resume, replace it with --overwrite, or choose another --out"
+            f"{out} already contains a run: use --resume to continue it, --overwrite to replace it, or another --out"
         )
 
 
@@ -131,7 +131,7 @@ def save_progress(
         save_state(Path(config.out) / STATES, progress.step, model, optimizers, record, world, config.keep)
     except (OSError, RankError) as error:
         if world.is_main:
-            warnings.warn(f"no state was saved at step {progress.step}: {error}", stacklevel=2)
+            warnings.warn(f"could not save a state at step {progress.step}: {error}", stacklevel=2)
 
 
 def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer]) -> Progress:
@@ -220,7 +220,7 @@ def _save_where_there_is_room(save: Callable[[Path], None], out: Path) -> None:
             save(elsewhere)
         except OSError:
             elsewhere.rmdir()
-            raise RunError(f"{problem}. Make room and continue with --resume from the newest state") from error
+            raise RunError(f"{problem}. Free some space and continue from the newest state with --resume") from error
         raise RunError(f"{problem}. It was saved in {elsewhere} instead") from error
 
 
@@ -231,23 +231,27 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
         use = f"--model {shlex.quote(config.out)}"
         if config.script == VALUES_SCRIPT:
             use = f"--model {shlex.quote(config.model or '')} --best_of 8 --select prm --prm {shlex.quote(config.out)}"
-        print("\n".join([*summary, f"the model lies in {config.out}; try it:  python evaluate.py {use}"]))
+        print("\n".join([*summary, f"the model is in {config.out}; to evaluate it:  python evaluate.py {use}"]))
 
 
 def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:
     """Raises RunError where a state is of other settings or data; warns where there is none."""
     if saved is None:
-        warnings.warn(f"{out} has no state to resume from: starting at the first step", stacklevel=2)
+        warnings.warn(f"{out} has no state to resume from: starting from scratch", stacklevel=2)
         return
     if missing := {"progress", "config", "data"} - saved.record.keys():
         raise RunError(
-            f"{saved.path}: the manifest lacks {', '.join(sorted(missing))}: delete this state to resume before"
+            f"{saved.path}: the manifest lacks {', '.join(sorted(missing))}: delete this state to use an older one"
         )
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
     free = config.free()
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
     if changes and not config.allow_changes:
-        raise RunError("\n".join(["the run was started with other settings:", *changes, "go on with --allow_changes"]))
+        raise RunError(
+            "\n".join(
+                ["the run was started with different settings:", *changes, "add --allow_changes to continue anyway"]
+            )
+        )
 
 
 def _delete_run(out: Path) -> None:
@@ -275,7 +279,7 @@ def _cut_metrics(path: Path, step: int) -> None:
     for line in path.read_text(errors="replace").splitlines(keepends=True):
         logged = _step_of(line)
         if logged is None:
-            warnings.warn(f"{path}: a damaged line is left out: {line.rstrip()[:80]!r}", stacklevel=2)
+            warnings.warn(f"{path}: dropped a damaged line: {line.rstrip()[:80]!r}", stacklevel=2)
             continue
         if logged <= step:
             kept.append(line)
@@ -295,4 +299,4 @@ def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
                 file.truncate(file.tell() - written)
                 raise OSError(f"{out / METRICS_FILE}: no space left")
     except OSError as error:
-        warnings.warn(f"metrics are not logged: {error}", stacklevel=2)
+        warnings.warn(f"could not log metrics: {error}", stacklevel=2)

@@ -145,8 +145,8 @@ class Step:
     def lines(self) -> list[str]:
         """The times as text, a line each."""
         return [
-            f"products            {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
-            f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent by each, meanwhile",
+            f"matmuls             {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
+            f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent per GPU, overlapping",
             f"speed               {self.tokens_per_second:,.0f} tokens/s",
         ]
 

@@ -63,10 +63,10 @@ class ExampleStatistics:
             f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",
             f"calls trained       {self.calls_trained:,} of {self.calls:,}, and {self.text_turns_trained:,} text turns",
             f"calls masked        {sum(self.masked.values()):,}" + (f": {masked}" if masked else ""),
-            f"key tokens          {self.key_tokens:,} ({self.key_tokens / max(self.calls_trained, 1):.2f} a call)",
-            f"tokens saved        one pass a trajectory reads {self.tokens:,} tokens where one sample a turn reads "
+            f"key tokens          {self.key_tokens:,} ({self.key_tokens / max(self.calls_trained, 1):.2f} per call)",
+            f"tokens saved        {self.tokens:,} tokens in one pass per trajectory, where one sample per turn takes "
             f"{self.expanded_tokens:,}: {self.expanded_tokens / max(self.tokens, 1):.2f} x",
-            f"turns cut           {self.turns_cut:,} (to max_length)",
+            f"turns cut           {self.turns_cut:,} (by max_length)",
         ]
 
 

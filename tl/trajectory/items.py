@@ -96,7 +96,7 @@ def _is_trained(given: dict, role: Role, where: str, notes: Notes) -> bool:
     """False where the source gives the message weight 0. A weight that is neither 0 nor 1 is refused."""
     for key in _UNKNOWN_WEIGHTS:
         if given.get(key) is not None:
-            raise ValueError(f"{where}: `{key}` bears on training and is not known here: use `weight`, 0 or 1")
+            raise ValueError(f"{where}: `{key}` affects training and is not supported: use `weight`, 0 or 1")
     weights = [(key, given[key]) for key in _WEIGHT_KEYS if given.get(key) is not None]
     for key, weight in weights:
         if not isinstance(weight, bool | int | float) or weight not in (0, 1):
@@ -146,7 +146,7 @@ class _Parts:
             text = feedback_of(part.get("content"), self.where)
             self.results.append(Item("tool", self.where, text, id=_id(part, "tool_use_id"), failed=_verdict(part)))
         elif isinstance(kind, str) and _MEDIA.search(kind):
-            raise ValueError(f"{self.where}: holds {_article(kind)}, and a model of text cannot read that")
+            raise ValueError(f"{self.where}: contains {_article(kind)}, which a text model cannot read")
         else:
             raise ValueError(f"{self.where}: a part of the content is of the unknown type {kind!r:.80}")
 
@@ -197,7 +197,7 @@ def _structured_calls(given: dict, where: str) -> list[GivenCall]:
     if isinstance(single, dict) and single.get("name"):
         call = _given_call(single, where)
         if calls and [c.text for c in calls] != [call.text]:
-            raise ValueError(f"{where}: `tool_calls` and `function_call` hold different calls")
+            raise ValueError(f"{where}: `tool_calls` and `function_call` contain different calls")
         calls = calls or [call]
     return calls
 

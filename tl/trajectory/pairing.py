@@ -31,14 +31,14 @@ def pair(calls: list[GivenCall], items: list[Item], is_one_message: bool, notes:
         if not named:
             wanted = result.id if result.id is not None and any(ids) else result.name
             raise ValueError(
-                f"{result.where}: feedback for the call {wanted!r:.80}, which is not there or already has one"
+                f"{result.where}: feedback for the call {wanted!r:.80}, which does not exist or already has feedback"
             )
         answers[named[0]] = result
     unnamed = [r for r in results if (r.id is None or not any(ids)) and r.name is None]
     if unnamed and len(results) < len(calls) and not is_one_message:
         raise ValueError(
-            f"{unnamed[0].where}: {len(calls)} calls and {len(results)} results, and neither ids nor names that tell "
-            "which call they answer"
+            f"{unnamed[0].where}: {len(calls)} calls and {len(results)} results, but neither ids "
+            "nor names say which call each result belongs to"
         )
     return answers
 

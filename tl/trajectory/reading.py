@@ -24,10 +24,10 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
         raise ValueError(f"no `messages`, but {keys_of(record)}")
     for key in _MEDIA:
         if record.get(key):
-            raise ValueError(f"has `{key}`, and a model of text cannot read them")
+            raise ValueError(f"has `{key}`, which a text model cannot read")
     for key in _WEIGHTS:
         if record.get(key) not in (None, 1):
-            raise ValueError(f"`{key}` stands beside the messages; only a message can have one")
+            raise ValueError(f"`{key}` is outside the messages; only a message may have it")
     messages = record["messages"]
     if isinstance(messages, str):
         messages = _json(messages)
@@ -50,7 +50,7 @@ def _json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"the messages are a text, but no JSON: {error}") from None
+        raise ValueError(f"the messages are a string, but not JSON: {error}") from None
 
 
 def _with_system(items: list[Item], system: object) -> list[Item]:
@@ -59,7 +59,7 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
     while leading < len(items) and items[leading].role == "system":
         leading += 1
     if late := next((item for item in items[leading:] if item.role == "system"), None):
-        raise ValueError(f"{late.where}: a system message can only be the first")
+        raise ValueError(f"{late.where}: only the first message may be a system message")
     texts = [item.text for item in items[:leading]]
     if isinstance(system, str) and system.strip() and system not in texts:
         texts.insert(0, system)

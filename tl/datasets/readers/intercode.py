@@ -29,7 +29,7 @@ def episode(raw: dict, _notes: Notes) -> dict:
     messages: list[dict] = [{"role": "user", "content": raw.get("query")}]
     for number, (action, observation, valid) in enumerate(zip(*lists, strict=True), 1):
         if not isinstance(action, str):
-            raise ValueError(f"action {number}: must be a text, not {action!r:.80}")
+            raise ValueError(f"action {number}: must be a string, not {action!r:.80}")
         executed = _EXECUTE.fullmatch(action)
         call = {"name": name, "arguments": {parameter: executed[1] if executed else action}}
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})

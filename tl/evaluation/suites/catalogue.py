@@ -30,10 +30,10 @@ def read_suites(
     names = list(dict.fromkeys(single for name in names for single in expanded(name)))
     from_files = [name for name in names if name.partition(":")[0] in FROM_FILES]
     if data is None and from_files:
-        raise DataError(f"--suite {' '.join(from_files)} needs --data DIR, the folder of the official files")
+        raise DataError(f"--suite {' '.join(from_files)} needs --data DIR, the folder with the published files")
     if data is not None and not from_files:
         raise DataError(
-            f"--suite {' '.join(names)} is made here and takes no --data; trajectory files are named without --suite"
+            f"--suite {' '.join(names)} is generated and takes no --data; for trajectory files, leave --suite out"
         )
     return [_read(name, data or Path(), seed, n_episodes, require_isolation) for name in names]
 
@@ -44,7 +44,7 @@ def expanded(name: str) -> list[str]:
         return ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *expanded("held-out:all")[1:]]
     suite, _, level = name.partition(":")
     if suite not in NAMES or (level and (suite not in NOISY or level not in (*ENVIRONMENTS, "all"))):
-        raise DataError(f"no suite {name}; there are {', '.join(NAMES)}; {LEVELS}")
+        raise DataError(f"unknown suite {name}; choose from {', '.join(NAMES)}; {LEVELS}")
     levels = ENVIRONMENTS if level == "all" else [level or "clean"]
     return [suite if level == "clean" else f"{suite}:{level}" for level in levels]
 

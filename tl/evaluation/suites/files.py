@@ -24,7 +24,7 @@ def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
                 if path.is_file():
                     return path
     wanted = "/".join([*folders, names[0]])
-    raise DataError(f"{data}: no {wanted} (or {names[0]}.gz) there; --data has to be the folder of the official files")
+    raise DataError(f"{data}: no {wanted} (or {names[0]}.gz) found; --data must be the folder with the published files")
 
 
 def read_json(path: Path) -> Any:

@@ -30,7 +30,7 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
     if shots:
         train = _read(find(data, folders, ["train.jsonl", "gsm8k_train.jsonl"]))[:shots]
         if len(train) < shots:
-            raise DataError(f"{data}: {len(train)} rows of train.jsonl are too few for {shots} shots")
+            raise DataError(f"{data}: train.jsonl has only {len(train)} rows, too few for {shots} shots")
         examples = tuple(f"Question: {question}\nAnswer: {answer}\n\n" for question, answer in train)
     test = _read(find(data, folders, ["test.jsonl", "gsm8k_test.jsonl"]))
     items = tuple(

@@ -33,7 +33,7 @@ os._exit({_PASSED})
 def read(data: Path, shots: int | None = None) -> TextSuite:
     """`HumanEval.jsonl` under `data`. Raises DataError where it is missing or a record lacks a part, and for shots."""
     if shots:
-        raise DataError("humaneval is written without shots")
+        raise DataError("humaneval takes no shots")
     path = find(data, ["data"], ["HumanEval.jsonl"])
     keys = ("task_id", "prompt", "entry_point", "test")
     records = read_lines(path)

@@ -41,7 +41,7 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
     folder = next((f for f in (data, data / "data", data / "mmlu") if (f / "test").is_dir()), data)
     subjects = sorted(path.name.split("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*"))
     if not subjects:
-        raise DataError(f"{data}: no test/SUBJECT_test.csv there; --data has to be the folder of MMLU's files")
+        raise DataError(f"{data}: no test/SUBJECT_test.csv found; --data must be the folder with MMLU's files")
     items = tuple(item for subject in subjects for item in _items(folder, subject, shots))
     notes = (
         f"{shots} shots in file order, one space before the subject, no normalisation by length, the mean is over items"
@@ -57,7 +57,7 @@ def _items(folder: Path, subject: str, shots: int) -> list[TextItem]:
     if shots:
         rows = _rows(find(folder, ["dev"], [f"{subject}_dev.csv"]))
         if len(rows) < shots:
-            raise DataError(f"{folder}/dev/{subject}_dev.csv: {len(rows)} rows are too few for {shots} shots")
+            raise DataError(f"{folder}/dev/{subject}_dev.csv: only {len(rows)} rows, too few for {shots} shots")
         examples = [f"{_question(row)} {row[5]}\n\n" for row in rows[:shots]]
     return [
         TextItem(

@@ -61,7 +61,7 @@ def _question(record: dict, where: str) -> Question:
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
     names = {tool.name for tool in tools}
     if len(tools) < 2 or not answers or any(call.name not in names for (call,) in answers):
-        raise DataError(f"{where}: an item needs two tools at least, and answers that call them")
+        raise DataError(f"{where}: an item needs at least two tools, and answers that call them")
     free = tuple(frozenset(k for k, v in call.arguments.items() if v == FREE) for (call,) in answers)
     return Question(identifier, tools, messages, answers, scenario, free=free)
 

@@ -72,5 +72,5 @@ def _step(step: dict) -> Call:
     """A golden step. Its arguments are JSON text, in which four answers of the official file have a key twice."""
     arguments = json.loads(_KEY_TWICE.sub(r"\1", step["Action_Input"]))
     if not isinstance(arguments, dict):
-        raise ValueError(f"the arguments of a golden step are no object: {arguments!r:.80}")
+        raise ValueError(f"the arguments of a golden step are not an object: {arguments!r:.80}")
     return Call(step["Action"], arguments)
