@@ -119,7 +119,7 @@ def iterate(
     metrics = rollout_metrics(sampled) | {"failed_rollouts": sampled.count(None)}
     if config.filter_prompts:
         metrics["filtered_prompts"] = math.ceil((len(sampled) - len(chosen)) / config.samples_per_prompt)
-        if world.is_main and not chosen:
+        if world.is_main and "reward" in metrics and not chosen:
             warnings.warn(f"step {progress.step + 1}: the samples of each prompt earned the same", stacklevel=2)
     if experiences:
         if models.prm:

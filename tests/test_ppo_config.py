@@ -34,6 +34,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
             "--advantage rloo sees only its sum",
         ),
         ({"reward": "outcome"}, "--reward outcome needs --rollout episode"),
+        ({"out": "r", "rollout": "episode", "reward": "prm", "prm": "r/prm"}, "r/prm is inside --out r"),
         ({"out": "runs"}, "runs/sft is inside --out runs"),
     ],
 )

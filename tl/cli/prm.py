@@ -25,20 +25,23 @@ from tl.datasets.files import raw_records
 from tl.executor import Executor, IsolationError
 from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
+from tl.llama.config import ModelConfig
 from tl.llama.model import Critic
 from tl.llama.sampling import MAX_ROWS, cache_size
 from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import load_model, read_config
+from tl.llama.weights import load_model
 from tl.rl.calibration import lines
 from tl.rl.prm import PRMConfig, StepData, load_steps, resolve_config, score_steps, train
 from tl.rl.returns import sample_returns
 from tl.rl.update import Learner
+from tl.rollout.episodes import MAX_TURNS
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
 from tl.templates import template_line
 from tl.training import distributed
+from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, run_script
@@ -63,10 +66,12 @@ def run(config: PRMConfig, world: World) -> int:
     source = Path(config.model)
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)
-    distributed.on_main(lambda: read_checkpoint(source, config.template, config.dry_run), world)
+    model, _ = distributed.on_main(lambda: read_checkpoint(source, config.template, config.dry_run), world)
+    if config.max_length > model.context_length:
+        raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}")
     tokenizer = Tokenizer(source, config.template)
     steps = config.data or [f"{config.out}.steps.jsonl"]
-    show({"tokens": [template_line(tokenizer)]} | memory(config, world), world)
+    show({"tokens": [template_line(tokenizer)]} | memory(config, model, world), world)
     if not config.data and not config.dry_run:
         make_steps(config, Path(steps[0]), tokenizer, world)
     if config.dry_run and not all(Path(path).exists() for path in steps):
@@ -76,12 +81,13 @@ def run(config: PRMConfig, world: World) -> int:
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
-    model = distributed.load(Critic, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
-    critic = Learner(model, make_optimizer(model, config.learning_rate, config), config.max_grad_norm)
+    critic_model = distributed.load(Critic, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    optimizer = make_optimizer(critic_model, config.learning_rate, config)
+    critic = Learner(critic_model, optimizer, config.max_grad_norm)
     progress, stopped = train(critic, tokenizer, data, config, world, saved)
     if stopped:
         return STOPPED
-    scored = score_steps(model, data.held_out, config.micro_tokens, world)
+    scored = score_steps(critic.model, data.held_out, config.micro_tokens, world)
     close_run(config, [progress.line("episodes"), *(["-- held-out steps", *lines(scored)] if scored else [])], world)
     return 0
 
@@ -137,11 +143,10 @@ def resumed_steps(out: Path, tasks: Sequence[Task], made_with: dict) -> set[str]
     return done
 
 
-def memory(config: PRMConfig, world: World) -> dict[str, list[str]]:
+def memory(config: PRMConfig, model: ModelConfig, world: World) -> dict[str, list[str]]:
     """What making steps takes on each rank, and training after it, as text."""
-    model, size = read_config(Path(config.model)), world.compute_dtype.itemsize
-    cached = cache_size(MAX_ROWS, [model.context_length], grows=True)
-    tokens = max(config.micro_tokens, config.max_length)
+    size, tokens = world.compute_dtype.itemsize, max(config.micro_tokens, config.max_length)
+    cached = cache_size(MAX_ROWS * MAX_TURNS * config.samples, [model.context_length], grows=True)
     training = training_memory(model, tokens, world.size, size, config.checkpointing, lora=config.lora)
     return {
         "memory of each rank while steps are made": sampling_memory(model, cached, size).lines(),

@@ -130,7 +130,7 @@ def start_of(model: str) -> Path:
 
 def check(config: PPOConfig) -> None:
     """Raises RunError for settings that contradict each other."""
-    check_settings(config)
+    check_settings(config, config.prm)
     if config.minibatch_size > config.batch_size:
         raise RunError(
             f"--minibatch_size is {config.minibatch_size}, but must be at most --batch_size, {config.batch_size}: an "

@@ -174,8 +174,9 @@ def parse_for_model(config: type[C], argv: Sequence[str] | None, model: Path) ->
     return parse_config(config, argv, **(preset(config, "lora") if parse_config(config, argv).lora else {}))
 
 
-def check_settings(config: TrainingConfig) -> None:
-    """Raises RunError if the run would write to a folder that it reads, or if LoRA settings contradict each other."""
+def check_settings(config: TrainingConfig, *reads: str | None) -> None:
+    """Raises RunError if the run would write to a folder that it reads, ``reads`` beside model and data, or if LoRA
+    settings contradict each other."""
     if config.lora is None and (config.lora_alpha is not None or config.lora_on != list(LINEAR_LAYERS)):
         raise RunError("--lora_alpha and --lora_on need --lora_rank, which turns adapters on")
     if config.lora is not None and config.model and is_adapter(config.model):
@@ -184,6 +185,6 @@ def check_settings(config: TrainingConfig) -> None:
             "or merge the adapter and save the result with tl.llama.save_model(load_model(ADAPTER), FOLDER)"
         )
     out = Path(config.out).resolve()
-    for path in filter(None, [config.model, *config.data, *config.eval_data]):
+    for path in filter(None, [config.model, *config.data, *config.eval_data, *reads]):
         if Path(path).resolve().is_relative_to(out):
             raise RunError(f"{path} is inside --out {config.out}, which the run writes to: choose another --out")
