@@ -8,13 +8,14 @@ import runpy
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from runs import record
+from runs import TOOLS, record
 from torch.distributed.run import get_args_parser
 
 import evaluate  # noqa: F401
@@ -141,6 +142,7 @@ def test_each_command_is_read_by_its_program(page, stops_once_parsed, monkeypatc
 TOY = {
     "train_sft.py": "--dry_run",  # all but the training, which test_train_sft.py and test_train_ppo.py have at toy size
     "train_ppo.py": "--dry_run",
+    "tl dpo": "--dry_run",
     "evaluate.py": "--limit 1 --episodes 1 --max_new_tokens 8",
     "tl synthesis": "--size 4",
 }
@@ -152,11 +154,11 @@ GENERATED = {
 }
 RECORDS = ["my.jsonl", "my_held_out.jsonl", "trajectories.jsonl", "kept.jsonl", "FILE"]
 RECORDS += ["a.jsonl", "b.json", "b.traj", "c.json", "c.traj"]
-SEVEN_B = "/ckpt/CodeLlama-7b-hf"
 # Commands that are not run, by how they begin, and why; their flags are read by the test above.
 NOT_RUN = {
     "benchmarks.": "measures for minutes",
     "tl experiments": "trains for hours; test_experiments.py has it at toy size",
+    "tl prm": "plays episodes first; test_prm.py has it at toy size",
     "tl rejection": "keeps nothing that an untrained model does; test_rejection.py",
     "tl prm": "plays episodes for a minute; test_prm.py",
     "train_ppo.py --model runs/sft --rollout episode --reward prm": "needs a model of values; test_prm.py",
@@ -186,7 +188,7 @@ def is_run(command: Command) -> bool:
 def toy(command: Command) -> list[str]:
     """The arguments of a command at toy size, with files of these names in the working folder."""
     verb = " ".join([command.program, *command.arguments[:1]]) if command.program == "tl" else command.program
-    arguments = [word.replace(SEVEN_B, "7b") for word in command.arguments]
+    arguments = [word.removeprefix("/") for word in command.arguments]
     if "--model" in arguments and not Path(model := arguments[arguments.index("--model") + 1]).exists():
         shutil.copytree("runs/sft", model)
     if verb in GENERATED and not {"--data", "--tasks", *RECORDS} & set(arguments):
@@ -202,13 +204,24 @@ def home(tmp_path, monkeypatch) -> Path:
     shutil.copytree(REPO / "examples", tmp_path / "examples")
     shutil.copytree(TINY, tmp_path / "runs/sft", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (tmp_path / "runs/sft/run_config.json").write_text('{"script": "train_sft.py"}')
-    shutil.copytree(tmp_path / "runs/sft", tmp_path / "7b", ignore=shutil.ignore_patterns("*.safetensors"))
-    (tmp_path / "7b/config.json").write_text(json.dumps(CODE_LLAMA["7B"].to_hf()))
+    shutil.copytree(
+        tmp_path / "runs/sft", tmp_path / "ckpt/CodeLlama-7b-hf", ignore=shutil.ignore_patterns("*.safetensors")
+    )
+    (tmp_path / "ckpt/CodeLlama-7b-hf/config.json").write_text(json.dumps(CODE_LLAMA["7B"].to_hf()))
     for name in RECORDS:
         (tmp_path / name).write_text("".join(json.dumps(record(number)) + "\n" for number in range(6)))
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(prompt(number)) + "\n" for number in range(6)))
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair(number)) + "\n" for number in range(6)))
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # some programs replace it
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pair(number: int) -> dict:
+    """A preference for the call that ends `prompt(number)` over an answer."""
+    *history, chosen = prompt(number)["messages"]
+    rejected = {"role": "assistant", "content": "I do not know."}
+    return {"tools": TOOLS, "prompt": history, "chosen": [chosen], "rejected": [rejected]}
 
 
 def prompt(number: int) -> dict:
@@ -226,7 +239,10 @@ def test_commands_work_at_toy_size(page, home):
             for name in [word for flag, word in pairwise(command.arguments) if flag == "--out"]:
                 Path(name).unlink(missing_ok=True)
         module = command.program.removesuffix(".py") if command.program in SCRIPTS else f"{command.program}.__main__"
-        status = importlib.import_module(module).main(toy(command))
+        try:
+            status = importlib.import_module(module).main(toy(command))
+        except SystemExit as end:
+            status = end.code
         assert not status, command.text
 
 

@@ -1,14 +1,14 @@
-"""A learned process reward: how likely is an episode to end right, from any of its calls on?
+"""Trains a process reward model: how likely is an episode to succeed after each of its calls?
 
-    python -m tl prm --model runs/sft                                      tasks of the tool library
-    python -m tl prm --model runs/sft --tools T.py --tasks F.jsonl         of your own
-    python -m tl prm --model runs/sft --data runs/prm.steps.jsonl --out runs/prm2          steps that were made before
+    python -m tl prm --model runs/sft                                      tasks from the tool library
+    python -m tl prm --model runs/sft --tools T.py --tasks F.jsonl         your tools and tasks
+    python -m tl prm --model runs/sft --data runs/prm.steps.jsonl --out runs/prm2          existing steps
     torchrun --nproc_per_node 8 -m tl prm --model …
 
-The model plays an episode of each task, and goes on from each of its steps several times, with tools that run; then a
-Llama with a scalar head learns how often that ended right. `train_ppo.py --reward prm --prm runs/prm` and
-`evaluate.py --best_of 8 --select prm --prm runs/prm` use it. Run the same command again to continue making steps; a run
-that trains already is continued with --resume.
+The model plays an episode of each task and continues it several times from each of its steps, with real tools. Then a
+Llama with a scalar head learns how often the continuations succeed. `train_ppo.py --reward prm --prm runs/prm` and
+`evaluate.py --best_of 8 --select prm --prm runs/prm` use it. To resume sampling, run the same command again; to resume
+training, add --resume.
 """
 
 import json
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def start(argv: Sequence[str]) -> int:
-    """Makes steps and trains; raises what is wrong. Returns the exit status."""
+    """Samples steps, trains and returns the exit status; raises the errors that `run_script` reports."""
     config = resolve_config(argv, __doc__ or "")
     with distributed.process_group() as world, folder_lock(config, world):
         return run(config, world)

@@ -51,7 +51,7 @@ class PPOConfig(ToolOptions, TrainingConfig):
         "reward with --rollout episode; step: rules score each call, and a correct final answer earns 1; outcome: only "
         "the final answer counts; prm: as outcome, but spread over the calls by the change of --prm's value",
     )
-    prm: str | None = option(None, "run of python -m tl prm, whose model says how likely an episode is to end right")
+    prm: str | None = option(None, "output folder of python -m tl prm, for --reward prm")
     advantage: Literal["gae", "turn", "group", "rloo"] = option(
         "gae",
         "advantage estimator; gae: per token, with a critic; turn: per call, GAE over calls; group: reward minus the "

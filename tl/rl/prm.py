@@ -49,27 +49,37 @@ from tl.training.run import VALUES_SCRIPT, Progress, restore, save_progress, sav
 
 @dataclass
 class PRMConfig(ToolOptions, TrainingConfig):
-    """The settings of `python -m tl prm`."""
+    """Settings of `python -m tl prm`."""
 
     script: ClassVar[str] = VALUES_SCRIPT
-    out: str = option("runs/prm", "run directory: the model, metrics.jsonl, run_config.json, states to resume from")
-    model: str = option("", "checkpoint that makes the steps and that training starts from; none: the newest SFT run")
-    data: list[str] = option([], "files of steps; none: they are made first, in the file OUT.steps.jsonl")
-    size: int = option(200, "number of tasks made with the tool library, where there are no --tasks", at_least=2)
-    samples: int = option(4, "ways on from each step of a task's episode", at_least=1)
-    max_new_tokens: int = option(512, "tokens of a call while steps are made", embedded=96, at_least=1)
-    held_out: float = option(
-        0.2, "share of the episodes that is held out, without --eval_data", at_least=0, at_most=0.9
+    out: str = option(
+        "runs/prm", "output folder for the model, metrics.jsonl, run_config.json and states to resume from"
     )
-    learning_rate: float = option(1e-5, "the same in all steps", embedded=3e-4, lora=1e-4, at_least=0)
-    weight_decay: float = option(0.0, "AdamW's, on matrices", at_least=0)
-    epochs: float = option(2.0, "passes over the episodes", positive=True)
-    max_steps: int | None = option(None, "stop after this many steps", at_least=1)
-    batch_size: int = option(32, "episodes a step, over all ranks and micro-batches", embedded=8, at_least=1)
+    model: str = option(
+        "",
+        "checkpoint folder to sample from and to start training from (default: the newest run of train_sft.py)",
+    )
+    data: list[str] = option([], "files of steps to train on (default: sample them first, into OUT.steps.jsonl)")
+    size: int = option(200, "number of tasks to generate with the tool library, if there are no --tasks", at_least=2)
+    samples: int = option(4, "number of continuations sampled from each step of an episode", at_least=1)
+    max_new_tokens: int = option(512, "token limit per call while sampling steps", embedded=96, at_least=1)
+    held_out: float = option(
+        0.2, "fraction of the episodes held out for evaluation, without --eval_data", at_least=0, at_most=0.9
+    )
+    learning_rate: float = option(1e-5, "learning rate, constant over the run", embedded=3e-4, lora=1e-4, at_least=0)
+    weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
+    epochs: float = option(2.0, "number of passes over the episodes", positive=True)
+    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
+    batch_size: int = option(
+        32, "episodes per optimizer step, over all ranks and micro-batches", embedded=8, at_least=1
+    )
     eval_every: int = option(100, EVAL_EVERY, at_least=0)
-    max_length: int = option(8192, "tokens of an episode; what exceeds them is cut", embedded=1536, at_least=2)
+    max_length: int = option(8192, "maximum tokens in an episode; longer ones are cut", embedded=1536, at_least=2)
     seed: int = option(
-        0, "order of the episodes, what is held out, the draws, the tasks made", at_least=0, at_most=MAX_SEED
+        0,
+        "seed of the order and the split of the episodes, of sampling and of the generated tasks",
+        at_least=0,
+        at_most=MAX_SEED,
     )
 
 
