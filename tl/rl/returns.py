@@ -3,6 +3,7 @@ share of these episodes that end right is what the step is worth (Math-Shepherd,
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -90,18 +91,17 @@ def sample_returns(
     continued = [continuation(requests[i], first[i].trajectory, t) for i, t, _ in ways]
     ends = played(continued, [f"{tasks[i][0]} {t} {k}" for i, t, k in ways])
 
+    right, counted = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for (i, t, _), end in zip(ways, ends, strict=True):
+        if end.stop is not StopReason.EXECUTOR:
+            right[i, t] += ends_right(requests[i], end)
+            counted[i, t] += 1
     returns = {}
-    for i, (number, _) in enumerate(tasks):
-        if first[i].stop is StopReason.EXECUTOR:
-            continue
-        n = len(first[i].trajectory.calls())
-        right, counted = [0] * n, [0] * n
-        for (j, t, _), end in zip(ways, ends, strict=True):
-            if j == i and end.stop is not StopReason.EXECUTOR:
-                right[t] += ends_right(requests[i], end)
-                counted[t] += 1
-        last = trials * ends_right(requests[i], first[i])
-        returns[number] = Returns(first[i].trajectory, (*right, last), (*counted, trials))
+    for i, ((number, _), rollout) in enumerate(zip(tasks, first, strict=True)):
+        if rollout.stop is not StopReason.EXECUTOR:
+            steps_of = [(i, t) for t in range(len(rollout.trajectory.calls()))]
+            ended = [right[step] for step in steps_of] + [trials * ends_right(requests[i], rollout)]
+            returns[number] = Returns(rollout.trajectory, (*ended,), (*(counted[step] for step in steps_of), trials))
     return returns
 
 
