@@ -13,10 +13,11 @@ import ctypes
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +30,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,13 +39,14 @@ from torch.utils._pytree import tree_leaves
 
 import train_ppo
 import train_sft
-from tl.llama import Llama, ModelConfig
+from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Completion, Sampler, cache_size
 from tl.metrics import Question
 from tl.rl.data import PPOData
 from tl.rl.steps import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.batching import MicroBatch
+from tl.training.checkpoint import SavedState, load_state, save_state
 from tl.training.distributed import World
 from tl.training.memory import training_memory
 from tl.training.optimizer import make_optimizer
@@ -138,6 +142,21 @@ def fused_attention(
     return kernel(q, k, v, attn_mask, compute_log_sumexp=q.requires_grad, is_causal=is_causal)[0]
 
 
+def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
+    """All ranks have the same."""
+    object_list[:] = [obj] * len(object_list)
+
+
+def gather_object(obj: Any, object_gather_list: list[Any], dst: int = 0, group: Any = None) -> None:
+    all_gather_object(object_gather_list, obj)
+
+
+def scatter_object_list(
+    scatter_object_output_list: list[Any], scatter_object_input_list: list[Any], src: int = 0, group: Any = None
+) -> None:
+    scatter_object_output_list[0] = scatter_object_input_list[0]
+
+
 PATCHES: list[tuple[Any, str, Any]] = [
     (torch.cuda, "Stream", Stream),
     (torch.cuda, "Event", Stream),
@@ -151,7 +170,10 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (Tensor, "record_stream", lambda *_: None),
     (Tensor, "pin_memory", lambda self, *_: self),
     (torch.nn.functional, "scaled_dot_product_attention", fused_attention),
-    (distributed, "gather_objects", lambda value, world: [value] * world.size),
+    (dist, "all_gather_object", all_gather_object),
+    (dist, "gather_object", gather_object),
+    (dist, "scatter_object_list", scatter_object_list),
+    (dist, "broadcast_object_list", lambda *_, **__: None),
 ]
 
 
@@ -203,6 +225,16 @@ def load(kind: type[Llama], config: ModelConfig, world: World, checkpointing: st
     return model.to(dtype).to_empty(device=world.device)
 
 
+def with_moments(model: Llama) -> Optimizer:
+    """Its optimizer, as after a step."""
+    optimizer = make_optimizer(model, 1e-6, train_sft.SFTConfig())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer
+
+
 def report(boundary: Boundary, peaks: dict[str, int], estimates: dict[str, int]) -> dict[str, Any]:
     found = {name: dict(counts) for name, counts in (("waits", boundary.waits), ("collectives", boundary.collectives))}
     types = sorted(boundary.product_types)
@@ -215,11 +247,7 @@ def sft(config: ModelConfig, ranks: int, checkpointing: str, tokens: int, micro_
     train_sft.micro_batches = lambda *_: [micro_batch(tokens) for _ in range(micro_batches)]
     with gpus(ranks) as (world, boundary):
         model = load(Llama, config, world, checkpointing, torch.float32)
-        optimizer = make_optimizer(model, 1e-6, settings)
-        for parameter in model.parameters():  # the state of the optimizer, as after a step
-            parameter.grad = torch.zeros_like(parameter)
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizer = with_moments(model)
         peaks = {"step": peak(lambda: train_sft.train_step(model, optimizer, [], settings, world), [model, optimizer])}
         found = report(boundary, {}, {})
         rows, length, new = 4, 1000, 24
@@ -239,8 +267,9 @@ def sft(config: ModelConfig, ranks: int, checkpointing: str, tokens: int, micro_
 
 
 def ppo(config: ModelConfig, ranks: int, prompt: int, new: int) -> dict[str, Any]:
-    """The second step of train_ppo.py, a rollout a rank."""
-    settings = train_ppo.PPOConfig(batch_size=ranks, minibatch_size=ranks, max_new_tokens=new, show_every=0)
+    """The second step of train_ppo.py, two rollouts a rank, each of them a micro-batch."""
+    rollouts = 2 * ranks
+    settings = train_ppo.PPOConfig(batch_size=rollouts, minibatch_size=rollouts, max_new_tokens=new, show_every=0)
 
     def sample(actor: Llama, _: Any, prompts: list[Question], __: Any, seeds: list[int]) -> list[Experience]:
         sampler = Sampler(actor, len(prompts), eos_id=1)  # which is drawn at once; the calls are taken to be long
@@ -251,12 +280,15 @@ def ppo(config: ModelConfig, ranks: int, prompt: int, new: int) -> dict[str, Any
         return experiences
 
     train_ppo.sample_steps = sample
-    prompts = [Question(str(n), (), (), (), prompt_ids=[n + 3] * prompt) for n in range(ranks)]
+    prompts = [Question(str(n), (), (), (), prompt_ids=[n + 3] * prompt) for n in range(rollouts)]
     progress = Progress()
-    with gpus(ranks) as (world, boundary):
-        distributed.load = lambda kind, _, world, mode="none", dtype=torch.float32, **__: load(
-            kind, config, world, mode, dtype
-        )
+
+    def read(
+        kind: type[Llama], _: Any, world: World, mode: str = "none", dtype: Any = torch.float32, **__: Any
+    ) -> Llama:
+        return load(kind, config, world, mode, dtype)
+
+    with patch.object(distributed, "load", read), gpus(ranks) as (world, boundary):
         models = train_ppo.Models.load(Path("none"), settings, world)
 
         def step() -> None:
@@ -271,6 +303,36 @@ def ppo(config: ModelConfig, ranks: int, prompt: int, new: int) -> dict[str, Any
     return report(boundary, peaks, estimates)
 
 
+def files(config: ModelConfig, ranks: int) -> dict[str, Any]:
+    """Reads a checkpoint in bfloat16 and brings the model back to the CPU, whole; of one rank, which has all that a
+    state consists of, also writes a state and reads it."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        save_model(Llama(config), folder, dtype=torch.bfloat16)
+        with gpus(ranks) as (world, boundary):
+            model = distributed.load(Llama, folder, world, seed=0)
+            found = report(boundary, {}, {}) | {"loaded": places(model.parameters())}
+            whole = distributed.gather(model, world)
+            assert whole is not None
+            found["gathered"] = places(whole.parameters())
+            if ranks == 1:
+                optimizer = with_moments(model)
+                save_state(folder / "states", 1, model, optimizer, {}, world, keep=1)
+                load_state(SavedState(folder / "states" / "step-00000001", {}), model, optimizer)
+                moments = [x for state in optimizer.state.values() for x in (state["exp_avg"], state["exp_avg_sq"])]
+                found["resumed"] = places([*model.parameters(), *moments])
+    return found
+
+
+def places(tensors: Iterable[Tensor]) -> dict[str, int]:
+    """How many numbers this rank has of them, by device and type."""
+    found: Counter[str] = Counter()
+    for tensor in tensors:
+        mine = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        found[f"{mine.device.type} {mine.dtype}"] += mine.numel()
+    return dict(found)
+
+
 def seven_b(layers: int) -> ModelConfig:
     """CodeLLaMA-7B with fewer layers."""
     return replace(CODELLAMA, num_hidden_layers=layers)
@@ -282,6 +344,8 @@ WORK: dict[str, Callable[[], dict[str, Any]]] = {
     "none": lambda: sft(seven_b(4), 8, "none", 4096, 2),
     "selective": lambda: sft(seven_b(8), 8, "selective", 4096, 1),
     "small": lambda: sft(SMALL, 8, "full", 512, 3),
+    "files": lambda: files(SMALL, 8),
+    "files of one": lambda: files(SMALL, 1),
     "ppo": lambda: ppo(seven_b(4), 8, 500, 7500),
     "small ppo": lambda: ppo(SMALL, 1, 500, 100),
 }

@@ -200,7 +200,7 @@ def test_nodes_without_a_shared_folder_prepare_each_for_itself(toy_sft, tmp_path
     assert [len(list(node.glob("runs/.prepared/*"))) for node in nodes] == [not cache] * 2
     (nodes[1] / "data.jsonl").write_text(json.dumps(record(1)))
     one, other = two_ranks.run(on_a_node_of_its_own, tmp_path, flags)
-    assert isinstance(one, RunError) and "nodes have different data" in str(one)
+    assert isinstance(one, RunError) and "differ between nodes" in str(one)
 
 
 @pytest.mark.parametrize(("place", "code"), [("fcntl.flock", errno.ENOLCK), ("_write", errno.ENOSPC)])

@@ -124,9 +124,13 @@ def prepare(
     """The trajectories in ``paths``, or those made with the tool library and ``seed`` where there are none, from the
     cache, where they are put if they are not there. Raises DataError for a file that cannot be read."""
     folder = cache / _key(paths, tokenizer, options, data_format, seed)
-    worker = Worker(tokenizer.path, tokenizer.template, options, data_format)
+
+    def write(unfinished: Path) -> None:
+        worker = Worker(tokenizer.path, tokenizer.template, options, data_format)
+        _write(unfinished, paths, worker, seed, progress)
+
     try:
-        _write_once(folder, lambda unfinished: _write(unfinished, paths, worker, seed, progress))
+        _write_once(folder, write)
     except OSError as error:
         raise DataError(
             f"{cache}: data cannot be prepared there ({error.strerror or error}): make room, or choose another --cache"
