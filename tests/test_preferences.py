@@ -64,7 +64,7 @@ def test_dpo_loss_passes_gradcheck():
 
 @pytest.mark.parametrize("case", RECORDED["results"], ids=str)
 def test_dpo_is_trls(case):
-    """Recorded by benchmarks/preferences.py."""
+    """Recorded by benchmarks/dpo.py."""
     loss = dpo_loss(*SIDES, case["beta"], case["label_smoothing"])
     chosen, rejected = dpo_rewards(*SIDES, case["beta"])
     assert loss.item() == pytest.approx(case["loss"], abs=1e-9)

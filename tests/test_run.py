@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tl.llama.model import Critic, Llama
 from tl.llama.weights import CONFIG_FILE
 from tl.training.checkpoint import load_state, newest_state, save_state
 from tl.training.distributed import process_group
-from tl.training.loop import StopSignals
+from tl.training.loop import StopSignals, resume_command
 from tl.training.run import SETTINGS_FILE, STATES, newest_run
 
 
@@ -101,6 +102,19 @@ def test_the_critic_of_an_older_state_has_a_bias_of_zero_and_nothing_else_may_be
     weight, bias = model.value_head.weight, model.value_head.bias
     assert torch.equal(weight, older.value_head.weight) and bias.item() == 0
     assert torch.equal(optimizer.state[weight]["exp_avg"], moments.state[older.value_head.weight]["exp_avg"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["train_sft.py", "--out", "a b", "--overwrite"], "python train_sft.py --out 'a b' --resume"),
+        (["/home/tl/__main__.py", "dpo", "--out", "a"], "python -m tl dpo --out a --resume"),
+    ],
+)
+def test_the_command_that_resumes_a_run_is_the_one_that_started_it(monkeypatch, argv, command):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setattr(sys, "argv", argv)
+    assert resume_command() == command
 
 
 def test_a_signal_says_what_it_does_and_the_second_one_how_to_go_on(capfd, monkeypatch):

@@ -91,11 +91,13 @@ def reference_logp(model: Llama, pairs: Sequence[TokenPair], micro_tokens: int, 
     sizes = [sum(pair.targets) for pair in pairs]
     everything = torch.zeros(sum(sizes), dtype=torch.float64)
     parts = everything.split(sizes)
-    todo = list(micro_batches(pairs, micro_tokens, world))
-    for indices, micro, _ in tqdm(todo, "reference", leave=False, disable=None if world.is_main else True):
-        logp = -target_nll(model, micro).double().cpu()
-        for i, of_pair in zip(indices, logp.split([sizes[i] for i in indices]), strict=True):
-            parts[i].copy_(of_pair)
+    mine = -(-len(pairs) // world.size)  # about as many
+    with tqdm(total=mine, desc="reference", unit="pair", leave=False, disable=None if world.is_main else True) as bar:
+        for indices, micro, _ in micro_batches(pairs, micro_tokens, world):
+            logp = -target_nll(model, micro).double().cpu()
+            for i, of_pair in zip(indices, logp.split([sizes[i] for i in indices]), strict=True):
+                parts[i].copy_(of_pair)
+            bar.update(len(indices))
     distributed.reshard(model)
     distributed.all_reduce(everything)
     return list(parts)
