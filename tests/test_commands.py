@@ -158,7 +158,6 @@ RECORDS += ["a.jsonl", "b.json", "b.traj", "c.json", "c.traj"]
 NOT_RUN = {
     "benchmarks.": "measures for minutes",
     "tl experiments": "trains for hours; test_experiments.py has it at toy size",
-    "tl prm": "plays episodes first; test_prm.py has it at toy size",
     "tl rejection": "keeps nothing that an untrained model does; test_rejection.py",
     "tl prm": "plays episodes for a minute; test_prm.py",
     "train_ppo.py --model runs/sft --rollout episode --reward prm": "needs a model of values; test_prm.py",
