@@ -239,8 +239,12 @@ def test_settings_that_make_no_sense_are_refused(flags, more, message):
 # ---- from tasks to a model
 
 
-def test_steps_are_made_once_continued_after_an_interruption_and_refused_where_made_otherwise(
-    toy_sft, tmp_path, monkeypatch
+def run_on(world: World, flags: list[str]) -> int:
+    return command.run(prm.resolve_config(flags, ""), world)
+
+
+def test_steps_are_made_once_on_any_ranks_continued_after_an_interruption_and_refused_where_made_otherwise(
+    toy_sft, tmp_path, two_ranks
 ):
     flags = f"--model {toy_sft / 'model'} --out {tmp_path / 'prm'} --size 4 --samples 2 --max_new_tokens 3".split()
     flags += ["--held_out", "0.5", "--max_steps", "1", "--max_length", "4000"]
@@ -249,6 +253,10 @@ def test_steps_are_made_once_continued_after_an_interruption_and_refused_where_m
     whole = file.read_bytes()
     first, *rest = whole.splitlines(keepends=True)
     assert len(rest) == 3 and json.loads(first)["trials"] == [2, 2]
+    assert two_ranks.run(run_on, [*flags, "--out", str(tmp_path / "two")]) == [0, 0]
+    assert (tmp_path / "two.steps.jsonl").read_bytes() == whole
+    one, two = (load_critic(tmp_path / name).state_dict() for name in ("prm", "two"))
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-3)
     file.write_bytes(first + rest[0][:50])  # as if the process had died in the second task
     assert command.start([*flags, "--overwrite"]) == 0
     assert file.read_bytes() == whole
