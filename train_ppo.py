@@ -367,7 +367,7 @@ def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: 
     data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
     model = read_config(source)
     memory = estimate_memory(config, data, held_out, model, world)
-    title = f"memory of each rank, {parameters_text(model, config.lora)}, a model over {world.size}"
+    title = f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}"
     tokenizer = Tokenizer(source, config.template)
     if executor:
         show({"tools": config.tool_lines(executor)}, world)

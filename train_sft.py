@@ -185,7 +185,7 @@ def describe(
     sections = {
         "data": data.lines(),
         "steps": steps_lines(config, data),
-        f"memory of each rank, {parameters_text(model, config.lora)}, over {world.size}": memory.lines(),
+        f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}": memory.lines(),
     }
     if config.dry_run and config.model:
         share = data.statistics.targets / sum(lengths)
@@ -199,7 +199,7 @@ def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
     """Lines that compare the number of steps and the learning rate with the released code's."""
     _, steps = plan(config, len(data.examples), Progress())
     turns, samples = turns_a_step(config, data), math.ceil(data.statistics.turns_trained * config.epochs)
-    origin = "as requested"
+    origin = "as configured"
     if config.learning_rate is None:
         origin = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, scaled by the correct calls per step"
     return [

@@ -150,7 +150,7 @@ def test_a_bad_record_is_reported_with_file_place_and_reason(write, line):
     with pytest.raises(DataError) as caught:
         read(path)
     assert f"bad records:\n  {path}, {BAD_LINES[line]}" in str(caught.value)
-    assert str(caught.value).endswith("\n  1 of 3 records are bad")
+    assert str(caught.value).endswith("\n  1 of 3 records are bad\nfix them, or skip them with --on_bad_data skip")
     assert len(caught.value.bad) == 1
     trajectories, report = read(path, on_bad="skip")
     assert [len(trajectories), report.read] == [2, 2]
@@ -172,6 +172,7 @@ def test_bad_records_are_listed_by_their_reasons(write):
         f"  {first}, line 1: a record must be an object, not 3 (and 29 more like it)",
         f"  {second}, record 1: a record must be an object, not 1 (and 1 more like it)",
         "  32 of 33 records are bad",
+        "fix them, or skip them with --on_bad_data skip",
     ]
     assert [bad.place for bad in caught.value.bad[-2:]] == ["record 1", "record 2"]
 
@@ -183,8 +184,8 @@ def test_a_file_of_which_nothing_can_be_read_is_described(write):
     assert lines[1].endswith("line 1: no `messages`, but \\x1bnl, cm (and 12,606 more like it)")
     assert lines[2:] == [
         "  12,607 of 12,607 records are bad",
-        "  the first looks like an object with the keys \\x1bnl, cm",
-        "  `python -m tl formats` lists what can be read; --data_format names one",
+        "  the first one looks like an object with the keys \\x1bnl, cm",
+        "  `python -m tl formats` lists the formats that can be read; --data_format selects one",
     ]
 
 

@@ -347,7 +347,7 @@ def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_pat
     with pytest.raises(DataError, match="--suite held-out is generated and takes no --data"):
         evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
     with (
-        pytest.warns(UserWarning, match="1 bad records"),
+        pytest.warns(UserWarning, match="skipped bad records"),
         pytest.raises(DataError, match="no correct call to evaluate"),
     ):
         evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])

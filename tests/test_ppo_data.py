@@ -101,7 +101,7 @@ def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_pat
     assert "tokens, more than --max_length 500" in reasons[4]
     listed = {str(bad) for bad in error.value.bad} - {str(error.value.bad[3])}  # the same reason as the one before it
     assert all(line in str(error.value) for line in listed) and "(and 1 more like it)" in str(error.value)
-    with pytest.warns(UserWarning, match="6 bad records are left out") as warned:
+    with pytest.warns(UserWarning, match="skipped bad records") as warned:
         data = read_prompts([path], tokenizer, 500, on_bad="skip")
     assert all(line in str(warned[0].message) for line in listed)
     assert [prompt.id for prompt in data.prompts] == ["good"] and len(data.bad) == 6
@@ -119,7 +119,7 @@ def test_an_empty_file_is_refused(content, tokenizer, tmp_path):
 def test_nothing_left_to_train_on_is_an_error_even_where_bad_records_are_skipped(tokenizer, tmp_path):
     path = write(tmp_path / "prompts.jsonl", [calling("nothing")])
     nothing_left = pytest.raises(DataError, match=r"no prompt is left to train on.*prompts.jsonl, line 1: the golden")
-    with nothing_left, pytest.warns(UserWarning, match="1 bad records are left out"):
+    with nothing_left, pytest.warns(UserWarning, match="skipped bad records"):
         read_prompts([path], tokenizer, 500, on_bad="skip")
 
 

@@ -168,7 +168,7 @@ def test_a_record_that_is_no_pair_is_told_with_its_place_and_reason(toy, tmp_pat
     path.write_text("".join(json.dumps(record) + "\n" for record in (pair(1), pair(0) | changes)))
     with pytest.raises(DataError, match=f"(?s)line 2.*{reason}"):
         load_pairs([str(path)], Tokenizer(toy / "model"), 4096, 2048)
-    with pytest.warns(UserWarning, match="1 bad records are left out"):
+    with pytest.warns(UserWarning, match="skipped bad records"):
         assert len(load_pairs([str(path)], Tokenizer(toy / "model"), 4096, 2048, "skip").pairs) == 1
 
 

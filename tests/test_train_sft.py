@@ -148,7 +148,7 @@ def test_bad_records_are_listed_or_skipped(toy, tmp_path):
     with pytest.raises(DataError, match="line 13"):
         train_sft.main(arguments(toy, tmp_path / "run", "--data", str(data)))
     flags = ("--data", str(data), "--eval_data", str(data), "--on_bad_data", "skip")
-    with pytest.warns(UserWarning, match=f"1 bad records are left out:\n  {data}, line 13: ") as caught:
+    with pytest.warns(UserWarning, match=f"skipped bad records:\n  {data}, line 13: ") as caught:
         assert train_sft.main(arguments(toy, tmp_path / "run", *flags)) == 0
     assert sum("line 13" in str(warning.message) for warning in caught) == 2  # in either set
 
@@ -245,7 +245,7 @@ def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tm
     assert "2e-06 at the peak: 1e-06 x 8.0 / 4" in out
     assert train_sft.main([*flags, "--overwrite", "--learning_rate", "3e-3", "--max_steps", "1"]) == 0
     assert metrics(tmp_path / "run")[0]["learning_rate"] == 3e-3
-    assert "0.003 at the peak: as requested" in capsys.readouterr().out
+    assert "0.003 at the peak: as configured" in capsys.readouterr().out
 
 
 def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, monkeypatch):

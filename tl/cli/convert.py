@@ -88,7 +88,7 @@ def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
 
 def tell(report: ReadReport) -> None:
     """Prints to standard error which records were skipped or changed."""
-    for line in report.bad_lines() if report.bad else []:
-        print(f"skipped {line}", file=sys.stderr)
+    for line in report.skipped_lines():
+        print(line, file=sys.stderr)
     for line in report.note_lines():
         print(line, file=sys.stderr)

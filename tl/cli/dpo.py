@@ -79,4 +79,4 @@ def memory(config: DPOConfig, data: PairData, held_out: Sequence[Question], worl
     needed = training_memory(
         model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached, config.lora
     )
-    return {f"memory of each rank, {parameters_text(model, config.lora)}, over {world.size}": needed.lines()}
+    return {f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}": needed.lines()}

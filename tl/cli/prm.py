@@ -149,6 +149,6 @@ def memory(config: PRMConfig, model: ModelConfig, world: World) -> dict[str, lis
     cached = cache_size(MAX_ROWS * MAX_TURNS * config.samples, [model.context_length], grows=True)
     training = training_memory(model, tokens, world.size, size, config.checkpointing, lora=config.lora)
     return {
-        "memory of each rank while steps are made": sampling_memory(model, cached, size).lines(),
-        f"memory of each rank in training, {parameters_text(model, config.lora)}, over {world.size}": training.lines(),
+        "memory of each rank while sampling steps": sampling_memory(model, cached, size).lines(),
+        f"memory of each rank in training, {parameters_text(model, config.lora)}, {world.text()}": training.lines(),
     }

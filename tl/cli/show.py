@@ -170,8 +170,8 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
         check_vocabulary(tokenizer, model.config)
     if config.files:
         trajectories, report = read(config.files, config.on_bad_data, data_format=config.data_format, seed=config.seed)
-        for line in report.bad_lines() if report.bad else []:
-            print(f"skipped {line}", file=sys.stderr)
+        for line in report.skipped_lines():
+            print(line, file=sys.stderr)
         if not trajectories:
             raise LookupError("nothing to show: every record is bad")
     else:

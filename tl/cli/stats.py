@@ -107,7 +107,7 @@ def trajectories(name: str, report: ReadReport, config: StatsConfig) -> Iterator
         return
     found = stream([name], report, config.on_bad_data, config.data_format)
     yield from tqdm(found, "count", unit=" trajectories", disable=None, leave=False)
-    for line in report.bad_lines() if report.bad else []:
-        print(f"skipped {line}", file=sys.stderr)
+    for line in report.skipped_lines():
+        print(line, file=sys.stderr)
     if not report.read:
         raise DataError(f"{name}: no record can be read")

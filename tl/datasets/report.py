@@ -89,15 +89,21 @@ class ReadReport:
     def check(self) -> None:
         """Raises DataError, which lists the bad records, if there are any."""
         if self.bad:
-            raise DataError("\n".join(["bad records:", *(f"  {line}" for line in self.bad_lines())]), self.bad)
+            lines = ["bad records:", *(f"  {line}" for line in self.bad_lines())]
+            lines += ["fix them, or skip them with --on_bad_data skip"] if self.read else []
+            raise DataError("\n".join(lines), self.bad)
+
+    def skipped_lines(self) -> list[str]:
+        """Lines about the bad records that were skipped; empty if there were none."""
+        return ["skipped bad records:", *(f"  {line}" for line in self.bad_lines())] if self.bad else []
 
     def bad_lines(self) -> list[str]:
         """A line for each reason, with a count and the first place, and what to do."""
         lines = _by_reason(self.bad)
         lines.append(f"{len(self.bad):,} of {self.read + len(self.bad):,} records are bad")
         if not self.read and self.looks_like:
-            lines.append(f"the first looks like {self.looks_like}")
-            lines.append("`python -m tl formats` lists what can be read; --data_format names one")
+            lines.append(f"the first one looks like {self.looks_like}")
+            lines.append("`python -m tl formats` lists the formats that can be read; --data_format selects one")
         return lines
 
     def note_lines(self, leaving_out: Iterable[Note] = ()) -> list[str]:
@@ -108,11 +114,10 @@ class ReadReport:
     def warn(self) -> None:
         """Warns of bad records by their reasons, and of calls that their tools do not declare."""
         if self.bad:
-            listed = "\n".join(f"  {line}" for line in self.bad_lines())
-            warnings.warn(f"{len(self.bad):,} bad records are left out:\n{listed}", stacklevel=3)
+            warnings.warn("\n".join(self.skipped_lines()), stacklevel=3)
         if self.notes[Note.UNDECLARED]:
             (line,) = (line for line in self.note_lines() if Note.UNDECLARED.value in line)
-            warnings.warn(f"{line}: is the list of tools read as it is meant?", stacklevel=3)
+            warnings.warn(f"{line}: was the list of tools read correctly?", stacklevel=3)
 
 
 def _by_reason(bad: Sequence[BadRecord]) -> list[str]:

@@ -61,6 +61,10 @@ class World:
         fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
 
+    def text(self) -> str:
+        """Number of ranks and compute dtype, as estimates assume them."""
+        return f"{self.size} ranks, {str(self.compute_dtype).removeprefix('torch.')}"
+
     def rows(self, total: int) -> range:
         """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
         per_rank = -(-total // self.size)
