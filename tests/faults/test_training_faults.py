@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import random
 import resource
 import signal
 import tempfile
@@ -62,23 +61,6 @@ def test_a_run_killed_anywhere_in_a_save_resumes_to_the_same_weights(toy_sft, wh
     assert ("step-00000002" in states) == (point >= 5)
     assert train_sft.main([*flags, "--resume"]) == 0
     assert_same_run(whole, tmp_path / "run")
-
-
-@pytest.mark.long
-def test_a_run_killed_at_random_instants_resumes_to_the_same_weights(toy_sft, tmp_path):
-    long = ("--max_steps", "24", "--epochs", "8")
-    train_sft.main(arguments(toy_sft, tmp_path / "whole", *long, "--max_steps", "1"))  # prepares the data
-    started = time.perf_counter()
-    train_sft.main(arguments(toy_sft, tmp_path / "whole", *long, "--overwrite"))
-    duration = time.perf_counter() - started
-    flags = arguments(toy_sft, tmp_path / "run", *long, "--save_every", "1", "--resume")
-    instants, ends = random.Random(0), []
-    while 0 not in ends and len(ends) < 6:
-        ends.append(exit_code(train_sft.main, flags, seconds=duration * instants.uniform(0.1, 0.4)))
-    if 0 not in ends:
-        assert exit_code(train_sft.main, flags) == 0
-    assert ends[0] == -signal.SIGKILL
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
 def test_a_stop_signal_saves_skips_the_evaluation_and_the_resumed_run_makes_up_for_it(toy_sft, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from tl.executor.sandbox import kernel
 from tl.files import sha256, write_whole
 from tl.training.loop import STOPPED
 from tl.training.run import is_finished
@@ -129,14 +130,24 @@ def run(command: Sequence[str], log: Path | None) -> tuple[int, bool]:
     handlers = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with log.open("ab") if log else nullcontext() as output:
-            errors = subprocess.STDOUT if log else None
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if log else None,
+                preexec_fn=_end_with_parent if kernel.supported() else None,
+            )
             for number in received:  # before there was a process
                 process.send_signal(number)
             return process.wait(), bool(received)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _end_with_parent() -> None:
+    """Of this process, when it is killed: a script that went on alone would still hold the part's folder."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def seconds_left(parts: Sequence[Part]) -> float | None:
