@@ -331,7 +331,7 @@ def interrupt(monkeypatch, owner, name: str, after: int) -> None:
 
 
 @pytest.mark.parametrize("shard_bytes", [SHARDED, 5_000_000_000])
-@pytest.mark.parametrize("step", ["save_file", "_write_json", "replace", "unlink"])
+@pytest.mark.parametrize("step", ["write_tensors", "_write_json", "replace", "unlink"])
 def test_an_interrupted_save_never_looks_whole(tmp_path, monkeypatch, step, shard_bytes):
     """Wherever the save over an old model stops, what can be loaded is the old one or the new one, or nothing."""
     owner = tl.llama.weights if hasattr(tl.llama.weights, step) else tl.llama.weights.Path
