@@ -1,4 +1,4 @@
-"""The paper's metrics (section 4.3). They look at calls, not at how the calls were made."""
+"""The paper's metrics (section 4.3), computed from calls."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Question:
 
     @property
     def golden(self) -> list[Call]:
-        """The accepted calls, where one call is due."""
+        """The accepted calls of a question that expects one call."""
         return [call for (call,) in self.answers]
 
     def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
@@ -66,7 +66,7 @@ class Question:
 
 
 def questions_of(trajectory: Trajectory) -> list[Question]:
-    """A question for each call of a trajectory that its feedback shows to be right."""
+    """A question for each call of a trajectory whose feedback shows no error."""
     wrong = iter(erroneous_calls(trajectory))
     return [
         Question(f"{trajectory.id}#{at}", trajectory.tools, trajectory.messages[:at], ((parse_call(m.content),),))
@@ -87,10 +87,10 @@ WRONG = CallScore(False, False, False)
 
 
 def score_call(prediction: str, answers: str | Call | Sequence[str | Call], tools: Sequence[ToolSpec]) -> CallScore:
-    """Score the text of a call against one or more accepted answers; the best match counts.
+    """Scores the text of a call against one or more accepted answers; the best match counts.
 
-    Values compare as JSON values. Text that is no call, and a call of a tool that is not among `tools`, is wrong
-    throughout. Raises CallSyntaxError for an answer that is no call, ValueError if there is no answer.
+    Values are compared as JSON values. Text that is not a call, and a call of a tool that is not in `tools`, is wrong
+    in all three. Raises CallSyntaxError for an answer that is not a call, ValueError if there is no answer.
     """
     accepted = [answers] if isinstance(answers, str | Call) else answers
     golden = [parse_call(answer) if isinstance(answer, str) else answer for answer in accepted]
@@ -136,7 +136,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class EpisodeOutcome:
-    """What counts of one episode of up to nine turns.
+    """The scored facts of one episode of up to nine turns.
 
     `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
     failed, which is no error of the model. `valid`: it ended in `finish`, not with the forced answer; `real`: with

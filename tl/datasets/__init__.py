@@ -1,4 +1,4 @@
-"""Data sets as people have them: files of many formats → trajectories, and a report of what became of their records."""
+"""Reads data sets: files of many formats → trajectories, and a report about their records."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def read(
     data_format: str = AUTO,
     seed: int = 0,
 ) -> tuple[list[Trajectory], ReadReport]:
-    """Read and validate every record of one or more files, each of the format that it looks like.
+    """Reads and validates every record of one or more files; formats are detected.
 
-    Bad records raise one DataError that lists them by their reasons, or with `on_bad="skip"` are left out and stand in
+    Bad records raise one DataError that lists them by reason, or with `on_bad="skip"` are skipped and listed in
     the report. A file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record
-    without an id gets its file and place; ids need not be unique. Behind every path may stand a share (`a.jsonl:0.4`):
+    without an id gets its file and place; ids need not be unique. Paths may have shares (`a.jsonl:0.4`):
     that share of the trajectories is drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory;
-    where it raises ValueError, the record is a bad one.
+    if it raises ValueError, the record is bad.
     """
     check_options(on_bad, data_format)
     report = ReadReport()
@@ -61,8 +61,8 @@ def stream(
     data_format: str = AUTO,
     seed: int = 0,
 ) -> Iterator[Trajectory]:
-    """The trajectories of `read`, one at a time: none is kept. The report is whole after the last one, and with
-    `on_bad="error"` the DataError for bad records comes then. Files with shares are read twice, to be counted first.
+    """Yields the trajectories of `read` without keeping them. The report is complete after the last one, and with
+    `on_bad="error"` the DataError for bad records is raised then. Files with shares are read twice, first to count.
     """
     check_options(on_bad, data_format)
     split = shares_of(paths)

@@ -1,4 +1,4 @@
-"""Records that need what lies elsewhere: beside their file, or in its first line."""
+"""Completes records with data from elsewhere: from files in the same folder, or from the file's first line."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def _sides(path: Path) -> list[Path]:
 
 
 class Companions:
-    """The files beside one file of data. What they hold is read once, and only where a record needs it."""
+    """The companion files of a data file. They are read once, and only if a record needs them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def completed(self, raw: object, notes: Notes) -> object:
-        """A record with its golden calls and its tools, where these lie beside the file."""
+        """A record with its golden calls and tools, if these are in companion files."""
         if apibank.is_dialogue(raw) and isinstance(raw, list):
             tools: list | None = apibank.called(raw, self.apis) if self.apis else None
             raw = {"dialogue": raw, "tools": tools}
@@ -122,7 +122,7 @@ class Companions:
 
     @cached_property
     def apis(self) -> dict[str, dict]:
-        """API-Bank's tools by their names, from the list that lies beside the file or one or two folders above."""
+        """API-Bank's tools by name, from the list in the file's folder or one or two folders above."""
         place = next((place for place in self._api_lists() if place.exists()), None)
         if place is None:
             return {}

@@ -1,4 +1,4 @@
-"""Files → their records, raw: JSON lines, a JSON list, one object over many lines, a dialogue a file; plain or gzip."""
+"""Files → raw records: JSON lines, a JSON list, one object over many lines, one dialogue per file; plain or gzipped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPENING = (b"{", b"[", b",", b":")
 
 
 def raw_records(path: Path) -> Iterator[tuple[str, object]]:
-    """Each record of a file with its place; a line that is no JSON as its bytes. Raises DataError for a bad file."""
+    """Each record of a file with its place; a line that is not JSON as bytes. Raises DataError for a bad file."""
     try:
         with open_plain(path) as file:
             yield from _records(path, enumerate(file, 1))
@@ -27,7 +27,7 @@ def raw_records(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """The bytes of a file, decompressed where it is gzip, whatever its name."""
+    """The bytes of a file, decompressed if it is gzipped, whatever its name."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if compressed else path.open("rb")

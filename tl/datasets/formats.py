@@ -1,4 +1,4 @@
-"""The formats that can be read, a line each, and which of them a raw record is of."""
+"""The formats that can be read, and detection of the format of a raw record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tl.trajectory import Notes, Trajectory
 
 @dataclass(frozen=True)
 class Format:
-    """A format: its name, what it is, whether a raw record is of it, and the record of messages that one stands for."""
+    """A format: its name and description, whether a raw record has it, and its conversion to a record of messages."""
 
     name: str
     what: str
@@ -92,12 +92,12 @@ NAMES = tuple(dict.fromkeys(known.name for known in FORMATS))
 
 
 def lines() -> list[str]:
-    """The formats as text, a line each."""
+    """The formats as text, one line each."""
     return [f"{known.name:<14} {known.what}" for known in FORMATS if known.what]
 
 
 def format_of(raw: object) -> Format | None:
-    """The format of a raw record; None where it is none that is known."""
+    """The format of a raw record; None if it is unknown."""
     return next((known for known in FORMATS if known.matches(raw)), None)
 
 
@@ -120,7 +120,7 @@ def single_records(place: str, raw: object, name: str | None = None) -> Iterator
 
 
 def read_one(raw: object, default_id: str, notes: Notes, name: str | None = None) -> Trajectory:
-    """The trajectory of one raw record, of the format with this name or of the one that it looks like.
+    """The trajectory of one raw record, in the named format or in the detected one.
 
     Raises ValueError with the reason for a record that cannot be used.
     """

@@ -1,4 +1,4 @@
-"""Trajectories → records of OpenAI messages for other trainers, as they are or with the verdict of MAE on each turn."""
+"""Trajectories → records of OpenAI messages for other trainers, unchanged or with MAE's label for each turn."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WEIGHT_0 = "weight 0 in the data"
 
 
 def plain_record(trajectory: Trajectory) -> dict:
-    """The record that reads back as an equal trajectory, with as little of our own in it as that allows.
+    """The plainest record that reads back as an equal trajectory.
 
-    The built-in tools are left out where nothing but the final answer calls them, and that answer is a text.
+    The built-in tools are left out if only the final answer, a text, calls them.
     """
     record = trajectory.to_openai()
     if tuple(trajectory.tools[-len(BUILT_INS) :]) != BUILT_INS:
@@ -56,10 +56,10 @@ def _answer(message: Message) -> str | None:
 
 
 def labelled(trajectory: Trajectory, style: Style = "weight") -> tuple[list[dict], int]:
-    """The records to be written for one trajectory, and how many messages with several calls were split.
+    """The records to write for one trajectory, and the number of messages with several calls that were split.
 
-    Every message of the assistant's has a weight of 0 or 1, or says true or false (`loss`, `train`), and if it is not
-    to be trained, `why`. Calls that stood in one message stay together where they weigh the same. With the style
+    Every assistant message has a weight of 0 or 1, or true or false under `loss` or `train`; if it is not
+    to be trained, it has `why`. Calls of one message stay together if they have the same label. With the style
     "last" there is one record for each turn to be trained, which ends with it and gives all before it weight 0.
     """
     record = plain_record(trajectory)

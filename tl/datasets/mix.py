@@ -1,4 +1,4 @@
-"""Several sets by shares of trajectories: `a.jsonl:0.4 b.json:0.3 c.traj:0.3`."""
+"""Mixes data sets by shares of trajectories: `a.jsonl:0.4 b.json:0.3 c.traj:0.3`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHARE = re.compile(r"(.+):((?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
 
 
 def split_share(name: str) -> tuple[str, float | None]:
-    """The path and the share of `path:share`; an existing path that looks like one is a path."""
+    """The path and the share of `path:share`; if a file of that whole name exists, there is no share."""
     found = _SHARE.fullmatch(name)
     if Path(name).exists() or not found:
         return name, None
@@ -24,7 +24,7 @@ def split_share(name: str) -> tuple[str, float | None]:
 
 
 def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
-    """Path and share of each name. Raises DataError where only some have one, or one is 0."""
+    """Path and share of each name. Raises DataError if only some names have a share, or one is 0."""
     split = [split_share(name) for name in names]
     given = [share for _, share in split if share is not None]
     if given and (len(given) < len(split) or not all(share > 0 for share in given)):
@@ -33,15 +33,15 @@ def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
 
 
 def drawn(sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
-    """What `mixed` draws of sets of these sizes, as numbers that count through all sets."""
+    """Indices that `mixed` draws from sets of these sizes, numbered consecutively over all sets."""
     ends = accumulate(sizes, initial=0)
     return mixed([range(start, end) for start, end in pairwise(ends)], shares, seed)
 
 
 def mixed(sets: Sequence[Sequence[T]], shares: Sequence[float], seed: int) -> list[T]:
-    """As many of each set as the shares ask for, drawn without repetition, as many in all as the scarcest one allows.
+    """Draws from the sets in proportion to the shares, without repetition, as many as the scarcest set allows.
 
-    The chosen ones keep their order within a set, and the sets follow one another.
+    The chosen items keep their order within a set, and the sets are concatenated.
     """
     total = min(len(items) / share for items, share in zip(sets, shares, strict=True))
     rng = random.Random(seed)

@@ -16,7 +16,7 @@ from tl.trajectory import Notes, Trajectory
 
 
 class Pair(NamedTuple):
-    """Two ways on from one history, with the same tools. Both go on with a turn of the assistant."""
+    """Two continuations of one history, with the same tools. Both begin with an assistant turn."""
 
     chosen: Trajectory
     rejected: Trajectory

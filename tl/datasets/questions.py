@@ -1,4 +1,4 @@
-"""Single turns to be evaluated on, from files of any format."""
+"""Single turns to evaluate on, from files of any format."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PROMPTS = 0.25  # share of records that end in another call than finish, from wh
 def read_questions(
     paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", data_format: str = AUTO
 ) -> list[Question]:
-    """A question for each right call of trajectory files. In files of prompts, whose records all end in their golden
-    calls, the calls before these are history and no questions.
+    """A question for each correct call of trajectory files. In prompt files, whose records all end with their golden
+    calls, earlier calls are history and not questions.
 
     Raises DataError as `tl.datasets.read` does; with `on_bad="skip"` a warning lists bad records.
     """

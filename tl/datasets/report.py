@@ -1,4 +1,4 @@
-"""What became of the records of files: bad ones by reason, and what a reader did to the others."""
+"""A report about the records of files: bad records by reason, and changes to the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BadRecord:
 
 
 class DataError(ValueError):
-    """Files that cannot be read, or hold bad records; those are listed in `bad`."""
+    """Files cannot be read or contain bad records, which are listed in `bad`."""
 
     def __init__(self, message: str, bad: Sequence[BadRecord] = ()) -> None:
         super().__init__(message)
@@ -98,7 +98,7 @@ class ReadReport:
         return ["skipped bad records:", *(f"  {line}" for line in self.bad_lines())] if self.bad else []
 
     def bad_lines(self) -> list[str]:
-        """A line for each reason, with a count and the first place, and what to do."""
+        """One line per reason with a count and the first place, the totals, and advice if nothing could be read."""
         lines = _by_reason(self.bad)
         lines.append(f"{len(self.bad):,} of {self.read + len(self.bad):,} records are bad")
         if not self.read and self.looks_like:
@@ -107,12 +107,12 @@ class ReadReport:
         return lines
 
     def note_lines(self, leaving_out: Iterable[Note] = ()) -> list[str]:
-        """What was done to the records that were read, a line each."""
+        """Lines about changes to the records that were read."""
         told = [(note, count) for note, count in self.notes.items() if count and note not in set(leaving_out)]
         return [f"{count:,} {note.value} (first: {spelled(self.first[note])})" for note, count in told]
 
     def warn(self) -> None:
-        """Warns of bad records by their reasons, and of calls that their tools do not declare."""
+        """Warns about bad records by reason, and about calls with undeclared parameters."""
         if self.bad:
             warnings.warn("\n".join(self.skipped_lines()), stacklevel=3)
         if self.notes[Note.UNDECLARED]:
@@ -131,7 +131,7 @@ def _by_reason(bad: Sequence[BadRecord]) -> list[str]:
 
 
 def looks_like(raw: object) -> str:
-    """A record in words."""
+    """A short description of a record."""
     if isinstance(raw, bytes):
         return f"the text {spelled(raw[:60].decode(errors='replace'))!r}"
     if isinstance(raw, dict):

@@ -1,4 +1,4 @@
-"""Calls as Python source, in which arguments may have no name."""
+"""Calls written as Python source, in which arguments may be positional."""
 
 from __future__ import annotations
 

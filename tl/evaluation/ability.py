@@ -1,4 +1,4 @@
-"""What a model says to the items of a suite of plain texts (see `tl.evaluation.suites.general`)."""
+"""Evaluates a model on a suite of plain-text items (see `tl.evaluation.suites.general`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ITEMS = 64  # choices are compared for so many items at a time
 
 
 def limited(suite: TextSuite, limit: int | None) -> TextSuite:
-    """The suite with `limit` of its items, evenly spread, so that every group has its share."""
+    """The suite with `limit` evenly spaced items, so that every group is represented."""
     n = len(suite.items)
     if limit is None or limit >= n:
         return suite
@@ -30,7 +30,7 @@ def evaluate(
     batch_size: int,
     finished: Callable[[], object] = lambda: None,
 ) -> TextResult:
-    """Asks all items, and grades what was said; `finished` is called once for each.
+    """Evaluates all items and grades the answers; `finished` is called once per item.
 
     An item that leaves no room for an answer even without shots is counted, and its answer is empty.
     """
@@ -69,5 +69,5 @@ def evaluate(
 
 
 def likeliest(item: TextItem, logprobs: list[float]) -> str:
-    """The choice of the highest log-probability, of equal ones the first."""
+    """The choice with the highest log-probability, the first one if tied."""
     return item.choices[max(range(len(logprobs)), key=logprobs.__getitem__)]

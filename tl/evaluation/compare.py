@@ -24,7 +24,7 @@ Pair = tuple[bool, bool]  # whether an item is right in the first report, and in
 
 
 def compare_reports(first: Path, second: Path) -> list[str]:
-    """A table for each suite that both have. Raises DataError for files that are no reports or share no items."""
+    """A table for each common suite. Raises DataError for files that are not reports or have no common items."""
     reports = [read_report(path) for path in (first, second)]
     shared = [name for name in reports[0] if name in reports[1]]
     if not shared:

@@ -1,4 +1,4 @@
-"""Where predictions go wrong: the shares of Table 1, and a reason for every item."""
+"""Error analysis: the shares of Table 1, and a reason for every item."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tl.metrics import Question, match_calls, percent
 
 
 class Fault(enum.Enum):
-    """What can be wrong with a prediction. One can have several faults of the same aspect."""
+    """A fault of a prediction. A prediction can have several faults of the same aspect."""
 
     FORMAT = "no call that can be read"
     COUNT = "another number of calls"
@@ -38,7 +38,7 @@ ASPECTS = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The faults of one prediction, none if it is right, and what there is to say about them."""
+    """The faults of one prediction (none if it is correct) and an explanation."""
 
     faults: frozenset[Fault]
     reason: str
@@ -54,7 +54,7 @@ def name_words(name: str) -> list[str]:
 
 
 def diagnose(question: Question, prediction: Prediction, tokens: Callable[[str], Sequence]) -> Diagnosis:
-    """Compare with the accepted answer that comes closest, as JSON values.
+    """Compares a prediction with the closest accepted answer, as JSON values.
 
     `tokens` splits a tool's name: into its tokens, `tl.prompt.name_ids`, or into `name_words`.
     """

@@ -1,4 +1,4 @@
-"""The items of single-turn suites as JSON lines, for models that are run elsewhere: the nine others of Table 3."""
+"""Writes the items of single-turn suites as JSON lines, for models that run elsewhere."""
 
 from __future__ import annotations
 

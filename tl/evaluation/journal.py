@@ -1,4 +1,4 @@
-"""Results written to a file as they come, so that an interrupted evaluation can be resumed."""
+"""Writes results to a file immediately, so that an interrupted evaluation can be resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tl.files import write_whole
 
 
 class Journal:
-    """JSON lines `[index, result]` of one suite, beside the report that they are for; a file for each rank.
+    """JSON lines `[index, result]` of one suite, in one file per rank next to the report.
 
     The first line holds `key`, what the results depend on; files with another key belong to another evaluation and are
     overwritten. `done` maps the index of an item to its result, from the files of all ranks. With several ranks,
@@ -31,7 +31,7 @@ class Journal:
         self._file: TextIO | None = None
 
     def add(self, index: int, result: Any) -> None:
-        """Keeps a result. It survives the end of this process, not of the machine: nothing waits for the disk."""
+        """Writes a result. It is not synced, so it survives the end of this process but not a crash of the machine."""
         if self._file is None:
             self._file = self._open()
         self.done[index] = result
@@ -79,7 +79,7 @@ def _line(value: Any) -> str:
 
 
 def fingerprint(suite: Suite | EpisodeSuite) -> str:
-    """A digest of all that a model sees of a suite, and of what is right."""
+    """A digest of everything that a model sees of a suite, and of the accepted answers."""
     golden: list[tuple]
     if isinstance(suite, Suite):
         golden = [(q, [[format_call(call) for call in answer] for answer in q.answers]) for q in suite.questions]

@@ -1,4 +1,4 @@
-"""A model as the judge of calls, as ToolAlpaca's released scorer has one: equal in effect, if not to the letter.
+"""A model that judges calls, as in ToolAlpaca's released scorer: a call is right if it has the same effect.
 
 The released judge is GPT-4 and looks at whole episodes; here a model of the user's own looks at the one call that is
 made, beside the golden one. What it says is kept, so that nothing is asked twice.

@@ -1,4 +1,4 @@
-"""What the paper reports (arXiv 2412.15495), in percent: Tables 1, 3, 4 and 5. To stand beside our own numbers."""
+"""The paper's results (arXiv 2412.15495) in percent: Tables 1, 3, 4 and 5, for comparison."""
 
 SUITES = ("ToolAlpaca", "RoTBench", "BFCL-v3")
 

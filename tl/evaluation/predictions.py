@@ -1,4 +1,4 @@
-"""Files of predictions that were made elsewhere, one record an item of a benchmark."""
+"""Reads predictions made elsewhere, one record per item of a benchmark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LISTED = 5  # items that a message names
 def read_predictions(
     paths: Sequence[Path], questions: tuple[Question, ...], form: str, limit: int | None
 ) -> list[Prediction]:
-    """A prediction for each of the first `limit` questions, in their order, from one or several files or folders.
+    """A prediction for each of the first `limit` questions, in order, from one or more files or folders.
 
     A record is `{"id": …, "prediction": text}`, with a list of texts for several turns or an OpenAI message instead of
     the text, or has the calls themselves: `{"id": …, "call": {"name": …, "arguments": {…}}}`, or a list as "calls".

@@ -1,6 +1,6 @@
-"""Toolkits: Python files whose functions, or whose class's methods, are tools; those of `tools/` and anybody's.
+"""Toolkits: Python files whose functions, or whose class's methods, are tools; those in `tools/` and other files.
 
-Loading one runs it. The executor does that in its own processes, and InProcessExecutor, for trusted files, in this one.
+Loading a file runs it: in the executor's processes, or, for trusted files with InProcessExecutor, in this process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no to
 
 
 class ToolkitError(ImportError):
-    """A toolkit that cannot be used; the message names it and says why."""
+    """A toolkit cannot be used; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Toolkit:
 
 
 def library_names() -> list[str]:
-    """The toolkits of `tools/` in alphabetical order, broken ones included."""
+    """Names of the toolkits in `tools/` in alphabetical order, including broken ones."""
     return sorted(path.stem for path in LIBRARY.glob("*.py") if not path.name.startswith("_"))
 
 
@@ -69,7 +69,7 @@ def files_of(toolkit: str) -> list[Path]:
 
 
 def is_library_name(toolkit: str) -> bool:
-    """Whether a toolkit is named as the library's are, without a suffix or a folder."""
+    """Whether a toolkit's name has no suffix and no folder, like those of the library."""
     return not Path(toolkit).suffix and Path(toolkit).name == toolkit
 
 

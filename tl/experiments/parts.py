@@ -1,4 +1,4 @@
-"""Runs of the scripts that an experiment consists of: each is done once and then reused; interrupted ones are resumed.
+"""Runs of the scripts in an experiment: finished runs are reused, interrupted ones are resumed.
 
 A part lies in a folder of its own whose name ends in the digest of all that its result depends on: settings, base
 model, data. With another setting it is another part, so that results are never mixed. What is not in the digest is the
@@ -32,7 +32,7 @@ TAIL = 12  # lines of a log that an error message shows
 
 
 class Stopped(Exception):
-    """A part was stopped by a signal and can be resumed."""
+    """A signal stopped a part; it can be resumed."""
 
 
 class PartError(Exception):

@@ -1,4 +1,4 @@
-"""What came out of an experiment, as JSON and as Markdown.
+"""The results of an experiment as JSON and Markdown.
 
 The folder of an experiment gets KIND.md and KIND.json, rewritten after every seed::
 
@@ -144,7 +144,7 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
 
 
 def resolution(n: int) -> str:
-    """What an interval of so few seeds can tell."""
+    """What an interval over few seeds can show."""
     least = T_975[min(n - 1, len(T_975)) - 1] / n**0.5
     return (
         f"an interval of {n} seeds leaves out 0 where the mean difference is more than {least:.1f} times the seeds' "

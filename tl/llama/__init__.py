@@ -1,4 +1,4 @@
-"""A Llama from scratch: model, checkpoints, tokenizer, sampling. Knows nothing else of this project."""
+"""A Llama from scratch: model, checkpoints, tokenizer, sampling. It imports nothing else of this project."""
 
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama

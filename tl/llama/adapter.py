@@ -1,6 +1,6 @@
-"""Adapters as PEFT keeps them: adapter_config.json and adapter_model.safetensors in a folder that names its base model.
+"""Adapters in PEFT's layout: adapter_config.json and adapter_model.safetensors in a folder that names its base model.
 
-Wherever a checkpoint folder is read, an adapter's may stand: it is that of the base, with products added to weights.
+An adapter folder can be used wherever a checkpoint folder is read: it means the base with the products added.
 """
 
 import json
@@ -34,7 +34,7 @@ def is_adapter(path: str | os.PathLike) -> bool:
 
 
 def base_folder(path: str | os.PathLike) -> Path:
-    """The folder of the model that an adapter belongs to; any other path as it is.
+    """The folder of an adapter's base model; any other path unchanged.
 
     Raises:
         CheckpointError: the adapter is no plain LoRA, or its base is no local folder.

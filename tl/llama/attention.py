@@ -1,7 +1,7 @@
-"""Causal attention within each of several documents that lie end to end, in the fastest form for the device.
+"""Causal attention within each of several concatenated documents, in the fastest form for the device.
 
-Documents that begin with the same tokens may form a prefix group: the first one holds these tokens, the others attend
-to them there, so that the model reads them once.
+Documents that begin with the same tokens may form a prefix group: the first one contains these tokens, and the others
+attend to them there, so they are encoded once.
 
 Axes: B rows, T positions, N = B*T tokens, H query heads, K key/value heads, D head size.
 """
@@ -57,7 +57,7 @@ def attention_at(at: Tensor, attend: partial[Tensor]) -> Attend:
 
 
 def attend_masked(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor]) -> Tensor:
-    """One document after the other; ``masks[i]`` [m, n] is True where one of its m queries attends to a token."""
+    """Attention document by document; ``masks[i]`` [m, n] is True where one of its m queries attends to a token."""
     pieces = zip(_split(q, list(map(len, masks))), _split(k, lengths), _split(v, lengths), masks, strict=True)
     return _join([sdpa(q_, k_, v_, mask) for q_, k_, v_, mask in pieces], q)
 

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of tokens that a model has read, so that it need not read them again.
+"""The KV cache: keys and values of processed tokens.
 
 Axes: R rows of the cache, n rows that decode, B x T the tokens of one forward, H query heads, K key/value heads,
 G = H / K query heads per key/value head, D head size.
@@ -44,7 +44,7 @@ class KVCache:
         return self.keys.shape[3]
 
     def reserve(self, rows: int, longest: int) -> None:
-        """Makes room for ``rows`` rows of ``longest`` tokens. Where there is too little, the cache gets that size, and
+        """Makes room for ``rows`` rows of ``longest`` tokens. If there is too little, the cache gets that size, and
         rows keep what fits."""
         if rows <= len(self.lengths) and longest <= self.capacity:
             return

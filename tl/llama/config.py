@@ -1,4 +1,4 @@
-"""The shape of a Llama, as in config.json."""
+"""The shape of a Llama, read from and written to config.json."""
 
 import math
 from dataclasses import MISSING, dataclass, fields
@@ -55,7 +55,7 @@ class ModelConfig:
 
     @property
     def context_length(self) -> int:
-        """Tokens of the longest text. Attention here sees all of it, so it has to lie within a sliding window."""
+        """Maximum sequence length. Attention always covers the whole sequence, so it must fit into a sliding window."""
         return min(self.max_position_embeddings, self.sliding_window or self.max_position_embeddings)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685): a frozen weight W, to which the product of two thin matrices is learned.
+"""LoRA (arXiv 2106.09685): learns the product of two thin matrices in addition to a frozen weight W.
 
     h = W x + (α / r) B A x                                            (equation 3, scaled as in section 4.1)
 
@@ -25,7 +25,7 @@ L = TypeVar("L", bound=Llama)
 
 @dataclass(frozen=True)
 class LoRA:
-    """What is learned in place of all weights: a product of rank ``rank`` for each of the blocks' layers ``on``."""
+    """Settings of the adapters: a product of rank ``rank`` for each of the blocks' layers ``on``."""
 
     rank: int
     alpha: float

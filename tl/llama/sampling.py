@@ -1,7 +1,7 @@
-"""Sampling from a Llama: many texts at once, each token read once.
+"""Sampling from a Llama: many sequences at once, each token processed once.
 
-``generate`` takes prompts and returns new tokens. ``Sampler`` does the work; one that is kept over the turns of an
-episode reads only the new part of each history.
+``generate`` takes prompts and returns new tokens. ``Sampler`` does the work; if it is kept over the turns of an
+episode, it only processes the new part of each history.
 """
 
 import random

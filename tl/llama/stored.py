@@ -1,4 +1,4 @@
-"""What a checkpoint folder stores, from the headers of its safetensors files, and its tensors row by row."""
+"""The contents of a checkpoint folder, from the headers of its safetensors files, and its tensors row by row."""
 
 import json
 import os
@@ -28,7 +28,7 @@ EOF"""
 
 
 class CheckpointError(ValueError):
-    """A folder that cannot be loaded; the message names file, tensor, expected, found and what to do."""
+    """A checkpoint cannot be loaded; the message names file, tensor, expected and found values, and what to do."""
 
 
 class Product(NamedTuple):
@@ -172,7 +172,7 @@ def _no_weights(path: Path) -> str:
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    """Writes a safetensors file. Raises OSError where that fails, for lack of room, say."""
+    """Writes a safetensors file. Raises OSError if that fails, for example because the disk is full."""
     try:
         save_file(tensors, file, metadata={"format": "pt"})  # other readers want to know the framework
     except SafetensorError as error:

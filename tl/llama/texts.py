@@ -1,4 +1,4 @@
-"""A model as its plain self, without any prompt form: what it writes after a text, and how likely it finds a text."""
+"""Plain text without a prompt format: continuations by a model, and log-probabilities of texts."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ MAX_PACK = 4096  # tokens in one forward of texts that are only read
 
 @dataclass(frozen=True)
 class Written:
-    """What a model wrote, up to a stop string or its end of text; ``cut`` if neither came within the limit."""
+    """Text written by a model, up to a stop string or end of text; ``cut`` if neither came within the limit."""
 
     text: str
     cut: bool

@@ -1,4 +1,4 @@
-"""Training states on disk: either whole or not there, and read back to the last bit.
+"""Training states on disk: either complete or absent, and restored exactly.
 
 A state is a folder ``step-00000100``: files of torch.distributed.checkpoint, which another number of ranks can read,
 and manifest.json, written last, with the SHA-256 of all of them and whatever the caller records. The folder has another
@@ -49,7 +49,7 @@ _NAMED_IN_METADATA = {  # beside that module's own classes
 
 @dataclass(frozen=True)
 class SavedState:
-    """A complete state on disk; ``record`` is what was given to ``save_state``."""
+    """A complete state on disk; ``record`` is the argument of ``save_state``."""
 
     path: Path
     record: dict[str, Any]
@@ -112,7 +112,7 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
-    """Puts a state into model and optimizers, which keep their settings such as the learning rate."""
+    """Loads a state into model and optimizers, which keep their settings such as the learning rate."""
     listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]

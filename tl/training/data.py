@@ -1,4 +1,4 @@
-"""The data of a run: trajectories from files or the tool library, tokenised, and a record of what was left out."""
+"""The data of a run: tokenised trajectories from files or the tool library, and counts of what was dropped."""
 
 import hashlib
 import shutil
@@ -24,7 +24,7 @@ from tl.trajectory import Note
 
 
 class Examples:
-    """The examples that are trained on. Each is made from the prepared data when it is asked for."""
+    """The training examples. Each is created from the prepared data on access."""
 
     def __init__(self, prepared: Prepared, numbers: np.ndarray) -> None:
         self._prepared, self._numbers = prepared, numbers
@@ -49,7 +49,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Tokenised trajectories with something to train on, and what became of the others."""
+    """Tokenised trajectories that contain something to train on, and counts of the others."""
 
     examples: Examples
     statistics: ExampleStatistics
@@ -66,7 +66,7 @@ class TrainingData:
         return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped(), *done]
 
     def dropped(self) -> str:
-        """What was left out, as a line."""
+        """A line about what was dropped."""
         return (
             f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
             f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call"

@@ -1,4 +1,4 @@
-"""Two runs never write into one folder: the first holds a lock on it, which ends with its process."""
+"""Prevents two runs from writing to one folder: the first holds a lock, which ends with its process."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The loop around the steps of a training run: its log, states, evaluations, and the signals that stop it."""
+"""The loop around the steps of a training run: log, states, evaluations, and stop signals."""
 
 import math
 import os
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a step changed no weights, or skipped some of its updates; and what to do when that goes on."""
+    """Why a step changed no weights or skipped updates, and what to do if it happens repeatedly."""
 
     reason: str
     advice: str
@@ -135,7 +135,7 @@ def plan(config: TrainingConfig, available: int, progress: Progress) -> tuple[in
 
 
 def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[], None], world: World) -> None:
-    """Warns of a step with trouble; RunError at ``MAX_SKIPPED`` in a row."""
+    """Warns about a step with trouble; raises RunError at ``MAX_SKIPPED`` in a row."""
     if trouble is None:
         progress.skipped = 0
         return
@@ -151,7 +151,7 @@ def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[
 
 
 class StopSignals:
-    """While entered, SIGTERM and Ctrl-C only set ``received``; a second one ends the process at once. Both say so."""
+    """While entered, the first SIGTERM or Ctrl-C only sets ``received``; a second one ends the process immediately."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

@@ -1,4 +1,4 @@
-"""How much memory training takes, from the shapes alone."""
+"""Estimates the memory of training from shapes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""AdamW as both trainings use it."""
+"""AdamW with weight decay on matrices only."""
 
 from torch import nn
 from torch.optim import AdamW

@@ -1,4 +1,4 @@
-"""A run's directory: what may be written there, the settings, states to resume from, the log, the trained model."""
+"""A run's output folder: checks, settings, states to resume from, the log and the trained model."""
 
 import json
 import math
@@ -41,7 +41,7 @@ RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOU
 
 @dataclass
 class Progress:
-    """How far a run is."""
+    """The progress of a run."""
 
     samples: int = 0  # seen, over all epochs: the position in the data
     step: int = 0
@@ -50,7 +50,7 @@ class Progress:
     skipped: int = 0  # the last steps in a row that changed no weights (see loop.Trouble)
 
     def advance(self, samples: int, tokens: int, seconds: float) -> dict[str, float]:
-        """Counts a step; returns what of it belongs into the log."""
+        """Counts a step and returns its entries for the log."""
         self.samples += samples
         self.step += 1
         self.tokens += tokens
@@ -58,7 +58,7 @@ class Progress:
         return {"step": self.step, "tokens": self.tokens, "tokens_per_second": self.tokens / self.seconds}
 
     def line(self, samples: str) -> str:
-        """A summary as text, in which the samples bear this name."""
+        """A summary line; ``samples`` is the word for the samples."""
         seen = f"{self.samples:,} {samples}, {self.tokens:,} tokens"
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
 
@@ -73,7 +73,7 @@ def alone() -> Iterator[World]:
 
 
 def show(sections: Mapping[str, Sequence[str]], world: World) -> None:
-    """Prints lines under titles, once."""
+    """Prints lines under titles, on the first rank only."""
     if world.is_main:
         print("\n".join(line for title, lines in sections.items() for line in (f"-- {title}", *lines)), flush=True)
 
@@ -94,7 +94,7 @@ def read_checkpoint(source: Path, template: str, dry_run: bool) -> tuple[ModelCo
 
 
 def check_folder(config: TrainingConfig, world: World) -> None:
-    """Raises RunError where the run cannot be written, or would write over something. The first rank looks, for all."""
+    """Raises RunError on all ranks if the run cannot be written or would overwrite something."""
     on_main(lambda: None if config.dry_run else _check_folder(config), world)
 
 
@@ -135,7 +135,7 @@ def save_progress(
 
 
 def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | list[Optimizer]) -> Progress:
-    """Puts model and optimizers back to the state, if there is one; returns how far the run was then."""
+    """Restores model and optimizers from the state, if there is one, and returns its progress."""
     if saved is None:
         return Progress()
     load_state(saved, model, optimizers)
@@ -143,9 +143,9 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
 
 
 def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | None:
-    """Makes the run's directory and writes the settings into it. Returns the state to go on from, if there is one.
+    """Creates the run's folder and writes the settings to it. Returns the state to resume from, if there is one.
 
-    ``data`` is the fingerprint of what is trained on. Raises RunError where that or the settings have changed.
+    ``data`` is the fingerprint of the training data. Raises RunError if the data or the settings have changed.
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
@@ -164,7 +164,7 @@ def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | No
 
 
 def is_finished(out: Path) -> bool:
-    """Whether the run has ended with a model and has nothing left to resume from."""
+    """Whether the run is complete: it has a model and no states to resume from."""
     return (out / CONFIG_FILE).exists() and not (out / STATES).exists()
 
 
@@ -177,7 +177,7 @@ def newest_run(runs: Path, script: str | None = None) -> Path | None:
 
 
 def script_of(run: Path) -> str | None:
-    """The script that made a run; None where its settings cannot be read, which is no reason to stop."""
+    """The script that made a run; None if its settings cannot be read."""
     try:
         return json.loads((run / SETTINGS_FILE).read_bytes()).get("script")
     except (ValueError, AttributeError):
@@ -185,7 +185,7 @@ def script_of(run: Path) -> str | None:
 
 
 def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, world: World) -> None:
-    """Saves the trained model with its prompt form, and adapters by themselves, too."""
+    """Saves the trained model with its prompt format, and also the adapters, if there are any."""
     whole, template = gather(model, world), template_of(tokenizer)
     with propagate_errors(world):
         if whole is not None:
@@ -225,7 +225,7 @@ def _save_where_there_is_room(save: Callable[[Path], None], out: Path) -> None:
 
 
 def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> None:
-    """Deletes the states to resume from, and prints the summary and what comes next."""
+    """Deletes the states, and prints the summary and the command for evaluation."""
     if world.is_main:
         shutil.rmtree(Path(config.out) / STATES, ignore_errors=True)
         use = f"--model {shlex.quote(config.out)}"

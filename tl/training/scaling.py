@@ -1,8 +1,8 @@
-"""What a training step costs on many GPUs, on paper: arithmetic, bytes between ranks, seconds. FSDP only, as trained
+"""Estimates the cost of a training step on many GPUs: operations, bytes between ranks, seconds. FSDP only, as trained
 here; memory comes from ``tl.training.memory``.
 
-A step is one micro-batch a rank. Products and transfers overlap, so it takes as long as the longer of the two; what
-cannot overlap (the first gathering, the last reduction, the optimizer) is left out.
+A step is one micro-batch per rank. Matmuls and transfers overlap, so it takes as long as the longer of the two; what
+cannot overlap (the first gather, the last reduction, the optimizer) is not included.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tl.training.memory import TrainingMemory, block_matrices, block_parameters,
 
 @dataclass(frozen=True)
 class Cluster:
-    """Machines of some GPUs each. Speeds are per GPU and second; links count one direction."""
+    """Machines with several GPUs. Speeds are per GPU and second; links count one direction."""
 
     flops: float  # of large bfloat16 products, as measured
     utilisation: float  # share of ``flops`` that a whole step reaches
@@ -143,7 +143,7 @@ class Step:
         return max(self.compute_seconds, self.transfer_seconds)
 
     def lines(self) -> list[str]:
-        """The times as text, a line each."""
+        """Lines of text with the times."""
         return [
             f"matmuls             {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
             f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent per GPU, overlapping",

@@ -1,4 +1,4 @@
-"""What a training set holds, in counts."""
+"""Counts over a training set."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class ExampleStatistics:
         return cls(**counts, masked=Counter({reason: n for reason, n in masked if n}))
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
+        """The counts as lines of text."""
         masked = ", ".join(f"{n:,} {why}" for why, n in self.masked.most_common())
         return [
             f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",

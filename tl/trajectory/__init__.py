@@ -21,7 +21,7 @@ __all__ = ["Message", "Note", "Notes", "Trajectory", "call_text"]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A conversation and its tools, built-in ones included. A tool message is the feedback of the call before it."""
+    """A conversation with its tools, including built-in ones. A tool message is the feedback of the call before it."""
 
     id: str
     tools: tuple[ToolSpec, ...]
@@ -42,7 +42,7 @@ class Trajectory:
 
     @classmethod
     def from_openai(cls, record: object, default_id: str = "", notes: Notes | None = None) -> Trajectory:
-        """Read a record of `messages`, with its tools and perhaps an `id`. Raises ValueError with the reason.
+        """Reads a record of `messages`, with its tools and optionally an `id`. Raises ValueError with the reason.
 
         Read are present and legacy OpenAI messages and what people call so: tools under `tools`, `functions` or in the
         system message, calls under `tool_calls` or `function_call` or written in the text, several results in one
@@ -82,12 +82,12 @@ class Trajectory:
         return {"id": self.id, "tools": [spec.to_openai() for spec in self.tools], "messages": messages}
 
     def to_line(self) -> str:
-        """A line of a trajectory file."""
+        """One line of a trajectory file."""
         return json.dumps(self.to_openai(), ensure_ascii=False) + "\n"
 
 
 def call_text(name: str, arguments: JSON) -> str:
-    """The text of a call; arguments that are no object, and no text of one, stay as they are."""
+    """The text of a call; arguments that are neither an object nor its JSON text are kept unchanged."""
     return given_call(name, arguments).text
 
 

@@ -1,4 +1,4 @@
-"""Which result answers which call: by id, else by name, else by order; a contradiction is an error."""
+"""Matches results to calls: by id, otherwise by name, otherwise by order; a contradiction is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One record of messages, however people write it → its tools and its turns."""
+"""One record of messages, in any supported layout → its tools and its turns."""
 
 from __future__ import annotations
 

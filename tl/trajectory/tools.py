@@ -1,4 +1,4 @@
-"""The tools of a record, wherever they stand: in a list of their own, in the system message, or in its calls alone."""
+"""Finds the tools of a record: in a list, in the system message, or implied by its calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECLARING = ("description", "parameters", "inputSchema", "input_schema", "argum
 
 
 def listed_tools(record: dict) -> list | None:
-    """The list of tools that a record has, as objects; None where it has none or an empty one."""
+    """The record's list of tools, as objects; None if there is none or it is empty."""
     for key in _KEYS:
         tools = record.get(key)
         if isinstance(tools, str) and tools.strip():
@@ -154,7 +154,7 @@ def read_tools(declared: Iterable[object]) -> tuple[ToolSpec, ...]:
 
 
 def implied_tools(calls: Iterable[Call]) -> tuple[ToolSpec, ...]:
-    """The tools of a record without a list: the names that it calls, with their keywords united, all optional."""
+    """The tools of a record without a list: the names that it calls, with all keywords used, all optional."""
     keywords: dict[str, dict[str, dict]] = {}
     for call in calls:
         known = keywords.setdefault(call.name, {})

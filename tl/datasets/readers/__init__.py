@@ -1,4 +1,4 @@
-"""One small reader a format: whether a raw record is of it, and the record of messages that it stands for.
+"""One small reader per format: detects the format of a raw record and converts it to a record of messages.
 
-A reader changes names and places only. What a message, a call, a result or a list of tools is, `tl.trajectory` knows.
+Readers only rename and move fields; `tl.trajectory` interprets messages, calls, results and lists of tools.
 """

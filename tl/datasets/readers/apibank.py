@@ -1,4 +1,4 @@
-"""API-Bank: one dialogue a file, a turn a line, of the roles User, AI and API."""
+"""API-Bank: one dialogue per file, one turn per line, with the roles User, AI and API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def dialogue(raw: list | dict, _notes: Notes) -> dict:
 
 
 def called(turns: list, apis: dict[str, dict]) -> list[dict]:
-    """The tools of the library that a dialogue calls: all of it would not fit into a prompt."""
+    """The tools of the library that a dialogue calls; the whole library would not fit into a prompt."""
     names = dict.fromkeys(turn.get("api_name") for turn in turns if isinstance(turn, dict))
     known = apis | {SEARCHER["name"]: SEARCHER}
     return [known[name] for name in names if isinstance(name, str) and name in known]

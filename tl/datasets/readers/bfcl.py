@@ -1,4 +1,4 @@
-"""BFCL's multi-turn questions with their golden calls, which lie in a file of their own."""
+"""BFCL's multi-turn questions with their golden calls, which are in a separate file."""
 
 from __future__ import annotations
 
