@@ -1,4 +1,4 @@
-"""Do our prompt forms write what the models' own chat templates write? Records what tests/test_templates.py compares.
+"""Do our prompt formats write what the models' own chat templates write? Records what tests/test_templates.py compares.
 
     python -m benchmarks.templates PUBLISHED                       compares, and writes nothing
     python -m benchmarks.templates PUBLISHED --record              and writes tests/data/conversations.jsonl.gz

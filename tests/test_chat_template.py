@@ -1,4 +1,4 @@
-"""The chat template that goes with a saved model renders its prompt form, so other programs ask as we train."""
+"""The chat template that goes with a saved model renders its prompt format, so other programs ask as we train."""
 
 import copy
 import gzip

@@ -272,7 +272,7 @@ def test_feedback_is_encoded_as_within_a_trajectory(tokenizer):
         ("qwen", CONTROL, "", "chatml (the vocabulary has <|im_start|>)"),
         ("llama3", LLAMA3_CONTROL, "", "llama3 (the vocabulary has <|start_header_id|>)"),
         ("gpt2", ["<s>", "<unk>", "</s>"], "", "table13 (the vocabulary has no <|im_start|> and no"),
-        ("gpt2", ["<s>", "<unk>", "</s>"], "{{ '[INST] ' }}", "own chat template with [INST] is none of ours"),
+        ("gpt2", ["<s>", "<unk>", "</s>"], "{{ '[INST] ' }}", "chat template with [INST] is not one of these"),
     ],
 )
 def test_the_vocabulary_tells_which_form_a_model_has(tmp_path, kind, control, own, line):
@@ -284,7 +284,7 @@ def test_the_vocabulary_tells_which_form_a_model_has(tmp_path, kind, control, ow
 
 def test_a_form_is_refused_where_the_vocabulary_lacks_its_tokens(small_tokenizer):
     with pytest.raises(
-        TokenizerError, match="has no <|im_start|> and no <|im_end|>, which the prompt form chatml needs"
+        TokenizerError, match="has no <|im_start|> and no <|im_end|>, which the prompt format chatml needs"
     ):
         template_of(Tokenizer(small_tokenizer.path, "chatml"))
 
@@ -319,16 +319,16 @@ def test_a_model_is_trained_rewarded_and_evaluated_in_one_form(toy, tmp_path, as
     sft, ppo = tmp_path / "sft", tmp_path / "ppo"
     flags = ["--model", str(toy / "model"), "--template", asked, "--out", str(sft), *data, *few]
     assert train_sft.main(flags) == 0
-    assert f"prompt form         {name} (" in capsys.readouterr().out
+    assert f"prompt format       {name} (" in capsys.readouterr().out
     prompts = tmp_path / "prompts.jsonl"
     made = [Trajectory.from_openai(record(n)).to_openai() for n in range(6)]
     prompts.write_text("".join(json.dumps(r | {"messages": r["messages"][:2]}) + "\n" for r in made))
     sizes = ["--batch_size", "2", "--minibatch_size", "2", "--max_new_tokens", "120", "--max_length", "8000"]
     assert train_ppo.main(["--model", str(sft), "--out", str(ppo), "--data", str(prompts), *few, *sizes]) == 0
-    assert f"prompt form         {name} (as it was saved)" in capsys.readouterr().out
+    assert f"prompt format       {name} (as saved with the model)" in capsys.readouterr().out
     report = ["--report", str(tmp_path / "report.json"), "--max_new_tokens", "4", "--limit", "2"]
     assert evaluate.main(["--model", str(ppo), *data, *report]) == 0
-    assert f"prompt form         {name} (as it was saved)" in capsys.readouterr().out
+    assert f"prompt format       {name} (as saved with the model)" in capsys.readouterr().out
     assert read_config(ppo).eos_token_id == Tokenizer(ppo).eos_id
 
 

@@ -1,4 +1,4 @@
-"""Texts without a prompt form: stop strings, the space that a continuation begins with, the likelihood of a text."""
+"""Texts without a prompt format: stop strings, the space that a continuation begins with, the likelihood of a text."""
 
 import pytest
 import torch

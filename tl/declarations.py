@@ -1,4 +1,4 @@
-"""How people declare tools: OpenAI's function schemas and what else goes by that name, read as JSON schema."""
+"""Reads tool declarations as JSON schema: OpenAI's function schemas and their variants."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Declaration(NamedTuple):
 
 
 def read_declaration(tool: object) -> Declaration:
-    """Read a function schema, bare or as `{"type": "function", "function": {...}}`.
+    """Reads a function schema, bare or as `{"type": "function", "function": {...}}`.
 
     The parameters stand under `parameters`, `inputSchema` (MCP) or `input_schema`, as an object schema, as a JSON text
     of one, or as a bare map of names (`{"city": {"type": "string"}}`). What is required is said by `required` in the

@@ -1,7 +1,7 @@
-"""From a trajectory to what the model reads and is trained on: token ids, targets and weights.
+"""Encodes a trajectory as token ids, targets and weights.
 
-How a conversation is written is the business of its prompt form (`tl.templates`): segments of context, which are read,
-and turns of the assistant, which are produced. In the paper's (Table 13):
+The prompt format (`tl.templates`) writes a conversation as segments: context, which is only read,
+and turns of the assistant, which are predicted. In the paper's format (Table 13):
 
     System: Function:
     def search(query: string):
@@ -11,10 +11,10 @@ and turns of the assistant, which are produced. In the paper's (Table 13):
     Output: [{"id": 7}]
     Assistant: finish(answer="…")
 
-A trajectory is encoded once, however many calls it has. The targets are an array of their own, not the inputs shifted
-by one: at the last token of a call the target is the token that ends a turn, while the next input is whatever the form
-has there, in Table 13's the newline before ``Output:``. So each call gets the same conditional probabilities as in a
-sample of its own, and the end token is trained whether or not the history holds it.
+A trajectory is encoded once, however many calls it has. The targets are a separate array, not the inputs shifted by
+one: at the last token of a call the target is the token that ends a turn, while the next input is the one that the
+format has there, in Table 13 the newline before ``Output:``. So each call gets the same conditional probabilities as in
+a separate sample, and the end token is trained whether or not the history contains it.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ WEIGHT_0 = "weight 0 in the data"
 
 @dataclass(frozen=True)
 class Turn:
-    """One assistant turn of an Example: a call, or plain text in mid-conversation.
+    """One assistant turn of an Example: a call, or plain text within a conversation.
 
     Its tokens are ``input_ids[start:end]``. They and the token that ends a turn are the targets at positions
     ``start-1 … end-1``: ``end - start + 1`` targets in all. ``key_positions`` count from the start of the turn.
@@ -55,7 +55,7 @@ class Turn:
 
     @property
     def why_masked(self) -> str:
-        """Why the turn is not trained, where it is not."""
+        """Why a masked turn is not trained."""
         return self.category.value if self.category.is_error else WEIGHT_0
 
 
@@ -87,7 +87,7 @@ class Example:
 
 @dataclass(frozen=True)
 class EncodingOptions:
-    """How trajectories become examples."""
+    """Settings of the encoding of trajectories."""
 
     mae: bool = True  # erroneous calls weigh 0
     pkt: bool = True  # key tokens weigh more
@@ -110,7 +110,7 @@ def encode_prompt(
 
 
 def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Tokenizer) -> Example:
-    """A prompt and the one call that is trained on there, all its tokens alike."""
+    """An example of a prompt and one call, whose tokens have equal weights."""
     call_ids = _call_ids(call, tokenizer)
     start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
     turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
@@ -118,7 +118,7 @@ def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Token
 
 
 def call_length(call: Call, tokenizer: Tokenizer) -> int:
-    """Tokens that a model has to make for a call, the one that ends it included."""
+    """Number of tokens that a model generates for a call, including the end token."""
     return len(_call_ids(call, tokenizer)) + 1
 
 
@@ -138,11 +138,11 @@ def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
 def encode_trajectory(
     trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions | None = None
 ) -> Example | None:
-    """The training example of a trajectory, or None when not even its first turn fits into ``max_length``.
+    """The training example of a trajectory, or None if not even its first turn fits into ``max_length``.
 
-    Erroneous calls weigh 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse and a turn with
-    weight 0 in the data always weigh 0. Key tokens weigh more (PKT, section 3.2) unless ``options.pkt`` is off. Raises
-    ValueError for text that no encoding of Unicode can hold.
+    Erroneous calls get weight 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse, and a
+    turn with weight 0 in the data, always do. Key tokens get a higher weight (PKT, section 3.2) unless ``options.pkt`` is
+    off. Raises ValueError for text that is not valid Unicode.
     """
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]

@@ -25,7 +25,7 @@ class ToolSpec:
 
     @classmethod
     def from_openai(cls, tool: dict) -> ToolSpec:
-        """Read an OpenAI function schema or one of its variants; see `tl.declarations`.
+        """Reads an OpenAI function schema or one of its variants; see `tl.declarations`.
 
         Raises ValueError that names the tool and the parameter at fault.
         """
@@ -33,7 +33,7 @@ class ToolSpec:
 
     @classmethod
     def from_function(cls, function: Callable, name: str | None = None) -> ToolSpec:
-        """Derive the tool from type hints, defaults and a Google-style docstring; see `describe_function`.
+        """Derives the tool from type hints, defaults and a Google-style docstring; see `describe_function`.
 
         Raises ValueError, as `describe_function` does.
         """

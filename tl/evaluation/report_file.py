@@ -1,4 +1,4 @@
-"""The file that an evaluation writes: where it may go, and how it is written and read."""
+"""The report file of an evaluation: checks, writing and reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of one suite: its scores, its part of report.json, and the tables that are printed."""
+"""The result of one suite: its scores, its part of report.json, and its printed tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", 
 
 @dataclass
 class SingleTurnResult:
-    """Predictions for a suite and what they score. Items without a prediction, None, are `missing` and not counted.
+    """Predictions for a suite and their scores. Items without a prediction, None, are `missing` and not counted.
 
     Items of one id are one request with noise in several places: intervals take them together."""
 
@@ -141,7 +141,7 @@ class SingleTurnResult:
 
 @dataclass
 class EpisodeResult:
-    """Episodes of a suite and what they score. Aborted ones are `missing` and not counted."""
+    """Episodes of a suite and their scores. Aborted ones are `missing` and not counted."""
 
     suite: EpisodeSuite
     rollouts: list[Rollout | None]  # of the first requests

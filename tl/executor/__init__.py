@@ -1,14 +1,14 @@
-"""The executor: runs the calls of a model in other processes, under limits, and always returns feedback.
+"""The executor: runs a model's calls in other processes, under limits, and always returns feedback.
 
-An episode is a `Session`: a process of its own, forked from a small zygote that has the tools imported (zygote.py),
-behind as many layers of isolation as the machine permits (sandbox/). A call that kills its session gets feedback, too;
+An episode is a `Session`: a separate process, forked from a small zygote that has the tools imported (zygote.py),
+behind as many layers of isolation as the machine allows (sandbox/). A call that kills its session gets feedback too;
 the session is then restored by replaying the earlier calls, since tools without a network are deterministic.
 execution.py parses a call and runs it, in the session's process.
 
     with Executor() as executor, executor.session(seed=1) as session:
         feedback = session.run('get_weather(city="Oslo")')
 
-docs/executor.md says what the isolation stops and what it cannot stop.
+docs/executor.md says what the isolation prevents and what it does not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYW
 
 
 class IsolationError(RuntimeError):
-    """Isolation is required, but this machine does not permit all of it."""
+    """Isolation is required, but not all of its layers are available on this machine."""
 
 
 class Executor(Catalogue):

@@ -1,4 +1,4 @@
-"""Drives many sessions at once on one thread.
+"""Drives many concurrent sessions on one thread.
 
 `Steps` is a generator that yields what it waits for, is sent whether that came before the deadline, and returns its
 result. Sessions describe their protocol as steps; `drive` does the waiting.
@@ -27,7 +27,7 @@ Steps = Generator[Wait, Any, T]  # is sent a bool, and None to start it
 
 
 def drive(many: Sequence[Steps[T]]) -> list[T]:
-    """Run all of `many` at once, none waiting for another; results in the same order."""
+    """Runs all of `many` concurrently; results in the same order."""
     results: dict[int, T] = {}
     waiting: dict[int, tuple[int, Wait]] = {}  # by descriptor: place in `many`, what it waits for
     poll = select.poll()

@@ -1,4 +1,4 @@
-"""Runs a call in this process: text in, feedback out. Knows nothing of processes and limits.
+"""Runs a call in this process: text in, feedback out. Independent of processes and limits.
 
 Whatever happens to a call becomes a `Feedback`, in Python's own words. The text is parsed as literals and never
 evaluated. Nothing limits the time and memory of the tools: for trusted ones only, as in data construction
@@ -30,7 +30,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cause(enum.Enum):
-    """What happened to a call, and the paper's category of it. None: the feedback decides, see `Feedback.category`."""
+    """What happened to a call, with the paper's category. None: the feedback decides, see `Feedback.category`."""
 
     OK = "ok", ErrorCategory.ALL_RIGHT
     FORMAT_ERROR = "format error", ErrorCategory.TOOL_CALL_FAILURE
@@ -154,7 +154,7 @@ def _cause_of(error: BaseException) -> Cause:
 
 
 def shown(text: str, most: int = MAX_FEEDBACK_CHARACTERS) -> str:
-    """Text that encodes as UTF-8 and has at most so many characters, cut in the middle."""
+    """Text that can be encoded as UTF-8, cut in the middle if it is too long."""
     if len(text) > most:
         half = (most - len(CUT_MARK)) // 2
         text = text[:half] + CUT_MARK + text[-half:]
@@ -174,12 +174,12 @@ class InProcessExecutor(Library):
 
 
 def no_answer(question: str) -> str:
-    """The answer of a user who knows nothing."""
+    """The default answer of a user: they do not know."""
     return UNKNOWN_ANSWER
 
 
 def no_checks(name: str, answer: str) -> bool:
-    """The checks of tools that have none."""
+    """For tools without checks."""
     raise KeyError(name)
 
 

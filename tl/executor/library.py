@@ -1,4 +1,4 @@
-"""Which tools there are, and the worlds in which they run: one for each episode."""
+"""The available tools, and the worlds in which they run: one per episode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Tools = Mapping[str, Tool]
 
 
 class RefusedError(ToolkitError):
-    """A toolkit that needs isolation which this machine does not give."""
+    """A toolkit needs isolation that is not available on this machine."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Machines: isolated places with files of their own in which programs run, such as commands that a model has written.
+"""Machines: isolated file systems in which programs run, such as commands written by a model.
 
 Behind them are the pool and the layers of `tl.executor`, whose sessions run calls of tools.
 
@@ -23,7 +23,7 @@ SECONDS = 10.0
 
 
 class MachineError(RuntimeError):
-    """A machine cannot be had here, or has ended, such as one whose programs took too much memory."""
+    """A machine is not available here, or has ended, for example because its programs took too much memory."""
 
 
 @dataclass(frozen=True)

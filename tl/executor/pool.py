@@ -34,7 +34,7 @@ _ENVIRONMENT = {
 
 
 class PoolError(RuntimeError):
-    """The pool itself failed; the call is not to blame."""
+    """The pool itself failed; the call is not the cause."""
 
 
 class TimedOut(Exception):

@@ -1,4 +1,4 @@
-"""Reads tool calls in the forms in which other models write them (paper, Tables 6–12).
+"""Parses tool calls in the formats in which other models write them (paper, Tables 6–12).
 
 Everything is read as data: JSON, literals, or the syntax tree of a Python call whose arguments are constants. Every
 reader takes time linear in the length of the text.
@@ -60,7 +60,7 @@ _PYTHON_TAG = "<|python_tag|>"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model said for one item, one text per turn, and the calls in it; with a `problem` there are none."""
+    """A model's output for one item, one text per turn, with its calls; there are no calls if there is a `problem`."""
 
     texts: tuple[str, ...]
     calls: tuple[Call, ...]
@@ -124,7 +124,7 @@ def _bare(text: str) -> str:
 
 
 def detect(text: str) -> str:
-    """The form in which a text seems to be written."""
+    """The format that a text appears to be written in."""
     bare = _bare(text)
     found = marked(bare)
     if found and not (found[0].mark == "assistant" and _NAME_JSON.match(bare)):

@@ -1,4 +1,4 @@
-"""Calls in a text that has words around them: in code blocks, as objects, or on lines that they fill or end."""
+"""Calls surrounded by other text: in code blocks, as objects, or on lines that they fill or end."""
 
 from __future__ import annotations
 

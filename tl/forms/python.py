@@ -1,4 +1,4 @@
-"""Calls as Python writes them: read from the syntax tree, never evaluated."""
+"""Calls written in Python: read from the syntax tree, never evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the forms share: values in a text, and calls given as a name and arguments in JSON."""
+"""Shared by the formats: values in a text, and calls given as a name and arguments in JSON."""
 
 from __future__ import annotations
 

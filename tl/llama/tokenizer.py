@@ -34,7 +34,7 @@ class Tokenizer:
 
     Args:
         path: a `tokenizer.model` or `tokenizer.json`, or a checkpoint folder that holds one (the first, if both).
-        template: the prompt form to write with it, see `tl.templates`.
+        template: the prompt format to write with it, see `tl.templates`.
 
     Raises:
         TokenizerError: no such file, not a vocabulary, or not one that keeps text as it is.

@@ -1,1 +1,1 @@
-"""Runs, their evaluations and experiments as one self-contained web page."""
+"""Writes runs, evaluations and experiments to one self-contained web page."""

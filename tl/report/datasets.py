@@ -1,4 +1,4 @@
-"""The training sets of runs: figures, and samples to look at, encoded as the runs did."""
+"""The training sets of runs: statistics and samples, encoded with the runs' settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tl.trajectory import Trajectory
 
 @dataclass
 class DataColumn:
-    """A training set: figures as `python -m tl stats` gives them, and samples to look at."""
+    """A training set: statistics as from `python -m tl stats`, and samples."""
 
     name: str
     figures: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a dataset holds, in figures (Figure 1, Table 2)."""
+"""Statistics of a data set (Figure 1, Table 2)."""
 
 import statistics
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The report: sections of tables and charts, and a browser, in one page that needs nothing from elsewhere."""
+"""The report: sections of tables and charts, and a browser, in one self-contained page."""
 
 from __future__ import annotations
 

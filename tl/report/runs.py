@@ -20,7 +20,7 @@ ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNE
 
 
 class NoRunError(ValueError):
-    """A directory that holds nothing to report on."""
+    """A folder contains nothing to report on."""
 
 
 @dataclass

@@ -43,7 +43,7 @@ def page(samples: Sequence[SampleView], title: str) -> str:
 
 
 def resource(name: str) -> str:
-    """A text file that lies beside the code."""
+    """The content of a text file in this package."""
     return files("tl.report").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -67,7 +67,7 @@ def _cells(row: Sequence[str]) -> str:
 
 
 def overview(runs: Sequence[Run]) -> str:
-    """A row a run: the last values of its log."""
+    """One row per run: the last values of its log."""
     used = {name: spec for name, spec in LAST.items() if any(run.curve(spec[0])[1] for run in runs)}
     rows = [
         [run.name, run.kind, *(number(run.last(key), form) for key, form in used.values())]

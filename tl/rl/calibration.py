@@ -1,4 +1,4 @@
-"""How good probabilities are: whether they rank (AUC), and whether they are as high as what happens is frequent.
+"""Quality of probabilities: ranking (AUC) and calibration.
 
 A step has a ``score``, the probability that it ends right, and of ``trials`` from there so many ended ``right``. All
 figures count trials, so that a step with more of them counts more.
@@ -12,7 +12,7 @@ BINS = 10  # of equal width
 
 
 class Scored(NamedTuple):
-    """A step with its probability and what happened."""
+    """A step with its probability and outcomes."""
 
     score: float
     right: int

@@ -1,4 +1,4 @@
-"""What PPO starts from: prompts, each a history and its golden next call (paper, section 4.1), or whole tasks."""
+"""PPO's data: prompts, each a history with its golden next call (paper, section 4.1), or whole tasks."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ class PPOData:
         return [[i for i in group for _ in range(times)] for group in groups]
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
+        """The counts as lines of text."""
         lengths = [len(prompt.prompt_ids) for prompt in self.prompts]
         return [
             f"prompts             {len(lengths):,}",

@@ -172,7 +172,7 @@ def evaluate(model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], w
 
 
 def trouble(metrics: Metrics) -> Trouble | None:
-    """What is wrong with a step whose loss or gradient was not finite."""
+    """Describes a step whose loss or gradient was not finite."""
     if not metrics["policy_skipped"]:
         return None
     numbers = f"loss {metrics['loss']}, gradient norm {metrics['policy_grad_norm']}"

@@ -84,7 +84,7 @@ class PRMConfig(ToolOptions, TrainingConfig):
 
 
 def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
-    """The settings that the command line asks for. Raises RunError where they make no sense."""
+    """Settings from the command line. Raises RunError if they contradict each other."""
     source = start_of(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script).model)
     config = replace(parse_for_model(PRMConfig, argv, source), model=str(source))
     check_settings(config)
@@ -245,4 +245,4 @@ def check_prm(prm: Path, tokenizer: Tokenizer) -> None:
     fitting_tensors(prm, Critic)
     own = Tokenizer(prm)
     if own.path.read_bytes() != tokenizer.path.read_bytes() or template_of(own).name != template_of(tokenizer).name:
-        raise RunError(f"--prm {prm} reads other tokens, or another prompt form, than the model: train one from it")
+        raise RunError(f"--prm {prm} reads other tokens, or another prompt format, than the model: train one from it")

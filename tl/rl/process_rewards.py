@@ -1,4 +1,4 @@
-"""Process rewards: what each call of an episode earns, by rules."""
+"""Process rewards: rewards by rules for each call of an episode."""
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -39,9 +39,9 @@ class Experience:
     """A rollout as one sequence of L tokens, in which the policy chose A.
 
     Action a was drawn from what the hidden state at ``positions[a]`` predicts. All tokens of the calls are actions, the
-    one that ends a finished call included; prompt and feedback are not. After the text of a call the context goes on
-    with what the prompt form has there: the feedback, or the end of the turn and the feedback. ``ids`` end at the last
-    position.
+    one that ends a finished call included; prompt and feedback are not. After the text of a call, the context continues
+    as the prompt format has it: with the feedback, or with the end of the turn and the feedback. ``ids`` end at the
+    last position.
     """
 
     id: str

@@ -1,1 +1,1 @@
-"""A model and its tools in turn: questions asked, episodes played, for evaluation and for PPO."""
+"""A model and tools in turn: single questions and episodes, for evaluation and for PPO."""

@@ -1,4 +1,4 @@
-"""Final answers: whether one is a refusal, and whether it says what is true."""
+"""Final answers: whether an answer is a refusal, and whether it is correct."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def is_forced(answer: str) -> bool:
 
 
 def is_refusal(answer: str, phrases: Sequence[str] = REFUSALS) -> bool:
-    """Whether an answer holds one of the phrases."""
+    """Whether an answer contains one of the phrases."""
     said = answer.replace("’", "'")
     return any(_has(said, phrase) for phrase in phrases)
 

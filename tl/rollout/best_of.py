@@ -1,4 +1,4 @@
-"""Best of N: a turn is drawn several times, and one of the answers is given. Tools run for that one alone."""
+"""Best of N: samples several answers for a turn and chooses one; only the chosen call is executed."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class BestOfPolicy(LlamaPolicy):
 
 
 def first(prompt: Sequence[int], answers: Sequence[Completion]) -> Completion:
-    """No choice at all: what the others are compared with."""
+    """The first answer, as a baseline."""
     return answers[0]
 
 

@@ -1,4 +1,4 @@
-"""Asking a model, whatever it is, for its next turn; and for all the calls that a single-turn item wants."""
+"""Asks any model for its next turn, or for all the calls that a single-turn item requires."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
 
 
 def prediction_of(answer: Response) -> Prediction:
-    """Text of our own form (Table 13) as a prediction."""
+    """Text in the Table 13 format as a prediction."""
     if answer.note:
         return Prediction(answer.texts, (), answer.note)
     return read_prediction(answer.texts, "call")

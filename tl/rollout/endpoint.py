@@ -106,7 +106,7 @@ class Endpoint:
             )
 
     def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
-        """What the model says next.
+        """The model's next message.
 
         `tools` are OpenAI function schemas, `options` further fields of the request such as `temperature`.
         Raises EndpointError when the server refuses, keeps failing, or answers something else than a chat completion.

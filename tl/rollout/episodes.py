@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Rollout:
-    """An episode as it went. `note` says what was wrong with the last turn or with the executor, `checked` what the
+    """A played episode. `note` says what was wrong with the last turn or with the executor, `checked` what the
     request's check said of the answer; None: it was not asked, or the executor failed. `feedback` is not saved."""
 
     trajectory: Trajectory
@@ -148,7 +148,7 @@ class _Episode:
         return Dialogue(self.request.tools, tuple(self.messages), number=self.number)
 
     def run(self, turn: Response, strict: bool) -> Steps[None]:
-        """Runs the calls of the next turn, one after the other, and takes their feedback."""
+        """Runs the calls of the next turn one after the other and appends their feedback."""
         self.turns += 1
         self.note = turn.note
         if turn.stop and (strict or not turn.texts):
@@ -201,7 +201,7 @@ def final_answer(text: str) -> str | None:
 
 
 def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSALS) -> EpisodeOutcome:
-    """What counts of an episode; `refusals` are phrases that make an answer a refusal."""
+    """The scored facts of an episode; `refusals` are phrases that mark an answer as a refusal."""
     answer = rollout.answer or ""
     finished = rollout.answer is not None
     refused = bool(answer.strip()) and is_refusal(answer, refusals)

@@ -11,7 +11,7 @@ from tl.executor import Executor
 
 @dataclass
 class ToolOptions:
-    """Which tools run, and how."""
+    """Flags for the tools that run, and their isolation."""
 
     tools: list[str] = option([], "Python files of tools, or names of toolkits in the built-in library")
     mcp: list[str] = option(

@@ -1,4 +1,4 @@
-"""Our own model as a `tl.rollout.dialogue.Policy`: greedy for evaluation, drawing from its distribution for PPO."""
+"""A local model as a `tl.rollout.dialogue.Policy`: greedy for evaluation, sampling for PPO."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from tl.templates import Template, template_of
 
 
 class LlamaPolicy:
-    """Answers dialogues greedily, in the tokenizer's prompt form, up to `batch_size` at a time; keeps over the turns
+    """Answers dialogues greedily, in the tokenizer's prompt format, up to `batch_size` at a time; keeps over the turns
     what it has read. `answered` is called once for each answer, as they come."""
 
     def __init__(

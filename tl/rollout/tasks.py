@@ -1,4 +1,4 @@
-"""Tasks: what is asked of tools, with what is known of its solution; made here, or read from a file of one's own."""
+"""Tasks: requests to tools with their known solutions, generated or read from the user's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data construction (paper, Appendix B): sets of synthetic episodes, and the held-out questions that go with them.
+"""Data construction (paper, Appendix B): synthetic episodes and held-out questions.
 
 The same arguments give the same data. `tl.synthesis.episodes` makes a single episode.
 """

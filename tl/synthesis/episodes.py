@@ -38,7 +38,7 @@ SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get 
 
 @dataclass(frozen=True)
 class EpisodeSpec:
-    """What an episode is to contain. `error` is the category of its mistake, if any."""
+    """The required content of an episode. `error` is the category of its mistake, if any."""
 
     kind: Kind
     error: ErrorCategory | None = None
@@ -137,7 +137,7 @@ def _make_episode(
 
 
 def join(episodes: Sequence[Episode]) -> Trajectory:
-    """One trajectory of episodes with the same tools: after each answer stands the next request.
+    """One trajectory of episodes with the same tools: each answer is followed by the next request.
 
     Every request has a session of its own, as in evaluation, where a session ends with its answer.
     """

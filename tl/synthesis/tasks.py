@@ -1,4 +1,4 @@
-"""Episodes of the library as tasks, to be solved by somebody else."""
+"""Turns episodes of the library into tasks for another solver."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Trajectories made from tasks (paper, Appendix B): a teacher makes the calls, the executor decides what is kept.
+"""Makes trajectories from tasks (paper, Appendix B): a teacher makes the calls, execution decides what is kept.
 
 The teacher is a language model behind any OpenAI-compatible chat endpoint, or the golden calls of the tasks themselves.
 Feedback is what execution returned, and the answer has to hold what the tools return to somebody who solves the task.
@@ -124,7 +124,7 @@ def _next_call(task: Task, messages: Sequence[Message]) -> str:
 
 
 def fault_of(request: Request, rollout: Rollout) -> str:
-    """Why an episode is not to be kept; empty for a good one."""
+    """Why an episode is dropped; empty if it is kept."""
     result = outcome(request, rollout)
     if None in result.categories:
         return "the executor failed"

@@ -1,6 +1,6 @@
-"""Prompt forms: how a conversation with tools is written for a model, and how its calls are read back.
+"""Prompt formats: how a conversation with tools is written for a model, and how its calls are parsed.
 
-`table13` is the paper's, `chatml` and `llama3` are those that Qwen and Llama 3 were made with. `docs/templates.md`
+`table13` is the paper's; `chatml` and `llama3` are those of Qwen and Llama 3. `docs/templates.md`
 compares them.
 """
 
@@ -23,7 +23,7 @@ _TOKENS = {"chatml": "<|im_start|>", "llama3": "<|start_header_id|>"}
 
 
 def template_of(tokenizer: Tokenizer) -> Template:
-    """The prompt form in which texts are written for this vocabulary. Raises TokenizerError where it lacks a token."""
+    """The prompt format for this vocabulary. Raises TokenizerError if the vocabulary lacks a token of the format."""
     name = tokenizer.template if tokenizer.template != "auto" else _choose(tokenizer)[0]
     if name == "chatml":
         return ChatML(tokenizer, QWEN_SYSTEM if QWEN_SYSTEM in tokenizer.chat_template else None)
@@ -31,20 +31,20 @@ def template_of(tokenizer: Tokenizer) -> Template:
 
 
 def template_line(tokenizer: Tokenizer) -> str:
-    """The prompt form of a vocabulary and why it is that one, in a line."""
+    """A line with the prompt format of a vocabulary and the reason for it."""
     name, why = (tokenizer.template, "--template") if tokenizer.template != "auto" else _choose(tokenizer)
-    return f"prompt form         {name} ({why})"
+    return f"prompt format       {name} ({why})"
 
 
 def _choose(tokenizer: Tokenizer) -> tuple[str, str]:
     saved = _OURS.match(tokenizer.chat_template)
     if saved:
-        return "table13" if saved[1] == "prompt" else saved[1], "as it was saved"
+        return "table13" if saved[1] == "prompt" else saved[1], "as saved with the model"
     for name, token in _TOKENS.items():
         if token in tokenizer.control_ids:
             return name, f"the vocabulary has {token}"
     why = f"the vocabulary has no {' and no '.join(_TOKENS.values())}"
     if tokenizer.chat_template:
         mark = " with [INST]" if "[INST]" in tokenizer.chat_template else ""
-        why += f"; the checkpoint's own chat template{mark} is none of ours and is not used"
+        why += f"; the checkpoint's chat template{mark} is not one of these and is not used"
     return "table13", why

@@ -25,7 +25,7 @@ from tl.schema import ToolSpec
 from tl.templates.template import Control, Pieces, Segment, Template, json_text, read_json_calls, read_plain
 from tl.trajectory import Message
 
-# Fixed words of the prompt form of Qwen2.5-Instruct and Qwen3 (Alibaba Cloud, Apache-2.0).
+# Fixed words of the prompt format of Qwen2.5-Instruct and Qwen3 (Alibaba Cloud, Apache-2.0).
 QWEN_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."  # Qwen 2.5's; Qwen 3 has none
 _BEFORE_TOOLS = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"

@@ -24,7 +24,7 @@ from tl.schema import ToolSpec
 from tl.templates.template import Control, Pieces, Segment, Template, json_text, read_json_calls, read_plain
 from tl.trajectory import Message
 
-# Fixed words of the prompt form of Llama-3.1-Instruct and Llama-3.2-Instruct (Meta, Llama 3.1 and 3.2 Community
+# Fixed words of the prompt format of Llama-3.1-Instruct and Llama-3.2-Instruct (Meta, Llama 3.1 and 3.2 Community
 # License). The date is the one that their template has where nobody names another.
 _ENVIRONMENT = "Environment: ipython\n"
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"

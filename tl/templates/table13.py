@@ -1,4 +1,4 @@
-"""The paper's own prompt form (Table 13), for CodeLLaMA, base models and our own:
+"""The paper's prompt format (Table 13), for CodeLLaMA, base models and the embedded model:
 
     System: Function:
     def search(query: string):

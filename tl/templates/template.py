@@ -1,4 +1,4 @@
-"""What a prompt form is: it writes conversations as segments, for one vocabulary, and reads what a model says."""
+"""The interface of prompt formats: they write conversations as segments, and parse a model's output."""
 
 import json
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ ASSETS = Path(__file__).parent.parent / "assets"
 
 
 class Control(str):
-    """A control token, such as `<|im_end|>`: one id where the vocabulary has it, and text where it has not."""
+    """A control token, such as `<|im_end|>`: one id if the vocabulary has it, otherwise plain text."""
 
 
 Pieces = tuple[str, ...]  # of a text; a Control among them differs from the same characters in somebody's message
@@ -38,7 +38,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Template(ABC):
-    """A prompt form for one vocabulary. Raises TokenizerError for a vocabulary without the tokens that it needs.
+    """A prompt format for one vocabulary. Raises TokenizerError for a vocabulary without the tokens that it needs.
 
     Inside the project the text of a call is `name(key=<literal>, …)` everywhere: a template converts it where it writes
     a turn and where it reads what a model has said.
@@ -55,7 +55,7 @@ class Template(ABC):
         missing = [token for token in self.needs if token not in self.tokenizer.control_ids]
         if missing:
             raise TokenizerError(
-                f"{self.tokenizer.path}: has no {' and no '.join(missing)}, which the prompt form {self.name} needs: "
+                f"{self.tokenizer.path}: has no {' and no '.join(missing)}, which the prompt format {self.name} needs: "
                 "choose another --template"
             )
 
@@ -67,11 +67,11 @@ class Template(ABC):
     @property
     @abstractmethod
     def lead(self) -> Pieces:
-        """What stands before the name in a call."""
+        """The text before the name in a call."""
 
     @abstractmethod
     def spell(self, name: str) -> str:
-        """A tool's name as it stands in a call."""
+        """A tool's name as written in a call."""
 
     @abstractmethod
     def opening(self, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[Pieces, int]:
@@ -83,7 +83,7 @@ class Template(ABC):
 
     @abstractmethod
     def turn(self, message: Message, call: Call | None) -> Segment:
-        """What the assistant says in a turn: a call, or else the text of the message."""
+        """The text of an assistant turn: a call, or the text of the message."""
 
     @abstractmethod
     def read(self, text: str) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Template(ABC):
         `tl.calls` does not read either."""
 
     def read_one(self, text: str) -> str:
-        """As `read` where one call is due; several are text that is no call."""
+        """As `read`, if one call is expected; several calls are text that is not a call."""
         calls = self.read(text)
         return calls[0] if len(calls) == 1 else f"{len(calls)} calls in one turn: {text}"
 
@@ -148,7 +148,7 @@ def _call(message: Message) -> Call | None:
 
 
 def json_text(value: JSON, indent: int | None = None) -> str:
-    """JSON as transformers' chat templates write it."""
+    """JSON in the style of transformers' chat templates."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 

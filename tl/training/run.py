@@ -84,7 +84,7 @@ def settings_lines(config: TrainingConfig) -> list[str]:
 
 def read_checkpoint(source: Path, template: str, dry_run: bool) -> tuple[ModelConfig, Tokenizer]:
     """The shape and the tokenizer of the model that is trained. Raises CheckpointError where they do not belong to each
-    other or to the weights, which a dry run does not need, and TokenizerError where the prompt form does not suit."""
+    other or to the weights, which a dry run does not need, and TokenizerError where the prompt format does not suit."""
     model, tokenizer = read_config(source), Tokenizer(source, template)
     check_vocabulary(tokenizer, model)
     template_of(tokenizer)

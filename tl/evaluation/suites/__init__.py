@@ -1,4 +1,4 @@
-"""Benchmarks: one small reader for each set of official files, and the rules of its scorer.
+"""Benchmarks: one small reader per set of published files, and the rules of its scorer.
 
 A reader takes a folder and gives a `Suite`; it validates what it reads and raises `tl.datasets.DataError`.
 """
@@ -55,7 +55,7 @@ def with_limit(suite: Suite, limit: int, length: Callable[[Call], int]) -> Suite
 
 
 def each(score: Callable[[Question, Prediction], CallScore | None]) -> Scoring:
-    """A scoring that looks at one item at a time."""
+    """A scoring that treats each item separately."""
     return lambda answered: [score(question, prediction) for question, prediction in answered]
 
 
@@ -82,7 +82,7 @@ def has_type(value: JSON, schema: dict) -> bool:
 
 
 def compared(prediction: Prediction, uncompared: frozenset[str]) -> list[Call]:
-    """The predicted calls without the keywords that do not count."""
+    """The predicted calls without uncompared keywords."""
     if not uncompared:
         return list(prediction.calls)
     return [Call(c.name, {k: v for k, v in c.arguments.items() if k not in uncompared}) for c in prediction.calls]

@@ -1,4 +1,4 @@
-"""The suites by name: which reader, with which settings."""
+"""The suites by name, with their readers and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own held-out requests to the tool library, whose tools run here: single turns, and whole episodes."""
+"""Generated held-out requests to the tool library: single turns, and whole episodes with real execution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_unseen_tools(seed: int) -> Suite:
 
 
 def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], data_format: str = AUTO) -> Suite:
-    """Every right call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
+    """Every correct call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
     note = f"{', '.join(paths)}: every right call; of files whose records end in their golden calls, these alone"
     return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", note)
 
