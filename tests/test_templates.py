@@ -1,4 +1,4 @@
-"""Prompt forms: whatever the form, one trajectory is trained, sampled, rewarded and evaluated alike."""
+"""Prompt formats: whatever the form, one trajectory is trained, sampled, rewarded and evaluated alike."""
 
 import json
 from pathlib import Path

@@ -141,8 +141,8 @@ def encode_trajectory(
     """The training example of a trajectory, or None if not even its first turn fits into ``max_length``.
 
     Erroneous calls get weight 0 (MAE, section 3.1) unless ``options.mae`` is off; a call that does not parse, and a
-    turn with weight 0 in the data, always do. Key tokens get a higher weight (PKT, section 3.2) unless ``options.pkt`` is
-    off. Raises ValueError for text that is not valid Unicode.
+    turn with weight 0 in the data, always do. Key tokens get a higher weight (PKT, section 3.2) unless ``options.pkt``
+    is off. Raises ValueError for text that is not valid Unicode.
     """
     options = options or EncodingOptions()
     messages = [cut_feedback(m, tokenizer, options.max_feedback_tokens) for m in trajectory.messages]
