@@ -95,8 +95,8 @@ def iterate(
     world: World,
     spare: Sequence[Prompt] = (),
 ) -> dict[str, float]:
-    """One step, rollouts and updates; returns its line of the log. A rollout that could not be scored is left out, and
-    counted. With ``filter_prompts``, so is a prompt whose samples all earn the same, and others are drawn from
+    """One step of rollouts and updates; returns its log entry. Rollouts that could not be scored are left out and
+    counted. With ``filter_prompts``, so are prompts whose samples all earn the same, and others are sampled from
     ``spare``."""
     started = time.perf_counter()
 
@@ -139,7 +139,7 @@ def iterate(
 
 
 def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) -> Metrics:
-    """Learns from the rollouts of a step; returns its metrics. ``seed`` decides their order in each epoch."""
+    """Updates the models with the rollouts of a step; returns its metrics. ``seed`` determines their order."""
     actor, critic, mask = models.actor, models.critic, batch.mask  # [B, A]
 
     # log π and log π_ref of every action, and V where it was chosen, before the updates of this step. [B, A]
@@ -175,7 +175,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
 
 
 def estimate_advantages(rewards: Tensor, values: Tensor, batch: PPOBatch, config: PPOConfig) -> tuple[Tensor, Tensor]:
-    """(advantages as the policy's loss takes them, returns for the critic); these and the arguments are all [B, A]."""
+    """(advantages for the policy's loss, returns for the critic), all [B, A] like the arguments."""
     mask = batch.mask
     if config.advantage == "gae":
         # A_i = Σ_k (γλ)^k δ_{i+k} with δ_i = r_i + γ V_{i+1} − V_i (GAE: arXiv 1506.02438, equation 16).
@@ -194,8 +194,8 @@ def estimate_advantages(rewards: Tensor, values: Tensor, batch: PPOBatch, config
 
 @contextmanager
 def start_executor(config: PPOConfig, world: World) -> Iterator[Executor | None]:
-    """Where rollouts are whole tasks, an executor on each rank, while this is entered. All ranks must enter it; where
-    the executor of one does not start, every rank raises."""
+    """Provides an executor on each rank if rollouts are whole tasks. All ranks must enter it; if one executor does not
+    start, every rank raises."""
     if config.rollout == "step":
         yield None
         return
@@ -214,10 +214,10 @@ def sample_rollouts(
     config: PPOConfig,
     world: World,
 ) -> list[Experience | None]:
-    """The policy's rollouts for a global batch of prompts, in their order; the first is number ``first`` of the run.
+    """Samples rollouts for a global batch of prompts, in their order; the first is number ``first`` of the run.
 
-    Each is drawn with a seed of its own, so that it does not depend on the number of ranks or on what was sampled
-    before a run was resumed. Neighbours, whose prompts may begin alike, go to the same rank.
+    Each has its own seed, so it does not depend on the number of ranks or on resuming. Adjacent prompts, which may
+    share a prefix, go to the same rank.
     """
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
     mine, seeds = prompts[begin:end], [config.seed * 2**40 + first + i for i in range(begin, end)]
@@ -233,8 +233,8 @@ def sample_rollouts(
 def evaluate(
     model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], config: PPOConfig, world: World
 ) -> Metrics:
-    """Mean reward, and TS, PI and CF in percent, of greedy calls for held-out requests. A call may be as long as those
-    of rollouts. Each rank asks for a part."""
+    """Mean reward, and TS, PI and CF in percent, of greedy calls on held-out requests. Calls have the same token limit
+    as in rollouts. The ranks share the requests."""
     calls = predict_in_parts(model, tokenizer, held_out, world, config.max_new_tokens)
     rewards = [call_reward(c, q.golden, q.tools, config.free_text).value for c, q in zip(calls, held_out, strict=True)]
     return {"eval_reward": statistics.fmean(rewards)} | percentages(score(held_out, calls))
@@ -250,9 +250,9 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the prompts for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the policy. Returns how far
-    it came, and whether a stop signal ended it (see ``main_loop``). A run that died between rollout and update draws
-    the same rollouts again."""
+    """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the policy. Returns the progress and
+    whether a stop signal ended training (see ``main_loop``). A run that died between rollouts and updates samples the
+    same rollouts again."""
     progress = restore(saved, *models.trained())
     groups = data.prefix_groups(config.samples_per_prompt)
     n = sum(map(len, groups))
@@ -280,8 +280,8 @@ def train(
 
 
 def trouble(metrics: Metrics) -> Trouble | None:
-    """What is wrong with a step whose rollouts all failed, or whose updates were skipped because a loss or a gradient
-    was not finite."""
+    """Describes a step whose rollouts all failed, or whose updates were skipped because a loss or gradient was not
+    finite; None otherwise."""
     if "reward" not in metrics:
         advice = f"fix the executor, then continue with\n  {resume_command()}"
         return Trouble("every rollout failed", advice, resumable=True)
@@ -291,14 +291,14 @@ def trouble(metrics: Metrics) -> Trouble | None:
 
 
 def what_to_do(progress: Progress, config: PPOConfig) -> str:
-    """Advice where no token can be drawn from the policy."""
+    """Advice if no token can be sampled from the policy."""
     if progress.step == 0:
-        return f"Nothing has been learned yet: {config.model} holds numbers that are not finite, or too large ones"
-    return "Go on from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails, too"
+        return f"Training has not started yet: the weights in {config.model} are not finite, or too large"
+    return "Resume from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails too"
 
 
 def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = None) -> tuple[PPOData, list[Question]]:
-    """Reads, checks and tokenises the prompts, or the tasks for the executor's tools, and the held-out requests."""
+    """Reads, checks and tokenises the prompts (or the tasks for the executor's tools) and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_lengths(config, model)
     if config.prm:
@@ -330,7 +330,7 @@ def read_or_make_tasks(config: PPOConfig, executor: Executor) -> Sequence[Task]:
 def estimate_memory(
     config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> PPOMemory:
-    """What the largest update and the largest rollout of this run, or its evaluation, take on each rank."""
+    """Memory of the largest update and the largest rollout or evaluation on each rank."""
     lengths: Sequence[int] = [len(prompt.prompt_ids) + config.max_new_tokens for prompt in data.prompts]
     grows = config.rollout == "episode"  # turn by turn, up to the whole context
     if grows:
@@ -363,7 +363,7 @@ def run(config: PPOConfig, world: World) -> int:
 
 
 def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: World) -> int:
-    """``run`` with the executor of whole tasks."""
+    """``run`` with an executor, if rollouts are whole tasks."""
     data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
     model = read_config(source)
     memory = estimate_memory(config, data, held_out, model, world)

@@ -1,7 +1,7 @@
 """MAE, mitigating the adverse effects of erroneous calls (paper section 3.1): which calls failed, and how.
 
-T_e, the calls left out of the loss, is read from the tools' feedback alone, never from a model. `statements.py` finds
-where a feedback reports on itself; `rules.py` maps what it says there to a category.
+T_e, the calls excluded from the loss, is determined from the tools' feedback alone, without a model. `statements.py`
+finds where feedback reports on itself; `rules.py` maps what it says there to a category.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def call_categories(trajectory: Trajectory) -> list[ErrorCategory]:
     """One category per assistant call, in order.
 
     A call that does not parse is a tool call failure and one to a tool outside the trajectory's list a tool
-    hallucination, whatever the feedback says. A source's own verdict on a call comes before the words of its feedback.
+    hallucination, whatever the feedback says. A verdict of the data set takes precedence over the feedback's words.
     Answers to `ask_to_user(question=…)` come from a person and are not classified.
     """
     names = {tool.name for tool in trajectory.tools}

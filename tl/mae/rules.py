@@ -1,4 +1,4 @@
-"""The categories of Figure 3 and the forms of error messages that belong to each: what MAE (section 3.1) reads.
+"""The categories of Figure 3, and the forms of error messages in each, on which MAE (section 3.1) is based.
 
 A rule describes the form of an error message and never names a tool. Its pattern must match at the start of a
 statement, ignoring case; its example is a message of that form. In a pattern, `<name>`, `<tool>` and the like stand
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 class ErrorCategory(enum.Enum):
-    """What a feedback shows about its call (Figure 3, Table 14). With MAE, only `ALL_RIGHT` calls are trained on."""
+    """The category of a call's feedback (Figure 3, Table 14). With MAE, only `ALL_RIGHT` calls are trained on."""
 
     TOOL_HALLUCINATION = "tool hallucination"
     PARAMETER_HALLUCINATION = "parameter hallucination"

@@ -1,4 +1,4 @@
-"""From tokenised trajectories to what a training step works on: order, batches, micro-batches."""
+"""Turns tokenised trajectories into the order, batches and micro-batches of training."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Whole examples laid end to end: N tokens, of which M are targets that have weight."""
+    """Concatenated examples: N tokens, of which M are weighted targets."""
 
     input_ids: Tensor  # [1, N]
     lengths: list[int]  # of the examples, sum N
@@ -122,7 +122,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
 
 
 def grouped_order(groups: Sequence[Sequence[int]], seed: int, epoch: int) -> list[int]:
-    """As ``epoch_order``, with the members of a group side by side."""
+    """Like ``epoch_order``, with the members of a group adjacent."""
     return [i for group in epoch_order(len(groups), seed, epoch) for i in groups[group]]
 
 

@@ -69,7 +69,7 @@ class TrainingData:
         """A line about what was dropped."""
         return (
             f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
-            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts beside a call"
+            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts next to a call"
         )
 
 

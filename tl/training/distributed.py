@@ -1,6 +1,6 @@
-"""One process or many: process groups, FSDP2, reductions. The maths elsewhere knows nothing of it.
+"""Process groups, FSDP2 and reductions, kept separate from the maths.
 
-One process is a group of one rank on an in-process store, so that callers have one code path.
+A single process is a group of one rank on an in-process store, so callers have one code path.
 """
 
 import os
@@ -57,13 +57,14 @@ class World:
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """What matrix products run in. Master weights, reductions and optimizer state are float32 in any case."""
+        """Dtype of matrix products. Master weights, reductions and optimizer state are always float32."""
         fast = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
 
     def text(self) -> str:
         """Number of ranks and compute dtype, as estimates assume them."""
-        return f"{self.size} ranks, {str(self.compute_dtype).removeprefix('torch.')}"
+        ranks = "1 rank" if self.size == 1 else f"{self.size} ranks"
+        return f"{ranks}, {str(self.compute_dtype).removeprefix('torch.')}"
 
     def rows(self, total: int) -> range:
         """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
@@ -72,7 +73,7 @@ class World:
 
 
 class RankError(RuntimeError):
-    """Another rank failed; the message says which and why."""
+    """Another rank failed; the message names it and the reason."""
 
 
 class LostRankError(RuntimeError):
@@ -177,7 +178,7 @@ def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int 
 
 
 def _frozen(model: Llama) -> dict[str, Tensor]:
-    """The weights that are not trained: these very ones, not copies."""
+    """The frozen weights themselves, not copies."""
     return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
 
 
@@ -255,7 +256,7 @@ def _from_tensors(weights: dict[str, Tensor], like: Llama) -> Llama:
 
 
 def _assign(model: Llama, weights: dict[str, Tensor]) -> None:
-    """Makes these very tensors the model's parameters."""
+    """Makes these tensors, without copying, the model's parameters."""
     parameters = {name: nn.Parameter(weights[name]) for name, _ in model.named_parameters()}
     if _is_tied(model):
         parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
@@ -267,7 +268,7 @@ def _is_tied(model: Llama) -> bool:
 
 
 def full_tensor(x: Tensor) -> Tensor:
-    """All of a sharded tensor; any other as it is. All ranks must call it."""
+    """The whole of a sharded tensor; any other tensor unchanged. All ranks must call it."""
     return x.full_tensor() if isinstance(x, DTensor) else x
 
 

@@ -1,7 +1,7 @@
-"""Predicting one call at a time while training: held-out questions, the model's greedy calls, and their scores.
+"""Evaluation during training: greedy calls on held-out questions, their scores, and the loss on the accepted calls.
 
-Prompts and scores are those of `evaluate.py`; the limits are not: how long a prompt and a call may be is the training's
-own, and a prompt that is too long is left out rather than counted as wrong. The loss is that of the accepted calls.
+Prompts and scores are those of `evaluate.py`, but the length limits are those of the training, and prompts that are too
+long are skipped instead of counted as wrong.
 """
 
 import warnings
@@ -35,8 +35,8 @@ def load_held_out(
     limit: int,
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[Question]:
-    """What a run is evaluated on: the calls in its ``eval_data`` or, where it names no data at all, the tool library's
-    held-out questions. A warning counts those that are too long (see ``tokenise``)."""
+    """The questions that a run is evaluated on: the calls in its ``eval_data`` or, if it has no data files at all, the
+    tool library's held-out questions. A warning counts those that are too long (see ``tokenise``)."""
     questions: list[Question] = []
     if config.eval_data:
         questions = read_questions(config.eval_data, config.on_bad_data, config.data_format)
@@ -86,7 +86,7 @@ def predict_in_parts(
     world: World,
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
-    """As ``predict``, each rank for a part of the questions; every rank has all calls then. All ranks must call it."""
+    """Like ``predict``, with the questions split over the ranks; every rank gets all calls. All ranks must call it."""
     mine = questions[world.rank :: world.size]
     with unsharded(model) as plain, propagate_errors(world):
         texts = predict(plain, tokenizer, mine, max_new_tokens, bar=world.is_main) if mine else []

@@ -56,16 +56,15 @@ def main_loop(
     evaluate: Callable[[Sequence[T]], Metrics],
     evaluate_first: bool = False,
 ) -> bool:
-    """Makes a step of each batch in ``order``, up to step number ``steps``; writes a line of metrics.jsonl a step and
-    an evaluation, and a state every ``save_every``. The last evaluation asks all of ``held_out``, and so does the one
-    before any training (``evaluate_first``); those between ask ``eval_items`` of it. The trained model is saved before
-    the last one: an evaluation that fails is a warning.
+    """Runs a step for each batch in ``order``, up to step number ``steps``. Writes a line of metrics.jsonl for each
+    step and evaluation, and a state every ``save_every`` steps. The final evaluation, and the one before training
+    (``evaluate_first``), use all of ``held_out``; the others use ``eval_items`` of it. The trained model is saved
+    before the final evaluation; a failed evaluation is only a warning.
 
-    ``step`` trains on the samples with these indices and counts it in ``progress``; ``save`` writes a state; both
-    trainings bring their own, and ``evaluate``.
+    ``step`` trains on the samples with the given indices and counts the step in ``progress``; ``save`` writes a state.
 
-    Returns whether a stop signal ended it: after a step, with a state and without the evaluation that may be due, which
-    is made when the run is resumed. Raises RunError after ``MAX_SKIPPED`` steps in a row with trouble.
+    Returns whether a stop signal ended the run: after a step, with a saved state; an evaluation that is due is made
+    after resuming. Raises RunError after ``MAX_SKIPPED`` steps in a row with trouble.
     """
     if world.is_main and config.batch_size < world.size:
         warnings.warn(
@@ -125,8 +124,8 @@ def is_due(every: int, step: int) -> bool:
 
 
 def plan(config: TrainingConfig, available: int, progress: Progress) -> tuple[int, int]:
-    """(samples, steps) that a run makes in all, from ``progress`` on in batches of ``batch_size``, which may have been
-    another before."""
+    """Total (samples, steps) of a run that continues from ``progress`` with batches of ``batch_size``, which may have
+    changed."""
     samples = math.ceil(available * config.epochs)
     if config.max_steps is not None:
         samples = min(samples, progress.samples + (config.max_steps - progress.step) * config.batch_size)
@@ -191,8 +190,8 @@ def resume_command() -> str:
 
 
 def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: str = "interrupted") -> NoReturn:
-    """Calls a script's ``main`` and exits with its status. Errors that a user can mend, those of files and runs and
-    the script's own ``errors``, are told in one line; ``interrupted`` is said after Ctrl-C."""
+    """Calls a script's ``main`` and exits with its status. Errors that a user can fix (files, runs, and the script's
+    ``errors``) are reported without a traceback; ``interrupted`` is printed after Ctrl-C."""
     own = CheckpointError, TokenizerError, DataError, RunError, LostRankError, OSError
     expected: tuple[type[Exception], ...] = (*own, *errors)
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]

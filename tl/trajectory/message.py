@@ -1,4 +1,4 @@
-"""One turn of a conversation, and what reading did to the record that it comes from."""
+"""One turn of a conversation, and notes on how its record was read."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Message:
 
 
 class Note(enum.Enum):
-    """What a reader did that its user may want to know, with the words for it."""
+    """Something that a reader did and that users may want to know, with its description."""
 
-    TEXT_BESIDE_CALL = "texts beside a call, dropped"
+    TEXT_BESIDE_CALL = "texts next to a call, dropped"
     REASONING = "turns with reasoning, which is dropped"
     WEIGHT_0 = "turns with weight 0 in the data, not trained"
-    WEIGHT_ELSEWHERE = "weights on messages that are not the assistant's, which are never trained"
-    TEXT_CALLS = "calls that were written in the text"
-    BROKEN_CALLS = "calls that cannot be read, not trained"
-    PARALLEL = "calls that stood in one message with the call before, written as turns of their own"
+    WEIGHT_ELSEWHERE = "weights on messages of other roles, which are never trained"
+    TEXT_CALLS = "calls written in the text"
+    BROKEN_CALLS = "calls that cannot be parsed, not trained"
+    PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"
-    SYSTEM_TOOLS = "records whose tools stand in the system message"
+    SYSTEM_TOOLS = "records with tools in the system message"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"
-    COMPANION_TOOLS = "records whose tools are those of a file beside the data"
+    COMPANION_TOOLS = "records with tools from a separate file"
     PADDING = "nulls for parameters that a tool does not have, dropped"
-    POSITIONAL = "calls with arguments without a name, read as arg0, arg1, …"
-    UNDECLARED = "right calls with a parameter that their tool does not declare"
-    ROLE_WORDS = "tool outputs that hold a line such as `User: …`, which reads as a turn of its own"
-    FOREIGN_CALLS = "calls that the user made, left out"
+    POSITIONAL = "calls with positional arguments, read as arg0, arg1, …"
+    UNDECLARED = "correct calls with a parameter that their tool does not declare"
+    ROLE_WORDS = "tool outputs with a line such as `User: …`, which looks like a turn"
+    FOREIGN_CALLS = "calls made by the user, skipped"
 
 
 Notes = Counter[Note]
