@@ -167,9 +167,10 @@ def main() -> None:
         RECORDED.write_text(json.dumps({"made_with": made_with} | values, indent=1) + "\n")
         return
     pairs = token_pairs()
-    read, whole = sum(map(len, pairs)), sum(len(pair.chosen) + len(pair.rejected) for pair in pairs)
+    lengths = [len(side) for pair in pairs for side in (pair.chosen, pair.rejected)]
     print(f"DPO step, the embedded model, {len(pairs)} pairs ({torch.get_num_threads()} threads)")
-    print(f"  tokens: ours {read:,}, other {whole:,} without padding")
+    padded = max(lengths) * len(lengths)
+    print(f"  tokens: ours {sum(map(len, pairs)):,}, other {sum(lengths):,}, with padding {padded:,}")
     with distributed.process_group() as world:
         steps = [make(pairs, world) for make in (our_step, their_step)]
         for _ in range(2):
