@@ -151,10 +151,10 @@ def test_what_a_server_says_cannot_steer_the_terminal(serve):
 MALFORMED = {
     "no JSON": (whole("<html>busy</html>"), "not JSON"),
     "too deep": (whole("[" * 100_000), "nested too deeply"),
-    "an empty list": (whole('{"choices": []}'), "no chat completion"),
-    "a list": (whole("[1, 2]"), "no chat completion"),
-    "no message": (whole('{"choices": [{"message": 5}]}'), "no chat completion"),
-    "half a character there": (whole('{"choices": ["\\ud83d"]}'), "no chat completion"),
+    "an empty list": (whole('{"choices": []}'), "not a chat completion"),
+    "a list": (whole("[1, 2]"), "not a chat completion"),
+    "no message": (whole('{"choices": [{"message": 5}]}'), "not a chat completion"),
+    "half a character there": (whole('{"choices": ["\\ud83d"]}'), "not a chat completion"),
 }
 
 
