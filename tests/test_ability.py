@@ -214,7 +214,7 @@ def test_two_models_through_all_three_sets(machines, exam, school, functions, to
     printed = capsys.readouterr().out
     for said in ("MMLU: 2 items", "1 shots in file order", "GSM8K: 2 items", "at most 4 new tokens", "HumanEval: 1 it"):
         assert said in printed
-    assert f"{tuned} (second) less {base} (first), in points" in printed
+    assert f"{tuned} (second) minus {base} (first), in points" in printed
     assert ["accuracy", "2"] in [line.split()[:2] for line in printed.splitlines()]
     suites = json.loads(report.read_text())["suites"]
     assert [len(suites[name]["items"]) for name in ("mmlu", "gsm8k", "humaneval")] == [2, 2, 1]

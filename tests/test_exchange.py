@@ -56,7 +56,7 @@ def test_items_of_one_report_alone_are_counted_and_copies_of_a_request_are_one_c
         100,
     ]
     fewer = report(tmp_path / "c", [True, False], ids[:2])
-    assert "2 items are in the first report only, 0 in the second" in "".join(compare_reports(first, fewer))
+    assert "2 items are only in the first report and 0 only in the second" in "".join(compare_reports(first, fewer))
 
 
 def test_episodes_are_compared_by_their_answers(tmp_path):

@@ -112,7 +112,7 @@ def test_all_bad_records_are_listed_with_file_line_and_reason(tokenizer, tmp_pat
 def test_an_empty_file_is_refused(content, tokenizer, tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text(content)
-    with pytest.raises(DataError, match=f"{path}: holds no record"):
+    with pytest.raises(DataError, match=f"{path}: contains no record"):
         read_prompts([str(path)], tokenizer, 500)
 
 

@@ -231,7 +231,7 @@ def test_rubbish_in_the_right_files_breaks_nothing(tmp_path):
 def test_a_directory_that_is_no_run_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert verb.main([str(tmp_path / "empty")]) == 2
-    assert "empty holds no run: none of metrics.jsonl" in capsys.readouterr().err
+    assert "empty contains no run: it has none of metrics.jsonl" in capsys.readouterr().err
     with pytest.raises(NoRunError, match="is not a folder"):
         read_runs([str(tmp_path / "none")])
 

@@ -69,7 +69,7 @@ BAD = [
     ({"query": "x", "tool": ["get_item"]}, "unknown keys tool; a task may have query, tools, calls, answer, check"),
     ({"query": "x", "tools": ["get_price"]}, "`tools` names unknown tools: get_price; known: get_item, sell_item"),
     ({"query": "x", "tools": "get_item"}, "`tools` must be a list"),
-    ({"query": "x", "calls": ["get_item("]}, "'get_item\\(' is no call"),
+    ({"query": "x", "calls": ["get_item("]}, "'get_item\\(' is not a call"),
     ({"query": "x", "calls": ["get_price()"]}, "get_price is not one of the task's tools"),
     (
         {"query": "x", "calls": ["sell_item(name='a')"], "tools": ["get_item"]},
@@ -202,7 +202,7 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
         warnings.simplefilter("ignore")
         assert evaluate.main([*model, "--tools", INVENTORY, "--tasks", TEST, "--allow_network"]) == 0
     out = capsys.readouterr().out
-    assert "20 tasks of" in out and "of 2 servable requests with the true answer" in out
+    assert "20 tasks of" in out and "of 2 servable requests with the correct answer" in out
     assert "3 tools of inventory" in out and "tools may open network connections" in out
     assert json.loads(report.read_text())["suites"]["tasks"]
     with pytest.raises(RunError, match="need --tasks"):

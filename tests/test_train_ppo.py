@@ -368,7 +368,7 @@ def test_a_checkpoint_that_no_token_can_be_drawn_from_is_named(toy, tmp_path):
     model = load_model(toy / "model")
     model.norm.weight.data.fill_(math.nan)
     save_model(model, tmp_path / "broken", toy / "model" / "tokenizer.model")
-    with pytest.raises(RunError, match="step 1: .* Training has not started yet: .*broken holds numbers that are not"):
+    with pytest.raises(RunError, match="step 1: .* Training has not started yet: .*broken are not finite"):
         train_ppo.main(arguments(toy, tmp_path / "run", "--model", str(tmp_path / "broken")))
 
 

@@ -124,7 +124,7 @@ def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
             if status := carry_out(f"training from {start}", training):
                 return status
         model = str(trained)
-    print(f"the model of the last round lies in {model}")
+    print(f"the last round's model is in {model}")
     return 0
 
 

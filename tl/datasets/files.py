@@ -36,7 +36,7 @@ def open_plain(path: Path) -> IO[bytes]:
 def _records(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, object]]:
     first = next(((at, text) for at, line in lines if (text := line.removeprefix(codecs.BOM_UTF8).strip())), None)
     if first is None:
-        raise DataError(f"{path}: holds no record")
+        raise DataError(f"{path}: contains no record")
     number, line = first
     if line.startswith(b"[") or (line.startswith(b"{") and line.endswith(_OPENING)):
         yield from _whole(path, [line, *(line.strip() for _, line in lines)], number)
@@ -61,7 +61,7 @@ def _whole(path: Path, lines: list[bytes], number: int) -> Iterator[tuple[str, o
         return
     if isinstance(value, list) and not is_message(value[0] if value else None):
         if not value:
-            raise DataError(f"{path}: holds no record")
+            raise DataError(f"{path}: contains no record")
         yield from ((f"record {at}", record) for at, record in enumerate(value, 1))
     else:
         yield "the file", value

@@ -62,7 +62,7 @@ def read_pairs(
 
 def _pair(raw: object, default_id: str, notes: Notes) -> Pair:
     if not isinstance(raw, dict) or "chosen" not in raw or "rejected" not in raw:
-        has = f"has {', '.join(map(str, raw)) or 'nothing'}" if isinstance(raw, dict) else "is no object"
+        has = f"has {', '.join(map(str, raw)) or 'nothing'}" if isinstance(raw, dict) else "is not an object"
         raise ValueError(f"a pair needs `chosen` and `rejected`, this record {has}")
     pair = Pair(
         *(Trajectory.from_openai(side(raw, notes), default_id, notes) for side in (trl.preferred, trl.rejected))

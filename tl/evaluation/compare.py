@@ -32,7 +32,7 @@ def compare_reports(first: Path, second: Path) -> list[str]:
             f"{path} has {', '.join(report)}" for path, report in zip((first, second), reports, strict=True)
         )
         raise DataError(f"the reports have no suite in common: {has}")
-    lines = [f"second report ({second}) less first ({first}), the same items, in points"]
+    lines = [f"second report ({second}) minus first ({first}), on the same items, in points"]
     for name in shared:
         lines += _suite_lines(name, *(report[name] for report in reports))
     return lines
@@ -46,7 +46,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
         raise DataError(f"{name}: the reports have no item in common")
     lines = ["", str(first.get("title", name))]
     if any(alone):
-        lines.append(f"  {alone[0]} items are in the first report only, {alone[1]} in the second only: not compared")
+        lines.append(f"  {alone[0]} items are only in the first report and {alone[1]} only in the second: not compared")
     lines.append(HEADER)
     for metric in _metrics(sides[0][keys[0]]):
         clusters: dict[str, list[Pair]] = defaultdict(list)

@@ -67,13 +67,13 @@ def _by_line(where: str, records: list[dict], wanted: tuple[Question, ...], tota
     if len(records) not in (len(wanted), total):
         raise DataError(
             f"{where}: {len(records)} predictions for {len(wanted)} items; "
-            "without an id of its own for each, there has to be one line an item"
+            "without unique ids, there must be one line per item"
         )
     ids = [str(record["id"]) if "id" in record else None for record in records]
     for number, (identifier, question) in enumerate(zip(ids, wanted, strict=False), 1):
         if identifier not in (None, question.id):
             repeated = Counter(ids)[identifier]
-            why = f"it stands in {repeated} lines" if repeated > 1 else "ids are not unique in this set"
+            why = f"it occurs in {repeated} lines" if repeated > 1 else "ids are not unique in this set"
             raise DataError(
                 f"{where}, record {number}: has the id {identifier!r}, but item {number} is {question.id!r}; "
                 f"matched by line, because {why}"

@@ -98,7 +98,7 @@ class SingleTurnResult:
         """The table of scores beside the paper's rows, per group, and where the errors are."""
         lines = [self.suite.title, *_wrapped(self.suite.notes)]
         if self.missing:
-            lines.append(f"  {len(self.missing)} items could not be asked and are not counted: {some(self.missing)}")
+            lines.append(f"  {len(self.missing)} items got no answer and are not counted: {some(self.missing)}")
         if len(self.questions) + len(self.missing) < len(self.suite.questions):
             lines.append(f"  only the first {len(self.questions) + len(self.missing)} items")
         lines.append(HEADER)
@@ -125,7 +125,7 @@ class SingleTurnResult:
         errors = analyse(self.diagnoses)
         if not any(diagnosis.faults for diagnosis in self.diagnoses):
             return []
-        lines = [f"  errors (strict)     no call or another number of calls: {errors['Format']['n']} items"]
+        lines = [f"  errors (strict)     no call, or a different number of calls: {errors['Format']['n']} items"]
         compare = self.suite.paper == "RoTBench"  # but for "Others", which the paper counts otherwise
         if compare:
             lines[0] += "     paper, Table 1: ToolLLaMA-2 7B v2, NexusRaven-2 13B"
@@ -191,7 +191,7 @@ class EpisodeResult:
         scores = self.scores
         lines = [self.suite.title, *_wrapped(self.suite.notes)]
         if self.missing:
-            lines.append(f"  {len(self.missing)} requests could not be asked and are not counted: {some(self.missing)}")
+            lines.append(f"  {len(self.missing)} requests got no answer and are not counted: {some(self.missing)}")
         if len(self.rollouts) < len(self.suite.requests):
             lines.append(f"  only the first {len(self.rollouts)} requests")
         shares = [("DE", "de", scores.n_calls, "calls with a documentation error")]
@@ -199,11 +199,11 @@ class EpisodeResult:
             shares += [
                 ("CE", "ce", scores.n_calls, "calls with another error"),
                 ("VA", "va", scores.n_servable, f'servable requests with an answer, other than "{FORCED}"'),
-                ("real", "real", scores.n_servable, "servable requests with an answer in words that is no refusal"),
-                ("answers", "answer_accuracy", scores.n_answerable, "servable requests with the true answer"),
+                ("real", "real", scores.n_servable, "servable requests with an answer that is not a refusal"),
+                ("answers", "answer_accuracy", scores.n_answerable, "servable requests with the correct answer"),
                 ("refusals", "refusal_accuracy", scores.n_refusals, "other requests that were refused"),
             ]
-        shares.append(("finish", "finished", len(self.outcomes), "episodes that ended in finish"))
+        shares.append(("finish", "finished", len(self.outcomes), "episodes that ended with finish"))
         lines += [
             f"  {name:<10}{_with_interval(getattr(scores, key), scores.intervals[key])}  of {of} {what}"
             for name, key, of, what in shares
@@ -217,7 +217,7 @@ class EpisodeResult:
                 "  erroneous calls: " + ", ".join(f"{name} {share:.1f} %" for name, share in categories.items())
             )
         if self.suite.has_backend:
-            lines += _wrapped([f"a refusal (--refusals) says: {', '.join(self.refusals)}"])
+            lines += _wrapped([f"phrases that mark a refusal (--refusals): {', '.join(self.refusals)}"])
         return lines
 
 

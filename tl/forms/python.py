@@ -51,7 +51,7 @@ def _calls_of_node(node: ast.AST, tools: Sequence[ToolSpec]) -> list[Call]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):  # ['f(x=1)']
         return [parse_call(node.value)]
     if not isinstance(node, ast.Call):
-        fail("text that is no call")
+        fail("text that is not a call")
     name = ast.unparse(node.func)
     if not _NAME.fullmatch(name):
         fail("the name of a tool expected")
@@ -84,12 +84,12 @@ def _constant(node: ast.AST) -> JSON:
             return _OPERATORS[type(node.op)](_number(node.left), _number(node.right))
         except ArithmeticError as error:
             fail(str(error))
-    return fail("an argument that is no literal")
+    return fail("an argument that is not a literal")
 
 
 def _key(node: ast.AST | None) -> str:
     key = _constant(node) if node is not None else None
-    return key if isinstance(key, str) else fail("a key that is no string")
+    return key if isinstance(key, str) else fail("a key that is not a string")
 
 
 def _number(node: ast.AST) -> int | float:

@@ -74,7 +74,7 @@ def families(names: Iterable[str], tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def summary(data: Statistics, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The figures of a dataset by name, ready for JSON. Shares are between 0 and 1."""
+    """Statistics of a data set by name, ready for JSON. Shares are between 0 and 1."""
     encoded, calls = data.encoded, sum(data.calls)
     masked = sum(encoded.masked.values())
     related = families(data.tool_names, tokenizer)
@@ -95,7 +95,7 @@ def summary(data: Statistics, tokenizer: Tokenizer) -> dict[str, Any]:
         "calls masked": masked,
         "text turns trained": encoded.text_turns_trained,
         "key tokens in a trained call": {str(n): calls for n, calls in sorted(data.key_tokens.items())},
-        "tokens saved by one pass a trajectory": round(encoded.expanded_tokens / max(encoded.tokens, 1), 2),
+        "tokens saved by one pass per trajectory": round(encoded.expanded_tokens / max(encoded.tokens, 1), 2),
         "trajectories with a family of tool names": share(data.with_family, data.trajectories),
         "families of tool names": dict(list(related.items())[:LARGEST_FAMILIES]),
     }

@@ -30,20 +30,20 @@ CURVES = {
     "ts": "TS, held-out, %",
     "pi": "PI, held-out, %",
     "cf": "CF, held-out, %",
-    "right_answers": "Episodes with the right answer, share",
+    "right_answers": "Share of episodes with the correct answer",
     "margin": "Margin of the chosen answers",
     "accuracy": "Share of pairs whose chosen answer has the larger reward",
     "auc": "AUC of held-out steps",
     "calibration_error": "Calibration error of held-out steps",
-    "kl": "KL to the SFT model, nats a rollout or an answer",
-    "entropy": "Entropy, nats a token",
+    "kl": "KL to the SFT model, nats per rollout or answer",
+    "entropy": "Entropy, nats per token",
     "approx_kl": "Approximate KL of the updates",
     "clip_fraction": "Share of clipped tokens",
     "ratio": "Mean ratio π / π_old",
     "value_loss": "Value loss",
     "explained_variance": "Explained variance of the critic",
-    "response_length": "Tokens of a rollout",
-    "tokens_per_second": "Throughput, tokens a second",
+    "response_length": "Tokens per rollout",
+    "tokens_per_second": "Throughput, tokens per second",
     "grad_norm": "Gradient norm",
 }
 
@@ -152,7 +152,7 @@ def _evaluation(runs: Sequence[Run]) -> str:
     ours = tables.evaluations(runs)
     if not ours:
         return ""
-    fold = "<details><summary>The paper's Tables 3 and 4: other models, on other requests than our own sets"
+    fold = "<details><summary>The paper's Tables 3 and 4: other models, on other requests"
     head = "<p class=facts>percent, with 95 % intervals</p>"
     return f"{head}{ours}{fold}</summary>{tables.paper_tables()}</details>"
 

@@ -89,7 +89,7 @@ def read_run(path: Path, name: str) -> Run:
             f"{path} is not a folder: name the output folder of a training run, an evaluation or an experiment"
         )
     if not any((path / file).is_file() for file in ANY_RUN):
-        raise NoRunError(f"{path} holds no run: none of {', '.join(ANY_RUN)} is there")
+        raise NoRunError(f"{path} contains no run: it has none of {', '.join(ANY_RUN)}")
     run = Run(name, path)
     run.settings = read_object(path / SETTINGS_FILE, run.notes)
     run.metrics = _read_lines(path / METRICS_FILE, run.notes)

@@ -97,7 +97,7 @@ class Endpoint:
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise EndpointError(
                 f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an endpoint's address ends with its "
-                f"path and names no user, since it stands in reports; the key belongs into {KEY_VARIABLE}"
+                f"path and contains no user, because it appears in reports; put the key into {KEY_VARIABLE}"
             )
         object.__setattr__(self, "key", self.key.strip())
         if not (self.key.isascii() and self.key.isprintable() and " " not in self.key):

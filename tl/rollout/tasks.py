@@ -116,7 +116,7 @@ def _golden(text: str, specs: Sequence[ToolSpec]) -> Call:
     try:
         call = parse_call(text)
     except CallSyntaxError as error:
-        raise ValueError(f"`calls`: {text!r:.80} is no call: {error}") from error
+        raise ValueError(f"`calls`: {text!r:.80} is not a call: {error}") from error
     spec = next((spec for spec in specs if spec.name == call.name), None)
     if spec is None:
         raise ValueError(f"`calls`: {call.name} is not one of the task's tools")

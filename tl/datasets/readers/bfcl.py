@@ -34,7 +34,7 @@ def multi_turn(raw: dict, notes: Notes) -> dict:
     answers = raw.get("ground_truth")
     if not isinstance(answers, list):
         raise ValueError(
-            "a question without its golden calls: possible_answer/ of the same name, or …_answers.json, must lie beside"
+            "a question without its golden calls: put possible_answer/ of the same name, or …_answers.json, next to it"
         )
     question = raw["question"]
     if len(question) != len(answers) or not all(isinstance(part, list) for part in [*question, *answers]):

@@ -36,7 +36,7 @@ def apibench(raw: dict, notes: Notes) -> dict:
     found = _INSTRUCTION.match(str(raw["code"]))
     request_text = found[1].strip() if found else ""
     if not request_text:
-        raise ValueError("`code` holds no ###Instruction:")
+        raise ValueError("`code` contains no ###Instruction:")
     call = python_call(str(raw["api_call"]), notes)
     if call is None:
         raise ValueError(f"the call {raw['api_call']!r:.80} is not one call with literal arguments")

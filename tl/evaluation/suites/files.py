@@ -59,7 +59,7 @@ def read_lines(path: Path) -> list[dict]:
             raise DataError(f"{path}, record {number}: expected an object, not {record!r:.80}")
         records.append(record)
     if not records:
-        raise DataError(f"{path}: holds no record")
+        raise DataError(f"{path}: contains no record")
     return records
 
 

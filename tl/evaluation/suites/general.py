@@ -116,7 +116,7 @@ def lines(suite: TextSuite, results: Sequence[TextResult]) -> list[str]:
             said.append(f"    did not fit into its context: {result.dropped} shots, {result.too_long} whole items")
     base, *others = results
     for other in others:
-        said += [f"  {other.model} (second) less {base.model} (first), in points", HEADER]
+        said += [f"  {other.model} (second) minus {base.model} (first), in points", HEADER]
         said += [paired_line(score, pairs(base.right(score), other.right(score))) for score in base.grades[0]]
     return said + _group_lines(suite, results)
 

@@ -43,7 +43,7 @@ def read_unseen_tools(seed: int) -> Suite:
 
 def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], data_format: str = AUTO) -> Suite:
     """Every correct call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
-    note = f"{', '.join(paths)}: every right call; of files whose records end in their golden calls, these alone"
+    note = f"{', '.join(paths)}: every correct call, or only the golden calls if all records end with them"
     return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", note)
 
 
@@ -106,4 +106,4 @@ def task_suite(paths: Sequence[str], executor: Executor) -> EpisodeSuite:
         f"{len(requests)} tasks of {', '.join(paths)}, {known} of them with an answer or a check",
         "an answer is right if it has what the task's answer has to say, and the task's check agrees",
     )
-    return EpisodeSuite("tasks", "Tasks with tools of your own", requests, notes)
+    return EpisodeSuite("tasks", "Your tasks", requests, notes)

@@ -45,7 +45,7 @@ def read(data: Path) -> Suite:
         f"{unknown} golden answers call a tool that the documentation lacks: no model can know it",
         *([f"{', '.join(odd)}: an argument of the golden answer is not of the documented type"] if odd else []),
         "arguments: names and values are compared as Python does. The released judge is GPT-4, which no rules "
-        "reproduce; --judge asks a model of your own",
+        "reproduce; --judge asks a model",
     )
     scorings = {"arguments": each(python_score)}
     return Suite("toolalpaca", "ToolAlpaca, eval_real", tuple(questions), notes, scorings, "ToolAlpaca")
