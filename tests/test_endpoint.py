@@ -83,7 +83,7 @@ def test_a_server_that_keeps_failing_is_given_up(serve):
 
 def test_an_answer_that_is_no_chat_completion_is_an_error(serve):
     url, _ = serve(lambda body: (200, '{"choices": []}'))
-    with pytest.raises(EndpointError, match="no chat completion"):
+    with pytest.raises(EndpointError, match="not a chat completion"):
         Endpoint(url, "m").chat([])
 
 
@@ -119,7 +119,7 @@ def picky(body):
 def test_a_server_that_refuses_an_option_is_asked_without_it_from_then_on(serve):
     url, requests = serve(picky)
     policy = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)
-    with pytest.warns(UserWarning, match="refuses temperature 0"):
+    with pytest.warns(UserWarning, match="rejects temperature 0"):
         assert [turn.texts for turn in policy([DIALOGUE] * 2)] == [('finish(answer="Hi")',)] * 2
     sent = [{k for k in body if k in ("max_tokens", "max_completion_tokens", "temperature")} for *_, body in requests]
     new = "max_completion_tokens"
