@@ -12,9 +12,10 @@ from toolkits import INVENTORY, quiet_executor
 import train_sft
 from tl.assets import TINY
 from tl.cli import rejection
+from tl.config import parse_config
 from tl.datasets import read
 from tl.datasets.preferences import read_pairs
-from tl.executor import Executor
+from tl.executor import Executor, Session, Verdict
 from tl.mae import erroneous_calls
 from tl.rollout.dialogue import Dialogue, Response
 from tl.rollout.tasks import read_tasks
@@ -32,10 +33,17 @@ def executor():
         yield executor
 
 
-def kept(executor: Executor, tmp_path: Path, scripts: list[list[str]], answer: str | None, per_task: int = 8):
+def kept(
+    executor: Executor,
+    tmp_path: Path,
+    scripts: list[list[str]],
+    answer: str | None,
+    per_task: int = 8,
+    check: str | None = None,
+):
     """(trajectories of one task, left out by reason); script k is what sample k says, turn by turn."""
     file = tmp_path / "tasks.jsonl"
-    file.write_text(json.dumps({"query": "Sell 4 chairs.", "answer": answer}) + "\n")
+    file.write_text(json.dumps({"query": "Sell 4 chairs.", "answer": answer, "check": check}) + "\n")
 
     def scripted(dialogues: Sequence[Dialogue]) -> list[Response]:
         return [Response((scripts[d.number][sum(m.is_call for m in d.messages)],)) for d in dialogues]
@@ -98,6 +106,17 @@ def test_two_calls_that_both_work_and_the_end_of_an_episode_that_failed_elsewher
     assert preferred(executor, tmp_path, [[INVENTED], [BAD, RIGHT]], None) == [], "nor is one better than an error"
 
 
+def test_an_answer_that_could_not_be_checked_is_not_taken_for_a_wrong_one(executor, tmp_path, monkeypatch):
+    def checked(session, name, answer):
+        yield from ()
+        return Verdict(True) if answer in RIGHT else Verdict(None, "gone")
+
+    monkeypatch.setattr(Session, "check_steps", checked)
+    scripts = [[SELL, RIGHT], [SELL, WRONG]]
+    found, dropped, pairs = kept(executor, tmp_path, scripts, None, check="four_chairs_are_sold")
+    assert len(found) == 1 and dropped == {"the executor failed": 1} and pairs == []
+
+
 def test_no_more_pairs_than_per_task(executor, tmp_path):
     scripts = [[SELL, RIGHT], [BAD, SELL, RIGHT], [INVENTED], [WRONG]]
     assert len(kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.", per_task=1)[2]) == 1
@@ -149,7 +168,10 @@ def test_rounds_sample_with_the_model_of_the_round_before_and_go_on_where_they_s
         model, kept = (Path(command[len(command) - command[::-1].index(f)]) for f in ("--model", "--out"))
         started.append((Path(command[1]).name, model, kept))
         if command[1] == "-m":
-            assert command[2:4] == ["tl", "rejection"] and command.count("--rounds") == 2
+            assert command[2:4] == ["tl", "rejection"]
+            sampling = parse_config(rejection.RejectionConfig, command[4:], "")
+            rejection.check(sampling)
+            assert sampling.rounds == 0
             kept.write_text("data")
             return 0, False
         assert train_sft.resolve_config(command[2:]).max_steps == 1
@@ -193,10 +215,11 @@ def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatc
         (["--model", "nowhere"], "nowhere: no such folder"),
         (["--model", "nowhere", "--rounds", "2", "--pairs", "pairs.jsonl"], "--pairs is for one sampling"),
         (["--model", "nowhere", "--from", "last"], "--train and --from say how the --rounds train"),
+        (["--model", "nowhere", "--pairs", "k.jsonl", "--out", "k.jsonl"], "name the same file"),
     ],
 )
 def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
-    assert rejection.main([*flags, "--out", str(tmp_path / "kept.jsonl")]) == 2
+    assert rejection.main(["--out", str(tmp_path / "kept.jsonl"), *flags]) == 2
     assert message in capsys.readouterr().err
 
 

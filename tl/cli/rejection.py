@@ -98,6 +98,8 @@ def check(config: RejectionConfig) -> None:
         raise DataError("name the model to sample from with --model")
     if config.rounds and config.pairs:
         raise DataError("--pairs is for one sampling, without --rounds")
+    if config.pairs and Path(config.pairs).resolve() == Path(config.out).resolve():
+        raise DataError(f"--pairs and --out name the same file, {config.out}: choose another for one of them")
     if not config.rounds and (config.train or config.from_ != "base"):
         raise DataError("--train and --from say how the --rounds train: ask for some")
 
@@ -111,7 +113,8 @@ def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
         kept, trained = str(folder / "kept.jsonl"), folder / "model"
         if not trained.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            sampling = ["-m", "tl", "rejection", *argv, "--rounds", "0", "--model", model, "--out", kept]
+            once = ["--rounds", "0", "--train", "", "--from", "base"]
+            sampling = ["-m", "tl", "rejection", *argv, *once, "--model", model, "--out", kept]
             if status := carry_out(f"round {number} of {config.rounds}: {model} solves the tasks", sampling):
                 return status
             if not Path(kept).stat().st_size:

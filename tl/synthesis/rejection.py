@@ -14,7 +14,7 @@ from tl.executor import Executor
 from tl.rollout.dialogue import Policy
 from tl.rollout.episodes import Request, Rollout, play
 from tl.rollout.tasks import Task
-from tl.synthesis.teacher import fault_of
+from tl.synthesis.teacher import EXECUTOR_FAILED, fault_of
 from tl.trajectory import Trajectory
 
 Episodes = Sequence[tuple[Request, Rollout]]  # of one task
@@ -109,9 +109,7 @@ def _failed(rollout: Rollout, call: int) -> bool | None:
 def _answers_wrongly(request: Request, rollout: Rollout, call: int) -> bool:
     """Whether the call is `finish` with what is known to be no right answer."""
     is_last = call == len(rollout.categories) - 1
-    return (
-        rollout.answer is not None and is_last and None not in rollout.categories and bool(fault_of(request, rollout))
-    )
+    return rollout.answer is not None and is_last and fault_of(request, rollout) not in ("", EXECUTOR_FAILED)
 
 
 def _fault(request: Request, rollout: Rollout) -> str:

@@ -32,6 +32,7 @@ INSTRUCTIONS = (
     f"If the tools cannot serve the request, finish with {REFUSAL!r}"
 )
 MAX_TOKENS = 1024  # of one turn of the teacher
+EXECUTOR_FAILED = "the executor failed"
 
 
 def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint: Endpoint | None) -> Counter[str]:
@@ -127,7 +128,7 @@ def fault_of(request: Request, rollout: Rollout) -> str:
     """Why an episode is dropped; empty if it is kept."""
     result = outcome(request, rollout)
     if None in result.categories:
-        return "the executor failed"
+        return EXECUTOR_FAILED
     if not result.finished:
         return "no finish"
     if not request.servable and result.real:
@@ -135,5 +136,5 @@ def fault_of(request: Request, rollout: Rollout) -> str:
     if not (result.real if request.servable else result.refused):
         return "no real answer"
     if result.right is None and request.check is not None:
-        return "the executor failed"
+        return EXECUTOR_FAILED
     return "a wrong answer" if result.right is False else ""
