@@ -439,6 +439,12 @@ def test_nulls_for_parameters_that_a_tool_does_not_have_are_dropped():
     assert trajectory.messages[1] == called("search(q=null, n=1)") and notes == {Note.PADDING: 1}
 
 
+def test_nulls_that_a_model_made_up_are_read_back_as_they_were():
+    said = (Message("user", "Hi."), called("search(q=null, day=null)"))
+    made = Trajectory("a", (SEARCH_SPEC, *BUILT_INS), said)
+    assert Trajectory.from_openai(made.to_openai()) == made
+
+
 def test_a_tool_named_finish_with_other_parameters_leaves_the_last_text_a_text():
     own = {"name": "finish", "parameters": {"properties": {"code": {"type": "integer"}}, "required": ["code"]}}
     trajectory = Trajectory.from_openai(record(user(), text("Done."), tools=[own]))

@@ -62,9 +62,9 @@ class Trajectory:
     def to_openai(self) -> dict:
         """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
 
-        A call whose text `format_call` would write differently, such as a malformed one, keeps its exact text in an
-        extra key `text`; a turn that is not trained has `weight` 0; feedback with a verdict of its source has it as
-        `failed`.
+        A call whose text `format_call` would write differently, such as a malformed one, or that has nulls, keeps its
+        exact text in an extra key `text`; a turn that is not trained has `weight` 0; feedback with a verdict of its
+        source has it as `failed`.
         """
         messages: list[dict] = []
         for index, message in enumerate(self.messages):
@@ -92,11 +92,13 @@ def call_text(name: str, arguments: JSON) -> str:
 
 
 def _write_call(text: str, call_id: str) -> dict:
+    nulls = False  # which a reader may take for padding
     try:
         call = parse_call(text)
         name, arguments = call.name, json.dumps(call.arguments, ensure_ascii=False)
+        nulls = None in call.arguments.values()
     except CallSyntaxError:
         name, _, rest = text.partition("(")
         arguments = rest.removesuffix(")")
     entry = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-    return entry if name and call_text(name, arguments) == text else entry | {"text": text}
+    return entry if name and call_text(name, arguments) == text and not nulls else entry | {"text": text}

@@ -37,6 +37,7 @@ class GivenCall:
     text: str
     id: str | None = None
     name: str | None = None
+    exact: bool = False  # whether the text is to stay as it is
 
 
 @dataclass
@@ -224,7 +225,7 @@ def json_or_none(text: str) -> object:
 
 def _given_call(entry: dict, where: str) -> GivenCall:
     if isinstance(entry.get("text"), str):
-        return call_of_text(entry["text"], _id(entry, "id"))
+        return replace(call_of_text(entry["text"], _id(entry, "id")), exact=True)
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name = function.get("name", function.get("function"))
     if not isinstance(name, str):

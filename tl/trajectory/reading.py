@@ -81,7 +81,7 @@ def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | Non
 def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -> None:
     """Drops nulls for parameters that the tool does not have: Arrow gives every row the keys of all."""
     spec = next((spec for spec in specs if given.call and spec.name == given.call.name), None)
-    if not given.call or not spec:
+    if not given.call or not spec or given.exact:
         return
     arguments = {k: v for k, v in given.call.arguments.items() if v is not None or k in spec.parameters}
     if len(arguments) < len(given.call.arguments):
