@@ -94,8 +94,8 @@ def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with
         "lists of whole numbers": good | {"right": "many"},
         "from 0 to `trials`": good | {"right": [9] * len(good["trials"])},
     }
-    for reason, record in bad.items():
-        (tmp_path / "bad.jsonl").write_text(json.dumps(good) + "\n" + json.dumps(record) + "\n")
+    for reason, line in {"not JSON": "{", **{reason: json.dumps(record) for reason, record in bad.items()}}.items():
+        (tmp_path / "bad.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
         with pytest.raises(DataError, match=f"line 2: .*{reason}"):
             read_returns([str(tmp_path / "bad.jsonl")])
     assert len(read_returns([str(tmp_path / "bad.jsonl")], "skip")[0]) == 1
@@ -154,6 +154,7 @@ def test_a_step_is_read_where_its_call_ends_and_where_the_next_one_begins(steps,
     assert text[0].endswith("Assistant:") and text[2].endswith("Assistant:")
     assert text[1].endswith(calls[0]) and text[3].endswith(calls[1]) and at[3] == len(example.input_ids) - 1
     assert encode_returns(episode, small_tokenizer, 10) is None
+    assert encode_returns(Returns(episode.episode, (0, 0, 0), (0, 0, 0)), small_tokenizer, 4096) is None
 
 
 def test_the_first_loss_is_the_entropy_of_the_share_that_ended_right(flags, tmp_path):
@@ -246,7 +247,7 @@ def run_on(world: World, flags: list[str]) -> int:
 def test_steps_are_made_once_on_any_ranks_continued_after_an_interruption_and_refused_where_made_otherwise(
     toy_sft, tmp_path, two_ranks
 ):
-    flags = f"--model {toy_sft / 'model'} --out {tmp_path / 'prm'} --size 4 --samples 2 --max_new_tokens 3".split()
+    flags = f"--model {toy_sft / 'model'} --out {tmp_path / 'prm'}/ --size 4 --samples 2 --max_new_tokens 3".split()
     flags += ["--held_out", "0.5", "--max_steps", "1", "--max_length", "4000"]
     assert command.start(flags) == 0
     file = tmp_path / "prm.steps.jsonl"

@@ -70,7 +70,7 @@ def run(config: PRMConfig, world: World) -> int:
     if config.max_length > model.context_length:
         raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}")
     tokenizer = Tokenizer(source, config.template)
-    steps = config.data or [f"{config.out}.steps.jsonl"]
+    steps = config.data or [f"{Path(config.out)}.steps.jsonl"]  # beside --out, with or without a slash at its end
     show({"tokens": [template_line(tokenizer)]} | memory(config, model, world), world)
     if not config.data and not config.dry_run:
         make_steps(config, Path(steps[0]), tokenizer, world)
@@ -94,7 +94,7 @@ def run(config: PRMConfig, world: World) -> int:
 
 def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World) -> None:
     """Appends the episodes of the tasks that the file has none of yet, from the last one on; each rank plays a part."""
-    made_with = {name: getattr(config, name) for name in ("model", "samples", "max_new_tokens", "seed")}
+    made_with = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
     with distributed.propagate_errors(world):
         executor = config.start_executor(LIBRARY)
     with executor:

@@ -52,6 +52,7 @@ class DPOConfig(TrainingConfig):
     )
     model: str = option("", "checkpoint folder in Hugging Face layout (default: the newest run of train_sft.py)")
     data: list[str] = option([], "preference files, whose records have prompt, chosen, rejected and tools (required)")
+    eval_data: list[str] = option([], "held-out trajectory files to evaluate on (default: no evaluation)")
     beta: float = option(
         0.1, "β, the strength of the KL penalty; larger values stay closer to the initial model", positive=True
     )

@@ -60,6 +60,7 @@ class PRMConfig(ToolOptions, TrainingConfig):
         "checkpoint folder to sample from and to start training from (default: the newest run of train_sft.py)",
     )
     data: list[str] = option([], "files of steps to train on (default: sample them first, into OUT.steps.jsonl)")
+    eval_data: list[str] = option([], "files of steps to evaluate on (default: the --held_out part of the episodes)")
     size: int = option(200, "number of tasks to generate with the tool library, if there are no --tasks", at_least=2)
     samples: int = option(4, "number of continuations sampled from each step of an episode", at_least=1)
     max_new_tokens: int = option(512, "token limit per call while sampling steps", embedded=96, at_least=1)
@@ -105,7 +106,7 @@ class StepData:
 
     training: list[Example]
     held_out: list[Example]
-    left_out: int  # bad records, and episodes whose first call does not fit
+    left_out: int  # bad records, and episodes whose first call does not fit or that have no trials
 
     @property
     def fingerprint(self) -> str:
@@ -129,7 +130,8 @@ class StepData:
             f"episodes            {len(self.training):,} to train on, {len(self.held_out):,} held out",
             f"steps               {steps[0]:,} and {steps[1]:,}, each call's end and beginning counted",
             f"ended right         {100 * self.share_right:.1f} % of the ways on from those trained on",
-            f"left out            {self.left_out:,} episodes, bad or longer than --max_length with their first call",
+            f"left out            {self.left_out:,} episodes, bad, without trials or longer than --max_length with "
+            "their first call",
         ]
 
 
@@ -152,7 +154,8 @@ def load_steps(config: PRMConfig, paths: Sequence[str], tokenizer: Tokenizer) ->
 
 
 def encode_returns(returns: Returns, tokenizer: Tokenizer, max_length: int) -> Example | None:
-    """The episode with the counts of its steps as targets and weights; None where its first call does not fit."""
+    """The episode with the counts of its steps as targets and weights; None where its first call does not fit, or no
+    step that fits has a trial."""
     example = encode_trajectory(
         returns.episode, tokenizer, EncodingOptions(mae=False, pkt=False, max_length=max_length)
     )
@@ -162,6 +165,8 @@ def encode_returns(returns: Returns, tokenizer: Tokenizer, max_length: int) -> E
     for t, turn in enumerate(example.turns):
         for position, step in ((turn.start - 1, t), (turn.end - 1, t + 1)):
             targets[position], weights[position] = returns.right[step], returns.trials[step]
+    if not weights.any():
+        return None
     return Example(example.id, example.input_ids, targets, weights, torch.zeros_like(targets), (), 0)
 
 
