@@ -197,7 +197,7 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
     model, tokenizer = load_model(source, world.compute_dtype, world.device).eval(), Tokenizer(source, config.template)
     check_vocabulary(tokenizer, model.config)
     base = base_folder(source)
-    folders = {source, base}
+    folders = {source, base, *([Path(config.prm)] if config.prm else [])}
     files = [base / CONFIG_FILE, tokenizer.path, *(file for path in folders for file in path.glob("*.safetensors*"))]
     saved = max(file.stat().st_mtime for file in files)
     identity = {"model": str(source), "saved": saved, "template": template_of(tokenizer).name}

@@ -1,10 +1,13 @@
 """Best of N: which of several answers is given, and that it depends on nothing but seed and prompt."""
 
 import json
+import os
+import time
 
 import pytest
 import torch
 from checkpoints import make_model, with_large_weights
+from ranks import on_one_rank
 
 import evaluate
 from tl.assets import TINY
@@ -122,6 +125,17 @@ def test_an_evaluation_draws_and_says_so_in_its_report(toy, tmp_path, capsys, se
 def test_settings_that_do_not_go_together_are_refused(flags, message):
     with pytest.raises(RunError, match=message):
         evaluate.main(flags)
+
+
+def test_what_a_prm_chose_is_not_mixed_with_the_choice_of_one_that_was_trained_later(toy):
+    config = evaluate.EvaluationConfig(best_of=2, select="prm", prm=str(toy / "prm"))
+
+    def identity() -> dict:
+        return on_one_rank(lambda world: evaluate.make_policy(config, toy / "model", world)[1])
+
+    before, later = identity(), time.time() + 60
+    os.utime(toy / "prm" / "model.safetensors", (later, later))
+    assert identity()["saved"] > before["saved"]
 
 
 def test_a_prm_of_another_vocabulary_is_refused(toy, tmp_path):
