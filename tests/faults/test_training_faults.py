@@ -192,6 +192,14 @@ def test_a_model_that_fits_nowhere_leaves_the_newest_state_to_go_on_from(toy_sft
     assert digest(tmp_path / "run") == digest(whole)
 
 
+def test_a_model_with_adapters_that_fits_nowhere_leaves_nothing_elsewhere(toy_sft, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model_fits_after(3, monkeypatch)
+    with pytest.raises(RunError, match="Free some space and continue from the newest state with --resume"):
+        train_sft.main(arguments(toy_sft, tmp_path / "run", "--save_every", "1", "--lora_rank", "2"))
+    assert not list(tmp_path.glob("tl-model-*"))
+
+
 def test_adapters_that_do_not_fit_take_the_room_of_older_states_as_well(toy_sft, tmp_path, monkeypatch):
     model_fits_after(1, monkeypatch)
     flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1", "--lora_rank", "2")

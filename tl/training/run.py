@@ -219,7 +219,7 @@ def _save_where_there_is_room(save: Callable[[Path], None], out: Path) -> None:
         try:
             save(elsewhere)
         except OSError:
-            elsewhere.rmdir()
+            shutil.rmtree(elsewhere, ignore_errors=True)
             raise RunError(f"{problem}. Free some space and continue from the newest state with --resume") from error
         raise RunError(f"{problem}. It was saved in {elsewhere} instead") from error
 
