@@ -50,6 +50,7 @@ from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     Progress,
     check_folder,
+    check_max_length,
     close_run,
     open_run,
     read_checkpoint,
@@ -212,11 +213,7 @@ def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
 def prepare(config: SFTConfig, source: Path) -> list[Question]:
     """Checks the model, then reads and tokenises the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
-    if config.max_length > model.context_length:
-        window = " (its sliding window)" if model.context_length == model.sliding_window else ""
-        raise RunError(
-            f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}{window}"
-        )
+    check_max_length(config, model)
     return load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
 
 

@@ -20,14 +20,21 @@ from tl.rl.preferences import PairData, load_pairs
 from tl.rl.update import Learner
 from tl.templates import template_line
 from tl.training import distributed
-from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.held_out import MAX_NEW_TOKENS, cached_tokens, load_held_out
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, run_script
 from tl.training.memory import parameters_text, training_memory
 from tl.training.optimizer import make_optimizer
-from tl.training.run import check_folder, close_run, open_run, read_checkpoint, settings_lines, show
+from tl.training.run import (
+    check_folder,
+    check_max_length,
+    close_run,
+    open_run,
+    read_checkpoint,
+    settings_lines,
+    show,
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,8 +72,7 @@ def run(config: DPOConfig, world: World) -> int:
 def prepare(config: DPOConfig, source: Path) -> tuple[PairData, list[Question]]:
     """Reads, checks and tokenises the pairs and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
-    if config.max_length > model.context_length:
-        raise RunError(f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}")
+    check_max_length(config, model)
     lengths = config.max_length, config.max_feedback_tokens
     return load_pairs(config.data, tokenizer, *lengths, config.on_bad_data), load_held_out(config, tokenizer, *lengths)
 

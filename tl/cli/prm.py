@@ -41,13 +41,20 @@ from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
 from tl.templates import template_line
 from tl.training import distributed
-from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, run_script
 from tl.training.memory import parameters_text, sampling_memory, training_memory
 from tl.training.optimizer import make_optimizer
-from tl.training.run import check_folder, close_run, open_run, read_checkpoint, settings_lines, show
+from tl.training.run import (
+    check_folder,
+    check_max_length,
+    close_run,
+    open_run,
+    read_checkpoint,
+    settings_lines,
+    show,
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,8 +74,7 @@ def run(config: PRMConfig, world: World) -> int:
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)
     model, _ = distributed.on_main(lambda: read_checkpoint(source, config.template, config.dry_run), world)
-    if config.max_length > model.context_length:
-        raise RunError(f"--max_length {config.max_length} is more than the model's {model.context_length}")
+    check_max_length(config, model)
     tokenizer = Tokenizer(source, config.template)
     steps = config.data or [f"{Path(config.out)}.steps.jsonl"]  # beside --out, with or without a slash at its end
     show({"tokens": [template_line(tokenizer)]} | memory(config, model, world), world)

@@ -1,4 +1,4 @@
-"""Settings shared by every run, settings shared by SFT and PPO, settings of SFT, and checks of their values.
+"""Settings that change nothing of what is learned, settings of every training, settings of SFT, and their checks.
 
 The defaults are the paper's. A model shaped like the embedded one has different defaults (``embedded=``).
 """
@@ -61,7 +61,7 @@ class RunConfig:
 
 @dataclass(kw_only=True)
 class TrainingConfig(RunConfig):
-    """Settings of both SFT and PPO. Fields without a default get their default and help text in each subclass."""
+    """Settings of every training. Fields without a default get their default and help text in each subclass."""
 
     model: str | None
     template: TemplateName = option("auto", TEMPLATE_HELP)

@@ -93,6 +93,15 @@ def read_checkpoint(source: Path, template: str, dry_run: bool) -> tuple[ModelCo
     return model, tokenizer
 
 
+def check_max_length(config: TrainingConfig, model: ModelConfig) -> None:
+    """Raises RunError if the model cannot read texts as long as ``max_length``."""
+    if config.max_length > model.context_length:
+        window = " (its sliding window)" if model.context_length == model.sliding_window else ""
+        raise RunError(
+            f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}{window}"
+        )
+
+
 def check_folder(config: TrainingConfig, world: World) -> None:
     """Raises RunError on all ranks if the run cannot be written or would overwrite something."""
     on_main(lambda: None if config.dry_run else _check_folder(config), world)
