@@ -63,7 +63,7 @@ class CallSyntaxError(ValueError):
 
 
 def parse_call(text: str) -> Call:
-    """Read exactly one call; white space around it is allowed. Raises CallSyntaxError and nothing else."""
+    """Reads exactly one call; white space around it is allowed. Raises only CallSyntaxError."""
     scanner = _whole(text)
     call = scanner.call()
     scanner.end("a call")
@@ -71,7 +71,7 @@ def parse_call(text: str) -> Call:
 
 
 def parse_literal(text: str) -> JSON:
-    """Read exactly one JSON or Python literal, as it may stand after `key=`. Raises CallSyntaxError."""
+    """Reads exactly one JSON or Python literal, as it may occur after `key=`. Raises CallSyntaxError."""
     scanner = _whole(text)
     scanner.space()
     value = scanner.value(depth=0)
@@ -87,9 +87,9 @@ def leading_literal(text: str, at: int = 0) -> tuple[JSON, int]:
 
 
 def format_call(call: Call) -> str:
-    """Write a call on one line, its values as JSON, so that `parse_call(format_call(call)) == call`.
+    """Writes a call on one line, its values as JSON, so that `parse_call(format_call(call)) == call`.
 
-    Raises ValueError for a value that no JSON literal can hold (NaN, a tuple, a key that is not a string, a lone
+    Raises ValueError for a value that JSON cannot represent (NaN, a tuple, a key that is not a string, a lone
     surrogate), and for a call beyond the parser's limits.
     """
     for value in call.arguments.values():
@@ -102,7 +102,7 @@ def format_call(call: Call) -> str:
 
 
 def format_name(name: str) -> str:
-    """The name of a tool or parameter as it stands in a call: bare where it can, a JSON string where it must.
+    """The name of a tool or parameter as written in a call: bare if possible, otherwise a JSON string.
 
     Raises ValueError for what is not a string, or holds a lone surrogate.
     """

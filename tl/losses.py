@@ -79,16 +79,16 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """The SFT loss with MAE and PKT in its weights (sections 3.1 and 3.2), a scalar.
 
-    nll [N]; weights [N], 0 at masked tokens, whatever their nll is (NaN included); call_index [N], the number (0 … N−1)
-    of the call that each token belongs to, by default one call. A trained text turn has a number, too, and counts as a
+    nll [N]; weights [N], 0 at masked tokens, whose nll is ignored (even NaN); call_index [N], the number (0 … N−1) of
+    the call that each token belongs to (default: a single call). A trained text turn has a number too and counts as a
     call.
 
     * ``norm="sum"``: Σ w·nll / total, total 1 by default: the paper's sum, where a token's gradient scales with its
       weight.
-    * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call, and each text turn, counts alike (the released code).
-      One without weight is neither in the sum nor in the count; total is by default the number of those with weight.
+    * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call and each text turn counts equally (the released code).
+      Calls without weight are excluded; total is by default the number of calls with weight.
 
-    ``total`` is the divisor of the whole step when this is only one part of it (micro-batches, ranks).
+    ``total`` is the divisor of the whole step if this is only a part of it (micro-batches, ranks).
     """
     counts = weights > 0
     weighted = weights * torch.where(counts, nll, 0.0)
@@ -116,7 +116,7 @@ def policy_loss(
 ) -> Tensor:
     """PPO's clipped objective, negated: −Σ min(ρA, clip(ρ, 1−ε, 1+ε)·A) / total with ρ = exp(logp − old_logp).
 
-    All tensors have one shape; mask is True at actions, and whatever stands elsewhere stays out. ``total`` is the
+    All tensors have the same shape; mask is True at actions, and other entries are ignored. ``total`` is the
     number of actions of the whole step (default: of the mask). PPO (arXiv 1707.06347), equation 7.
     """
     ratio = _ratio(logp, old_logp, mask)
@@ -126,7 +126,7 @@ def policy_loss(
 
 @torch.no_grad()
 def policy_stats(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float) -> dict[str, Tensor]:
-    """Diagnostics of PPO as sums over the actions; divide by their number. All tensors have one shape.
+    """Diagnostics of PPO as sums over the actions; divide by their number. All tensors have the same shape.
 
     ``ratio``; ``approx_kl``, the k3 estimate of KL(old ‖ new); ``clip_fraction``, actions whose gradient is clipped.
     """
@@ -163,7 +163,7 @@ def dpo_loss(
     """−Σ [(1 − ε) log σ(m) + ε log σ(−m)] / total over pairs of answers, with the margins m of ``dpo_rewards``.
 
     All tensors are [P], a log-probability of a whole answer (its tokens' sum) for each pair. ε is ``label_smoothing``,
-    how often a pair is thought to be the wrong way round; ``total`` is the number of pairs of the whole step (default:
+    the assumed fraction of swapped pairs; ``total`` is the number of pairs of the whole step (default:
     P). DPO (arXiv 2305.18290), equation 7; ε: conservative DPO, as in TRL.
     """
     chosen, rejected = dpo_rewards(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta)
@@ -181,7 +181,7 @@ def dpo_rewards(
 
 
 def kl(logp: Tensor, ref_logp: Tensor, estimator: Literal["k1", "k3"] = "k1") -> Tensor:
-    """Estimates of KL(π ‖ π_ref) at each token drawn from π, from the two log-probabilities of that token.
+    """Estimates of KL(π ‖ π_ref) at each token sampled from π, from the two log-probabilities of that token.
 
     k1 = log π − log π_ref; k3 = ρ − 1 − log ρ with ρ = π_ref / π. Both are unbiased; k3 is never negative.
     """
@@ -213,6 +213,6 @@ def _masked_sum(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def _divisor(total: Tensor | float, like: Tensor) -> Tensor:
-    """total, or 1 where it is 0: with nothing to train on the loss is 0, not NaN."""
+    """total, or 1 if it is 0, so that the loss is 0 instead of NaN if there is nothing to train on."""
     total = torch.as_tensor(total, dtype=like.dtype, device=like.device)
     return torch.where(total > 0, total, 1.0)

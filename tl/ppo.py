@@ -20,8 +20,8 @@ def token_rewards(
 ) -> Tensor:
     """r = −β (log π − log π_ref) at each action, plus R, clipped to ±clip, where a call ends (section 3.3). [B, T].
 
-    IRM's R is in [−2, 1], and in [−2, 2] with the reward of an episode's outcome: the default ``clip``, the released
-    code's, never acts on them. It is there for rewards of other kinds.
+    IRM's R is in [−2, 1], and in [−2, 2] with the reward of an episode's outcome, so the default ``clip``, the released
+    code's, has no effect on them. It is meant for other rewards.
     call_rewards [B, T] holds R at the last action of each call and 0 elsewhere; logp is the sampling policy's,
     computed as in training rather than by the sampler.
     """

@@ -32,9 +32,9 @@ def write_on(
     batch_size: int = 16,
     finished: Callable[[], object] = lambda: None,
 ) -> list[Written]:
-    """Continues each prompt greedily until the continuation holds one of ``stops``, which are cut off with all after.
+    """Continues each prompt greedily until the continuation contains one of ``stops``, which is cut off with the rest.
 
-    They are looked for in the text, since a stop string can begin or end within a token. ``finished`` is called once
+    Stop strings are searched for in the text, because they can begin or end within a token. ``finished`` is called once
     for each prompt. Raises ValueError as ``Sampler.complete`` does.
     """
 
@@ -127,5 +127,5 @@ def _packs(starts: dict[tuple[int, ...], int]) -> Iterator[tuple[list[tuple[int,
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of a whole text, which begins with `<s>` where the vocabulary has one."""
+    """Ids of a whole text, which begins with `<s>` if the vocabulary has it."""
     return [*tokenizer.start(), *tokenizer.encode(text)]

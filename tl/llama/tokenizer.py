@@ -1,4 +1,4 @@
-"""The tokenizer: one segment at a time, the same ids for training and for generation."""
+"""The tokenizer: encodes one segment at a time, with the same ids for training and generation."""
 
 import io
 import json
@@ -22,18 +22,18 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 
 
 class Tokenizer:
-    """A vocabulary and how texts are encoded with it: sentencepiece's of Llama 2, or a byte-level one.
+    """A vocabulary and its encoding: sentencepiece (Llama 2), or byte-level.
 
-    Text is encoded segment by segment, so that a token never straddles two roles and a span's ids are known without
-    looking for them. What is trained, sampled and scored are these ids. With sentencepiece they are those of the whole
+    Text is encoded segment by segment, so that a token never crosses two roles and a span's ids are known without
+    searching for them. These ids are trained, sampled and scored. With sentencepiece they equal those of the whole
     text when every segment but the first either starts with a newline or follows a single space that is left out of
     both (`"\nAssistant:"`, then `"search(x=1)"`, for the text `"\nAssistant: search(x=1)"`); a byte-level vocabulary
-    may have a token for what stands on both sides of a seam, such as `")` and a newline, which is then not used.
+    may have a token across a boundary, such as `")` and a newline, which is then not used.
 
     Control tokens (`</s>`, `<|im_end|>`) have ids only: the same characters inside a text are encoded as plain text.
 
     Args:
-        path: a `tokenizer.model` or `tokenizer.json`, or a checkpoint folder that holds one (the first, if both).
+        path: a `tokenizer.model` or `tokenizer.json`, or a checkpoint folder with one (the first, if both).
         template: the prompt format to write with it, see `tl.templates`.
 
     Raises:
@@ -53,7 +53,7 @@ class Tokenizer:
 
     @cached_property
     def chat_template(self) -> str:
-        """The jinja that lies beside the vocabulary for the chat functions of other programs; empty where none does."""
+        """The chat template stored with the vocabulary for other programs; empty if there is none."""
         file, settings = self.path.with_name(CHAT_TEMPLATE_FILE), self.path.with_name(SETTINGS_FILE)
         if file.is_file():
             return file.read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ class Tokenizer:
         return template
 
     def start(self) -> list[int]:
-        """The ids that every text begins with: `<s>`, or none where the vocabulary has no such token."""
+        """The ids that every text begins with: `<s>`, or none if the vocabulary has no such token."""
         return [self.bos_id] if self.bos_id >= 0 else []
 
     def encode(self, segment: str) -> list[int]:

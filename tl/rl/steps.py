@@ -1,7 +1,7 @@
-"""Rollouts of PPO: calls drawn from the policy at temperature 1, kept as ids, and their rewards (paper, section 3.3).
+"""Rollouts of PPO: calls sampled from the policy at temperature 1, kept as ids, and their rewards (paper, section 3.3).
 
-Two kinds: one call for a prompt (``sample_steps``, the paper's) and whole tasks (``sample_episodes``). What was drawn
-is never tokenised again. A call's reward depends on the text of its own ids and on the executor's feedback to it, never
+Two kinds: one call per prompt (``sample_steps``, as in the paper) and whole tasks (``sample_episodes``). Sampled ids
+are never tokenised again. A call's reward depends on the text of its ids and on the executor's feedback to it, never
 on the context before it.
 """
 
@@ -70,7 +70,7 @@ class Experience:
 def sample_steps(
     model: Llama, tokenizer: Tokenizer, prompts: Sequence[Question], config: PPOConfig, seeds: Sequence[int]
 ) -> list[Experience]:
-    """Draws one call for each prompt and scores it against the golden ones (the paper's rollouts).
+    """Samples one call for each prompt and scores it against the golden calls (the paper's rollouts).
 
     ``seeds``: one per prompt. Except for rounding, which differs with the shape of a batch, the draws for a prompt
     depend on its seed alone, and not on the order of the prompts or the number of ranks.
@@ -103,7 +103,7 @@ def complete(
 def case_of(
     completion: Completion, text: str, golden: Sequence[Call], tools: Sequence[ToolSpec], config: PPOConfig
 ) -> RewardCase:
-    """IRM's case of a drawn call. One without an end was cut and is a format error, even where its text parses."""
+    """IRM's case of a sampled call. A call without an end token was cut: a format error, even if its text parses."""
     if not completion.stopped:
         return RewardCase.FORMAT_ERROR
     return call_reward(text, golden, tools, config.free_text).case

@@ -1,6 +1,6 @@
-"""PPO's models and updates: steps of gradient descent on the rollouts of a minibatch.
+"""PPO's models and their updates on minibatches of rollouts.
 
-Losses are means over the actions of a whole minibatch, so that micro-batches and ranks change nothing but rounding.
+Losses are means over the actions of a whole minibatch, so micro-batches and ranks change only rounding.
 M counts the actions of a micro-batch, C channels.
 """
 
@@ -30,7 +30,7 @@ L = TypeVar("L", bound=Llama)
 
 @dataclass(frozen=True)
 class Learner(Generic[L]):
-    """A model and how it is trained."""
+    """A model with its optimizer and gradient clipping."""
 
     model: L
     optimizer: Optimizer
@@ -65,7 +65,7 @@ class Models:
         return cls(actor, critic, reference.requires_grad_(False), prm and prm.requires_grad_(False))
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
-        """All that training changes."""
+        """Everything that training changes."""
         learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
         return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
 
@@ -115,7 +115,7 @@ def start_values(critic: Learner[Critic], batch: PPOBatch, gamma: float) -> None
 def update_values(
     critic: Learner[Critic], batch: PPOBatch, rows: Sequence[int], old_values: Tensor, returns: Tensor, clip: float
 ) -> dict[str, float]:
-    """A step towards the returns for a minibatch."""
+    """An update of the critic on a minibatch."""
     n_actions = batch.n_actions(rows)
     sums: dict[str, Tensor] = defaultdict(zero)
     for micro, mine in batch.micro_batches(rows):
@@ -134,7 +134,7 @@ def zero() -> Tensor:
 
 
 def over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
-    """Each number summed over the ranks. Until here they stay on their device, where nothing waits for them."""
+    """Each number summed over the ranks. Up to here they stay on their device, to avoid synchronisation."""
     return dict(zip(sums, distributed.all_reduce(torch.stack([*sums.values()]).cpu()).tolist(), strict=True))
 
 
