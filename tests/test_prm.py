@@ -84,6 +84,13 @@ def test_a_way_on_in_which_the_executor_fails_does_not_count(executor, tmp_path,
     assert returns.right == (1, 1, 2, 2) and returns.trials == (1, 1, 2, 2)
 
 
+def test_a_way_on_whose_earlier_calls_the_executor_could_not_make_again_does_not_count(executor, tmp_path, monkeypatch):
+    monkeypatch.setattr("tl.rl.returns.drive", lambda calls: [Feedback("gone", Cause.INFRASTRUCTURE)])
+    right = [SELL_TWO, SELL_TWO, DONE]
+    returns = returns_of(executor, tmp_path, right, [right, right])
+    assert returns.right == (2, 0, 0, 2) and returns.trials == (2, 0, 0, 2)
+
+
 def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with_a_record(steps, tmp_path):
     episodes, _ = read_returns([str(steps)])
     assert [e.to_line({}) for e in episodes] == [Returns.of(json.loads(e.to_line({}))).to_line({}) for e in episodes]

@@ -13,8 +13,8 @@ from typing import Literal
 from tl.datasets import BadRecord
 from tl.datasets.files import loads, raw_records
 from tl.datasets.report import ReadReport
-from tl.executor import Executor
-from tl.executor.driving import drive
+from tl.executor import Cause, Executor, Feedback, Verdict
+from tl.executor.driving import Steps, drive
 from tl.rollout.dialogue import Policy, StopReason
 from tl.rollout.episodes import Request, ToolSession, ends_right, play
 from tl.rollout.tasks import Task
@@ -108,14 +108,31 @@ def sample_returns(
 
 
 def continuation(request: Request, episode: Trajectory, t: int) -> Request:
-    """The request as it stands before call ``t`` of an episode; its session makes the calls before that again."""
+    """The request as it stands before call ``t`` of an episode; its session makes the calls before that again. Where
+    the executor fails in one of them, so does every call that follows: the state is not what it was."""
     made: tuple[Message, ...] = episode.messages[len(request.messages) :][: 2 * t]  # calls, each with its feedback
 
     @contextmanager
     def open() -> Iterator[ToolSession]:
         with request.open() as session:
-            for call in made[::2]:
-                drive([session.steps(call.content)])
-            yield session
+            again = [drive([session.steps(call.content)])[0] for call in made[::2]]
+            failed = next((feedback for feedback in again if feedback.cause is Cause.INFRASTRUCTURE), None)
+            yield _Failed(failed) if failed else session
 
     return replace(request, messages=request.messages + made, open=open, max_turns=request.max_turns - t)
+
+
+@dataclass
+class _Failed:
+    """A session that could not be restored."""
+
+    feedback: Feedback
+    finished: bool = False
+
+    def steps(self, text: str) -> Steps[Feedback]:
+        yield from ()
+        return self.feedback
+
+    def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
+        yield from ()
+        return Verdict(None, self.feedback.text)
