@@ -299,7 +299,7 @@ def test_bfcl_multi_turn_has_its_calls_in_a_file_beside_it(tmp_path):
                 "involved_classes": ["Files"], "initial_config": {}}  # fmt: skip
     path = tmp_path / "multi_turn.json"
     path.write_text(json.dumps(question) + "\n")
-    with pytest.raises(DataError, match="a question without its golden calls: possible_answer/"):
+    with pytest.raises(DataError, match="a question without its golden calls: put possible_answer/"):
         read(path)
     (tmp_path / "possible_answer").mkdir()
     golden = {"id": "m_0", "ground_truth": [["cd(folder='x')", "sort('a.txt')"], []]}

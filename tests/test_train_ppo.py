@@ -356,7 +356,7 @@ def test_a_policy_that_has_diverged_ends_the_run_with_advice_and_leaves_the_last
     with monkeypatch.context() as patch:
         patch.setattr(train_ppo, "train_step", diverge_in_the_third)
         with pytest.raises(
-            RunError, match="step 4: .* have diverged. Go on from the newest state with a lower --actor"
+            RunError, match="step 4: .* have diverged. Resume from the newest state with a lower --actor"
         ):
             train_ppo.main(flags)
     assert not (tmp_path / "run" / "config.json").exists()

@@ -205,7 +205,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(toy, tmp_path, monkey
         file.write_bytes(content)
     else:
         file.unlink()
-    with pytest.warns(UserWarning, match="passed over"):
+    with pytest.warns(UserWarning, match="using the previous state"):
         train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume"))
     assert_same_run(tmp_path / "whole", tmp_path / "died")
 
