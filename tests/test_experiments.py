@@ -17,9 +17,12 @@ import torch
 from tl.assets import TINY
 from tl.calls import Call
 from tl.cli import experiments as verb
+from tl.cli.rejection import RejectionConfig
+from tl.config import parse_config
 from tl.experiments import parts, plan
 from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED, SWEEPS, VARIANTS, group, groups_of
 from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables
+from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
 from tl.experiments.results import markdown, resolution, results_json, write
@@ -45,7 +48,7 @@ with (here / "asked.jsonl").open("a") as file:
     file.write(json.dumps([kind, flags]) + "\\n")
 print(f"{kind}: 1 %\\r{kind}: 99 %\\n")
 if kind == "evaluation":
-    score = json.loads((Path(value("--model")) / "config.json").read_text())
+    score = json.loads((Path(value("--model")) / "config.json").read_text()) + 5 * ("--best_of" in flags)
     scores = {"n": 2, "ts": 50 + score, "pi": 40 + score, "cf": 30 + score}
     items = [{"id": id, "scores": {"strict": {"ts": id == "a", "pi": False, "cf": False}}} for id in "ab"]
     suites = flags[flags.index("--suite") + 1 : flags.index("--seed")]
@@ -57,13 +60,23 @@ if kind == "evaluation":
     Path(value("--report")).write_text(json.dumps({"suites": found}))
     sys.exit(0)
 out = Path(value("--out"))
-out.mkdir(exist_ok=True)
+if kind in ("rejection", "prm"):
+    print("drew 1,200 tokens in 40 calls")
+if "--pairs" in flags:
+    out.touch()
+    sys.exit(0)
+if kind == "rejection":
+    print("drew 300 tokens in 10 calls")  # of the second round
+    out = out / "round-2" / "model"
+out.mkdir(exist_ok=True, parents=True)
 number, status = json.loads((here / "trouble").read_text())
 if len((here / "asked.jsonl").read_text().splitlines()) == number:
     sys.exit(status)
 score = 10 * (("--mae" in flags) + ("--pkt" in flags)) - int(value("--seed"))
 if kind == "ppo":
     score = json.loads((Path(value("--model")) / "config.json").read_text()) + 10
+    lines = [{"step": step, "response_length": length} for step, length in ((1, 10.0), (2, 12.5))]
+    (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
 (out / "config.json").write_text(json.dumps(score))
 """
 
@@ -75,7 +88,7 @@ class Stub:
         self.folder, self.base = folder, folder / "base"
         self.base.mkdir()
         shutil.copy(TINY / "config.json", self.base)
-        self.scripts = {kind: folder / f"{kind}.py" for kind in ("sft", "ppo", "evaluation")}
+        self.scripts = {kind: folder / f"{kind}.py" for kind in ("sft", "ppo", "evaluation", "rejection", "dpo", "prm")}
         for script in self.scripts.values():
             script.write_text(STUB)
         self.trouble(0, 0)
@@ -95,8 +108,8 @@ class Stub:
         return [kind for kind, _ in self.asked]
 
     def flags(self, kind, flag):
-        """The values of a flag of all runs of a kind."""
-        return [flags[flags.index(flag) + 1] for asked, flags in self.asked if asked == kind]
+        """The values of a flag of all runs of a kind that have it."""
+        return [flags[flags.index(flag) + 1] for asked, flags in self.asked if asked == kind and flag in flags]
 
 
 @pytest.fixture
@@ -115,10 +128,10 @@ def little_data(monkeypatch):
     monkeypatch.setattr(plan, "prompts", cache(partial(prompts, 8)))
 
 
-def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL, experiment=ABLATION):
+def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL, experiment=ABLATION, plan_of=Plan):
     """The results, as they stand in the JSON file."""
     experiment = replace(experiment, sweeps=SWEEPS if sweeps else ())
-    planned = Plan(out, budget, stub.base)
+    planned = plan_of(out, budget, stub.base)
     for complete in carry_out(experiment, planned, seeds):
         write(results_json(experiment, planned, complete, command="c"), experiment, out)
     return json.loads((out / f"{experiment.kind}.json").read_text())
@@ -480,6 +493,104 @@ def test_both_groups_are_in_the_default_sets():
     for suite in ("held-out", "unseen-tools"):
         groups = [*groups_of(suite, 0, TINY).values()]
         assert len(groups) == 400 and 10 < groups[:100].count(SHARED) < 90
+
+
+# ---- ways on from a short fine-tuning
+
+
+def craft(stub, out):
+    budget = Budget(share=0.5, requests=2, episodes=1, calls=1536)
+    return run(stub, out, seeds=(0, 1), budget=budget, experiment=CRAFT, plan_of=CraftPlan)
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory):
+    """(stub, output folder, results) of an experiment that is carried out once."""
+    folder = tmp_path_factory.mktemp("craft")
+    (folder / "stub").mkdir()
+    stub = Stub(folder / "stub")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(parts, "SCRIPTS", stub.scripts)
+        monkeypatch.setattr(plan, "synthesize", cache(partial(synthesize, 60)))
+        monkeypatch.setattr(plan, "prompts", cache(partial(prompts, 8)))
+        yield stub, folder / "out", craft(stub, folder / "out")
+
+
+def test_all_ways_start_from_one_checkpoint_of_a_seed(ways):
+    stub, _, _ = ways
+    assert [stub.kinds().count(k) for k in ("sft", "rejection", "dpo", "ppo", "prm", "evaluation")] == [
+        *(2 * n for n in (1 + 1, 2, 1, 6, 1, 12))
+    ]
+    starts = {
+        (flags[flags.index("--seed") + 1], flags[flags.index("--model") + 1])
+        for kind, flags in stub.asked
+        if kind in ("rejection", "dpo", "ppo", "prm")
+    }
+    assert len(starts) == 2 and all("/sft-" in model and f"seed{seed}" in model for seed, model in starts)
+    assert set(stub.flags("sft", "--model")) == {str(stub.base), *(model for _, model in starts)}
+
+
+def test_every_way_gets_the_same_number_of_calls(ways):
+    """Of 1536 calls, 3 an episode and 24 a task of prm."""
+    stub, _, _ = ways
+    assert stub.flags("rejection", "--size")[:2] == ["32", "64"]  # tasks; 8 samples, in two rounds and in one
+    assert set(stub.flags("prm", "--size")) == {"64"}
+    steps = [int(steps) for steps in stub.flags("ppo", "--max_steps")]
+    assert steps == ([1536 // 32] * 4 + [1536 // 3 // 32] * 2) * 2 and set(stub.flags("ppo", "--batch_size")) == {"32"}
+    assert {*stub.flags("ppo", "--samples_per_prompt"), str(RejectionConfig().samples)} == {"8"}
+    assert stub.flags("sft", "--max_steps") == ["384"] * 2
+
+
+def test_the_flags_of_rejection_are_valid(ways):
+    stub, _, _ = ways
+    rounds, pairs = [parse_config(RejectionConfig, flags) for kind, flags in stub.asked if kind == "rejection"][:2]
+    assert rounds.rounds == 2 and "--learning_rate 3e-4" in rounds.train and not rounds.pairs
+    assert pairs.pairs == stub.flags("dpo", "--data")[0] and not pairs.rounds
+
+
+def test_best_of_8_asks_the_start_itself(ways):
+    stub, _, results = ways
+    start, *others = stub.flags("evaluation", "--model")[:12]
+    assert [number for number, model in enumerate(others, 1) if model == start] == [10, 11]
+    assert stub.flags("evaluation", "--select") == ["vote", "prm"] * 2
+    assert all("/prm-" in model for model in stub.flags("evaluation", "--prm"))
+    values = {row["name"]: row["values"]["held-out.ts"] for row in results["rows"]}
+    assert values["start"] == [70, 69] and values["best of 8, vote"] == values["best of 8, prm"] == [75, 74]
+    assert values["PPO, rloo"] == [80, 79]  # the stub's scores
+    [rloo] = [row["difference"]["held-out.ts"] for row in results["rows"] if row["name"] == "PPO, rloo"]
+    assert rloo == {"mean": 10, "interval": [10, 10]}
+
+
+def test_costs_are_what_a_way_adds(ways):
+    _, _, results = ways
+    sampled = {row["name"]: row["costs"]["sampled tokens"] for row in results["rows"]}
+    assert sampled["start"] == sampled["more SFT"] == sampled["best of 8, vote"] == [0, 0]
+    assert sampled["rejection, 2 rounds"] == [1500] * 2 and sampled["DPO"] == sampled["best of 8, prm"] == [1200] * 2
+    assert sampled["PPO, gae"] == [32 * 10 + 32 * 12.5] * 2
+    cpu = [row["costs"]["CPU seconds of training"][0] for row in results["rows"]]
+    assert cpu[10] == 0 and all(0 < seconds < 5 for number, seconds in enumerate(cpu) if number != 10)  # 10: by vote
+    lines = markdown(results, CRAFT).splitlines()
+    assert "### Costs" in lines and any(line.startswith("| DPO") and " 1,200 " in line for line in lines)
+    assert "1536 calls sampled by each way" in "".join(lines)
+
+
+def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
+    stub, out, results = ways
+    stub.forget()
+    assert craft(stub, out) == results and stub.asked == []
+    for record in out.glob("parts/rejection-pairs-seed1*/part.json"):
+        record.unlink()
+    craft(stub, out)
+    [(kind, flags)] = stub.asked
+    assert kind == "rejection" and "--pairs" in flags and "--resume" not in flags
+
+
+def test_quick_craft_is_one_seed_of_an_eighth_of_the_calls(stub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert verb.main(["craft", "--quick"]) == 0
+    results = json.loads(Path("runs/craft-quick/craft.json").read_text())
+    assert results["seeds"] == [0] and results["kind"] == "craft"
+    assert results["budget"]["calls"] * 8 == FULL_CRAFT.calls and FULL_CRAFT.share == QUICK_CRAFT.share
 
 
 # ---- the command line

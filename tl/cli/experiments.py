@@ -5,6 +5,8 @@
     python -m tl experiments ablation --model X --data train.jsonl OFFICIAL --suite rotbench toolalpaca bfcl
                                                    Table 5 for your model on the benchmarks
     python -m tl experiments robustness            no part against all parts under noisy tool names (Figure 4)
+    python -m tl experiments craft --quick         ways on from a short fine-tuning, each with as many sampled calls:
+                                                   more SFT, rejection, DPO, PPO in six ways, best of 8
 
 Each training and evaluation runs in its own process and logs to log.txt in its folder under --out. To resume an
 interrupted experiment, run the same command again; finished parts are reused, and robustness reuses the ablation's
@@ -21,19 +23,21 @@ from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import DataError
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, ablation_of
+from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
 from tl.experiments.results import markdown, results_json, write
 from tl.files import visible
 
-FOLDER = "runs/ablation"
+FOLDER = "runs/ablation"  # of robustness as well, which has models in common with it
+CRAFT_FOLDER = "runs/craft"
 
 
 @dataclass
 class ExperimentsConfig:
     """Flags of `python -m tl experiments`."""
 
-    kinds: list[str] = option([], "experiments to run: ablation, robustness, or both", positional=True)
+    kinds: list[str] = option([], "experiments to run: ablation, robustness, craft, or several", positional=True)
     model: str | None = option(None, "checkpoint folder of the model to train (default: the embedded model)")
     data: list[str] = option(
         [], "training files (default: generated data), and the folder with the benchmarks' published files"
@@ -48,13 +52,19 @@ class ExperimentsConfig:
     seeds: int | None = option(
         None, "number of seeds for each configuration (default: 3, or 1 with --quick)", at_least=1
     )
-    out: str | None = option(None, f"output folder (default: {FOLDER}, plus the model's name and -quick if used)")
+    out: str | None = option(
+        None, f"output folder (default: {FOLDER} or {CRAFT_FOLDER}, plus the model's name and -quick if used)"
+    )
 
 
 def main(argv: Sequence[str]) -> int:
     """Exit status 0, 1 if a part failed or was stopped, or 2 if the flags are invalid."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
-    experiments = {"ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()), "robustness": ROBUSTNESS}
+    experiments = {
+        "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
+        "robustness": ROBUSTNESS,
+        "craft": CRAFT,
+    }
     try:
         if not config.kinds or not {*config.kinds} <= experiments.keys():
             raise ValueError(f"name at least one experiment: {', '.join(experiments)}")
@@ -71,21 +81,19 @@ def main(argv: Sequence[str]) -> int:
     except (ValueError, DataError) as error:
         print(f"python -m tl experiments: {visible(str(error))}", file=sys.stderr)
         return 2
-    own = f"-{Path(config.model).resolve().name}" if config.model else ""
-    out = Path(config.out or f"{FOLDER}{own}{'-quick' if config.quick else ''}")
+    base, official = Path(config.model or TINY), Path(folders[0]) if folders else None
+    suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))
-    plan, about = (
-        Plan(
-            out,
-            QUICK if config.quick else FULL,
-            Path(config.model) if config.model else TINY,
-            files,
-            Path(folders[0]) if folders else None,
-        ),
-        {"command": shlex.join(["python", "-m", "tl", "experiments", *argv]), "quick": config.quick},
-    )
+    about = {"command": shlex.join(["python", "-m", "tl", "experiments", *argv]), "quick": config.quick}
     try:
         for experiment in (experiments[kind] for kind in config.kinds):
+            kind, folder, *budgets = (
+                (CraftPlan, CRAFT_FOLDER, FULL_CRAFT, QUICK_CRAFT)
+                if experiment is CRAFT
+                else (Plan, FOLDER, FULL, QUICK)
+            )
+            out = Path(config.out or folder + suffix)
+            plan = kind(out, budgets[config.quick], base, files, official)
             for complete in carry_out(experiment, plan, seeds):
                 results = results_json(experiment, plan, complete, **about)
                 write(results, experiment, out)

@@ -13,13 +13,14 @@ training, add --resume.
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tl.cli.rejection import sampling_policy
+from tl.cli.rejection import drawn_line, sampling_policy
 from tl.datasets import DataError
 from tl.datasets.files import raw_records
 from tl.executor import Executor, IsolationError
@@ -111,7 +112,8 @@ def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World)
         if first == len(tasks):
             return
         model = load_model(config.model, world.compute_dtype, world.device).eval()
-        policy_of = partial(sampling_policy, model, tokenizer, config.max_new_tokens)
+        drawn = Counter[str]()
+        policy_of = partial(sampling_policy, model, tokenizer, config.max_new_tokens, drawn)
         bar = tqdm(desc="tasks", total=len(tasks), initial=first, disable=None if world.is_main else True)
         for start in range(first, len(tasks), MAX_ROWS * world.size):
             mine = list(enumerate(tasks))[start : start + MAX_ROWS * world.size][world.rank :: world.size]
@@ -124,6 +126,8 @@ def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World)
                     file.writelines(every[number].to_line(made_with) for number in sorted(every))
             bar.update(min(MAX_ROWS * world.size, len(tasks) - start))
         bar.close()
+        of_ranks = distributed.gather_objects(drawn, world)
+        show({"steps": [drawn_line(sum(of_ranks, Counter[str]()))]}, world)
 
 
 def tasks_of(config: PRMConfig, executor: Executor) -> list[Task]:

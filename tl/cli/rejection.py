@@ -172,12 +172,12 @@ def write_kept(
         paired = resumed(Path(config.pairs), ids)
         Path(config.pairs).touch()
     solved = {id.rpartition("#")[0] for id in written}
-    dropped, kept, fruitful = Counter[str](), len(written), len(solved)
+    dropped, drawn, kept, fruitful = Counter[str](), Counter[str](), len(written), len(solved)
     first = max((places[task] + 1 for task in solved), default=0)
     found = sample_kept(
         tasks,
         executor,
-        partial(sampling_policy, model, tokenizer, config.max_new_tokens),
+        partial(sampling_policy, model, tokenizer, config.max_new_tokens, drawn),
         *(config.samples, config.per_task, config.seed),
         parallel=MAX_ROWS,
         dropped=dropped,
@@ -194,6 +194,7 @@ def write_kept(
             file.flush()
             kept += len(trajectories)
             fruitful += bool(trajectories)
+    print(drawn_line(drawn))
     fruitless = len(tasks) - fruitful
     print(f"{len(tasks)} tasks, {config.samples} episodes each: {kept} kept; none kept for {fruitless} tasks")
     reasons = ", ".join(f"{count} {fault}" for fault, count in dropped.most_common()) or "none"
@@ -204,14 +205,26 @@ def write_kept(
         print(f"written: {config.pairs}, {len(paired)} pairs of {of} tasks")
 
 
+def drawn_line(drawn: Counter[str]) -> str:
+    """What a run sampled, as text; an earlier run that it continued is not in it."""
+    return f"drew {drawn['tokens']:,} tokens in {drawn['calls']:,} calls"
+
+
 def sampling_policy(
-    model: Llama, tokenizer: Tokenizer, max_new_tokens: int, requests: Sequence[Request], seeds: Sequence[int]
+    model: Llama,
+    tokenizer: Tokenizer,
+    max_new_tokens: int,
+    drawn: Counter[str],
+    requests: Sequence[Request],
+    seeds: Sequence[int],
 ) -> SamplingPolicy:
-    """A policy that samples these episodes from the model at temperature 1."""
+    """A policy that samples these episodes from the model at temperature 1, and counts what it draws."""
     sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
 
     def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:
-        return sampler.complete(prompts, max_new_tokens, 1.0, seeds=seeds), 0.0
+        made = sampler.complete(prompts, max_new_tokens, 1.0, seeds=seeds)
+        drawn.update(calls=len(made), tokens=sum(len(completion.ids) for completion in made))
+        return made, 0.0
 
     prompts = [encode_prompt(request.tools, request.messages, tokenizer) for request in requests]
     return SamplingPolicy(draw, tokenizer, prompts, seeds, model.config.context_length - max_new_tokens)

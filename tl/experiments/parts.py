@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import resource
 import signal
 import statistics
 import subprocess
@@ -23,12 +25,18 @@ from types import FrameType
 from tl.executor.sandbox import kernel
 from tl.files import sha256, write_whole
 from tl.training.loop import STOPPED
-from tl.training.run import is_finished
+from tl.training.run import METRICS_FILE, is_finished
 
 HOME = Path(__file__).resolve().parents[2]
-SCRIPTS = {"sft": HOME / "train_sft.py", "ppo": HOME / "train_ppo.py", "evaluation": HOME / "evaluate.py"}
+# Others are verbs of `python -m tl`.
+SCRIPTS = {
+    "sft": HOME / "train_sft.py",
+    "ppo": HOME / "train_ppo.py",
+    "evaluation": HOME / "evaluate.py",
+}
 RECORD, LOG, REPORT = "part.json", "log.txt", "report.json"
 TAIL = 12  # lines of a log that an error message shows
+DREW = re.compile(r"^ *drew ([\d,]+) tokens", re.MULTILINE)  # what rejection and prm print
 
 
 class Stopped(Exception):
@@ -53,13 +61,14 @@ def digest_of_files(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """A run of one of SCRIPTS."""
+    """A run of one of SCRIPTS, or of a verb of `python -m tl`."""
 
     kind: str
     name: str
     flags: list[str]  # all but those that say where the result goes
     settings: dict  # all that the result depends on
     root: Path
+    place: str = "model"  # of the result in the folder; what it begins with is where the script writes
 
     @property
     def digest(self) -> str:
@@ -71,21 +80,37 @@ class Part:
 
     @property
     def model(self) -> Path:
-        return self.folder / "model"
+        return self.folder / self.place
 
     def report(self) -> dict:
         return json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
 
+    def sampled(self) -> int:
+        """Tokens that a finished part drew to learn from. Those of a process that was killed are not counted."""
+        if self.kind == "ppo":
+            steps = [json.loads(line) for line in (self.model / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+            each = self.settings["settings"]["batch_size"]
+            return round(sum(each * step.get("response_length", 0) for step in steps))
+        log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace")
+        return sum(int(n.replace(",", "")) for n in DREW.findall(log))
+
     def command(self) -> list[str]:
-        command = [sys.executable, str(SCRIPTS[self.kind]), *self.flags]
+        script = [str(SCRIPTS[self.kind])] if self.kind in SCRIPTS else ["-m", "tl", self.kind]
+        command = [sys.executable, *script, *self.flags]
         if self.kind == "evaluation":
             return [*command, "--report", str(self.folder / REPORT)]
-        return [*command, "--out", str(self.model), *(["--resume"] if self.model.exists() else [])]
+        out = self.folder / Path(self.place).parts[0]
+        resumed = self.kind != "rejection" and out.exists()  # rejection goes on by itself
+        return [*command, "--out", str(out), *(["--resume"] if resumed else [])]
 
     def seconds(self) -> float | None:
         """What a finished part took, interruptions included; None for one that is not finished."""
         record = self._record()
         return record["seconds"] if record["finished"] else None
+
+    def cpu_seconds(self) -> float:
+        """As ``seconds``, of all cores."""
+        return self._record()["cpu_seconds"]
 
     def make(self) -> None:
         """Does the part, or what is left of it. The time of a killed process is not counted.
@@ -96,11 +121,15 @@ class Part:
         if record["finished"]:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), children_seconds()
         status, stopped = 0, False
         if not is_finished(self.model):  # else it was killed after its last step
             status, stopped = run(self.command(), self.folder / LOG)
-        record = {"finished": status == 0, "seconds": record["seconds"] + time.perf_counter() - started}
+        record = {
+            "finished": status == 0,
+            "seconds": record["seconds"] + time.perf_counter() - started,
+            "cpu_seconds": record.get("cpu_seconds", 0.0) + children_seconds() - cpu,
+        }
         write_whole(self.folder / RECORD, json.dumps(record | {"settings": self.settings}, indent=1) + "\n")
         if stopped or status == STOPPED:
             raise Stopped(f"stopped in {self.folder.name}")
@@ -112,6 +141,12 @@ class Part:
     def _record(self) -> dict:
         path = self.folder / RECORD
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"finished": False, "seconds": 0.0}
+
+
+def children_seconds() -> float:
+    """CPU time of all child processes that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(command: Sequence[str], log: Path | None) -> tuple[int, bool]:

@@ -1,4 +1,5 @@
 """From variants and seeds to parts: two or three of each, fine-tuning, PPO where the variant has IRM, evaluation.
+`tl.experiments.craft` has a plan of its own.
 
 Data, order, prompts and evaluated items depend on the seed alone, so that variants are compared seed by seed.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,15 +19,21 @@ from tl.datasets import read
 from tl.datasets.questions import read_questions
 from tl.experiments.ablation import Experiment, Variant
 from tl.experiments.parts import Part, digest, digest_of_files, duration, seconds_left
-from tl.rl.config import PPOConfig
 from tl.rl.config import resolve_config as resolve_ppo
+from tl.rl.dpo import resolve_config as resolve_dpo
+from tl.rl.prm import resolve_config as resolve_prm
 from tl.synthesis import MIX, prompts, synthesize
-from tl.training.config import RunConfig, SFTConfig
+from tl.training.config import RunConfig, TrainingConfig
 from tl.training.config import resolve_config as resolve_sft
 from tl.trajectory import Trajectory
 
 PLACES = {"model", "data", "eval_data", *RunConfig.__dataclass_fields__}  # settings that say nothing about the result
-RESOLVE: dict[str, Callable[[list[str]], SFTConfig | PPOConfig]] = {"sft": resolve_sft, "ppo": resolve_ppo}
+RESOLVE: dict[str, Callable[[list[str]], TrainingConfig]] = {
+    "sft": resolve_sft,
+    "ppo": resolve_ppo,
+    "dpo": partial(resolve_dpo, description=""),
+    "prm": partial(resolve_prm, description=""),
+}
 BAR = "{desc}: {n_fmt}/{total_fmt} parts |{bar}| {elapsed}{postfix}"  # its own estimate would count all parts alike
 
 
@@ -38,6 +45,7 @@ class Budget:
     requests: int = 400
     episodes: int = 100
     max_steps: int | None = None  # of each training, for trials
+    calls: int = 0  # that each way of `tl.experiments.craft` samples
 
 
 FULL, QUICK = Budget(), Budget(share=0.2, requests=100, episodes=50)
@@ -54,6 +62,7 @@ class Plan:
         self.data, self.official = data, official
         self.base_digest = digest_of_files(base)
         self.trajectories, self.prompts = cache(self._trajectories), cache(self._prompts)
+        self.settings = cache(self._settings)
 
     def sft(self, variant: Variant, seed: int) -> Part:
         parts = [part.lower() for part in variant.parts if part != "IRM"]
@@ -72,14 +81,21 @@ class Plan:
         return [self.sft(variant, seed), *([self.ppo(variant, seed)] if variant.irm else [])]
 
     def evaluation(self, experiment: Experiment, variant: Variant, seed: int) -> Part:
-        trained, budget = self.trained(variant, seed)[-1], self.budget
-        flags = ["--suite", *experiment.suites, "--seed", str(seed)]
+        return self._evaluation(experiment, self.trained(variant, seed)[-1], seed, [])
+
+    def _evaluation(self, experiment: Experiment, trained: Part, seed: int, more: Sequence[str]) -> Part:
+        budget = self.budget
+        flags = ["--suite", *experiment.suites, "--seed", str(seed), *more]
         flags += ["--limit", str(budget.requests), "--episodes", str(budget.episodes)]
         settings = {"model": trained.digest, "flags": flags}
         if self.official:
             flags += ["--data", str(self.official.resolve())]
         name, flags = f"{experiment.kind}-{trained.name}", ["--model", str(trained.model), *flags]
         return Part("evaluation", name, flags, settings, self.out / "parts")
+
+    def costs(self, experiment: Experiment, variant: Variant, seed: int) -> dict[str, float]:
+        """What a variant took beyond what it has in common with others, by the heads of a table."""
+        return {}
 
     def parts(self, experiment: Experiment, seed: int) -> list[Part]:
         """All parts of a seed, each once, those that others need before them."""
@@ -91,13 +107,20 @@ class Plan:
         return list({part.digest: part for part in made}.values())
 
     def _training(self, kind: str, name: str, model: Path, data: Path, flags: list[str], source: dict) -> Part:
-        base = ["--model", str(self.base)]  # has the shape of the model, which need not be there yet
-        flags = [*flags, "--epochs", f"{RESOLVE[kind](base).epochs * self.budget.share:g}"]
+        flags = [*flags, "--epochs", f"{RESOLVE[kind](['--model', str(self.base)]).epochs * self.budget.share:g}"]
         flags += [] if self.budget.max_steps is None else ["--max_steps", str(self.budget.max_steps)]
+        return self._run(kind, name, model, ["--data", str(data), *flags], {**source, "data": data.name})
+
+    def _run(self, kind: str, name: str, model: Path, flags: list[str], source: dict) -> Part:
+        """A training from ``model``; ``source`` names by digests what it is and what it is trained on."""
+        settings = {**source, "settings": self.settings(kind, *flags)}
+        return Part(kind, name, ["--model", str(model), *flags], settings, self.out / "parts")
+
+    def _settings(self, kind: str, *flags: str) -> dict:
+        """Those that a training's result depends on."""
+        base = ["--model", str(self.base)]  # has the shape of the model, which need not be there yet
         resolved = asdict(RESOLVE[kind]([*base, *flags]))
-        settings = {key: value for key, value in resolved.items() if key not in PLACES}
-        settings = {**source, "data": data.name, "settings": settings}  # the file's name has a digest in it
-        return Part(kind, name, ["--model", str(model), "--data", str(data), *flags], settings, self.out / "parts")
+        return {key: value for key, value in resolved.items() if key not in PLACES}
 
     def _trajectories(self, seed: int, errors: float) -> Path:
         if self.data:

@@ -2,13 +2,15 @@
 
 The folder of an experiment gets KIND.md and KIND.json, rewritten after every seed::
 
-    {"version": 1, "kind": "ablation" | "robustness", "title", "command", "machine", "quick": bool,
+    {"version": 1, "kind": "ablation" | "robustness" | "craft", "title", "command", "machine", "quick": bool,
      "seeds": [0, 1, 2],                         those that are complete
-     "budget": {"share", "requests", "episodes"},   of the default training; items of a suite
-     "seconds": {"sft", "ppo", "evaluation"},    of all parts
+     "budget": {"share", "requests", "episodes",    of the default training; items of a suite
+                "calls"},                        that each way of craft samples
+     "seconds": {"sft", "ppo", "evaluation", …},    of all parts
      "columns": [{"key": "held-out.ts", "table": "Seen toolkits", "title": "TS", "higher_is_better": bool,
                   "n": [items, or episodes, per seed], …}],
      "rows": [{"name": "none", "parts": ["MAE", …], "seconds": {"sft": [per seed], …},
+               "costs": {"sampled tokens": [per seed], …},      of craft
                "values": {KEY: [per seed, percent or null]},
                "mean": {KEY: …}, "interval": {KEY: [low, high] or null},
                "difference": {KEY: {"mean", "interval"}} or null in the first row, which is the reference}],
@@ -25,6 +27,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -49,7 +52,9 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
 
     def row(variant: Variant, against: dict[str, Values] | None) -> dict:
         seconds = seconds_of(experiment, plan, variant, seeds)
-        return row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
+        row = row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
+        by_seed = [plan.costs(experiment, variant, seed) for seed in seeds]
+        return row | ({"costs": {key: [costs[key] for costs in by_seed] for key in by_seed[0]}} if by_seed[0] else {})
 
     def curve(name: str, points: Sequence[Variant]) -> dict:
         return {"name": name, "points": [row(point, None) for point in points]}
@@ -84,18 +89,21 @@ def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> d
 
 def seconds_of(experiment: Experiment, plan: Plan, variant: Variant, seeds: Sequence[int]) -> dict:
     """Kind of part -> its seconds, seed by seed. Variants share their fine-tuning, which then stands with each."""
-    found: dict[str, list[float | None]] = {}
+    found: dict[str, list[float]] = {}
     for seed in seeds:
+        of_kind: dict[str, float] = {}
         for part in (*plan.trained(variant, seed), plan.evaluation(experiment, variant, seed)):
-            found.setdefault(part.kind, []).append(part.seconds())
+            of_kind[part.kind] = of_kind.get(part.kind, 0.0) + (part.seconds() or 0.0)
+        for kind, seconds in of_kind.items():
+            found.setdefault(kind, []).append(seconds)
     return found
 
 
 def total_seconds(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> dict[str, float]:
     """Kind of part -> what all of them took, each counted once."""
-    totals = dict.fromkeys(("sft", "ppo", "evaluation"), 0.0)
+    totals: dict[str, float] = {}
     for part in (part for seed in seeds for part in plan.parts(experiment, seed)):
-        totals[part.kind] += part.seconds() or 0.0
+        totals[part.kind] = totals.get(part.kind, 0.0) + (part.seconds() or 0.0)
     return totals
 
 
@@ -112,7 +120,7 @@ def write(results: dict, experiment: Experiment, out: Path) -> None:
 
 def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]]]:
     """The tables of the rows, of the sweeps and of the paper."""
-    found = tables(experiment.columns, results["rows"])
+    found = tables(experiment.columns, results["rows"]) | cost_table(results["rows"])
     for sweep in results["sweeps"].values():
         points = [
             point | {"name": f"{curve['name']}, {x:g}"}
@@ -123,10 +131,20 @@ def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]
     return found | experiment.paper
 
 
+def cost_table(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
+    """Means over the seeds, where the rows have costs."""
+    if "costs" not in rows[0]:
+        return {}
+    heads = ["", *rows[0]["costs"]]
+    lines = ([row["name"], *(f"{fmean(each):,.0f}" for each in row["costs"].values())] for row in rows)
+    return {"Costs": [heads, *lines]}
+
+
 def notes(results: dict, experiment: Experiment) -> list[str]:
     """What was done, where and how long it took, and how to read the tables."""
     seeds, seconds, budget = results["seeds"], results["seconds"], results["budget"]
     steps = "" if budget["max_steps"] is None else f", {budget['max_steps']} steps at most"
+    sampled = f"{budget['calls']} calls sampled by each way; " if budget["calls"] else ""
     taken = ", ".join(f"{duration(s)} {kind}" for kind, s in seconds.items() if s)
     by_items = (
         f"one seed gives no interval; {budget['requests']} items alone make ± {98 / budget['requests'] ** 0.5:.0f}"
@@ -134,7 +152,7 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
     paired = ", paired over the seeds, with its 95 % t-interval" if len(seeds) > 1 else f"; {by_items} points"
     return [
         f"{results['command']}; {results['machine']}",
-        f"seeds {', '.join(map(str, seeds))}; {budget['share']:.0%} of the default training{steps}; "
+        f"seeds {', '.join(map(str, seeds))}; {budget['share']:.0%} of the default training{steps}; {sampled}"
         f"at most {budget['requests']} requests and {budget['episodes']} episodes a suite",
         f"took {duration(sum(seconds.values()))}: {taken}",
         f"percent; in brackets the difference from '{results['rows'][0]['name']}'{paired}",

@@ -14,9 +14,9 @@ from typing import Any
 from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_SCRIPT
 
-EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE = "report.json", "ablation.json", "robustness.json"
+EVALUATION_FILE, EXPERIMENT_FILES = "report.json", ("ablation.json", "robustness.json", "craft.json")
 HUGE = 1e15  # what a run counts is less, and a float tells all integers up to there apart
-ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, ABLATION_FILE, ROBUSTNESS_FILE)
+ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, *EXPERIMENT_FILES)
 
 
 class NoRunError(ValueError):
@@ -34,7 +34,7 @@ class Run:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     suites: dict[str, dict[str, Any]] = field(default_factory=dict)  # of evaluate.py's report
-    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)  # ablation.json and robustness.json
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)  # EXPERIMENT_FILES
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -96,7 +96,7 @@ def read_run(path: Path, name: str) -> Run:
     run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
     suites = read_object(path / EVALUATION_FILE, run.notes).get("suites")
     run.suites = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
-    found = {file: read_object(path / file, run.notes) for file in (ABLATION_FILE, ROBUSTNESS_FILE)}
+    found = {file: read_object(path / file, run.notes) for file in EXPERIMENT_FILES}
     run.experiments = {file: results for file, results in found.items() if results}
     run.notes += _missing(run)
     return run
