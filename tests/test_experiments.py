@@ -500,7 +500,11 @@ def test_both_groups_are_in_the_default_sets():
 
 def craft(stub, out):
     budget = Budget(share=0.5, requests=2, episodes=1, calls=1536)
-    return run(stub, out, seeds=(0, 1), budget=budget, experiment=CRAFT, plan_of=CraftPlan)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(parts, "SCRIPTS", stub.scripts)
+        monkeypatch.setattr(plan, "synthesize", partial(synthesize, 4))
+        monkeypatch.setattr(plan, "prompts", partial(prompts, 2))
+        return run(stub, out, seeds=(0, 1), budget=budget, experiment=CRAFT, plan_of=CraftPlan)
 
 
 @pytest.fixture(scope="module")
@@ -509,11 +513,7 @@ def ways(tmp_path_factory):
     folder = tmp_path_factory.mktemp("craft")
     (folder / "stub").mkdir()
     stub = Stub(folder / "stub")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(parts, "SCRIPTS", stub.scripts)
-        monkeypatch.setattr(plan, "synthesize", cache(partial(synthesize, 60)))
-        monkeypatch.setattr(plan, "prompts", cache(partial(prompts, 8)))
-        yield stub, folder / "out", craft(stub, folder / "out")
+    return stub, folder / "out", craft(stub, folder / "out")
 
 
 def test_all_ways_start_from_one_checkpoint_of_a_seed(ways):
@@ -603,7 +603,7 @@ def test_quick_craft_is_one_seed_of_an_eighth_of_the_calls(stub, tmp_path, monke
         (["ablations"], "name at least one experiment: ablation, robustness"),
         (["robustness", "--sweeps"], "--sweeps only applies to ablation"),
         (["robustness", "--suite", "bfcl"], "--suite only applies to ablation"),
-        (["ablation", "--suite", "nonsense"], "no suite nonsense; there are"),
+        (["ablation", "--suite", "nonsense"], "unknown suite nonsense; choose from"),
         (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps generates its data"),
     ],
 )
