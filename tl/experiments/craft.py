@@ -120,7 +120,7 @@ class CraftPlan(Plan):
         sampling = self._sampling("pairs", start, seed, flags, "kept.jsonl")
         pairs = sampling.folder / "pairs.jsonl"
         sampling = replace(sampling, flags=[*sampling.flags, "--pairs", str(pairs)])
-        flags = ["--data", str(pairs), "--seed", str(seed)]
+        flags = ["--data", str(pairs), "--seed", str(seed), "--batch_size", "8", "--epochs", "2"]
         return [sampling, self._further(way, start, seed, flags, pairs=sampling.digest)]
 
     def _ppo(self, way: Way, start: Part, seed: int) -> list[Part]:
