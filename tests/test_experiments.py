@@ -22,7 +22,7 @@ from tl.config import parse_config
 from tl.experiments import parts, plan
 from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED, SWEEPS, VARIANTS, group, groups_of
 from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables
-from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
+from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
 from tl.experiments.results import markdown, resolution, results_json, write
@@ -128,10 +128,10 @@ def little_data(monkeypatch):
     monkeypatch.setattr(plan, "prompts", cache(partial(prompts, 8)))
 
 
-def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL, experiment=ABLATION, plan_of=Plan):
+def run(stub, out, seeds=(0,), sweeps=False, budget=SMALL, experiment=ABLATION):
     """The results, as they stand in the JSON file."""
     experiment = replace(experiment, sweeps=SWEEPS if sweeps else ())
-    planned = plan_of(out, budget, stub.base)
+    planned = Plan(out, budget, stub.base)
     for complete in carry_out(experiment, planned, seeds):
         write(results_json(experiment, planned, complete, command="c"), experiment, out)
     return json.loads((out / f"{experiment.kind}.json").read_text())
@@ -498,99 +498,93 @@ def test_both_groups_are_in_the_default_sets():
 # ---- ways on from a short fine-tuning
 
 
-def craft(stub, out):
-    budget = Budget(share=0.5, requests=2, episodes=1, calls=1536)
+def craft(stub, folder):
+    """The results of the quick form."""
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
         monkeypatch.setattr(parts, "SCRIPTS", stub.scripts)
         monkeypatch.setattr(plan, "synthesize", partial(synthesize, 4))
         monkeypatch.setattr(plan, "prompts", partial(prompts, 2))
-        return run(stub, out, seeds=(0, 1), budget=budget, experiment=CRAFT, plan_of=CraftPlan)
+        assert verb.main(["craft", "--quick"]) == 0
+    return json.loads((folder / "runs/craft-quick/craft.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def ways(tmp_path_factory):
-    """(stub, output folder, results) of an experiment that is carried out once."""
+    """(stub, working folder, results) of an experiment that is carried out once."""
     folder = tmp_path_factory.mktemp("craft")
     (folder / "stub").mkdir()
     stub = Stub(folder / "stub")
-    return stub, folder / "out", craft(stub, folder / "out")
+    return stub, folder, craft(stub, folder)
 
 
 def test_all_ways_start_from_one_checkpoint_of_a_seed(ways):
     stub, _, _ = ways
     assert [stub.kinds().count(k) for k in ("sft", "rejection", "dpo", "ppo", "prm", "evaluation")] == [
-        *(2 * n for n in (1 + 1, 2, 1, 6, 1, 12))
+        *(1 + 1, 2, 1, 6, 1, 12)
     ]
     starts = {
         (flags[flags.index("--seed") + 1], flags[flags.index("--model") + 1])
         for kind, flags in stub.asked
         if kind in ("rejection", "dpo", "ppo", "prm")
     }
-    assert len(starts) == 2 and all("/sft-" in model and f"seed{seed}" in model for seed, model in starts)
-    assert set(stub.flags("sft", "--model")) == {str(stub.base), *(model for _, model in starts)}
+    [(seed, start)] = starts
+    assert seed == "0" and "/sft-" in start and stub.flags("sft", "--model") == [str(TINY), start]
 
 
 def test_every_way_gets_the_same_number_of_calls(ways):
-    """Of 1536 calls, 3 an episode and 24 a task of prm."""
-    stub, _, _ = ways
-    assert stub.flags("rejection", "--size")[:2] == ["32", "64"]  # tasks; 8 samples, in two rounds and in one
-    assert set(stub.flags("prm", "--size")) == {"64"}
-    steps = [int(steps) for steps in stub.flags("ppo", "--max_steps")]
-    assert steps == ([1536 // 32] * 4 + [1536 // 3 // 32] * 2) * 2 and set(stub.flags("ppo", "--batch_size")) == {"32"}
+    """Of 512 calls, 3 an episode and 24 a task of prm."""
+    stub, _, results = ways
+    assert results["budget"]["calls"] == QUICK_CRAFT.calls == 512 and FULL_CRAFT.calls == 8 * 512
+    assert stub.flags("rejection", "--size") == ["10", "21"]  # 512 / (3 · 8 samples · 2 rounds), and in one round
+    assert stub.flags("prm", "--size") == ["21"]
+    assert stub.flags("ppo", "--max_steps") == ["16"] * 4 + ["5"] * 2 and {*stub.flags("ppo", "--batch_size")} == {"32"}
     assert {*stub.flags("ppo", "--samples_per_prompt"), str(RejectionConfig().samples)} == {"8"}
-    assert stub.flags("sft", "--max_steps") == ["384"] * 2
+    assert stub.flags("sft", "--max_steps") == ["128"]
 
 
 def test_the_flags_of_rejection_are_valid(ways):
     stub, _, _ = ways
-    rounds, pairs = [parse_config(RejectionConfig, flags) for kind, flags in stub.asked if kind == "rejection"][:2]
+    rounds, pairs = [parse_config(RejectionConfig, flags) for kind, flags in stub.asked if kind == "rejection"]
     assert rounds.rounds == 2 and "--learning_rate 3e-4" in rounds.train and not rounds.pairs
     assert pairs.pairs == stub.flags("dpo", "--data")[0] and not pairs.rounds
 
 
 def test_best_of_8_asks_the_start_itself(ways):
     stub, _, results = ways
-    start, *others = stub.flags("evaluation", "--model")[:12]
+    start, *others = stub.flags("evaluation", "--model")
     assert [number for number, model in enumerate(others, 1) if model == start] == [10, 11]
-    assert stub.flags("evaluation", "--select") == ["vote", "prm"] * 2
-    assert all("/prm-" in model for model in stub.flags("evaluation", "--prm"))
+    assert stub.flags("evaluation", "--select") == ["vote", "prm"]
+    assert "/prm-" in stub.flags("evaluation", "--prm")[0]
     values = {row["name"]: row["values"]["held-out.ts"] for row in results["rows"]}
-    assert values["start"] == [70, 69] and values["best of 8, vote"] == values["best of 8, prm"] == [75, 74]
-    assert values["PPO, rloo"] == [80, 79]  # the stub's scores
+    assert values["start"] == [70] and values["best of 8, vote"] == values["best of 8, prm"] == [
+        75
+    ]  # the stub's scores
     [rloo] = [row["difference"]["held-out.ts"] for row in results["rows"] if row["name"] == "PPO, rloo"]
-    assert rloo == {"mean": 10, "interval": [10, 10]}
+    assert values["PPO, rloo"] == [80] and rloo["mean"] == 10
 
 
 def test_costs_are_what_a_way_adds(ways):
     _, _, results = ways
     sampled = {row["name"]: row["costs"]["sampled tokens"] for row in results["rows"]}
-    assert sampled["start"] == sampled["more SFT"] == sampled["best of 8, vote"] == [0, 0]
-    assert sampled["rejection, 2 rounds"] == [1500] * 2 and sampled["DPO"] == sampled["best of 8, prm"] == [1200] * 2
-    assert sampled["PPO, gae"] == [32 * 10 + 32 * 12.5] * 2
+    assert sampled["start"] == sampled["more SFT"] == sampled["best of 8, vote"] == [0]
+    assert sampled["rejection, 2 rounds"] == [1500] and sampled["DPO"] == sampled["best of 8, prm"] == [1200]
+    assert sampled["PPO, gae"] == [32 * 10 + 32 * 12.5]
     cpu = [row["costs"]["CPU seconds of training"][0] for row in results["rows"]]
     assert cpu[10] == 0 and all(0 < seconds < 5 for number, seconds in enumerate(cpu) if number != 10)  # 10: by vote
     lines = markdown(results, CRAFT).splitlines()
     assert "### Costs" in lines and any(line.startswith("| DPO") and " 1,200 " in line for line in lines)
-    assert "1536 calls sampled by each way" in "".join(lines)
+    assert "512 calls sampled by each way" in "".join(lines)
 
 
 def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
-    stub, out, results = ways
+    stub, folder, results = ways
     stub.forget()
-    assert craft(stub, out) == results and stub.asked == []
-    for record in out.glob("parts/rejection-pairs-seed1*/part.json"):
+    for record in folder.glob("runs/craft-quick/parts/rejection-pairs-*/part.json"):
         record.unlink()
-    craft(stub, out)
+    assert craft(stub, folder)["rows"][0] == results["rows"][0]
     [(kind, flags)] = stub.asked
     assert kind == "rejection" and "--pairs" in flags and "--resume" not in flags
-
-
-def test_quick_craft_is_one_seed_of_an_eighth_of_the_calls(stub, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert verb.main(["craft", "--quick"]) == 0
-    results = json.loads(Path("runs/craft-quick/craft.json").read_text())
-    assert results["seeds"] == [0] and results["kind"] == "craft"
-    assert results["budget"]["calls"] * 8 == FULL_CRAFT.calls and FULL_CRAFT.share == QUICK_CRAFT.share
 
 
 # ---- the command line
