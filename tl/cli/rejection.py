@@ -137,7 +137,8 @@ def carry_out(what: str, arguments: Sequence[str]) -> int:
     status, stopped = parts.run([sys.executable, *arguments], None)
     if stopped or status:
         print("the same command goes on from here", file=sys.stderr)
-    return status or (STOPPED if stopped else 0)
+    ended = 128 - status if status < 0 else status  # by a signal, as shells tell it
+    return ended or (STOPPED if stopped else 0)
 
 
 def run(config: RejectionConfig) -> int:
