@@ -46,7 +46,9 @@ class ExperimentsConfig:
         [], "ablation: suites of evaluate.py to evaluate on (default: the generated held-out sets)"
     )
     quick: bool = option(
-        False, "run a rough version: one seed, a fifth of the training, at most 100 requests per suite and 50 episodes"
+        False,
+        "run a rough version: one seed, a fifth of the training (craft: an eighth of the calls), at most 100 requests "
+        "per suite and 50 episodes",
     )
     sweeps: bool = option(False, "ablation: also vary w_max and the share of requests with erroneous calls")
     seeds: int | None = option(
