@@ -241,7 +241,7 @@ def main() -> None:
         folder = Path(name)
         jobs = toy(folder)
         if options.what == "kills":
-            head("job", "kills", "jobs", "with another result", "s")
+            head("training", "kills", "runs", "with another result", "s")
             for job in options.jobs or jobs:
                 started = time.perf_counter()
                 counts = kill_at_random(jobs[job], folder, options.times, options.seed)
