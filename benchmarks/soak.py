@@ -1,5 +1,6 @@
 """Soak: trainings killed at random instants, a rank that is killed under torchrun, and long runs watched for growth.
 
+    python -m benchmarks.soak                      all of it; or one of these
     python -m benchmarks.soak kills --times 30     each training and an experiment; resumed = uninterrupted, to the bit
     python -m benchmarks.soak ranks                torchrun starts two ranks again after one of them was killed
     python -m benchmarks.soak long                 2,000 steps of SFT and 300 of PPO: memory, descriptors, threads
@@ -229,7 +230,7 @@ def head(*names: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "ranks", "long", "suite"])
+    parser.add_argument("what", nargs="?", choices=["all", "kills", "ranks", "long", "suite"], default="all")
     parser.add_argument("--times", type=int, default=30, help="kills of each job")
     parser.add_argument("--jobs", nargs="+", help="of kills: these alone")
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
@@ -240,21 +241,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tl-soak-") as name:
         folder = Path(name)
         jobs = toy(folder)
-        if options.what == "kills":
+        if options.what in ("kills", "all"):
             head("training", "kills", "runs", "with another result", "s")
             for job in options.jobs or jobs:
                 started = time.perf_counter()
                 counts = kill_at_random(jobs[job], folder, options.times, options.seed)
                 row(job, *counts.values(), round(time.perf_counter() - started))
-        elif options.what == "ranks":
+        if options.what in ("ranks", "all"):
             same = restart(jobs["SFT"].flags, folder)
             print(f"two ranks, one killed, started again by torchrun: {'the same' if same else 'another'} result")
-        elif options.what == "long":
+        if options.what in ("long", "all"):
             head("run", "after steps", "MiB", "descriptors", "threads", "processes")
             for job in ("SFT", "PPO, episode"):
                 for seen in watched(jobs[job], options.steps if job == "SFT" else options.ppo_steps, folder):
                     row(job, *seen)
-        else:
+        if options.what in ("suite", "all"):
             report = folder / "report.xml"
             subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/faults", f"--junitxml={report}"], cwd=REPO)
             head("file", "what is tried", "times", "what happened")
