@@ -153,5 +153,5 @@ class CraftPlan(Plan):
         return Part("rejection", name, ["--model", str(start.model), *flags], settings, self.out / "parts", place)
 
     def _further(self, way: Way, start: Part, seed: int, flags: list[str], **source: str) -> Part:
-        name = "-".join(re.findall(r"\w+", way.name.lower().removeprefix(way.kind)))
-        return self._run(way.kind, f"{name}-seed{seed}", start.model, flags, {"sft": start.digest, **source})
+        name = "-".join([*re.findall(r"\w+", way.name.lower().removeprefix(way.kind)), f"seed{seed}"])
+        return self._run(way.kind, name, start.model, flags, {"sft": start.digest, **source})
