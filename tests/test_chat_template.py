@@ -160,7 +160,7 @@ def test_the_history_holds_no_end_token(template):
             [USER, {"role": "assistant", "tool_calls": [call("f", {})]}, *[{"role": "tool", "content": "x"}] * 2],
             "feedback without a call",
         ),
-        ([USER, {"role": "system", "content": "x"}], "only the first message may be a system message"),
+        ([USER, {"role": "system", "content": "x"}], "a system message can only be the first"),
         ([USER, {"role": "assistant", "tool_calls": [call("f", '{"x": 1}')]}], "arguments of a call must be an object"),
         (
             [
