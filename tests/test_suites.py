@@ -246,7 +246,7 @@ def test_own_episodes_start_at_the_request_and_know_the_truth():
 
 @pytest.mark.parametrize("name", ["nonsense", "bfcl:heavy", "rotbench:loud", "every-held-out:heavy"])
 def test_a_name_that_does_not_exist_is_told_those_that_do(name, tmp_path):
-    with pytest.raises(DataError, match=rf"no suite {name}; there are .*rotbench-third.*held-out:clean\|slight"):
+    with pytest.raises(DataError, match=rf"unknown suite {name}; choose from .*rotbench-third.*held-out:clean\|slight"):
         catalogue.read_suites([name], tmp_path, 0)
 
 
