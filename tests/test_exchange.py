@@ -70,7 +70,12 @@ def test_episodes_are_compared_by_their_answers(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("nonsense", "is not a report"), ("{}", "is not a report"), ('{"suites": {"t": {"items": []}}}', "no suite in")],
+    [
+        ("nonsense", "is not a report"),
+        ("{}", "is not a report"),
+        ('{"suites": {"t": {"items": []}}}', "no suite in"),
+        ('{"suites": {"s": {"items": [{"id": "0", "reward": 1}]}}}', "s: not from evaluate.py"),
+    ],
 )
 def test_what_cannot_be_compared_is_named(tmp_path, text, message):
     (tmp_path / "b").write_text(text)

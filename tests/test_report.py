@@ -206,6 +206,15 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_shown(ppo, tmp_path)
     assert "+1.00" in text  # the last reward
 
 
+def test_reports_of_other_commands_are_named_and_not_called_damaged(tmp_path):
+    of_intercode = {"suites": {"intercode": {"title": "InterCode-bash", "items": [{"id": "2/0", "reward": 1.0}]}}}
+    (tmp_path / "report.json").write_text(json.dumps(of_intercode))
+    assert read_run(tmp_path, "run").notes == [
+        "report.json: intercode: not from evaluate.py, or from an older version of it: evaluate again"
+    ]
+    assert "damaged" not in Page(write([str(tmp_path)], tmp_path / "out.html")).text
+
+
 def test_data_that_has_gone_is_said(sft, tmp_path):
     (tmp_path / "data.jsonl").unlink()
     assert "its data cannot be looked at" in Page(write([str(sft)], tmp_path / "out.html")).text

@@ -9,6 +9,8 @@ from pathlib import Path
 from tl.datasets import DataError
 from tl.files import unwritable, write_whole
 
+NOT_SCORED = "not from evaluate.py, or from an older version of it: evaluate again"
+
 
 def check_report(path: Path) -> None:
     """Raises DataError if a report cannot be written to `path`, or would replace a file that is not a report."""
@@ -28,8 +30,19 @@ def write_report(path: Path, config: Mapping, suites: Mapping[str, object]) -> N
 
 
 def read_report(path: Path) -> Mapping[str, Mapping]:
-    """What a report says of each suite. Raises DataError for a file that is no report."""
+    """What a report says of each suite. Raises DataError for a file that is no report of evaluate.py."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["suites"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        suites = json.loads(path.read_text(encoding="utf-8"))["suites"]
+        others = [name for name, suite in suites.items() if not is_scored(suite)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} is not a report of evaluate.py: {type(error).__name__}: {error}") from error
+    if others:
+        raise DataError(f"{path}: {', '.join(others)}: {NOT_SCORED}")
+    return suites
+
+
+def is_scored(suite: Mapping) -> bool:
+    """Whether a suite's items are as evaluate.py writes them: single turns with scores, or episodes."""
+    items = suite.get("items")
+    parts = [item.keys() for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return all({"scores", "trajectory"} & part for part in parts)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tl.evaluation.report_file import NOT_SCORED, is_scored
 from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_SCRIPT
 
@@ -95,9 +96,12 @@ def read_run(path: Path, name: str) -> Run:
     run.metrics = _read_lines(path / METRICS_FILE, run.notes)
     run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
     suites = read_object(path / EVALUATION_FILE, run.notes).get("suites")
-    run.suites = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
-    found = {file: read_object(path / file, run.notes) for file in EXPERIMENT_FILES}
-    run.experiments = {file: results for file, results in found.items() if results}
+    found = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
+    run.suites = {name: suite for name, suite in found.items() if is_scored(suite)}
+    if others := found.keys() - run.suites.keys():
+        run.notes.append(f"{EVALUATION_FILE}: {', '.join(sorted(others))}: {NOT_SCORED}")
+    experiments = {file: read_object(path / file, run.notes) for file in EXPERIMENT_FILES}
+    run.experiments = {file: results for file, results in experiments.items() if results}
     run.notes += _missing(run)
     return run
 
