@@ -118,7 +118,7 @@ class EvaluationConfig(ToolOptions):
     )
     select: Literal["vote", "prm", "none"] = option(
         "vote",
-        "how --best_of chooses; vote: the most frequent call; prm: the answer that --prm values most; none: the first",
+        "how --best_of chooses: the most frequent call (vote), the answer of highest value (prm) or the first (none)",
     )
     prm: str | None = option(None, "output folder of python -m tl prm, for --select prm")
     refusals: list[str] = option([], "phrases that mark an answer as a refusal (default: printed with the results)")

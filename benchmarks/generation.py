@@ -1,11 +1,11 @@
 """Greedy generation, side by side with the other ways of getting the same tokens.
 
-    python -m benchmarks.generation            # all of it; installs transformers into benchmarks/.venv
-    python -m benchmarks.generation cache      # the KV cache against none: every token reads its whole text again
-    python -m benchmarks.generation turns      # an episode of 5 calls against reading its whole history at each turn
+    python -m benchmarks.generation            # all three comparisons; installs transformers into benchmarks/.venv
+    python -m benchmarks.generation cache      # the KV cache, against a pass over the whole text for every token
+    python -m benchmarks.generation turns      # an episode of 5 calls, against encoding the whole history at every turn
     python -m benchmarks.generation peer       # against transformers' generate
 
-All weights are random, on which the time does not depend; no text stops before its last token.
+The weights are random, since the time does not depend on them, and no text ends early.
 """
 
 import argparse

@@ -178,8 +178,8 @@ def children(pid: int) -> list[int]:
 
 
 def watch(job: Job, out: Path, every: int) -> None:
-    """Runs the job, and writes beside `out` what its process holds before every so many steps: MiB of memory, open
-    descriptors, threads, and processes that it has started."""
+    """Runs the job and samples its process every `every` steps: MiB of memory, open descriptors, threads and child
+    processes. The samples are written to a file next to `out`."""
     program: Any = sys.modules[job.main.__module__]
     original, seen, steps = program.train_step, [], itertools.count()
 

@@ -11,7 +11,7 @@ from tl.llama.model import Llama
 from tl.llama.texts import continuation_logprobs, encode_text, write_on
 from tl.llama.tokenizer import Tokenizer
 
-ITEMS = 64  # choices are compared for so many items at a time
+ITEMS = 64  # batch size when choices are compared
 
 
 def limited(suite: TextSuite, limit: int | None) -> TextSuite:

@@ -60,7 +60,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
 
 
 def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
-    """Items by their id and, where it repeats, their number among those that have it."""
+    """Items by (id, n), where n counts the items with the same id."""
     seen: dict[str, int] = defaultdict(int)
     found = {}
     for item in items:

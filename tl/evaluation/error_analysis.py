@@ -25,7 +25,7 @@ class Fault(enum.Enum):
     REDUNDANCY = "Redundancy"
     MISSING = "Missing"
     HALLUCINATION = "Hallucination"
-    ALIKE = "Alike"  # another value, the same but for case, spaces and punctuation
+    ALIKE = "Alike"  # a wrong value that differs only in case, spaces and punctuation
     OTHER = "Others"
 
 
