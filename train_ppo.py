@@ -260,7 +260,9 @@ def train(
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         prompts = [data.prompts[i] for i in indices]
-        spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
+        spare: Sequence[Prompt] = ()
+        if config.filter_prompts:
+            spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
         metrics = iterate(models, tokenizer, executor, prompts, progress, config, world, spare)
         return metrics, trouble(metrics)
 

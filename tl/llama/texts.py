@@ -38,7 +38,7 @@ def write_on(
     for each prompt. Raises ValueError as ``Sampler.complete`` does.
     """
 
-    longest = max((len(stop.encode()) for stop in stops), default=0)
+    longest = max((len(stop.encode()) for stop in stops), default=1)
 
     def ends(ids: list[int]) -> bool:
         text = tokenizer.continuation(ids[-longest:])  # a token is a byte at least
