@@ -45,7 +45,7 @@ from tl.training.held_out import (
 )
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
-from tl.training.memory import parameters_text, training_memory
+from tl.training.memory import largest_micro_batch, step_section
 from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     Progress,
@@ -177,17 +177,10 @@ def describe(
     config: SFTConfig, data: TrainingData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> dict[str, list[str]]:
     """Sections of text about data, steps and memory."""
-    lengths = sorted(data.examples.lengths())
-    tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
-    cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
-    memory = training_memory(
-        model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached, config.lora
-    )
-    sections = {
-        "data": data.lines(),
-        "steps": steps_lines(config, data),
-        f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}": memory.lines(),
-    }
+    lengths = data.examples.lengths()
+    tokens, cached = largest_micro_batch(lengths, config), cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
+    sections = {"data": data.lines(), "steps": steps_lines(config, data)}
+    sections |= step_section(config, model, tokens, world, cached)
     if config.dry_run and config.model:
         share = data.statistics.targets / sum(lengths)
         work = Work(tokens, sum(n * n for n in lengths) // sum(lengths), share, config.checkpointing, config.lora)

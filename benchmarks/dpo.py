@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.side_by_side import compare, with_peers
+from benchmarks.side_by_side import compare, descend, with_peers
 from tl.assets import TINY
 from tl.calls import Call
 from tl.datasets.preferences import Pair
@@ -139,11 +139,7 @@ def their_step(pairs: list[TokenPair], world: distributed.World) -> Callable[[],
 
     def step() -> float:
         loss, _ = trl_loss(model, inputs, "sigmoid", CONFIG.beta, 0.0)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CONFIG.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
+        return descend(loss, model, optimizer, CONFIG.max_grad_norm)
 
     return step
 

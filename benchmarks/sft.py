@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.models import MEDIUM, random_checkpoint, random_texts
-from benchmarks.side_by_side import compare, with_peers
+from benchmarks.side_by_side import compare, descend, with_peers
 from tl.llama import Llama
 from tl.llama.lora import LoRA
 from tl.prompt import NO_TARGET, Example, Turn
@@ -66,11 +66,7 @@ def their_step(folder: str, texts: list[list[int]], world: distributed.World, ra
 
     def step() -> float:
         loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CONFIG.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
+        return descend(loss, model, optimizer, CONFIG.max_grad_norm)
 
     return step
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
 ENVIRONMENT = Path(__file__).parent / ".venv"
 
 
@@ -36,6 +39,15 @@ def with_peers(module: str, **packages: str) -> None:
     if Path(sys.prefix) == ENVIRONMENT:
         raise SystemExit(f"{', '.join(wanted)} cannot be imported even in {ENVIRONMENT}; remove it and try again")
     os.execv(python, [str(python), "-m", module, *sys.argv[1:]])
+
+
+def descend(loss: Tensor, model: nn.Module, optimizer: Optimizer, max_grad_norm: float) -> float:
+    """A peer's optimizer step as its documentation writes it; returns the loss."""
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
 
 
 class Taken(NamedTuple):

@@ -17,7 +17,8 @@ format has there, in Table 13 the newline before ``Output:``. So each call gets 
 a separate sample, and the end token is trained whether or not the history contains it.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -83,6 +84,14 @@ class Example:
         """The example without its first ``n`` tokens; ``turns`` still count from the original start."""
         tensors = ("input_ids", "targets", "weights", "turn_index")
         return replace(self, **{name: getattr(self, name)[n:] for name in tensors})
+
+
+def digest(tensors: Iterable[Tensor]) -> bytes:
+    """SHA-256 over the values of tensors, in their order."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.numpy().data)
+    return found.digest()
 
 
 @dataclass(frozen=True)

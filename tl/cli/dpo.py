@@ -24,7 +24,7 @@ from tl.training.distributed import World
 from tl.training.held_out import MAX_NEW_TOKENS, cached_tokens, load_held_out
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, run_script
-from tl.training.memory import parameters_text, training_memory
+from tl.training.memory import largest_micro_batch, step_section
 from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     check_folder,
@@ -79,10 +79,6 @@ def prepare(config: DPOConfig, source: Path) -> tuple[PairData, list[Question]]:
 
 def memory(config: DPOConfig, data: PairData, held_out: Sequence[Question], world: World) -> dict[str, list[str]]:
     """A section of text with the memory that a step takes on each rank."""
-    model, lengths = read_config(Path(config.model)), sorted(map(len, data.pairs))
-    tokens = min(max(config.micro_tokens, lengths[-1]), sum(lengths[-config.batch_size :]))
+    tokens = largest_micro_batch([*map(len, data.pairs)], config)
     cached = cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
-    needed = training_memory(
-        model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached, config.lora
-    )
-    return {f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}": needed.lines()}
+    return step_section(config, read_config(Path(config.model)), tokens, world, cached)

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tl.cli.rejection import drawn_line, sampling_policy
 from tl.datasets import DataError
 from tl.datasets.files import raw_records
 from tl.executor import Executor, IsolationError
@@ -32,10 +31,11 @@ from tl.llama.sampling import MAX_ROWS, cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import load_model
 from tl.rl.calibration import lines
-from tl.rl.prm import PRMConfig, StepData, load_steps, resolve_config, score_steps, train
+from tl.rl.prm import PRMConfig, StepData, load_steps, resolve_config, train
 from tl.rl.returns import sample_returns
 from tl.rl.update import Learner
 from tl.rollout.episodes import MAX_TURNS
+from tl.rollout.policy import drawn_line, sampling_policy
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.synthesis.tasks import make_tasks
@@ -45,7 +45,7 @@ from tl.training import distributed
 from tl.training.distributed import World
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, run_script
-from tl.training.memory import parameters_text, sampling_memory, training_memory
+from tl.training.memory import sampling_memory, step_section
 from tl.training.optimizer import make_optimizer
 from tl.training.run import (
     check_folder,
@@ -91,10 +91,9 @@ def run(config: PRMConfig, world: World) -> int:
     critic_model = distributed.load(Critic, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
     optimizer = make_optimizer(critic_model, config.learning_rate, config)
     critic = Learner(critic_model, optimizer, config.max_grad_norm)
-    progress, stopped = train(critic, tokenizer, data, config, world, saved)
+    progress, stopped, scored = train(critic, tokenizer, data, config, world, saved)
     if stopped:
         return STOPPED
-    scored = score_steps(critic.model, data.held_out, config.micro_tokens, world)
     close_run(config, [progress.line("episodes"), *(["-- held-out steps", *lines(scored)] if scored else [])], world)
     return 0
 
@@ -157,8 +156,5 @@ def memory(config: PRMConfig, model: ModelConfig, world: World) -> dict[str, lis
     """What making steps takes on each rank, and training after it, as text."""
     size, tokens = world.compute_dtype.itemsize, max(config.micro_tokens, config.max_length)
     cached = cache_size(MAX_ROWS * MAX_TURNS * config.samples, [model.context_length], grows=True)
-    training = training_memory(model, tokens, world.size, size, config.checkpointing, lora=config.lora)
-    return {
-        "memory of each rank while sampling steps": sampling_memory(model, cached, size).lines(),
-        f"memory of each rank in training, {parameters_text(model, config.lora)}, {world.text()}": training.lines(),
-    }
+    sampling = {"memory of each rank while sampling steps": sampling_memory(model, cached, size).lines()}
+    return sampling | step_section(config, model, tokens, world, when=" in training")

@@ -32,22 +32,22 @@ from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
 from tl.files import visible
 from tl.llama.model import Llama
-from tl.llama.sampling import MAX_ROWS, Completion, Sampler
+from tl.llama.sampling import MAX_ROWS
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.llama.weights import CheckpointError, load_model
-from tl.prompt import encode_prompt
-from tl.rollout.episodes import Request
 from tl.rollout.options import ToolOptions
-from tl.rollout.policy import SamplingPolicy
+from tl.rollout.policy import drawn_line, sampling_policy
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.synthesis.rejection import sample_kept
 from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
-from tl.templates import TEMPLATE_HELP, TemplateName, template_of
-from tl.training.distributed import process_group
+from tl.templates import TEMPLATE_HELP, TemplateName
+from tl.training.config import RunError
 from tl.training.loop import STOPPED
-from tl.training.run import is_finished
+from tl.training.run import alone, is_finished
+
+ERRORS = (CheckpointError, TokenizerError, DataError, RunError, ToolkitError, PoolError, IsolationError, OSError)
 
 
 @dataclass
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         check(config)
         return run_rounds(config, argv) if config.rounds else run(config)
-    except (CheckpointError, TokenizerError, DataError, ToolkitError, PoolError, IsolationError, OSError) as error:
+    except ERRORS as error:
         print(f"python -m tl rejection: {visible(str(error))}", file=sys.stderr)
         return 2
 
@@ -142,9 +142,7 @@ def carry_out(what: str, arguments: Sequence[str]) -> int:
 
 
 def run(config: RejectionConfig) -> int:
-    with process_group() as world, config.start_executor(LIBRARY) as executor:
-        if world.size > 1:
-            raise DataError("rejection runs in one process: start one per GPU, each with its --tasks and --out")
+    with alone() as world, config.start_executor(LIBRARY) as executor:
         print("\n".join(config.tool_lines(executor)))
         model = load_model(config.model, world.compute_dtype, world.device).eval()
         write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
@@ -204,28 +202,3 @@ def write_kept(
     if config.pairs:
         of = len({id.rpartition("#")[0] for id in paired})
         print(f"written: {config.pairs}, {len(paired)} pairs of {of} tasks")
-
-
-def drawn_line(drawn: Counter[str]) -> str:
-    """What a run sampled, as text; an earlier run that it continued is not in it."""
-    return f"drew {drawn['tokens']:,} tokens in {drawn['calls']:,} calls"
-
-
-def sampling_policy(
-    model: Llama,
-    tokenizer: Tokenizer,
-    max_new_tokens: int,
-    drawn: Counter[str],
-    requests: Sequence[Request],
-    seeds: Sequence[int],
-) -> SamplingPolicy:
-    """A policy that samples these episodes from the model at temperature 1, and counts what it draws."""
-    sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
-
-    def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:
-        made = sampler.complete(prompts, max_new_tokens, 1.0, seeds=seeds)
-        drawn.update(calls=len(made), tokens=sum(len(completion.ids) for completion in made))
-        return made, 0.0
-
-    prompts = [encode_prompt(request.tools, request.messages, tokenizer) for request in requests]
-    return SamplingPolicy(draw, tokenizer, prompts, seeds, model.config.context_length - max_new_tokens)

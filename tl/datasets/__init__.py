@@ -11,7 +11,7 @@ from typing import Literal
 
 from tl.calls import CallSyntaxError, parse_call
 from tl.datasets.companions import Companions, joined_records
-from tl.datasets.files import loads
+from tl.datasets.files import parsed
 from tl.datasets.formats import NAMES, read_one, single_records
 from tl.datasets.mix import drawn, mixed, shares_of
 from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
@@ -108,9 +108,7 @@ def of_records(
         for place, raw in single_records(at, given, name):
             notes: Notes = Counter()
             try:
-                if isinstance(raw, bytes):
-                    loads(raw, "the line")
-                trajectory = read_one(companions.completed(raw, notes), f"{path}, {place}", notes, name)
+                trajectory = read_one(companions.completed(parsed(raw), notes), f"{path}, {place}", notes, name)
                 _note(trajectory, notes)
                 if check:
                     check(trajectory)

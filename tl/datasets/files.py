@@ -79,6 +79,11 @@ def _line(line: bytes) -> object:
         return line
 
 
+def parsed(record: object) -> object:
+    """A record of `raw_records`. Raises ValueError, with the reason, for a line that is not JSON."""
+    return loads(record, "the line") if isinstance(record, bytes) else record
+
+
 def loads(data: bytes, what: str) -> object:
     """Strict JSON in UTF-8: no NaN, and no lone surrogates, which no text could hold. Raises ValueError."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tl.datasets.companions import joined_records
-from tl.datasets.files import loads
+from tl.datasets.files import parsed
 from tl.datasets.readers import trl
 from tl.datasets.report import BadRecord, ReadReport
 from tl.trajectory import Notes, Trajectory
@@ -44,9 +44,7 @@ def read_pairs(
         for place, raw in joined_records(Path(path)):
             notes: Notes = Counter()
             try:
-                if isinstance(raw, bytes):
-                    loads(raw, "the line")
-                pair = _pair(raw, f"{path}, {place}", notes)
+                pair = _pair(parsed(raw), f"{path}, {place}", notes)
                 if check is not None:
                     check(pair)
                 pairs.append(pair)

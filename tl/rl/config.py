@@ -6,7 +6,7 @@ The defaults are the paper's. A model shaped like the embedded one has different
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
@@ -23,6 +23,8 @@ from tl.training.config import (
     parse_for_model,
 )
 from tl.training.run import newest_run
+
+C = TypeVar("C", bound=TrainingConfig)
 
 
 @dataclass
@@ -113,19 +115,18 @@ class PPOConfig(ToolOptions, TrainingConfig):
 def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> PPOConfig:
     """Settings from train_ppo.py's command line, including the model to start from. Raises RunError if they contradict
     each other."""
-    model = parse_config(PPOConfig, argv, description + PRESET_RULE).model
-    source = start_of(model)
-    config = replace(parse_for_model(PPOConfig, argv, source), model=str(source))
+    config = with_start(parse_config(PPOConfig, argv, description + PRESET_RULE), argv)
     check(config)
     return config
 
 
-def start_of(model: str) -> Path:
-    """The checkpoint to start from: `model`, or the newest run of train_sft.py if it is empty."""
-    source = Path(model) if model else newest_run(Path("runs"), SFTConfig.script)
+def with_start(asked: C, argv: Sequence[str] | None) -> C:
+    """The settings, with the defaults that suit the model to start from: the one that was asked for, or otherwise the
+    newest run of train_sft.py. Raises RunError if there is none."""
+    source = Path(asked.model) if asked.model else newest_run(Path("runs"), SFTConfig.script)
     if source is None:
         raise RunError("runs/ contains no finished run of train_sft.py: run that first, or name a model with --model")
-    return source
+    return replace(parse_for_model(type(asked), argv, source), model=str(source))
 
 
 def check(config: PPOConfig) -> None:

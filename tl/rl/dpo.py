@@ -9,7 +9,7 @@ step, so that there is never a second model in memory.
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -21,7 +21,7 @@ from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
 from tl.losses import dpo_loss, dpo_rewards, kl
 from tl.metrics import Question
-from tl.rl.config import start_of
+from tl.rl.config import with_start
 from tl.rl.preferences import PairData, TokenPair, answer_logp, micro_batches
 from tl.rl.update import Learner, descend, over_ranks, zero
 from tl.training import distributed
@@ -34,7 +34,6 @@ from tl.training.config import (
     RunError,
     TrainingConfig,
     check_settings,
-    parse_for_model,
 )
 from tl.training.distributed import World
 from tl.training.held_out import percentages, predict_in_parts, score
@@ -77,8 +76,7 @@ def resolve_config(argv: Sequence[str], description: str) -> DPOConfig:
     asked = parse_config(DPOConfig, argv, description + PRESET_RULE, prog=DPOConfig.script)
     if not asked.data:
         raise RunError("name the preference files with --data; `python -m tl rejection --pairs` makes one")
-    source = start_of(asked.model)
-    config = replace(parse_for_model(DPOConfig, argv, source), model=str(source))
+    config = with_start(asked, argv)
     check_settings(config)
     if config.data_format not in ("auto", "trl"):
         raise RunError(f"--data_format {config.data_format} has no pairs; preference files are of the format trl")

@@ -4,7 +4,6 @@ the chosen one (see ``tl/rl/prefix_groups.py`` for the picture).
 P counts the pairs of a micro-batch, M its targets: the tokens of both answers.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +14,7 @@ from torch import Tensor
 from tl.datasets import BadRecord, DataError
 from tl.datasets.preferences import Pair, read_pairs
 from tl.llama.tokenizer import Tokenizer
-from tl.prompt import EncodingOptions, Example, encode_trajectory, make_example
+from tl.prompt import EncodingOptions, Example, digest, encode_trajectory, make_example
 from tl.templates import template_of
 from tl.training.batching import MicroBatch, collate, micro_batch_indices
 from tl.training.distributed import World
@@ -51,11 +50,8 @@ class PairData:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all that training sees of the pairs, in their order."""
-        digest = hashlib.sha256()
-        for pair in self.pairs:
-            for side in (pair.chosen, pair.rejected):
-                digest.update(side.input_ids.numpy().tobytes() + side.weights.numpy().tobytes())
-        return digest.hexdigest()
+        sides = (side for pair in self.pairs for side in (pair.chosen, pair.rejected))
+        return digest(tensor for side in sides for tensor in (side.input_ids, side.weights)).hex()
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""

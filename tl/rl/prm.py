@@ -7,11 +7,10 @@ A step is read at two places: where its call ends, and after the feedback, where
 call before it runs and an episode so far.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,9 +22,9 @@ from tl.datasets import AUTO, DataError
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import fitting_tensors
-from tl.prompt import NO_TARGET, EncodingOptions, Example, encode_trajectory
+from tl.prompt import NO_TARGET, EncodingOptions, Example, digest, encode_trajectory
 from tl.rl.calibration import Scored, auc, calibration_error
-from tl.rl.config import start_of
+from tl.rl.config import with_start
 from tl.rl.returns import Returns, read_returns
 from tl.rl.update import Learner, descend
 from tl.rollout.options import ToolOptions
@@ -40,7 +39,6 @@ from tl.training.config import (
     RunError,
     TrainingConfig,
     check_settings,
-    parse_for_model,
 )
 from tl.training.distributed import World
 from tl.training.loop import Metrics, Trouble, main_loop, plan
@@ -86,8 +84,7 @@ class PRMConfig(ToolOptions, TrainingConfig):
 
 def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
     """Settings from the command line. Raises RunError if they contradict each other."""
-    source = start_of(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script).model)
-    config = replace(parse_for_model(PRMConfig, argv, source), model=str(source))
+    config = with_start(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script), argv)
     check_settings(config)
     if config.data_format != AUTO:
         raise RunError("--data_format is for trajectories; files of steps have one format")
@@ -111,11 +108,7 @@ class StepData:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all that training sees, in its order."""
-        digest = hashlib.sha256()
-        for example in self.training:
-            for tensor in (example.input_ids, example.targets, example.weights):
-                digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()
+        return digest(t for e in self.training for t in (e.input_ids, e.targets, e.weights)).hex()
 
     @property
     def share_right(self) -> float:
@@ -201,9 +194,8 @@ def score_steps(critic: Critic, examples: Sequence[Example], micro_tokens: int, 
     return [scored for part in distributed.gather_objects(mine, world) for scored in part]
 
 
-def evaluate(critic: Critic, examples: Sequence[Example], config: PRMConfig, world: World) -> Metrics:
-    """How good the model's probabilities are on the steps of held-out episodes."""
-    steps = score_steps(critic, examples, config.micro_tokens, world)
+def quality(steps: Sequence[Scored]) -> Metrics:
+    """How good the model's probabilities are on these steps."""
     ranking = auc(steps)
     return {"auc": math.nan if ranking is None else ranking, "calibration_error": calibration_error(steps)}
 
@@ -215,14 +207,20 @@ def train(
     config: PRMConfig,
     world: World,
     saved: SavedState | None = None,
-) -> tuple[Progress, bool]:
+) -> tuple[Progress, bool, list[Scored]]:
     """Goes over the episodes for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
-    it came, and whether a stop signal ended it (see ``main_loop``)."""
+    it came, whether a stop signal ended it (see ``main_loop``), and the steps that were evaluated last."""
     share = min(max(data.share_right, 0.01), 0.99)
     with torch.no_grad():  # before any training every value is the share of the trials that ended right
         critic.model.value_head.bias.fill_(math.log(share / (1 - share)))
     progress = restore(saved, critic.model, critic.optimizer)
     samples, steps = plan(config, len(data.training), progress)
+    scored: list[Scored] = []
+
+    def evaluate(examples: Sequence[Example]) -> Metrics:
+        scored.clear()
+        scored.extend(score_steps(critic.model, examples, config.micro_tokens, world))
+        return quality(scored)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         examples, started = [data.training[i] for i in indices], time.perf_counter()
@@ -230,7 +228,7 @@ def train(
         log = progress.advance(len(examples), sum(map(len, examples)), time.perf_counter() - started) | metrics
         return log, Trouble("skipped, not finite", "lower --learning_rate") if metrics["value_skipped"] else None
 
-    return progress, main_loop(
+    stopped = main_loop(
         config,
         progress,
         batches(len(data.training), config.batch_size, config.seed, progress.samples, samples),
@@ -240,8 +238,9 @@ def train(
         save=lambda: save_progress(config, progress, critic.model, critic.optimizer, data.fingerprint, world),
         save_model=lambda: save_trained(config, critic.model, tokenizer, world),
         held_out=data.held_out,
-        evaluate=lambda examples: evaluate(critic.model, examples, config, world),
+        evaluate=evaluate,
     )
+    return progress, stopped, scored
 
 
 def check_prm(prm: Path, tokenizer: Tokenizer) -> None:

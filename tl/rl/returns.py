@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from tl.datasets import BadRecord
-from tl.datasets.files import loads, raw_records
+from tl.datasets.files import parsed, raw_records
 from tl.datasets.report import ReadReport
 from tl.executor import Cause, Executor, Feedback, Verdict
 from tl.executor.driving import Steps, drive
@@ -58,9 +58,7 @@ def read_returns(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error
     for path in paths:
         for place, record in raw_records(Path(path)):
             try:
-                if isinstance(record, bytes):
-                    loads(record, "the line")  # says why it is no JSON
-                episodes.append(Returns.of(record))
+                episodes.append(Returns.of(parsed(record)))
             except (ValueError, RecursionError) as error:
                 report.bad.append(BadRecord(path, place, str(error)))
     report.read = len(episodes)

@@ -1,6 +1,7 @@
 """A local model as a `tl.rollout.dialogue.Policy`: greedy for evaluation, sampling for PPO."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from tl.llama.sampling import Completion, Sampler
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import encode_feedback, encode_prompt
 from tl.rollout.dialogue import Dialogue, Response, StopReason
+from tl.rollout.episodes import Request
 from tl.templates import Template, template_of
 
 
@@ -98,6 +100,31 @@ class SamplingPolicy:
     def _seed(self, number: int) -> int:
         """Of the next turn: a function of the episode's seed and the turn alone."""
         return random.Random(f"{self.seeds[number]} {len(self.turns[number])}").getrandbits(62)
+
+
+def drawn_line(drawn: Counter[str]) -> str:
+    """What a run sampled, as text; an earlier run that it continued is not in it."""
+    return f"drew {drawn['tokens']:,} tokens in {drawn['calls']:,} calls"
+
+
+def sampling_policy(
+    model: Llama,
+    tokenizer: Tokenizer,
+    max_new_tokens: int,
+    drawn: Counter[str],
+    requests: Sequence[Request],
+    seeds: Sequence[int],
+) -> SamplingPolicy:
+    """A policy that samples these episodes from the model at temperature 1, and counts what it draws."""
+    sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
+
+    def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:
+        made = sampler.complete(prompts, max_new_tokens, 1.0, seeds=seeds)
+        drawn.update(calls=len(made), tokens=sum(len(completion.ids) for completion in made))
+        return made, 0.0
+
+    prompts = [encode_prompt(request.tools, request.messages, tokenizer) for request in requests]
+    return SamplingPolicy(draw, tokenizer, prompts, seeds, model.config.context_length - max_new_tokens)
 
 
 def _response(completion: Completion, template: Template, read: Callable[[str], tuple[str, ...]]) -> Response:

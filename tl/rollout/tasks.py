@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tl.calls import Call, CallSyntaxError, parse_call
 from tl.datasets import DataError
-from tl.datasets.files import loads, raw_records
+from tl.datasets.files import parsed, raw_records
 from tl.executor import Executor
 from tl.executor.library import Catalogue
 from tl.rollout.answers import facts_of
@@ -62,9 +62,7 @@ def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
     for path in map(Path, paths):
         for number, (place, record) in enumerate(raw_records(path), 1):
             try:
-                if isinstance(record, bytes):
-                    loads(record, "the line")  # says why it is no JSON
-                tasks.append(_task(record, f"{path.stem}/{number:05d}", tools))
+                tasks.append(_task(parsed(record), f"{path.stem}/{number:05d}", tools))
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, {place}: {error}") from error
     if len({task.id for task in tasks}) < len(tasks):

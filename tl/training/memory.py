@@ -1,13 +1,14 @@
 """Estimates the memory of training from shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tl.llama.config import ModelConfig
 from tl.llama.lora import LoRA, adapter_parameters
 from tl.llama.sampling import MAX_PREFILL
 from tl.losses import LOGITS_PER_CHUNK
-from tl.training.distributed import Checkpointing, needs_fsdp
+from tl.training.config import TrainingConfig
+from tl.training.distributed import Checkpointing, World, needs_fsdp
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,22 @@ def size_lines(sizes: Mapping[str, int]) -> list[str]:
 
 def count_parameters(config: ModelConfig) -> int:
     return root_parameters(config) + config.num_hidden_layers * block_parameters(config)
+
+
+def largest_micro_batch(lengths: Sequence[int], config: TrainingConfig) -> int:
+    """Tokens of the largest micro-batch that samples of these lengths can make."""
+    ordered = sorted(lengths)
+    return min(max(config.micro_tokens, ordered[-1]), sum(ordered[-config.batch_size :]))
+
+
+def step_section(
+    config: TrainingConfig, model: ModelConfig, tokens: int, world: World, cached: int = 0, when: str = ""
+) -> dict[str, list[str]]:
+    """A section of text with the memory that training takes on each rank (see ``training_memory``)."""
+    memory = training_memory(
+        model, tokens, world.size, world.compute_dtype.itemsize, config.checkpointing, cached, config.lora
+    )
+    return {f"memory of each rank{when}, {parameters_text(model, config.lora)}, {world.text()}": memory.lines()}
 
 
 def parameters_text(config: ModelConfig, lora: LoRA | None) -> str:

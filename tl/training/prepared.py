@@ -33,7 +33,7 @@ from tl.executor.pool import all_cores
 from tl.files import sha256
 from tl.llama.tokenizer import Tokenizer
 from tl.mae import ErrorCategory
-from tl.prompt import EncodingOptions, Example, Turn, encode_trajectory, make_example
+from tl.prompt import EncodingOptions, Example, Turn, digest, encode_trajectory, make_example
 from tl.synthesis import synthesize
 from tl.templates import template_of
 from tl.training.statistics import N_COUNTS, ExampleStatistics
@@ -265,17 +265,10 @@ class Worker:
             ids += id
             n_keys = sum(len(turn.key_positions) for turn in example.turns)
             lengths = (len(example), len(example.turns), n_keys, len(id))
-            rows.append((*lengths, example.turns_cut, 0, changed, _tensors(example), statistics.row()))
+            seen = digest((example.input_ids, example.targets, example.weights, example.turn_index))
+            rows.append((*lengths, example.turns_cut, 0, changed, seen, statistics.row()))
         parts = (rows, np.concatenate(tokens), turns, keys, np.frombuffer(ids, np.uint8))
         return {name: np.array(part, kind) for (name, kind), part in zip(ARRAYS.items(), parts, strict=True)}
-
-
-def _tensors(example: Example) -> bytes:
-    """SHA-256 over all that training sees of an example."""
-    digest = hashlib.sha256()
-    for tensor in (example.input_ids, example.targets, example.weights, example.turn_index):
-        digest.update(tensor.numpy().data)
-    return digest.digest()
 
 
 _worker: Worker  # of this process, where it is one of several

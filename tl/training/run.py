@@ -68,7 +68,7 @@ def alone() -> Iterator[World]:
     """A group of one, for commands that do not share their work. Raises RunError under torchrun with more ranks."""
     with process_group() as world:
         if world.size > 1:
-            raise RunError("this command does not share its work between ranks: start it without torchrun")
+            raise RunError("this command runs in one process: start one per GPU without torchrun, each with a part")
         yield world
 
 
