@@ -1,9 +1,9 @@
 """The executor: runs a model's calls in other processes, under limits, and always returns feedback.
 
-An episode is a `Session`: a separate process, forked from a small zygote that has the tools imported (zygote.py),
-behind as many layers of isolation as the machine allows (sandbox/). A call that kills its session gets feedback too;
-the session is then restored by replaying the earlier calls, since tools without a network are deterministic.
-execution.py parses a call and runs it, in the session's process.
+Each episode is a `Session` with a process of its own. A small zygote, which has the tools imported, forks that process
+(zygote.py); it runs behind as many layers of isolation as the machine allows (sandbox/). There execution.py parses a
+call and runs it. A call that kills its session gets feedback too. The next call then starts a new session and replays
+the earlier calls: tools without a network are deterministic, so this restores their state.
 
     with Executor() as executor, executor.session(seed=1) as session:
         feedback = session.run('get_weather(city="Oslo")')
@@ -38,33 +38,36 @@ __all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
-_OUR_OWN = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}  # which no session can report of itself
-_CHANGE_NOTHING = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
+# Only the executor finds these causes: a session that reports one of them is lying.
+_NEVER_REPORTED = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}
+# After these no tool has run, so the call does not have to be replayed.
+_NOTHING_RAN = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
 
 
 class IsolationError(RuntimeError):
-    """Isolation is required, but not all of its layers are available on this machine."""
+    """Isolation is required, but this machine lacks some of its layers."""
 
 
 class Executor(Catalogue):
-    """The tools of some toolkits (default: the library's), as specs and as isolated sessions that run calls.
+    """The tools of some toolkits, and isolated sessions that run calls of these tools.
 
     Args:
-        toolkits: names of the library's, or paths of Python files, see `tl.executor.toolkits`; they are loaded in the
-            executor's processes only. One that cannot be used raises `ToolkitError`. By default those that cannot be
-            used are left out and named in `broken`, or in `refused` if they need isolation that there is not.
-        seed: of the tools' state in a session without a seed of its own.
-        timeout: seconds that a call may take, from when it is sent to its running session.
-        memory: limit in bytes, for the address space that each process of a session adds to an idle one's, and for
-            the resident memory of a session's processes together.
+        toolkits: names of toolkits in the library or paths of Python files (see `tl.executor.toolkits`); the default is
+            the whole library. Only the executor's processes load them. A named toolkit that cannot be used raises
+            `ToolkitError`; of the default ones, `broken` lists those that fail to load and `refused` those that need
+            isolation which this machine does not give.
+        seed: seed of the tools' state, in sessions without a seed of their own.
+        timeout: seconds that a call may take; they count from when the call is sent to its running session.
+        memory: limit in bytes. It holds for the address space of each process of a session, beyond that of an idle
+            one, and for the resident memory of all processes of a session together.
         workers: number of zygotes; default: one per core, divided among the ranks of one machine.
         require_isolation: raise `IsolationError` unless every layer is on.
         allow_network: let tools open connections; all else stays isolated. Toolkits that need isolation are refused.
-        mcp: commands that start MCP servers, instead of toolkits; they run outside of the isolation, see
-            `tl.executor.servers`. After a time-out or a crash, nothing is replayed for them or with `allow_network`.
-        mode: "auto" for all the isolation that the machine permits; "user" for what a normal user gets, even if started
-            by root; "no namespaces" for what such a user gets where namespaces are forbidden; "none" for plain
-            processes. The last two are for trusted tools: those that need isolation are refused.
+        mcp: commands that start MCP servers, whose tools take the place of toolkits. They run outside of the isolation
+            (see `tl.executor.servers`). With `mcp` or `allow_network`, no calls are replayed after a time-out or crash.
+        mode: "auto": all the isolation that the machine permits. "user": what a normal user gets, even if root starts
+            the executor. "no namespaces": what a normal user gets where namespaces are forbidden. "none": plain
+            processes. The last two are for trusted tools; toolkits that need isolation are refused.
 
     `specs` maps tool names to specs, `toolkit_of` tool names to toolkits; `isolation` says which layers are on.
     """
@@ -84,8 +87,8 @@ class Executor(Catalogue):
     ) -> None:
         self.seed = seed
         self.timeout = timeout
-        self._replays = not (allow_network or mcp)  # what a call has done outside must not be done again
-        # A zygote finds files by their whole path, and sessions may read what lies beside them.
+        self._replays = not (allow_network or mcp)  # a call that acted outside must not be repeated
+        # Zygotes run in another directory and need absolute paths. Sessions may read the folders of the files.
         paths = [os.path.abspath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
         folders = sorted({path if os.path.isdir(path) else os.path.dirname(path) for path in paths} - {str(LIBRARY)})
         if mcp and (toolkits or allow_network):
@@ -116,7 +119,7 @@ class Executor(Catalogue):
         self.close()
 
     def close(self) -> None:
-        """End all sessions and processes; happens by itself when the executor is garbage-collected."""
+        """End all sessions and processes. Garbage collection of the executor does this, too."""
         self._pool.close()
 
     def session(
@@ -125,31 +128,32 @@ class Executor(Catalogue):
         tools: Collection[str] | None = None,
         answer: Callable[[str], str] | None = None,
     ) -> Session:
-        """The state of one episode, to be used as a context manager.
+        """A new episode, to be used as a context manager.
 
         Args:
-            seed: of the tools' state; default the executor's.
-            tools: names that the episode may call (default: all); others are "not defined". A refused one raises
-                `ToolkitError`: that its calls fail would not be the model's fault.
-            answer: question to `ask_to_user` -> answer; default: a fixed sentence. It runs in this process.
+            seed: seed of the tools' state (default: the executor's).
+            tools: names that the episode may call (default: all); any other name is "not defined". The name of a
+                refused tool raises `ToolkitError`: the model would be blamed for calls that cannot work.
+            answer: maps a question of `ask_to_user` to the user's answer (default: a fixed sentence). It runs in this
+                process.
         """
         opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
         return Session(self._pool, self.timeout, opening, answer or no_answer, self._replays)
 
 
 class Session:
-    """One episode in a process of its own; made by `Executor.session`. `finished` once a call of `finish` was good."""
+    """One episode in a process of its own, made by `Executor.session`. A valid call of `finish` sets `finished`."""
 
     def __init__(self, pool: Pool, timeout: float, opening: dict, answer: Callable[[str], str], replays: bool) -> None:
         self.finished = False
-        self._replays = replays
+        self._replays = replays  # whether a new process repeats the calls of the one that was lost
         self._pool = pool
         self._timeout = timeout
-        self._opening = opening  # the first message to its process
+        self._opening = opening  # the first message to each of its processes
         self._answer = answer
         self._process: Process | None = None
         self._number = 0
-        self._history: list[str] = []
+        self._history: list[str] = []  # calls to replay
 
     def __enter__(self) -> Session:
         return self
@@ -158,44 +162,43 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the episode and every process that it started."""
+        """End the episode and all of its processes."""
         self.finished = True
         self._discard()
 
     def run(self, text: str) -> Feedback:
-        """Run one call; `RuntimeError` once the episode has finished."""
+        """Run one call. Raises `RuntimeError` once the episode has finished."""
         return drive([self.steps(text)])[0]
 
     def steps(self, text: str) -> Steps[Feedback]:
-        """`run` as steps for `tl.executor.driving`."""
+        """As `run`, in steps for `tl.executor.driving`."""
         if self.finished:
             raise RuntimeError("the episode has finished: open a new session")
         if len(text) > MAX_LENGTH:
-            return execute({}, text)  # no call is that long: what is wrong with it is said without reading it
+            return execute({}, text)  # rejected here: too long for a call, and for a message to the session
         try:
-            return (yield from self._tried(partial(self._run, text), 2))
+            return (yield from self._retried(partial(self._run, text), 2))
         except PoolError as error:
             return Feedback(shown(f"The executor failed: {error}"), Cause.INFRASTRUCTURE)
 
     def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
-        """What the toolkits' check `name` says of the answer, in the episode's process; after the last call, too."""
-        times = 2 if self._replays else 1  # what would be judged is the state, which only replaying restores
+        """Judge the answer with the toolkits' check `name`, in the episode's process; also after `finish`."""
+        attempts = 2 if self._replays else 1  # a check judges the tools' state, which only a replay restores
         try:
-            return (yield from self._tried(partial(self._check, name, answer), times))
+            return (yield from self._retried(partial(self._check, name, answer), attempts))
         except PoolError as error:
             return Verdict(None, shown(f"the check {name} could not be made, the executor failed: {error}"))
 
-    def _tried(self, steps: Callable[[], Steps[T]], times: int) -> Steps[T]:
-        """The result of `steps`, which are taken again where the executor itself failed. `PoolError` if it fails
-        as many `times`."""
-        for left in reversed(range(times)):
+    def _retried(self, steps: Callable[[], Steps[T]], attempts: int) -> Steps[T]:
+        """The result of `steps`. A `PoolError` starts them again, in a new process, up to `attempts` times in all."""
+        while True:
+            attempts -= 1
             try:
                 return (yield from steps())
-            except BaseException as error:  # a reply may still come, which must not be taken for that of a later call
-                self._discard()
-                if not (isinstance(error, PoolError) and left):
+            except BaseException as error:
+                self._discard()  # a late reply must not be read as the reply to a later call
+                if not isinstance(error, PoolError) or not attempts:
                     raise
-        raise AssertionError("at least one time")
 
     def _run(self, text: str) -> Steps[Feedback]:
         start = time.monotonic()
@@ -212,7 +215,7 @@ class Session:
             message, cause = yield from _how_it_ended(self._process, str(death))
             self._discard()
             return Feedback(message, cause, time.monotonic() - start)
-        if self._replays and feedback.cause not in _CHANGE_NOTHING:
+        if self._replays and feedback.cause not in _NOTHING_RAN:
             self._history.append(text)
         return feedback
 
@@ -232,14 +235,14 @@ class Session:
         return Verdict(False, shown(f"the check {name} failed: {problem}"))
 
     def _open(self) -> Steps[Process]:
-        """Start a process and restore the state of the episode. Raises `TimedOut` or `Died` where an earlier call does
-        not come back when it is made again: that is the doing of the calls, not of the executor."""
+        """Start a process and replay the episode's earlier calls in it. A replayed call that does not return raises
+        `TimedOut` or `Died`: its tool has failed, not the executor."""
         self._process = process = self._pool.open()
         try:
             ready = yield from process.exchange(self._opening, START_SECONDS)
         except (TimedOut, Died) as error:
             if isinstance(error, TimedOut):
-                process.zygote.kill()  # it has stopped, or works no more: the next session gets another
+                process.zygote.kill()  # it hangs; another one replaces it for the next session
                 process.zygote.wait()
             raise PoolError(f"a session did not start: {str(error) or 'no reply'}") from error
         if "ready" not in ready:
@@ -254,7 +257,7 @@ class Session:
     def _call(self, process: Process, text: str, replayed: bool = False) -> Steps[Feedback]:
         start = time.monotonic()
         reply = yield from self._ask(process, {"text": text})
-        feedback, question, self.finished = _read(reply, time.monotonic() - start)
+        feedback, question, self.finished = _parse_reply(reply, time.monotonic() - start)
         if question is not None and not replayed:
             feedback = replace(feedback, text=self._answer(question))
         return feedback
@@ -273,9 +276,11 @@ class Session:
             self._process = None
 
 
-def _read(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:
-    """Feedback, question to the user if there is one, and whether the episode has finished. A session that runs strange
-    code may say anything: a text is cut and written as ours are, and no call took longer than the `elapsed` seconds."""
+def _parse_reply(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:
+    """(feedback, question to the user or None, whether the episode has finished). Raises `Died` for any other reply.
+
+    Tools can make their session send anything, so nothing in a reply is trusted: its text is cut as ours are, and its
+    seconds cannot exceed the `elapsed` ones."""
     match reply:
         case {
             "text": str(text),
@@ -283,19 +288,16 @@ def _read(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:
             "seconds": int() | float() as seconds,
             "question": None | str() as question,
             "finished": bool(finished),
-        } if Cause.__members__.get(name, Cause.INFRASTRUCTURE) not in _OUR_OWN:
+        } if Cause.__members__.get(name, Cause.INFRASTRUCTURE) not in _NEVER_REPORTED:
             took = float(max(0, min(seconds, elapsed)))
             return Feedback(shown(text), Cause[name], took), question and shown(question, MAX_LENGTH), finished
     raise Died("gave no proper reply")
 
 
 def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:
-    """Feedback and cause for a process whose connection failed; `PoolError` if its zygote ended, too.
+    """(feedback, cause) for a session's process whose connection failed. Raises `PoolError` if its zygote ended, too.
 
-    Args:
-        process: of the session.
-        seen: what was wrong with its connection, said if the process itself has not ended.
-    """
+    `seen` is what was wrong with the connection; the feedback says so if the process itself is still alive."""
     if (yield Wait(process.life, time.monotonic() + 0.5)):
         try:
             code, for_memory = END.unpack(process.life.recv(END.size))

@@ -1,7 +1,8 @@
 """Drives many concurrent sessions on one thread.
 
-`Steps` is a generator that yields what it waits for, is sent whether that came before the deadline, and returns its
-result. Sessions describe their protocol as steps; `drive` does the waiting.
+`Steps` are a generator that yields a `Wait` whenever it has to wait for a socket. It is sent back True if the socket
+became ready before the deadline, else False, and returns its result. Sessions write their protocol as steps; `drive`
+does the waiting.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ T = TypeVar("T")
 
 
 class Wait(NamedTuple):
-    """Until `socket` can be read (or written, with `to_write`), or until `deadline` on the monotonic clock."""
+    """Wait until `socket` is readable (with `to_write`: writable), or until `deadline` on the monotonic clock."""
 
     socket: socket.socket
     deadline: float
     to_write: bool = False
 
 
-Steps = Generator[Wait, Any, T]  # is sent a bool, and None to start it
+Steps = Generator[Wait, Any, T]  # is sent None to start it, then a bool for each Wait
 
 
 def drive(many: Sequence[Steps[T]]) -> list[T]:
-    """Runs all of `many` concurrently; results in the same order."""
+    """Run all of `many` concurrently. Returns their results in the same order."""
     results: dict[int, T] = {}
-    waiting: dict[int, tuple[int, Wait]] = {}  # by descriptor: place in `many`, what it waits for
+    waiting: dict[int, tuple[int, Wait]] = {}  # descriptor -> (place in `many`, what it waits for)
     poll = select.poll()
 
-    def go_on(place: int, came: bool | None) -> None:
+    def resume(place: int, ready: bool | None) -> None:
         try:
-            wait = many[place].send(came)
+            wait = many[place].send(ready)
         except StopIteration as end:
             results[place] = end.value
             return
@@ -43,16 +44,16 @@ def drive(many: Sequence[Steps[T]]) -> list[T]:
 
     try:
         for place in range(len(many)):
-            go_on(place, None)
+            resume(place, None)
         while waiting:
             deadline = min(wait.deadline for _, wait in waiting.values())
-            came = dict(poll.poll(max(0.0, (deadline - time.monotonic()) * 1000)))
+            ready = dict(poll.poll(max(0.0, (deadline - time.monotonic()) * 1000)))
             now = time.monotonic()
             for descriptor, (place, wait) in list(waiting.items()):
-                if descriptor in came or wait.deadline <= now:
+                if descriptor in ready or wait.deadline <= now:
                     poll.unregister(descriptor)
                     del waiting[descriptor]
-                    go_on(place, descriptor in came)
+                    resume(place, descriptor in ready)
     finally:
         for steps in many:
             steps.close()

@@ -1,8 +1,8 @@
-"""Runs a call in this process: text in, feedback out. Independent of processes and limits.
+"""Runs a call in this process: text in, feedback out. Knows nothing of other processes and of limits.
 
 Whatever happens to a call becomes a `Feedback`, in Python's own words. The text is parsed as literals and never
-evaluated. Nothing limits the time and memory of the tools: for trusted ones only, as in data construction
-(`InProcessExecutor`). `tl.executor` runs the same code in other processes.
+evaluated. `InProcessExecutor` limits neither time nor memory, so it is only for trusted tools and calls, as in data
+construction. `tl.executor` runs the same code in other processes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ UNKNOWN_ANSWER = "I do not know, please decide yourself."
 MAX_FEEDBACK_CHARACTERS = 4000
 CUT_MARK = " … "
 
-
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Cause(enum.Enum):
-    """What happened to a call, with the paper's category. None: the feedback decides, see `Feedback.category`."""
+    """What happened to a call, and its category in the paper. None: see `Feedback.category`."""
 
     OK = "ok", ErrorCategory.ALL_RIGHT
     FORMAT_ERROR = "format error", ErrorCategory.TOOL_CALL_FAILURE
@@ -59,19 +58,19 @@ class Feedback:
 
     @property
     def category(self) -> ErrorCategory | None:
-        """That of the cause. What a tool itself says of a failure is read as in training data; None where the executor
-        failed, which says nothing about the call."""
+        """The category of the cause. If the cause has none, the text is classified as in training data. None if the
+        executor itself failed, which says nothing about the call."""
         if self.cause is Cause.INFRASTRUCTURE:
             return None
         return self.cause.value[1] or classify_feedback(self.text)
 
 
-Judge = Callable[[str, str], bool]  # of a check's name and an answer
+Judge = Callable[[str, str], bool]  # (name of a check, answer) -> whether the answer is right
 
 
 class Verdict(NamedTuple):
-    """Whether a check finds an answer right (None: the executor failed, so nobody knows), and what went wrong with the
-    check."""
+    """Whether a check finds an answer right (None: unknown, because the executor failed), and what went wrong with the
+    check itself."""
 
     right: bool | None
     problem: str = ""
@@ -88,7 +87,7 @@ def execute(tools: Tools, text: str) -> Feedback:
         output, cause = _binding_error(tools, call) or _run(tools[call.name].run, call.arguments)
     text = shown(output)
     if cause is Cause.OK and call.name != ASK_TO_USER.name and classify_feedback(text).is_error:
-        cause = Cause.REPORTED_ERROR  # a user's answer is not a tool's report
+        cause = Cause.REPORTED_ERROR  # an answer of the user is not classified
     elif cause is Cause.OK and len(output) > MAX_FEEDBACK_CHARACTERS:
         cause = Cause.OUTPUT_CUT
     return Feedback(text, cause, time.perf_counter() - start)
@@ -122,7 +121,7 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
         result = tool(**arguments)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a tool may raise anything, SystemExit included: all of it is feedback
+    except BaseException as error:  # any exception of a tool is feedback, SystemExit included
         return _described(error), _cause_of(error)
     try:
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
@@ -132,7 +131,7 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
 
 
 def _described(error: BaseException) -> str:
-    """`ValueError: message`; the bare name where there is no message. `classify_feedback` knows it as an error."""
+    """`ValueError: message`, or the bare name if there is no message, so that `classify_feedback` finds an error."""
     try:
         message = str(error).strip()
     except Exception:
@@ -154,7 +153,7 @@ def _cause_of(error: BaseException) -> Cause:
 
 
 def shown(text: str, most: int = MAX_FEEDBACK_CHARACTERS) -> str:
-    """Text that can be encoded as UTF-8, cut in the middle if it is too long."""
+    """The text without lone surrogates, which UTF-8 cannot encode, and cut in the middle beyond `most` characters."""
     if len(text) > most:
         half = (most - len(CUT_MARK)) // 2
         text = text[:half] + CUT_MARK + text[-half:]
@@ -162,19 +161,19 @@ def shown(text: str, most: int = MAX_FEEDBACK_CHARACTERS) -> str:
 
 
 class InProcessExecutor(Library):
-    """Runs tools in this process, with neither limits nor isolation: for trusted calls only. Its sessions work as those
-    of `tl.executor.Executor`, which runs the calls of a model."""
+    """Runs tools in this process, without limits or isolation: for trusted calls only. Its sessions have the methods of
+    those of `tl.executor.Executor`, which runs the calls of a model."""
 
     def session(
         self, seed: int = 0, tools: Collection[str] | None = None, answer: Callable[[str], str] | None = None
     ) -> InProcessSession:
-        """One episode, to be used as a context manager; the arguments are those of `tl.executor.Executor.session`."""
+        """A new episode, to be used as a context manager. Arguments as for `tl.executor.Executor.session`."""
         world = self.open(seed, tools)
         return InProcessSession(world.tools, answer or no_answer, world.check)
 
 
 def no_answer(question: str) -> str:
-    """The default answer of a user: they do not know."""
+    """The user's answer where none is given: they do not know."""
     return UNKNOWN_ANSWER
 
 
@@ -184,7 +183,7 @@ def no_checks(name: str, answer: str) -> bool:
 
 
 class InProcessSession:
-    """One episode in this process: its tools and the built-in ones. `finished` once a call of `finish` was good."""
+    """One episode in this process: its tools and the built-in ones. A valid call of `finish` sets `finished`."""
 
     def __init__(self, tools: Tools, answer: Callable[[str], str], judge: Judge = no_checks) -> None:
         self.finished = False
@@ -207,24 +206,24 @@ class InProcessSession:
         self.finished = True
 
     def run(self, text: str) -> Feedback:
-        """Run one call; `RuntimeError` once the episode has finished."""
+        """Run one call. Raises `RuntimeError` once the episode has finished."""
         if self.finished:
             raise RuntimeError("the episode has finished: open a new session")
         return execute(self._tools, text)
 
     def steps(self, text: str) -> Steps[Feedback]:
-        """`run` as steps that wait for nothing."""
+        """As `run`, in steps that never wait."""
         yield from ()
         return self.run(text)
 
     def check(self, name: str, answer: str) -> Verdict:
-        """What a check says of the final answer; one that raises says no, and why."""
+        """Judge the final answer with a check. A check that raises counts as no, and the verdict says why."""
         try:
             return Verdict(self._judge(name, answer))
         except Exception as error:
             return Verdict(False, f"the check {name} raised {_described(error)}")
 
     def check_steps(self, name: str, answer: str) -> Steps[Verdict]:
-        """`check` as steps that wait for nothing."""
+        """As `check`, in steps that never wait."""
         yield from ()
         return self.check(name, answer)

@@ -1,4 +1,5 @@
-"""Messages between the executor and its processes: JSON after four bytes of length, capped both ways, no pickle."""
+"""Messages between the executor and its processes: four bytes of length, then JSON. Both sides limit the length, and
+nothing is pickled."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class FrameError(ValueError):
 
 
 def encode(message: dict) -> bytes:
-    """The bytes of a message. `ValueError` for NaN, `FrameError` past the cap."""
+    """The bytes of a message. Raises `ValueError` for NaN, and `FrameError` if it is too long."""
     body = _ENCODER.encode(message).encode("ascii")
     if len(body) > MAX_FRAME:
         raise FrameError(f"a message of {len(body)} bytes; at most {MAX_FRAME} are allowed")
@@ -31,7 +32,7 @@ def encode(message: dict) -> bytes:
 
 
 def take(buffer: bytearray) -> dict | None:
-    """Take the first message off `buffer`; None while it is incomplete."""
+    """Remove the first message from `buffer` and return it; None while it is incomplete."""
     if len(buffer) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack_from(buffer)
@@ -52,7 +53,7 @@ def take(buffer: bytearray) -> dict | None:
 
 
 def receive(connection: socket.socket, buffer: bytearray) -> dict | None:
-    """Wait for the next message of a blocking socket; None at its end."""
+    """Wait for the next message of a blocking socket; None once the other side has closed it."""
     while (message := take(buffer)) is None:
         data = connection.recv(1 << 16)
         if not data:

@@ -13,7 +13,7 @@ from tl.schema import BUILT_INS, ToolSpec
 
 
 class Tool(NamedTuple):
-    """What a call is bound by, and what then runs."""
+    """A tool's spec, which a call is checked against, and the function that runs it."""
 
     spec: ToolSpec
     run: Callable[..., object]
@@ -30,10 +30,10 @@ class RefusedError(ToolkitError):
 class Catalogue:
     """Which tools there are.
 
-    `specs` maps tool names to specs, `toolkit_of` tool names to toolkits (names that are not the specs' own tell tools
-    of one name apart, of which an episode may have one), `checks` the names of functions that judge
-    answers to toolkits. `broken` and `refused` name toolkits that cannot be used, with the reason; `refused_tools` are
-    the tools of the latter.
+    `specs` maps tool names to specs and `toolkit_of` tool names to toolkits. If several tools share a name, their keys
+    here are longer than the specs' own names, and an episode may have one of them. `checks` maps the names of functions
+    that judge answers to toolkits. `broken` and `refused` map toolkits that cannot be used to the reason;
+    `refused_tools` are the tools of the refused ones.
     """
 
     specs: dict[str, ToolSpec] = field(default_factory=dict)
@@ -44,13 +44,13 @@ class Catalogue:
     refused_tools: list[str] = field(default_factory=list)
 
     def chosen(self, names: Collection[str] | None) -> list[str]:
-        """The tools with these names (None: all), in order of definition. `RefusedError` if a refused one is named."""
+        """The names of the tools to use (None: all), in order of definition. A refused one raises `RefusedError`."""
         if refused := set(self.refused_tools).intersection(names or ()):
             raise RefusedError(f"{', '.join(sorted(refused))}: {', '.join(self.refused.values())}")
         return [name for name in self.specs if names is None or name in names]
 
     def add(self, toolkit: str, specs: Mapping[str, ToolSpec], checks: Collection[str] = ()) -> None:
-        """Take the tools of a toolkit. Raises `ToolkitError` where a name is taken."""
+        """Add the tools of a toolkit. Raises `ToolkitError` if one of its names is taken."""
         taken = {*self.specs, *(tool.name for tool in BUILT_INS)} & specs.keys()
         if clash := [*taken, *self.checks.keys() & set(checks)]:
             raise ToolkitError(
@@ -75,9 +75,8 @@ class Catalogue:
 class Library(Catalogue):
     """The tools of some toolkits, by name or path (default: all of `tools/`), loaded in this process.
 
-    A toolkit that cannot be used raises `ToolkitError`; by default, and of a folder's, it is left out and named in
-    `broken` or `refused`.
-    Unless `isolated`, one that needs isolation cannot be used either.
+    A toolkit that cannot be used raises `ToolkitError`. One of a folder or of the default is left out instead and
+    named in `broken` or `refused`. Unless `isolated`, toolkits that need isolation are refused.
     """
 
     def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
@@ -110,7 +109,7 @@ class Library(Catalogue):
 
 
 class World:
-    """The tools of one episode, which share its state. That of a toolkit is made when it is first needed."""
+    """The tools of one episode. A toolkit's tools share a state, which is made when one of them first runs."""
 
     def __init__(
         self, catalogue: Catalogue, toolkits: Mapping[str, Toolkit], seed: int, names: Collection[str] | None

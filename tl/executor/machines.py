@@ -1,6 +1,6 @@
 """Machines: isolated file systems in which programs run, such as commands written by a model.
 
-Behind them are the pool and the layers of `tl.executor`, whose sessions run calls of tools.
+They use the pool and the layers of `tl.executor`, whose sessions run calls of tools instead.
 
     with Machines(own_root=True) as machines, machines.open([File("/data/a.txt", b"one\n")]) as machine:
         machine.run(["/bin/bash", "-c", "wc -l /data/a.txt"]).output
@@ -28,7 +28,7 @@ class MachineError(RuntimeError):
 
 @dataclass(frozen=True)
 class File:
-    """A file to lay out, or without content a folder; `mtime` in seconds since 1970. Parents are made as needed."""
+    """A file to create, or a folder if it has no content; `mtime` in seconds since 1970. Parents are made as needed."""
 
     path: str
     content: bytes | None = None
@@ -43,8 +43,8 @@ class File:
 
 @dataclass(frozen=True)
 class Run:
-    """How a program ended: its exit code, minus the signal that killed it, or None if it was not in time; and what it
-    wrote to stdout and stderr."""
+    """The end of a program: `code` is its exit code, minus the number of the signal that killed it, or None after a
+    time-out; `output` is what it wrote to stdout and stderr."""
 
     code: int | None
     output: str
@@ -54,8 +54,8 @@ class Machines:
     """Makes machines: without network, under the limits of `tl.executor.Executor`.
 
     Args:
-        own_root: a machine's programs are root in a root folder of their own, in which all but /usr can be written to;
-            else they are nobody and write to /tmp alone.
+        own_root: programs are root in a root folder of their own and may write anywhere but to /usr. Otherwise they
+            are an unprivileged user and may write to /tmp only.
         memory, workers, mode: as those of `tl.executor.Executor`.
 
     Raises `MachineError` where programs cannot be confined, and for `own_root` where there is no mount namespace.
@@ -96,7 +96,7 @@ class Machines:
 
 
 class Machine:
-    """Files, and the programs that run among them one after the other; made by `Machines.open`."""
+    """A file system in which programs run one after the other; made by `Machines.open`."""
 
     def __init__(self, pool: Pool, files: Sequence[File]) -> None:
         self._pool = pool
@@ -110,17 +110,17 @@ class Machine:
         self.close()
 
     def close(self) -> None:
-        """End all that runs in it."""
+        """End everything that runs in it."""
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
 
     def run(self, argv: Sequence[str], cwd: str = "/", seconds: float = SECONDS, **environment: str) -> Run:
-        """Run a program to its end; what it has started and left behind is killed."""
+        """Run a program to its end. Processes that it leaves behind are killed."""
         return drive([self.steps(argv, cwd, seconds, **environment)])[0]
 
     def steps(self, argv: Sequence[str], cwd: str = "/", seconds: float = SECONDS, **environment: str) -> Steps[Run]:
-        """`run` as steps for `tl.executor.driving`. Raises `MachineError` once the machine has ended."""
+        """As `run`, in steps for `tl.executor.driving`. Raises `MachineError` once the machine has ended."""
         request = {"argv": list(argv), "cwd": cwd, "seconds": seconds, "environment": environment}
         reply = yield from self._ask(request, seconds + START_SECONDS)
         match reply:
@@ -144,5 +144,5 @@ class Machine:
 
 
 def system_python() -> str:
-    """The interpreter that machines see: that of the system or of this process, not of a virtual environment."""
+    """The Python that machines see: the one behind this process's virtual environment, if it has one."""
     return os.path.realpath(sys.executable)

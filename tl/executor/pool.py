@@ -29,7 +29,7 @@ _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": DIRECTORY,
     "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",  # sets have one order in all processes, so that replayed calls give what they gave
+    "PYTHONHASHSEED": "0",  # sets have the same order in all processes, so that a replay gives the same feedback
 }
 
 
@@ -42,18 +42,18 @@ class TimedOut(Exception):
 
 
 class Died(Exception):
-    """The session's process ended, or sent something that is no reply."""
+    """The session's process has ended, or has sent something that is no reply."""
 
 
 @dataclass
 class Process:
-    """A session's process: the socket for its calls, and the life line, whose closing ends it."""
+    """A session's process: the socket for its calls, and its life line; closing the life line kills the process."""
 
     connection: socket.socket
     life: socket.socket
     slot: int
     zygote: subprocess.Popen
-    buffer: bytearray = field(default_factory=bytearray)  # received, but not yet a whole message
+    buffer: bytearray = field(default_factory=bytearray)  # received bytes that are not a whole message yet
 
     def exchange(self, message: dict, seconds: float) -> Steps[dict]:
         """Send a message and wait for the next one. Raises `TimedOut` or `Died`."""
@@ -79,8 +79,8 @@ class Process:
 
 
 class Pool:
-    """Starts `size` zygotes with `settings` (see `zygote.main`); `PoolError` if one does not start, `ToolkitError` if
-    that is a toolkit's doing."""
+    """`size` zygotes with these `settings` (see `zygote.main`). Raises `ToolkitError` if a toolkit keeps a zygote from
+    starting, `PoolError` if anything else does."""
 
     def __init__(self, size: int, settings: Settings) -> None:
         _make_room()
@@ -88,7 +88,7 @@ class Pool:
         self._settings = settings = replace(settings, first_user=users.first)
         self._lock = threading.Lock()
         self._turn = itertools.count()
-        self._slots = deque(range(MAX_SLOTS))  # first in, first out: a slot rests for as long as it can
+        self._slots = deque(range(MAX_SLOTS))  # first in, first out: a slot is reused as late as possible
         self._zygotes = [_ZygoteProcess(settings) for _ in range(size)]
         self._finalizer = weakref.finalize(self, _end_all, self._zygotes, users)
         hellos = [zygote.hello() for zygote in self._zygotes]
@@ -98,7 +98,7 @@ class Pool:
             raise PoolError(f"the processes of the pool differ: {hellos}")
 
     def open(self) -> Process:
-        """Ask the next zygote for a session, without waiting for its start."""
+        """Ask the next zygote for a session; does not wait until it has started."""
         try:
             slot = self._slots.popleft()
         except IndexError:
@@ -113,7 +113,7 @@ class Pool:
         return Process(connection, life, slot, zygote.process)
 
     def release(self, process: Process) -> None:
-        """End a session and all that it has started."""
+        """End a session and all processes that it has started."""
         process.connection.close()
         process.life.close()
         self._slots.append(process.slot)
@@ -123,7 +123,7 @@ class Pool:
         self._finalizer()
 
     def _alive(self, place: int) -> _ZygoteProcess:
-        """The zygote of a place; if it has died, a new one with the same isolation."""
+        """The zygote with this number. A dead one is replaced; the new one must have the same isolation."""
         with self._lock:
             if not self._finalizer.alive:
                 raise PoolError("the executor is closed")
@@ -177,12 +177,12 @@ class _ZygoteProcess:
         return hello
 
     def alive(self) -> bool:
-        """Whether it can start sessions. With a PID namespace, what does so is a child of `process`: where only that
-        has been killed, its end of the control socket is closed and `process` ends soon."""
+        """Whether it can start sessions. With a PID namespace, a child of `process` starts them: if only that child
+        has been killed, the control socket is closed, though `process` has not ended yet."""
         if self.process.poll() is not None:
             return False
         closed = select.poll()
-        closed.register(self._control, select.POLLIN)  # after its first message a zygote says nothing
+        closed.register(self._control, select.POLLIN)  # a zygote sends one message: readable again means closed
         return not closed.poll(0)
 
     def spawn(self, slot: int) -> tuple[socket.socket, socket.socket]:
@@ -217,8 +217,8 @@ def _end_all(zygotes: list[_ZygoteProcess], users: Users) -> None:
 
 
 def _make_room() -> None:
-    """Descriptors for many sessions, which take two each: as many as the hard limit allows, within reason. And what is
-    to be stdin, stdout or stderr of others is there, or a socket of ours would take its number."""
+    """Raise the limit of open descriptors (a session takes two) as far as MAX_DESCRIPTORS and the hard limit allow.
+    Open stdin, stdout and stderr where they are closed, lest a socket gets one of their numbers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY:
@@ -231,10 +231,10 @@ def _make_room() -> None:
 
 
 def cores() -> int:
-    """The number of cores for this process: its share if torchrun started several on this machine."""
+    """The number of cores for this process: its share if torchrun started several processes on this machine."""
     return max(1, all_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def all_cores() -> int:
-    """The number of cores on this machine that may be used."""
+    """The number of cores of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

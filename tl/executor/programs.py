@@ -1,6 +1,6 @@
-"""A session's other job: instead of calls of tools it runs programs in its folders. The executor's side is machines.py.
+"""The session of a machine: it runs programs instead of calls of tools. machines.py is the other side.
 
-It must be the first process of its PID namespace: when a program ends, all others in there are killed.
+It must be the first process of its PID namespace: whenever a program ends, it kills all other processes there.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from tl.executor import frames
 from tools._processes import kill_all_others, outputs
 
-MAX_OUTPUT = 1 << 20  # bytes of what a program writes that are given back, from its beginning and its end
+MAX_OUTPUT = 1 << 20  # bytes of a program's output; of a longer one, the beginning and the end
 NOT_FOUND = 127  # exit code of a program that cannot be started, as in a shell
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def serve(connection: socket.socket, buffer: bytearray, files: Sequence[dict]) -> None:
-    """Lay out files, then run programs until the executor closes the connection."""
+    """Create the files, then run programs until the executor closes the connection."""
     if os.getpid() != 1:
         raise PermissionError("programs run only in a process that is the first of its PID namespace")
     lay_out(files)
@@ -31,7 +31,7 @@ def serve(connection: socket.socket, buffer: bytearray, files: Sequence[dict]) -
 
 
 def lay_out(files: Iterable[dict]) -> None:
-    """Make files and folders (those without content) with their modes and times, in this order."""
+    """Create files, and folders (those without content), in this order, with their modes and times."""
     files = list(files)
     for file in files:
         path = file["path"]
@@ -42,13 +42,13 @@ def lay_out(files: Iterable[dict]) -> None:
             with open(path, "wb") as opened:
                 opened.write(file["content"].encode("latin-1"))
         os.chmod(path, file["mode"])
-    for file in reversed(files):  # a folder's time after what lies in it
+    for file in reversed(files):  # a folder's time last: files in it change it
         if file["mtime"] is not None:
             os.utime(file["path"], (file["mtime"], file["mtime"]))
 
 
 def run(argv: Sequence[str], cwd: str, seconds: float, environment: dict[str, str]) -> tuple[int | None, str]:
-    """Exit code (None: not in time) and what the program wrote to stdout and stderr together."""
+    """(exit code, or None after a time-out; what the program wrote to stdout and stderr together)."""
     try:
         process = subprocess.Popen(
             argv,

@@ -1,9 +1,9 @@
-"""Isolates tool processes by layers: what each layer does, which ones a machine permits, and how to enter them.
+"""Isolates tool processes in layers: what each layer does, which ones a machine permits, and how to enter them.
 
-A zygote enters the layers that all its sessions share and forks the sessions, which enter the rest themselves. Each
-layer is first tried in a throw-away process; what worked there must work later too, or the session does not start.
-There are two ways: root changes the namespaces directly and gives every session a user id of its own; anyone else does
-it inside a user namespace. docs/executor.md says what the layers stop and what they do not.
+A zygote enters the layers that all of its sessions share. It then forks the sessions, and each enters the other layers
+by itself. Every layer is first tried in a disposable process. One that worked there must work in every session, or the
+session does not start. There are two ways: root changes the namespaces directly and gives each session a user id of its
+own; any other user does so inside a user namespace. docs/executor.md says what the layers prevent and what they do not.
 """
 
 from __future__ import annotations
@@ -29,58 +29,52 @@ OF_SESSIONS = (
     "landlock",
     "seccomp",
 )
-NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # layers that need one
-CLEAR_ENVIRONMENT = "clear environment"  # holds everywhere: a zygote is started with an environment of its own
+NAMESPACES = {*OF_ZYGOTES, "own user", "private directory"}  # layers that need namespaces
+CLEAR_ENVIRONMENT = "clear environment"  # always on: the pool gives each zygote an environment of its own
 
-DIRECTORY = "/tmp"  # a session's own, in its own root
+DIRECTORY = "/tmp"  # of a session, in its own root
 DIRECTORY_SIZE = 64 << 20
 DIRECTORY_FILES = 4096
 CPU_SECONDS = 60
 FILE_SIZE = 64 << 20
-OPEN_FILES = 64  # what 32 processes can let the kernel keep in sockets is then about `memory` again
+OPEN_FILES = 64  # per process; what 32 processes can store in socket buffers is then about `memory` again
 PROCESSES = 32
-TIMERS = 256  # of a user, and signals that wait
+TIMERS = 256  # of a user, pending signals included
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
-_NAME_SERVICE = (  # what takes a name to an address, and the certificates of servers
+_NAME_SERVICE = (  # for looking up host names, and the certificates of servers
     *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services"),
     *("/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_ORDINARY_USER = 60001  # whom root becomes to see what a normal user would get
+_ORDINARY_USER = 60001  # the user id that root takes to get what a normal user gets
 
 
 def missing_layers(isolation: dict[str, bool], network: bool = False) -> list[str]:
-    """The layers of full isolation that are not on. `network`: the network is to be reached."""
-    # Either of the two restricts what a session sees of the file system.
+    """The layers of full isolation that are not on. With `network`, tools may use the network."""
+    # Either of these two restricts which files a session sees.
     isolation = isolation | {"landlock": isolation["landlock"] or isolation["mount namespace"]}
     layers = ("pid namespace", *(() if network else ("network namespace",)), *OF_SESSIONS)
     return [name for name in layers if not isolation[name]]
 
 
 def confines_commands(isolation: dict[str, bool]) -> bool:
-    """Whether commands of a model may run: no network, no files but their own, no processes but their own."""
+    """Whether commands of a model may run: they reach no network, and only their own files and processes."""
     network = isolation["network namespace"] or isolation["seccomp"]
     files = isolation["mount namespace"] or isolation["landlock"]
     return network and files and isolation["pid namespace"] and isolation["no new privileges"]
 
 
-def choose(
-    mode: str,
-    memory: int,
-    folders: Sequence[str] = (),
-    network: bool = False,
-    own_root: bool = False,
-    first_user: int = 0,
-) -> Sandbox:
-    """The strongest sandbox that this machine permits; call it in the zygote. The other arguments: see `Sandbox`.
+def choose(mode: str, memory: int, folders: Sequence[str], network: bool, own_root: bool, first_user: int) -> Sandbox:
+    """The strongest sandbox that this machine permits; to be called in the zygote.
 
-    mode: "auto", "user" (what a normal user would get, also when started by root), "no namespaces" (what such a user
-    would get where a container or a policy forbids them) or "none".
+    `mode` is "auto", "user" (what a normal user gets, even if root starts it), "no namespaces" (what a normal user gets
+    where a container or a policy forbids namespaces) or "none". The other arguments are those of `Sandbox`.
     """
     if mode in ("user", "no namespaces") and os.geteuid() == 0:
-        _become_ordinary()
+        _become(_ORDINARY_USER)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change of user took away our own entries in /proc
     if mode == "none" or not kernel.supported():
         return Sandbox("user", memory, (), folders, network, own_root, first_user)
     ways = ["root", "user"] if os.geteuid() == 0 else ["user"]
@@ -93,15 +87,15 @@ def choose(
     return max(tried, key=lambda sandbox: len(sandbox.layers - {"user namespace"}))
 
 
-def _become_ordinary() -> None:
+def _become(user: int) -> None:
+    """Change to this user and group id for good, without other groups."""
     os.setgroups([])
-    os.setresgid(_ORDINARY_USER, _ORDINARY_USER, _ORDINARY_USER)
-    os.setresuid(_ORDINARY_USER, _ORDINARY_USER, _ORDINARY_USER)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change took away our own entries in /proc
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
 
 
 def _try(sandbox: Sandbox) -> list[str]:
-    """The layers of a sandbox that work, tried in a process that ends right after."""
+    """The layers of a sandbox that work here, tried in a process that then ends."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -114,7 +108,7 @@ def _try(sandbox: Sandbox) -> list[str]:
     with open(read, encoding="utf-8") as report:
         worked = json.loads(report.read() or "[]")
     os.waitpid(pid, 0)
-    halves = {"mount namespace", "private directory"}  # the latter is mounted in the root of the former
+    halves = {"mount namespace", "private directory"}  # the directory is mounted in the namespace's root
     return worked if halves <= set(worked) else [name for name in worked if name not in halves]
 
 
@@ -123,13 +117,13 @@ class Sandbox:
 
     Args:
         way: "root" or "user".
-        memory: bytes of address space that each process of a session may have over what an idle one has.
-        layers: names of those to enter.
-        folders: that can be read, besides the system's programs, this Python and this program.
-        network: whether connections may be opened.
-        own_root: a session is root in a root folder of its own, all of which it may write to except the system's
-            programs; without it, it may write to `DIRECTORY` and is nobody.
-        first_user: the user id of the first slot's sessions, if root starts them (see `users.Users`).
+        memory: bytes of address space that each process of a session may use beyond those of an idle one.
+        layers: names of the layers to enter.
+        folders: folders that sessions may read, besides the system's programs, this Python and this program.
+        network: whether sessions may open connections.
+        own_root: a session is root in a root folder of its own and may write anywhere in it but to the system's
+            programs. Otherwise it is an unprivileged user and may write to `DIRECTORY` only.
+        first_user: if root starts the sessions, those of slot i have the user id `first_user` + i (see `users.Users`).
     """
 
     def __init__(
@@ -150,7 +144,7 @@ class Sandbox:
         self._network = network
         self._proc = self._processes = self._pid_namespace = -1
         self._first_uid, self._zygote = first_user, 0
-        self._directories: Directories | None = None  # of sessions that have none in a root of their own
+        self._directories: Directories | None = None  # where sessions have no private directory
         self._zygote_layers: dict[str, Callable[[], None]] = {
             **({"user namespace": self._enter_user_namespace} if way == "user" else {}),
             "network namespace": lambda: kernel.unshare(kernel.CLONE_NEWNET),
@@ -175,16 +169,16 @@ class Sandbox:
         }
 
     def report(self) -> dict[str, bool]:
-        """Every layer, and whether it is on."""
+        """Whether each layer is on, by name."""
         return {name: name in self.layers for name in (*OF_ZYGOTES, *OF_SESSIONS)} | {CLEAR_ENVIRONMENT: True}
 
     def try_all(self, report: Callable[[list[str]], object]) -> None:
-        """Enter whatever works of the layers, in this process and a child, which passes the names to `report`."""
+        """Try every layer, in this process and a child. The child calls `report` with the names of what worked."""
         self._prepare()
         wanted = self.layers
         self.layers = set(_working(self._zygote_layers, wanted))
         if "pid namespace" not in self.layers:
-            self.layers.discard("memory watch")  # what it would read are the processes of the machine
+            self.layers.discard("memory watch")  # it would see all processes of the machine
         self._zygote = os.getpid()
         pid = self.fork()
         if pid == 0:
@@ -194,22 +188,22 @@ class Sandbox:
         os.waitpid(pid, 0)
 
     def enter(self) -> None:
-        """Enter the layers of a zygote. With a PID namespace, it is a child of the caller that returns."""
+        """Enter the layers of a zygote. With a PID namespace, a child returns; the caller waits for it and exits."""
         self._prepare()
         for name, enter in self._zygote_layers.items():
             if name in self.layers:
                 enter()
         if "pid namespace" not in self.layers and kernel.supported():
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # so that orphans of a session are found
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # orphans of a session become our children
         self._zygote = os.getpid()
 
     def leave(self) -> None:
-        """Remove what the sessions have left on this machine, when the last one has ended."""
+        """Remove the files that sessions have left, once the last session has ended."""
         if self._directories is not None:
             self._directories.close()
 
     def _prepare(self) -> None:
-        """Open what cannot be seen from inside the layers."""
+        """Open /proc, which is not visible inside the layers."""
         with suppress(OSError):
             self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
 
@@ -226,7 +220,7 @@ class Sandbox:
         return path
 
     def fork(self) -> int:
-        """Like `os.fork`; with the layer "pid namespace", the child is the first process of one of its own."""
+        """As `os.fork`. With the layer "pid namespace", the child is the first process of a new PID namespace."""
         if "pid namespace" not in self.layers:
             return os.fork()
         kernel.unshare(kernel.CLONE_NEWPID)
@@ -234,14 +228,14 @@ class Sandbox:
         try:
             pid = os.fork()
         finally:
-            if pid:  # also where no process could be had: the next one is to have a namespace of its own again
+            if pid:  # also if fork failed: the next child must get a namespace of its own again
                 kernel.setns(self._pid_namespace, kernel.CLONE_NEWPID)
         return pid
 
     def confine(self, slot: int, directory: str, keep: int) -> None:
-        """Enter the layers of a session, in the forked process. All descriptors above 2 but `keep` are closed.
+        """Enter the layers of a session, in the forked process. Closes all descriptors above 2 but `keep`.
 
-        Raises `OSError` if a layer fails: the session must not go on then.
+        Raises `OSError` if a layer fails; the session must then end.
         """
         self._slot, self._directory = slot, directory
         _close_all_but((keep, self._proc))
@@ -252,9 +246,9 @@ class Sandbox:
         os.chdir(directory)
 
     def memory_in_use(self, sessions: Collection[int]) -> dict[int, int]:
-        """Resident bytes of each session with all that it has started; empty while none has started anything.
+        """Resident bytes of each session and all of its descendants; empty while no session has any.
 
-        The limit of address space holds for each process: this is what bounds the processes of a session together.
+        The limit of address space holds for each process by itself, and this for all processes of a session together.
         """
         pids = [int(name) for name in os.listdir(self._processes) if name.isdigit()]
         if len(pids) <= len(sessions) + 1:
@@ -280,7 +274,7 @@ class Sandbox:
         self._map_user(os.getuid(), os.getgid())
 
     def _map_user(self, inner_uid: int, inner_gid: int) -> None:
-        """Enter a user namespace with this one user, who has these ids there."""
+        """Enter a user namespace that has one user: the present one, with these ids inside."""
         uid, gid = f"{inner_uid} {os.getuid()} 1", f"{inner_gid} {os.getgid()} 1"
         kernel.unshare(kernel.CLONE_NEWUSER)
         for name, text in (("setgroups", "deny"), ("uid_map", uid), ("gid_map", gid)):
@@ -288,20 +282,20 @@ class Sandbox:
                 file.write(text)
 
     def _enter_pid_namespace(self) -> None:
-        """Go on as the first process of a new PID namespace: when it ends, the kernel kills all others in there."""
+        """Continue as the first process of a new PID namespace: when it ends, the kernel kills all others there."""
         kernel.unshare(kernel.CLONE_NEWPID)
         pid = os.fork()
         if pid:
-            _close_all_but(())  # so that the other side sees when the child is gone
+            _close_all_but(())  # so that the sockets close as soon as the child ends
             os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         self._pid_namespace = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
     def _enter_private_root(self) -> None:
-        """A root that holds only the system's programs and what may be read besides, read-only, and no /proc."""
+        """Change to a read-only root that holds only what sessions may read, and no /proc."""
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-        root = "/proc"  # nothing below it is shown
+        root = "/proc"  # any folder that is not shown in the new root
         kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
         for path in (*self._readable, *_DEVICES):
             _show(path, root)
@@ -310,7 +304,7 @@ class Sandbox:
         kernel.enter_root(root)
 
     def _open_processes(self) -> None:
-        """The /proc of our own PID namespace, which only we hold: it is mounted nowhere afterwards."""
+        """Open a /proc of our own PID namespace. It is unmounted at once, so that only we can read it."""
         kernel.unshare(kernel.CLONE_NEWNS)
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
@@ -321,7 +315,7 @@ class Sandbox:
         self._mount_memory(mode=700)
 
     def _mount_memory(self, mode: int) -> tuple[int, int]:
-        """Mount memory at the session's directory; returns the ids of its owner."""
+        """Mount a file system in memory at the session's directory. Returns the ids of its owner."""
         kernel.unshare(kernel.CLONE_NEWNS)
         slot_uid = self._first_uid + self._slot
         uid, gid = (os.getuid(), os.getgid()) if self._way == "user" else (slot_uid, slot_uid)
@@ -330,8 +324,8 @@ class Sandbox:
         return uid, gid
 
     def _mount_root(self) -> None:
-        """Go on in a root folder of the session's own memory, with the system's programs and the devices in it, and
-        where the kernel allows it a /proc with the processes of the session."""
+        """Change to a root folder in the session's own memory. It holds the system's programs, the devices and, if the
+        kernel allows it, a /proc with the session's processes."""
         uid, gid = self._mount_memory(mode=755)
         root = self._directory
         for path in (*_SYSTEM, *_DEVICES):
@@ -344,22 +338,19 @@ class Sandbox:
         os.symlink("/proc/self/fd", f"{root}/dev/fd")
         with suppress(OSError):
             flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-            kernel.mount("proc", f"{root}/proc", "proc", flags, "hidepid=2")  # not this process, only its programs
+            kernel.mount("proc", f"{root}/proc", "proc", flags, "hidepid=2")  # hides this process from its programs
         kernel.enter_root(root)
 
     def _become_root(self) -> None:
-        """Root in a user namespace, and outside of it the user of the slot: owner of the session's files alone."""
+        """Become root in a user namespace. Outside, this is the slot's user, who owns only the session's files."""
         if self._way == "root":
             self._become_slot()
             kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # the change of user took away our own entries in /proc
         self._map_user(0, 0)
 
     def _become_slot(self) -> None:
-        """Become a user that nothing else runs as: the limit of processes counts by user, and never binds root."""
-        uid = self._first_uid + self._slot
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+        """Become a user that nothing else runs as. The limit of processes counts per user and does not bind root."""
+        _become(self._first_uid + self._slot)
 
     def _limit(self) -> None:
         with open(os.open("self/statm", os.O_RDONLY, dir_fd=self._proc), encoding="utf-8") as file:
@@ -372,7 +363,7 @@ class Sandbox:
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_SIGPENDING: TIMERS,
         }
-        if "own user" in self.layers:  # it counts all that the user runs
+        if "own user" in self.layers:  # this limit counts all processes of the user
             limits[resource.RLIMIT_NPROC] = PROCESSES
         for kind, limit in limits.items():
             hard = resource.getrlimit(kind)[1]
@@ -380,26 +371,26 @@ class Sandbox:
             resource.setrlimit(kind, (lower, lower))
 
     def _drop_privileges(self) -> None:
-        if self._own_root or not (self._way == "root" and "own user" in self.layers):  # the change of user took them
+        if self._own_root or not (self._way == "root" and "own user" in self.layers):  # else the change of user did it
             kernel.drop_capabilities()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children may not look into it
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # its children cannot read its memory
 
     def _die_with_parent(self) -> None:
-        """Must come after the change of user, which resets it."""
+        """Must come after the change of user, which resets this."""
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         if os.getppid() not in (self._zygote, 0):  # 0: a parent outside of our PID namespace
-            os._exit(1)  # it was gone before we asked
+            os._exit(1)  # the parent died before the call
 
     def _restrict_files(self) -> None:
-        # A private root holds nothing but what may be read, which makes for few rules.
+        # A private root holds only what may be read, so one rule for "/" is enough.
         private = "mount namespace" in self.layers
         readable, devices = (["/"], ["/dev"]) if private else (self._readable, _DEVICES)
         landlock.restrict(readable, devices, "/" if self._own_root else self._directory, self._network)
 
 
 def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> list[str]:
-    """Enters the `wanted` layers; the names of those that worked."""
+    """Enter the `wanted` layers. Returns the names of those that worked."""
     worked = []
     for name, enter in layers.items():
         if name in wanted:
@@ -410,7 +401,7 @@ def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> 
 
 
 def _readable(folders: Sequence[str], network: bool) -> list[str]:
-    """What sessions may read: the system's programs, this Python, the packages that a session runs, and `folders`."""
+    """What sessions may read: the system's programs, this Python, our packages, and `folders`."""
     program = [sys.base_prefix, sys.prefix, str(_REPOSITORY / "tl"), str(_REPOSITORY / "tools"), *folders]
     under_usr = [path for path in program if path == "/usr" or path.startswith("/usr/")]
     names = [*_NAME_SERVICE, *map(os.path.realpath, _NAME_SERVICE)] if network else []
@@ -418,7 +409,7 @@ def _readable(folders: Sequence[str], network: bool) -> list[str]:
 
 
 def _show(path: str, root: str) -> None:
-    """Make `path` visible in a new root: a link as a link, a file or folder as a mount."""
+    """Make `path` visible in a new root: as a link if it is one, otherwise as a mount."""
     target = root + path
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -431,12 +422,12 @@ def _show(path: str, root: str) -> None:
             with open(target, "xb"):
                 pass
             kernel.mount(path, target, flags=kernel.MS_BIND)
-    except PermissionError:  # what we may not see ourselves, a session does not see either
+    except PermissionError:  # sessions see nothing that we may not see
         return
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
-    """Close all descriptors from 3 on but the `kept`; negative ones stand for none."""
+    """Close all descriptors from 3 on but the `kept` ones; negative numbers in `kept` are ignored."""
     start = 3
     for descriptor in sorted(number for number in kept if number >= start):
         os.closerange(start, descriptor)

@@ -1,4 +1,4 @@
-"""Directories of sessions that have none in a root of their own, and what is left of those whose zygote was killed."""
+"""Directories for sessions without a private one, and the removal of those that a killed zygote has left."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _NAME = "tl-sessions-"
 
 
 class Directories:
-    """A zygote's folder for the directories of its sessions. It is locked for as long as the zygote lives, so that
-    the next one of the same user knows which folders nobody needs: those it removes."""
+    """A zygote's folder with the directories of its sessions. The zygote locks it for as long as it lives. So the next
+    zygote of the same user finds the folders that nobody needs any more, and removes them."""
 
     def __init__(self) -> None:
         for left in Path(tempfile.gettempdir()).glob(f"{_NAME}*"):
             with suppress(OSError):
                 _remove_unless_locked(left)
-        unseen = Path(tempfile.mkdtemp(prefix=f".{_NAME}"))  # by others, until it is locked
+        unseen = Path(tempfile.mkdtemp(prefix=f".{_NAME}"))  # hidden from other zygotes until it is locked
         self._descriptor = os.open(unseen, os.O_RDONLY)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        unseen.chmod(0o711)  # sessions may have users of their own
+        unseen.chmod(0o711)  # sessions may be other users
         self._folder = unseen.rename(unseen.with_name(unseen.name[1:]))
 
     def new(self) -> str:
@@ -31,7 +31,7 @@ class Directories:
         return tempfile.mkdtemp(prefix="session-", dir=self._folder)
 
     def close(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._descriptor)
 

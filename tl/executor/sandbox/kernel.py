@@ -1,4 +1,4 @@
-"""System calls for isolation that Python 3.11 lacks, by ctypes, for Linux on x86-64; each raises `OSError`."""
+"""System calls for isolation that Python 3.11 lacks, through ctypes, for Linux on x86-64. All raise `OSError`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def supported() -> bool:
-    """Whether the running system has the system call numbers of this package."""
+    """Whether this package's system call numbers are those of the running system."""
     return platform.system() == "Linux" and platform.machine() == "x86_64"
 
 
@@ -45,18 +45,18 @@ def _checked(result: int, what: str) -> int:
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """A system call by its number; integers are passed as 64 bits wide, anything else as ctypes sees fit."""
+    """Make a system call by its number. Integers are passed with 64 bits, other arguments as ctypes converts them."""
     wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *wide), f"system call {number}")
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones. With CLONE_NEWPID, only future children are in the new one."""
+    """Move to new namespaces. With CLONE_NEWPID, only future children are in the new one."""
     _checked(_libc.unshare(flags), "unshare")
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """Enter the namespace of a descriptor; with CLONE_NEWPID, only future children do."""
+    """Move to the namespace of a descriptor. With CLONE_NEWPID, only future children are in it."""
     _checked(_libc.setns(descriptor, kind), "setns")
 
 
@@ -66,24 +66,24 @@ def prctl(option: int, value: int = 0) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount a file system, see mount(2)."""
+    """Mount a file system; see mount(2)."""
     arguments = [text.encode() if text else None for text in (source, target, kind)]
     _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() if data else None), f"mount {target}")
 
 
 def unmount(path: str) -> None:
-    """Take the mount at `path` out of this namespace; what is open in it stays usable."""
+    """Unmount `path` in this namespace. Files that are open in it stay usable."""
     _checked(_libc.umount2(path.encode(), MNT_DETACH), f"unmount {path}")
 
 
 def make_read_only(path: str) -> None:
-    """Make the mount at `path` and all below it read-only, and ignore set-user-id bits there."""
+    """Make the mount at `path` and all mounts below it read-only, without set-user-id bits."""
     attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
     syscall(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), _AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
 
 
 def enter_root(path: str) -> None:
-    """Make the mount at `path` the root of this mount namespace, and unmount the old root with all below it."""
+    """Make the mount at `path` the root of this mount namespace, and unmount the old root and all mounts below it."""
     os.chdir(path)
     syscall(_PIVOT_ROOT, b".", b".")
     unmount(".")

@@ -1,4 +1,4 @@
-"""Landlock: a list of the files that a process and its descendants may still reach (Linux 5.13 or newer)."""
+"""Landlock: limits which files a process and its descendants can reach (Linux 5.13 or newer)."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _Rule(ctypes.Structure):
 
 
 def restrict(readable: Iterable[str], devices: Iterable[str], writable: str, network: bool = False) -> None:
-    """Restrict this process to reading `readable`, using `devices`, and everything below `writable`.
+    """Allow this process only to read `readable`, to use `devices`, and to do anything below `writable`.
 
     Newer kernels also forbid abstract UNIX sockets, signals to processes outside and, unless `network`, TCP. Missing
-    paths are skipped. Needs "no new privileges" first. Raises `OSError` where the kernel has no Landlock.
+    paths are skipped. The layer "no new privileges" must come first. Raises `OSError` where the kernel has no Landlock.
     """
     version = syscall(_CREATE_RULESET, 0, 0, _ASK_FOR_VERSION)
     handled = _FIRST_RIGHTS | sum(right for since, right in _SINCE_VERSION if version >= since)

@@ -9,12 +9,12 @@ import struct
 from tl.executor.sandbox import kernel
 
 _REFUSED = {
-    # ways out to a network or to a process outside; socketpair stays, which reaches nobody
+    # connections to a network or to processes outside (socketpair is allowed: it reaches nobody)
     "socket": 41,
     "io_uring_setup": 425,
     "io_uring_enter": 426,
     "io_uring_register": 427,
-    # looking into other processes
+    # reading and changing other processes
     "ptrace": 101,
     "process_vm_readv": 310,
     "process_vm_writev": 311,
@@ -35,22 +35,22 @@ _REFUSED = {
     "mount_setattr": 442,
     "name_to_handle_at": 303,
     "open_by_handle_at": 304,
-    # new namespaces; clone is looked at below
+    # new namespaces (see _CLONE for clone)
     "unshare": 272,
     "setns": 308,
-    # memory that outlives its process or counts towards no limit
+    # memory that outlives its process or that no limit counts
     "shmget": 29,
     "semget": 64,
     "msgget": 68,
     "mq_open": 240,
     "memfd_create": 319,
     "memfd_secret": 447,
-    # budgets of the whole machine or of all that its user runs
+    # resources that are limited per machine or per user
     "io_setup": 206,
     "inotify_init": 253,
     "inotify_init1": 294,
     "fanotify_init": 300,
-    # the priority of others' reads and writes
+    # I/O priorities of other processes
     "ioprio_set": 251,
     # large and rarely used parts of the kernel, and its administration
     "bpf": 321,
@@ -79,8 +79,8 @@ _REFUSED = {
     "personality": 135,
     "vhangup": 153,
 }
-# System calls that set limits or priorities -> the places of arguments that have to be 0, which stands for the caller.
-# The first process of a session, which reports its results, has the user of those that it starts.
+# System calls that set limits or priorities -> the arguments (by position) that must be 0, which means the caller. For
+# other processes they are refused: a session's first process, which reports results, has the same user as its children.
 _FOR_ITSELF_ONLY = {
     "prlimit64": (302, (0,)),
     "setpriority": (141, (0, 1)),
@@ -89,7 +89,7 @@ _FOR_ITSELF_ONLY = {
     "sched_setaffinity": (203, (0,)),
     "sched_setattr": (314, (0,)),
 }
-# System calls that can make the kernel keep more memory -> place of an argument, and its values that do so.
+# System calls that can enlarge buffers in the kernel -> an argument (by position) and its values that do so.
 _BUFFER_SIZES = {
     "setsockopt": (54, 2, (7, 8, 32, 33)),  # SO_SNDBUF, SO_RCVBUF and both with FORCE
     "fcntl": (72, 1, (1031,)),  # F_SETPIPE_SZ
@@ -113,7 +113,7 @@ _SET_MODE_FILTER, _SECCOMP = 1, 317
 
 
 def _argument(place: int) -> tuple[int, int, int, int]:
-    """Loads the lower half of an argument, which is all of an int."""
+    """The instruction that loads the lower half of an argument, which holds an int."""
     return _LOAD, 0, 0, _FIRST_ARGUMENT + 8 * place
 
 
@@ -156,8 +156,8 @@ class _Filter(ctypes.Structure):
 
 
 def install(network: bool = False) -> None:
-    """Put the filter on this process and its descendants, for good; `network` leaves sockets to them. Needs "no new
-    privileges" first."""
+    """Install the filter for this process and its descendants, for good. With `network`, sockets are allowed. The layer
+    "no new privileges" must come first."""
     program = _program(network)
     filter_ = _Filter(len(program) // 8, program)
     kernel.syscall(_SECCOMP, _SET_MODE_FILTER, 0, ctypes.byref(filter_))

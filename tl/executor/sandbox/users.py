@@ -1,4 +1,4 @@
-"""User ids for the sessions of root's executors: each pool has a block of its own, and each slot of a pool an id."""
+"""User ids for the sessions that root starts: a block of ids for each pool, and in it an id for each slot."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _FAR = 1 << 30  # from the ids of real users
 
 
 class Users:
-    """A block of user ids that no other pool on this machine has: processes count by user, and a shared id would share
-    the limit. `first` is the block's first id; 0 for anyone but root, who can give away none.
+    """A block of user ids that no other pool on this machine uses. The limit of processes counts per user, so sessions
+    with one id would share it. `first` is the first id of the block, or 0 if this process is not root.
 
-    Warns where all blocks are taken: a container that has 65,536 ids has 32 of them.
+    Warns if all blocks are taken; a container with 65,536 ids has 32 blocks.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Users:
             )
 
     def _hold(self, first: int) -> bool:
-        """Take a block; the kernel gives its name free when this process ends, however it ends."""
+        """Try to take a block. The kernel frees its name when this process ends, however it ends."""
         held = socket.socket(socket.AF_UNIX)
         try:
             held.bind(f"\0tl-executor-users-{first}")
@@ -48,13 +48,13 @@ class Users:
         return True
 
     def release(self) -> None:
-        """Leave the block to others."""
+        """Free the block."""
         if self._held is not None:
             self._held.close()
 
 
 def _blocks(uid_map: str) -> range:
-    """The first ids of the blocks: in the upper half of a container's ids, elsewhere far from real users."""
+    """The first id of each block: in the upper half of a container's ids, otherwise far above those of real users."""
     first, _, count = map(int, uid_map.split("\n")[0].split())
     if count > 1 << 31:
         return range(_FAR, 2 * _FAR, MAX_SLOTS)
