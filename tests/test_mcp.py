@@ -1,5 +1,6 @@
 """MCP servers: a real one of the official library, started by the test, well-behaved and not."""
 
+import json
 import os
 import shlex
 import sys
@@ -7,9 +8,13 @@ import time
 import warnings
 
 import pytest
+from toolkits import quiet_executor
 
+from tl.cli.synthesis import main as synthesis
 from tl.executor import Cause, Executor, IsolationError, ToolkitError
+from tl.executor.driving import drive
 from tl.mae import ErrorCategory
+from tl.trajectory import Trajectory
 
 pytest.importorskip("mcp")
 
@@ -144,14 +149,19 @@ def test_a_server_ends_with_its_episode(executor):
     with executor.session() as session:
         pid = int(session.run("environment()").text.split()[-1])
         os.kill(pid, 0)
+    assert ends(pid)
+
+
+def ends(pid):
+    """Whether a process ends within ten seconds."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            return
+            return True
         time.sleep(0.05)
-    pytest.fail("the server still runs")
+    return False
 
 
 @pytest.mark.parametrize(
@@ -171,6 +181,85 @@ def test_servers_clash_with_each_other_and_with_isolation(command):
         Executor(mcp=[command, command + " x"], workers=1)
     with pytest.raises(IsolationError, match="MCP servers run outside of the isolation"):
         Executor(mcp=[command], workers=1, require_isolation=True)
-    with pytest.raises(ToolkitError, match="either toolkits or MCP servers"), warnings.catch_warnings():
+    with pytest.raises(ToolkitError, match="allow_network is for toolkits"):
+        Executor(mcp=[command], workers=1, allow_network=True)
+
+
+SHELF = '''
+"""A shelf."""
+import os
+books = 3
+
+def sell(count: int) -> int:
+    """Sell some."""
+    global books
+    books -= count
+    if books < 0:
+        os._exit(1)
+    return books
+
+def one_is_left(session, answer) -> bool:
+    return session.books == 1 and "1" in answer
+'''
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shelf") / "shelf.py"
+    path.write_text(SHELF)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def both(shelf, command):
+    with quiet_executor(shelf, mcp=[command], workers=1, timeout=4) as executor:
+        yield executor
+
+
+def test_a_file_and_a_server_are_one_episode_in_order_and_each_keeps_its_state(both, command):
+    assert list(both.specs)[:3] == ["sell", "up", "where"]
+    assert set(both.toolkit_of.values()) == {"shelf", command} and both.checks == {"one_is_left": "shelf"}
+    with both.session() as one, both.session() as other:
+        calls = ["up()", "sell(count=2)", "up(by=2)", "sell(count=0)"]
+        assert [one.run(call).text for call in calls] == ["1", "1", "3", "1"]
+        assert [other.run(call).text for call in calls[:2]] == ["1", "1"]
+        assert one.run("down()").cause is Cause.UNKNOWN_TOOL and one.run("up(").cause is Cause.FORMAT_ERROR
+        assert one.run("finish(answer='1')").cause is Cause.OK and one.finished
+        assert drive([one.check_steps("one_is_left", "1 is left")])[0].right
+        with pytest.raises(RuntimeError, match="the episode has finished"):
+            one.run("up()")
+
+
+def test_a_file_that_crashes_and_a_server_that_dies_leave_each_other_alone(both):
+    with both.session() as session:
+        session.run("sell(count=2)")
+        session.run("up()")
+        assert session.run("sell(count=5)").cause is Cause.WORKER_DIED
+        assert session.run("up()").text == "2"
+        assert session.run('misbehave(how="die")').category is ErrorCategory.TOOL_INSTABILITY
+        assert session.run("up()").text == "1"
+
+
+def test_an_episode_has_only_the_tools_that_it_names_and_its_server_ends_with_it(both):
+    with both.session(tools=["sell", "environment"]) as session:
+        assert session.run("up()").cause is Cause.UNKNOWN_TOOL
+        pid = int(session.run("environment()").text.split()[-1])
+    assert ends(pid)
+
+
+def test_a_file_and_a_server_with_a_tool_of_the_same_name_are_refused(tmp_path, command):
+    path = tmp_path / "lift.py"
+    path.write_text("def up() -> int:\n    return 1\n")
+    with pytest.raises(ToolkitError, match="has tools whose names are already taken: up"):
+        quiet_executor(str(path), mcp=[command], workers=1)
+
+
+def test_golden_calls_of_a_file_and_a_server_become_one_trajectory(shelf, command, tmp_path, capsys):
+    task = {"query": "Sell 2, then count.", "calls": ["sell(count=2)", "up(by=2)"], "answer": "1 is left, counted 2."}
+    tasks, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
+    tasks.write_text(json.dumps(task | {"check": "one_is_left"}))
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Executor(["weather"], mcp=[command], workers=1)
+        assert synthesis(["--tools", shelf, "--mcp", command, "--tasks", str(tasks), "--out", str(out)]) == 0
+    [trajectory] = map(Trajectory.from_openai, map(json.loads, out.read_text().splitlines()))
+    assert [m.content for m in trajectory.messages if m.role == "tool"] == ["1", "2"]

@@ -1,6 +1,7 @@
 """Readers of ToolAlpaca and ToolEyes, our own held-out sets, and the two scorings they share."""
 
 import json
+import re
 
 import pytest
 from predictions import ALL, NAMES, NOTHING, TOOL, said
@@ -151,27 +152,36 @@ def test_tooleyes_needs_the_tools_of_every_request(tmp_path, eyes):
 
 
 def test_tooleyes_tools_run_where_a_clone_is_given(tmp_path):
+    look = {"name": "look", "parameters": {"type": "object", "properties": {"at": {}}, "required": ["at"]}}
+    declared = [look, look | {"name": "gone"}, look | {"name": "finish"}]
     for category in ("Sight", "Hearing", "Smell"):
         folder = tmp_path / "Tool_Library" / category / "Organ"
         folder.mkdir(parents=True)
-        look = {"name": "look", "parameters": {"type": "object", "properties": {"at": {}}, "required": ["at"]}}
-        (folder / "config_gpt4.json").write_text(json.dumps([look, look | {"name": "finish"}]))
+        (folder / "config_gpt4.json").write_text(json.dumps(declared))
         (folder / "words.py").write_text(f"WORD = {category!r}\n")
         broken = "import nonsense_package\n" if category == "Smell" else ""
         (folder / "tool.py").write_text(f"{broken}from .words import *\n\ndef look(at=''):\n    return WORD + at[0]\n")
-    said = f"Specifically, {tooleyes.TOOLS_FOLLOW}\n{json.dumps([look])}"
+    said = f"Specifically, {tooleyes.TOOLS_FOLLOW}\n{json.dumps(declared)}"
     (tmp_path / "Test_Data").mkdir()
-    write_tooleyes(
-        tmp_path / "Test_Data", said, *(f"ToolEyes/Tool_Library/{c}/Organ" for c in ("Sight", "Smell", "Hearing"))
-    )
+    asked = [f"ToolEyes/Tool_Library/{c}/Organ" for c in ("Sight", "Smell", "Hearing", "Taste", "Smell")]
+    write_tooleyes(tmp_path / "Test_Data", said, *asked)
     with quiet_executor(str(tmp_path), workers=1) as executor:
-        assert list(executor.broken) == ["Smell/Organ"] and "nonsense_package" in executor.broken["Smell/Organ"]
-        suite = tooleyes.read(tmp_path, executor)
+        reason = "line 1: ModuleNotFoundError: No module named 'nonsense_package'"
+        assert list(executor.broken) == ["Smell/Organ"] and executor.broken["Smell/Organ"].endswith(reason)
+        left_out = (
+            "left out: 2 for Smell/Organ (ModuleNotFoundError: No module named 'nonsense_package')",
+            "left out: 1 for Taste/Organ (--tools has no such folder)",
+        )
+        with pytest.warns(UserWarning, match=re.escape(f"3 of 5 requests are {'; '.join(left_out)}")):
+            suite = tooleyes.read(tmp_path, executor)
         assert [request.id for request in suite.requests] == ["001/RS", "003/RS"] and suite.has_backend
+        assert suite.notes[2:] == left_out
         for request, word in zip(suite.requests, ("Sight", "Hearing"), strict=True):
             with request.open() as session:
                 assert session.run("look(at='x')").text == f"{word}x"
                 assert session.run("look(at=7)").category is ErrorCategory.TOOL_CALL_FAILURE
+                gone = session.run("gone(at='x')")  # declared, but not there: not the model's hallucination
+                assert "no attribute 'gone'" in gone.text and gone.category is ErrorCategory.TOOL_CALL_FAILURE
     with pytest.raises(ToolkitError, match="has no Tool_Library"):
         Executor([str(tmp_path / "Test_Data")], workers=1)
 

@@ -168,6 +168,11 @@ def test_a_file_that_hangs_when_it_is_loaded_is_told(start, monkeypatch):
         start(f"import time\ntime.sleep(60)\n{TOOL}")
 
 
+def test_of_several_files_the_one_that_ends_the_process_is_named(start):
+    with pytest.raises(ToolkitError, match=r"^the process that loads \S*b\.py exited with code 3"):
+        start(TOOL, "import os\nos._exit(3)\n", TOOL)
+
+
 def test_a_file_that_forks_prints_and_changes_a_module_when_it_is_loaded_changes_nothing_outside(start, capfd):
     executor = start(
         "import json, os\nprint('noise', flush=True)\nos.write(1, b'noise')\nos.fork()\n"

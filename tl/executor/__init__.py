@@ -18,13 +18,13 @@ import os
 import struct
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from signal import Signals
 from typing import Literal, TypeVar
 
-from tl.calls import MAX_LENGTH
+from tl.calls import MAX_LENGTH, CallSyntaxError, parse_call
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
@@ -63,8 +63,9 @@ class Executor(Catalogue):
         workers: number of zygotes; default: one per core, divided among the ranks of one machine.
         require_isolation: raise `IsolationError` unless every layer is on.
         allow_network: let tools open connections; all else stays isolated. Toolkits that need isolation are refused.
-        mcp: commands that start MCP servers, whose tools take the place of toolkits. They run outside of the isolation
-            (see `tl.executor.servers`). With `mcp` or `allow_network`, no calls are replayed after a time-out or crash.
+        mcp: commands that start MCP servers, for their tools; without `toolkits`, there are no other tools. Servers run
+            outside of the isolation (see `tl.executor.servers`). After a time-out or crash, calls of servers are not
+            replayed; with `allow_network`, no calls are.
         mode: "auto": all the isolation that the machine permits. "user": what a normal user gets, even if root starts
             the executor. "no namespaces": what a normal user gets where namespaces are forbidden. "none": plain
             processes. The last two are for trusted tools; toolkits that need isolation are refused.
@@ -85,21 +86,31 @@ class Executor(Catalogue):
         mcp: Sequence[str] = (),
         mode: Literal["auto", "user", "no namespaces", "none"] = "auto",
     ) -> None:
+        if mcp and require_isolation:
+            raise IsolationError("MCP servers run outside of the isolation, with the user's rights")
+        if mcp and allow_network and not toolkits:
+            raise ToolkitError("allow_network is for toolkits: MCP servers have the user's network anyway")
         self.seed = seed
         self.timeout = timeout
+        self._servers: Executor | None = None
+        if mcp and toolkits:  # servers have processes of their own, outside of the toolkits' isolation
+            self._servers = Executor(mcp=mcp, timeout=timeout, memory=memory, workers=workers)
+            mcp = ()
         self._replays = not (allow_network or mcp)  # a call that acted outside must not be repeated
         # Zygotes run in another directory and need absolute paths. Sessions may read the folders of the files.
         paths = [os.path.abspath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
         folders = sorted({path if os.path.isdir(path) else os.path.dirname(path) for path in paths} - {str(LIBRARY)})
-        if mcp and (toolkits or allow_network):
-            raise ToolkitError("an executor has either toolkits or MCP servers, which have the user's network")
-        if mcp and require_isolation:
-            raise IsolationError("MCP servers run outside of the isolation, with the user's rights")
         settings = Settings(
             None if toolkits is None else paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp
         )
         self._pool = Pool(workers or cores(), settings)
         super().__init__(**vars(self._pool.catalogue))
+        if self._servers is not None:
+            try:
+                self.add_all(self._servers)
+            except ToolkitError:
+                self.close()
+                raise
         self.isolation = self._pool.isolation
         _LOG.info("isolation of tools: %s", self.isolation)
         missing = "" if mcp else ", ".join(missing_layers(self.isolation, allow_network))
@@ -121,6 +132,8 @@ class Executor(Catalogue):
     def close(self) -> None:
         """End all sessions and processes. Garbage collection of the executor does this, too."""
         self._pool.close()
+        if self._servers is not None:
+            self._servers.close()
 
     def session(
         self,
@@ -137,20 +150,37 @@ class Executor(Catalogue):
             answer: maps a question of `ask_to_user` to the user's answer (default: a fixed sentence). It runs in this
                 process.
         """
-        opening = {"seed": self.seed if seed is None else seed, "tools": self.chosen(tools)}
-        return Session(self._pool, self.timeout, opening, answer or no_answer, self._replays)
+        names = self.chosen(tools)
+        on_servers = {}
+        if self._servers is not None:
+            served = [name for name in names if name in self._servers.specs]
+            names = [name for name in names if name not in self._servers.specs]
+            on_servers = dict.fromkeys(served, self._servers.session(seed, served))
+        opening = {"seed": self.seed if seed is None else seed, "tools": names}
+        return Session(self._pool, self.timeout, opening, answer or no_answer, self._replays, on_servers)
 
 
 class Session:
-    """One episode in a process of its own, made by `Executor.session`. A valid call of `finish` sets `finished`."""
+    """One episode in a process of its own, made by `Executor.session`. A valid call of `finish` sets `finished`.
 
-    def __init__(self, pool: Pool, timeout: float, opening: dict, answer: Callable[[str], str], replays: bool) -> None:
+    `elsewhere` maps tools that run in another process to the session there, which is part of this episode."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        timeout: float,
+        opening: dict,
+        answer: Callable[[str], str],
+        replays: bool,
+        elsewhere: Mapping[str, Session],
+    ) -> None:
         self.finished = False
         self._replays = replays  # whether a new process repeats the calls of the one that was lost
         self._pool = pool
         self._timeout = timeout
         self._opening = opening  # the first message to each of its processes
         self._answer = answer
+        self._elsewhere = elsewhere
         self._process: Process | None = None
         self._number = 0
         self._history: list[str] = []  # calls to replay
@@ -165,6 +195,8 @@ class Session:
         """End the episode and all of its processes."""
         self.finished = True
         self._discard()
+        for session in self._elsewhere.values():
+            session.close()
 
     def run(self, text: str) -> Feedback:
         """Run one call. Raises `RuntimeError` once the episode has finished."""
@@ -176,6 +208,8 @@ class Session:
             raise RuntimeError("the episode has finished: open a new session")
         if len(text) > MAX_LENGTH:
             return execute({}, text)  # rejected here: too long for a call, and for a message to the session
+        if self._elsewhere and (session := self._elsewhere.get(_tool_of(text))):
+            return (yield from session.steps(text))
         try:
             return (yield from self._retried(partial(self._run, text), 2))
         except PoolError as error:
@@ -274,6 +308,13 @@ class Session:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
+
+
+def _tool_of(text: str) -> str:
+    try:
+        return parse_call(text).name
+    except CallSyntaxError:
+        return ""
 
 
 def _parse_reply(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:

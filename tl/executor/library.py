@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tl.calls import JSON
-from tl.executor.toolkits import Toolkit, ToolkitError, files_of, is_folder, library_names, load_file
+from tl.executor.toolkits import Toolkit, ToolkitError, files_of, folder_name, is_folder, library_names, load_file
 from tl.schema import BUILT_INS, ToolSpec
 
 
@@ -62,6 +62,12 @@ class Catalogue:
         self.toolkit_of |= dict.fromkeys(specs, toolkit)
         self.checks |= dict.fromkeys(checks, toolkit)
 
+    def add_all(self, other: Catalogue) -> None:
+        """Add the toolkits of another catalogue, as `add` does."""
+        for toolkit in dict.fromkeys(other.toolkit_of.values()):
+            names = [name for name, owner in other.toolkit_of.items() if owner == toolkit]
+            self.add(toolkit, {name: other.specs[name] for name in names})
+
     def to_json(self) -> dict:
         parts = {part.name: getattr(self, part.name) for part in fields(Catalogue)}
         return parts | {"specs": {name: spec.to_openai() for name, spec in self.specs.items()}}
@@ -76,22 +82,29 @@ class Library(Catalogue):
     """The tools of some toolkits, by name or path (default: all of `tools/`), loaded in this process.
 
     A toolkit that cannot be used raises `ToolkitError`. One of a folder or of the default is left out instead and
-    named in `broken` or `refused`. Unless `isolated`, toolkits that need isolation are refused.
+    named in `broken` or `refused`. Unless `isolated`, toolkits that need isolation are refused. `loading` is called
+    with each file's path before the file is loaded.
     """
 
-    def __init__(self, toolkits: Sequence[str] | None = None, isolated: bool = False) -> None:
+    def __init__(
+        self,
+        toolkits: Sequence[str] | None = None,
+        isolated: bool = False,
+        loading: Callable[[str], object] = lambda path: None,
+    ) -> None:
         super().__init__()
         self._toolkits: dict[str, Toolkit] = {}
         for given in library_names() if toolkits is None else toolkits:
             is_one_of_many = toolkits is None or is_folder(given)
             for path in files_of(given):
+                loading(str(path))
                 try:
                     self._load(load_file(path), isolated)
                 except ToolkitError as error:
                     if not is_one_of_many:
                         raise
                     left_out = self.refused if isinstance(error, RefusedError) else self.broken
-                    left_out[given if toolkits is None else "/".join(path.parts[-3:-1])] = str(error)
+                    left_out[given if toolkits is None else folder_name(path)] = str(error)
         if toolkits and not self.specs and self.broken:
             raise ToolkitError(f"no tool in {' '.join(toolkits)} can be used; {next(iter(self.broken.values()))}")
 

@@ -144,7 +144,7 @@ class _ZygoteProcess:
     """A zygote as the executor sees it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._toolkits = " ".join(settings.mcp or settings.toolkits or ["the library"])
+        self._loading = " ".join(settings.mcp or settings.toolkits or ["the library"])
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -160,21 +160,25 @@ class _ZygoteProcess:
         self._control.sendall(frames.encode(asdict(settings)))
 
     def hello(self) -> dict:
-        """The first message of a new zygote: its isolation and its tools."""
-        try:
-            hello = frames.receive(self._control, bytearray())
-        except TimeoutError:
-            raise ToolkitError(f"{self._toolkits} did not load within {START_SECONDS:g} seconds") from None
-        except (OSError, frames.FrameError) as error:
-            raise PoolError(f"a process of the pool did not start: {error}") from error
-        if hello is None:
-            code = self.process.wait(timeout=START_SECONDS)
-            raise ToolkitError(f"the process that loads {self._toolkits} exited with code {code} before loading them")
-        if "bad toolkit" in hello:
-            raise ToolkitError(hello["bad toolkit"])
-        if "failed" in hello:
-            raise PoolError(f"a process of the pool did not start: {hello['failed']}")
-        return hello
+        """The isolation and the tools of a new zygote, once it has loaded them."""
+        buffer = bytearray()
+        while True:
+            try:
+                message = frames.receive(self._control, buffer)
+            except TimeoutError:
+                raise ToolkitError(f"{self._loading} did not load within {START_SECONDS:g} seconds") from None
+            except (OSError, frames.FrameError) as error:
+                raise PoolError(f"a process of the pool did not start: {error}") from error
+            if message is None:
+                code = self.process.wait(timeout=START_SECONDS)
+                raise ToolkitError(f"the process that loads {self._loading} exited with code {code}")
+            if "bad toolkit" in message:
+                raise ToolkitError(message["bad toolkit"])
+            if "failed" in message:
+                raise PoolError(f"a process of the pool did not start: {message['failed']}")
+            if "loading" not in message:
+                return message
+            self._loading = message["loading"]
 
     def alive(self) -> bool:
         """Whether it can start sessions. With a PID namespace, a child of `process` starts them: if only that child
@@ -182,7 +186,7 @@ class _ZygoteProcess:
         if self.process.poll() is not None:
             return False
         closed = select.poll()
-        closed.register(self._control, select.POLLIN)  # a zygote sends one message: readable again means closed
+        closed.register(self._control, select.POLLIN)  # after its hello, a zygote sends nothing: readable means closed
         return not closed.poll(0)
 
     def spawn(self, slot: int) -> tuple[socket.socket, socket.socket]:

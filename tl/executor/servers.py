@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,11 @@ INSTALL = "MCP servers need the package mcp: pip install mcp==2.3.0"
 class Servers(Catalogue):
     """The tools of the servers that `commands` start, which are started once to list them.
 
-    `memory`: bytes that the client of an episode may take. Raises `ToolkitError` for a server that cannot be used.
+    `memory`: bytes that the client of an episode may take. `loading` is called with each command before it starts.
+    Raises `ToolkitError` for a server that cannot be used.
     """
 
-    def __init__(self, commands: Sequence[str], memory: int) -> None:
+    def __init__(self, commands: Sequence[str], memory: int, loading: Callable[[str], object]) -> None:
         super().__init__()
         self._memory = memory
         self._cwd = os.getcwd()
@@ -40,6 +41,7 @@ class Servers(Catalogue):
         except ImportError:
             raise ToolkitError(INSTALL) from None
         for command in commands:
+            loading(command)
             try:
                 specs = map(ToolSpec.from_openai, anyio.run(self._list, command))
                 self.add(command, {spec.name: spec for spec in specs})

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import tools
-from tl.schema import ToolSpec
+from tl.schema import BUILT_INS, ToolSpec
 
 LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
 DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
@@ -95,12 +95,19 @@ def load_file(path: Path) -> Toolkit:
     Its tools are the public methods of its class, which may take a `seed`, or without a class its public functions. The
     class is the only public one with public methods, or of several the one that is called `Toolkit`.
     """
+    is_declared = path.with_name(DECLARATIONS).is_file()
+    name = folder_name(path) if is_declared else path.stem
     try:
-        is_declared = path.with_name(DECLARATIONS).is_file()
-        return _declared(_run(path), path) if is_declared else _described(_run(path), path.stem)
+        module = _run(path)
+        return _declared(module, path, name) if is_declared else _described(module, name)
     except (Exception, SystemExit) as error:  # whatever a file does, the others go on
         reason = f"{_place(error, path)}{type(error).__name__}: {error}"
-        raise ToolkitError(f"toolkit {path.stem!r} cannot be used: {reason}") from error
+        raise ToolkitError(f"toolkit {name!r} cannot be used: {reason}") from error
+
+
+def folder_name(path: Path) -> str:
+    """`Category/Tool`, which ToolEyes' folders call the tools of a file, whose own names are not unique."""
+    return "/".join(path.parts[-3:-1])
 
 
 def _run(path: Path) -> ModuleType:
@@ -118,12 +125,12 @@ def _run(path: Path) -> ModuleType:
     return module
 
 
-def _declared(module: ModuleType, path: Path) -> Toolkit:
-    """A tool of ToolEyes: functions that a file beside it declares. Its tools are told from those of others by its
-    folders, `Category/Tool:function`, since the same names stand for different tools."""
-    name = "/".join(path.parts[-3:-1])
+def _declared(module: ModuleType, path: Path, name: str) -> Toolkit:
+    """A toolkit of ToolEyes: functions that a file beside it declares. Two toolkits may have functions of one name, so
+    they are called `Category/Tool:function`. A call of a declared function that the module lacks fails."""
     declared = map(ToolSpec.from_openai, json.loads(path.with_name(DECLARATIONS).read_text(encoding="utf-8")))
-    specs = {f"{name}:{spec.name}": spec for spec in declared if hasattr(module, spec.name)}
+    built_in = [tool.name for tool in BUILT_INS]
+    specs = {f"{name}:{spec.name}": spec for spec in declared if spec.name not in built_in}
     return Toolkit(name, lambda seed: module, specs, {}, module.__doc__ or "")
 
 

@@ -70,8 +70,17 @@ def main(descriptor: int) -> None:
         sandbox = choose(settings.mode, *of_sandbox)
         sandbox.enter()
         own_pid = os.getpid()
+
+        def loading(toolkit: str) -> None:
+            if os.getpid() != own_pid:  # an earlier toolkit has forked, and this is the copy
+                os._exit(1)
+            control.sendall(frames.encode({"loading": toolkit}))
+
         isolated = confines_commands(sandbox.report()) and not settings.allow_network
-        library = Servers(settings.mcp, settings.memory) if settings.mcp else Library(settings.toolkits, isolated)
+        if settings.mcp:
+            library: Library | Servers = Servers(settings.mcp, settings.memory, loading)
+        else:
+            library = Library(settings.toolkits, isolated, loading)
     except (ToolkitError, OSError) as error:
         key = "bad toolkit" if isinstance(error, ToolkitError) else "failed"
         control.sendall(frames.encode({key: str(error)}))

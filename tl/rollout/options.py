@@ -14,9 +14,7 @@ class ToolOptions:
     """Flags for the tools that run, and their isolation."""
 
     tools: list[str] = option([], "Python files of tools, or names of toolkits in the built-in library")
-    mcp: list[str] = option(
-        [], "commands that start MCP servers, whose tools replace --tools; servers run with your permissions"
-    )
+    mcp: list[str] = option([], "commands that start MCP servers, for their tools; servers run with your permissions")
     tasks: list[str] = option([], "JSONL files of tasks for these tools; see docs/tools.md")
     allow_network: bool = option(False, "let tools open network connections; everything else stays isolated")
     require_isolation: bool = option(False, "fail if tools cannot run fully isolated; see docs/executor.md")

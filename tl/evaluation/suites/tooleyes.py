@@ -6,7 +6,8 @@ The tools themselves are not here. Where they are not given, only what their doc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def read(data: Path, executor: Executor | None = None) -> EpisodeSuite:
     records = list(enumerate(read_list(path), 1))
     requests = [_request(record, number, f"{path}, record {number}", executor) for number, record in records]
     kept = tuple(request for request in requests if request)
+    left_out: list[str] = []
     if executor is None:
         note = (
             "the tools need the network and are not here: each call that fits the documentation gets the feedback "
@@ -40,8 +42,29 @@ def read(data: Path, executor: Executor | None = None) -> EpisodeSuite:
         )
     else:
         note = f"the requests whose tools could be loaded; {len(executor.broken)} of the tools' files could not"
-    notes = (f"{len(kept)} of {len(requests)} requests (the paper counts {PAPER_COUNT})", note)
+        missing = [_toolkit(record) for (_, record), request in zip(records, requests, strict=True) if request is None]
+        left_out = _reasons(missing, executor)
+        if left_out:
+            warnings.warn(f"{len(missing)} of {len(requests)} requests are {'; '.join(left_out)}", stacklevel=2)
+    notes = (f"{len(kept)} of {len(requests)} requests (the paper counts {PAPER_COUNT})", note, *left_out)
     return EpisodeSuite("tooleyes", "ToolEyes", kept, notes, has_backend=executor is not None, paper=True)
+
+
+def _toolkit(record: dict) -> str:
+    """The name of the toolkit of a request, as `tl.executor` has it."""
+    return "/".join(str(record["path"]).split("/")[-2:])
+
+
+def _reasons(toolkits: Sequence[str], executor: Executor) -> list[str]:
+    """Why requests are left out, a text for each reason; `toolkits` has the toolkit of each request."""
+    by_reason: dict[str, list[str]] = {}
+    for toolkit in toolkits:
+        reason = executor.broken.get(toolkit, "--tools has no such folder").split(": ", 2)[-1]  # without its place
+        by_reason.setdefault(reason, []).append(toolkit)
+    return [
+        f"left out: {len(names)} for {', '.join(dict.fromkeys(names))} ({reason})"
+        for reason, names in by_reason.items()
+    ]
 
 
 def _request(record: dict, number: int, where: str, executor: Executor | None) -> Request | None:
@@ -49,7 +72,7 @@ def _request(record: dict, number: int, where: str, executor: Executor | None) -
         system, user = (str(message["value"]) for message in record["conversations"])
         tools = tuple(map(ToolSpec.from_openai, _declared(system)))
         name = f"{number:03d}/{record['scenario']}"
-        toolkit = "/".join(str(record["path"]).split("/")[-2:])
+        toolkit = _toolkit(record)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
     open_session: Callable = partial(_session, tools)
