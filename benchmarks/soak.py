@@ -155,14 +155,15 @@ def failure(out: Path, status: int | None) -> SystemExit:
 
 
 def restart(flags: str, folder: Path) -> bool:
-    """Whether two ranks of which one is killed, and that torchrun starts again, end as two that nothing happened to."""
+    """Whether two ranks end as two that nothing happened to if one is killed after the third state and torchrun starts
+    both again."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     outs = [folder / "whole", folder / "killed"]
     for out in outs:
         command = [*launcher, "--max-restarts", "1", "train_sft.py", *flags.split(), "--out", str(out), "--resume"]
         with out.with_suffix(".log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
             if out.name == "killed":
-                while process.poll() is None and not (out / "metrics.jsonl").exists():
+                while process.poll() is None and not (out / "states" / "step-00000003").exists():
                     time.sleep(0.05)
                 os.kill(max(children(process.pid)), signal.SIGKILL)
         if process.returncode:

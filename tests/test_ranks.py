@@ -1,6 +1,9 @@
 """How a step is spread over ranks and micro-batches changes nothing but rounding."""
 
+import resource
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -8,10 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ranks import Ranks, on_one_rank
-from runs import Crash, arguments, crash_at, evaluations, losses, metrics, weights
+from runs import Crash, arguments, before_step, crash_at, evaluations, losses, metrics, weights
 from torch.distributed.tensor import DTensor
 
 import train_sft
+from tl.datasets import DataError
 from tl.llama import Llama, Tokenizer, load_model
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
@@ -126,6 +130,16 @@ def test_another_number_of_ranks_may_resume(toy_sft, two_ranks, tmp_path):
     assert_close(tmp_path / "whole", tmp_path / "shrinks")
 
 
+def test_a_run_goes_on_from_two_ranks_to_one_and_to_two(toy_sft, two_ranks, tmp_path):
+    train_sft.main(arguments(toy_sft, tmp_path / "whole"))
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
+    two_ranks.run(run_and_crash, flags, 2)
+    on_one_rank(run_and_crash, [*flags, "--resume"], 3)
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1, 2, 3]
+    assert [status for status, _ in two_ranks.run(run, [*flags, "--resume"])] == [0, 0]
+    assert_close(tmp_path / "whole", tmp_path / "run")
+
+
 def test_a_run_goes_on_from_four_ranks_to_eight_and_to_two(toy_sft, two_ranks, eight_ranks, tmp_path):
     """A step on four, one on eight, two on two: the same as all on one."""
     train_sft.main(arguments(toy_sft, tmp_path / "whole"))
@@ -196,6 +210,63 @@ def test_a_state_that_one_rank_cannot_read_back_is_no_state_and_the_run_goes_on(
     warned, _ = two_ranks.run(save_where_rank_1_cannot_read_what_was_written, flags)
     assert len(warned) == 2 and all("could not save a state" in message and "rank 1" in message for message in warned)
     assert len(metrics(tmp_path / "run")) == 4
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Restores what ``fill_disk`` does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def fill_disk(most: int) -> None:
+    """From now on, the system refuses to let any file of this process grow beyond ``most`` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def lose_the_disk_of_rank_1(world: World, flags: list[str]) -> tuple[int, list[str]]:
+    """As ``run``; rank 1 can write no part of a state after the first step."""
+    with pytest.MonkeyPatch.context() as patch, full_disk():
+        if world.rank == 1:
+            before_step(2, patch, lambda: fill_disk(16_000))
+        return run(world, flags)
+
+
+def test_a_rank_that_loses_its_disk_costs_states_and_no_steps(toy_sft, two_ranks, tmp_path):
+    train_sft.main(arguments(toy_sft, tmp_path / "whole"))
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
+    (status, warned), second = two_ranks.run(lose_the_disk_of_rank_1, flags)
+    assert status == 0 and second == (0, [])
+    for step, message in zip((2, 3, 4), warned, strict=True):
+        assert f"could not save a state at step {step}: " in message and "rank 1: " in message
+    assert_close(tmp_path / "whole", tmp_path / "run")
+
+
+def prepare_where_rank_1_has_no_room(world: World, flags: list[str], caches: Path) -> None:
+    """As ``run``; each rank prepares the data on its own disk, as on several machines; that of rank 1 is full."""
+    original = train_sft.cache_folder
+
+    @contextmanager
+    def cache_folder(*arguments: object) -> Iterator[Path]:
+        with original(*arguments):
+            yield caches / str(world.rank)
+
+    with pytest.MonkeyPatch.context() as patch, full_disk():
+        patch.setattr(train_sft, "cache_folder", cache_folder)
+        if world.rank == 1:
+            fill_disk(0)
+        run(world, flags)
+
+
+def test_a_rank_that_cannot_prepare_the_data_stops_all_with_the_cause(toy_sft, two_ranks, tmp_path):
+    flags = arguments(toy_sft, tmp_path / "run")
+    first, second = two_ranks.run(prepare_where_rank_1_has_no_room, flags, tmp_path / "caches")
+    cause = f"{tmp_path / 'caches' / '1'}: data cannot be prepared there (File too large)"
+    assert isinstance(second, DataError) and str(second).startswith(cause)
+    assert isinstance(first, RankError) and f"rank 1 failed: DataError: {cause}" in str(first)
 
 
 def blow_up_on_rank_1(world: World, flags: list[str]) -> list[str]:

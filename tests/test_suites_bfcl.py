@@ -11,6 +11,7 @@ from tl.datasets import DataError
 from tl.evaluation.suites import bfcl, bfcl_scores, strict_score
 from tl.evaluation.suites.bfcl_scores import COMPUTED, arguments_score, ast_scoring, executed_scores
 from tl.evaluation.toolkits.bfcl_functions import Toolkit, whole_numbers
+from tl.executor import Cause, Feedback, Session
 from tl.executor.pool import Pool, PoolError
 from tl.metrics import Question
 from tl.schema import ToolSpec
@@ -176,6 +177,15 @@ def test_an_executor_that_fails_makes_no_call_wrong(monkeypatch):
     monkeypatch.setattr(Pool, "open", refuse)
     with pytest.raises(PoolError, match="The executor failed: no room"):
         executed_scores([(due("math_factorial(n=3)"), said("math_gcd(a=6, b=12)"))])
+
+
+@pytest.mark.parametrize("cause", [Cause.TIME_OUT, Cause.MEMORY, Cause.WORKER_DIED, Cause.TOOL_EXCEPTION])
+def test_a_call_that_takes_its_process_down_is_wrong(monkeypatch, cause):
+    """Were it to return, its result would be the golden one."""
+    run = Session.run
+    end = Feedback("the end", cause)
+    monkeypatch.setattr(Session, "run", lambda session, text: end if "factorial" in text else run(session, text))
+    assert executed_scores([(due("math_gcd(a=6, b=12)"), said("math_factorial(n=3)"))]) == [NOTHING]
 
 
 def test_each_result_stands_for_one_golden_call_and_a_further_call_is_wrong():
