@@ -7,6 +7,7 @@ import random
 from functools import partial
 
 import pytest
+from growth import seconds
 
 from tl.assets import TINY
 from tl.calls import Call, format_call
@@ -212,6 +213,12 @@ def test_text_in_the_benchmarks_own_form_is_cut_as_the_released_scorer_does(suit
     assert official(question, action(" rates", {"base": "EUR"})) == NOTHING
     assert official(question, action("rates", {"base": "EUR"}) + "\nObservation: 1") == NOTHING
     assert official(question, action("rates", ["EUR"])) == NOTHING
+
+
+@pytest.mark.parametrize("text", ["\n", "\n ", "(", "a='x', "])
+def test_time_is_linear_in_the_length_of_an_output(suite, text):
+    long, short = (seconds(partial(official, suite.questions[0]), "Call: " + text * n) for n in (12_000, 1_500))
+    assert long < 24 * short + 0.01  # of eight times the length; quadratic: 64
 
 
 def test_text_that_is_no_call_is_wrong(suite):

@@ -27,7 +27,7 @@ FREE = "None"  # in an answer: the keyword is due, its value free
 
 _TOOLS_START = "following tools:"
 _ACTION, _INPUT = "Action:", "Action Input:"
-_RAVEN = re.compile(r"\s*Call:(.*?)(?:<bot_end>|\n\s*Thought:|\Z)", re.DOTALL)
+_RAVEN = re.compile(r"\s*Call:(.*?)(?:<bot_end>|\n[^\S\n]*Thought:|\Z)", re.DOTALL)
 
 
 def read(data: Path, name: str = "rotbench", turn: str = "first", environment: str = "clean") -> Suite:
