@@ -76,7 +76,7 @@ TOOLEYES = "tooleyes"  # the only suite that accepts --tools
 ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # errors of tool execution and of endpoints
 
 Result = SingleTurnResult | EpisodeResult
-Answered = tuple[Suite | EpisodeSuite, list]  # a suite with a prediction or rollout for each of its first items
+Answered = tuple[Suite | EpisodeSuite, list]  # a suite with the predictions or rollouts of its first items
 
 
 @dataclass
@@ -204,13 +204,13 @@ def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[P
     how = (model, tokenizer, config.batch_size, config.turn_tokens)
     if config.best_of == 1:
         return LlamaPolicy(*how), identity
-    drawn = 1 if config.select == "none" else config.best_of  # the others would only be thrown away
+    drawn = 1 if config.select == "none" else config.best_of  # the other answers would be unused
     policy = BestOfPolicy(*how, drawn, choice(config, tokenizer, world), config.seed)
     return policy, identity | {"drawn": [config.best_of, config.select, config.prm, config.seed]}
 
 
 def choice(config: EvaluationConfig, tokenizer: Tokenizer, world: World) -> Choose:
-    """What --select asks for."""
+    """The function that chooses among the answers, by --select."""
     if config.prm:
         check_prm(Path(config.prm), tokenizer)
         return most_valued(load_critic(config.prm, world.compute_dtype, world.device).eval())
@@ -277,7 +277,7 @@ def resumable(
     return [merged.get(index) for index in range(len(items))]
 
 
-def tell(answer: Response | Rollout) -> None:
+def warn_if_unanswered(answer: Response | Rollout) -> None:
     """Warns that the model gave no answer, once per reason."""
     if answer.stop is StopReason.POLICY:
         warnings.warn(answer.note, stacklevel=2)
@@ -294,7 +294,7 @@ def single_turn(
         for start in range(0, len(todo), step):
             indices = todo[start : start + step]
             for index, turn in zip(indices, ask([questions[i] for i in indices], policy), strict=True):
-                tell(turn)
+                warn_if_unanswered(turn)
                 yield index, None if turn.stop is StopReason.POLICY else [turn.texts, turn.note]
 
     results = resumable(suite.name, questions, work, journal, world)
@@ -309,7 +309,7 @@ def multi_turn(
 
     def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
         for place, rollout in play([requests[i] for i in todo], policy, config.batch_size):
-            tell(rollout)
+            warn_if_unanswered(rollout)
             yield todo[place], None if rollout.stop is StopReason.POLICY else rollout.to_json()
 
     results = resumable(suite.name, requests, work, journal, world)
@@ -346,7 +346,7 @@ def ask_model(
         if world.is_main:
             print(template_line(tokenizer))
             if config.best_of > 1:
-                print(f"answers             of {config.best_of} draws a turn one, by --select {config.select}")
+                print(f"answers             one of {config.best_of} samples per turn, by --select {config.select}")
     answered: list[Answered] = []
     journals = []
     for suite in suites:
@@ -359,17 +359,6 @@ def ask_model(
             suite = with_limit(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))
         answered.append((suite, single_turn(suite, policy, journals[-1], config, world)))
     return answered, tokens, journals
-
-
-def results_of(
-    config: EvaluationConfig, answered: Sequence[Answered], tokens: Callable[[str], Sequence]
-) -> list[Result]:
-    return [
-        SingleTurnResult.of(suite, made, tokens)
-        if isinstance(suite, Suite)
-        else EpisodeResult(suite, made, config.refusals or REFUSALS)
-        for suite, made in answered
-    ]
 
 
 def run(config: EvaluationConfig, world: World) -> int:
@@ -387,7 +376,12 @@ def run(config: EvaluationConfig, world: World) -> int:
     )
     missing = sum(made.count(None) for _, made in answered)
     if world.is_main:
-        results = results_of(config, answered, tokens)
+        results: list[Result] = [
+            SingleTurnResult.of(suite, made, tokens)
+            if isinstance(suite, Suite)
+            else EpisodeResult(suite, made, config.refusals or REFUSALS)
+            for suite, made in answered
+        ]
         print("\n".join(line for result in results for line in (*result.lines(), "")))
         print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
         settings = asdict(config) | {"max_new_tokens": config.turn_tokens}

@@ -95,45 +95,34 @@ def iterate(
     world: World,
     spare: Sequence[Prompt] = (),
 ) -> dict[str, float]:
-    """One step of rollouts and updates; returns its log entry. Rollouts that could not be scored are left out and
-    counted. With ``filter_prompts``, so are prompts whose samples all earn the same, and others are sampled from
-    ``spare``."""
+    """One step of PPO: rollouts for the prompts, then updates; returns its log entry. Rollouts that could not be
+    scored are left out and counted, and with ``filter_prompts`` so are prompts whose samples all earn the same;
+    ``spare`` replaces those."""
     started = time.perf_counter()
-
-    def draw(prompts: Sequence[Prompt], number: int) -> list[Experience | None]:
-        first = progress.samples  # of the run; draws from `spare` have numbers of their own
-        if number:
-            first = 2**39 + (progress.step * REDRAWS + number) * config.batch_size
-        return sample_rollouts(models.actor.model, tokenizer, executor, prompts, first, config, world)
-
-    try:
-        if config.filter_prompts:
-            sampled, chosen = draw_with_signal(draw, prompts, spare, config.samples_per_prompt)
-        else:
-            sampled = chosen = draw(prompts, 0)
-    except FloatingPointError as error:
-        raise RunError(f"step {progress.step + 1}: {error}. {what_to_do(progress, config)}") from error
+    sampled, chosen = draw_rollouts(models.actor.model, tokenizer, executor, prompts, spare, progress, config, world)
     rollout_seconds = time.perf_counter() - started
-    experiences = [experience for experience in chosen if experience is not None]
-    batch = PPOBatch.of(experiences, config.micro_tokens, world)
     metrics = rollout_metrics(sampled) | {"failed_rollouts": sampled.count(None)}
     if config.filter_prompts:
         metrics["filtered_prompts"] = math.ceil((len(sampled) - len(chosen)) / config.samples_per_prompt)
         if world.is_main and "reward" in metrics and not chosen:
             warnings.warn(f"step {progress.step + 1}: the samples of each prompt earned the same", stacklevel=2)
+
+    experiences = [experience for experience in chosen if experience is not None]
+    batch = PPOBatch.of(experiences, config.micro_tokens, world)
     if experiences:
         if models.prm:
             values = batch.values(models.prm).sigmoid()
-            shared_out = progress_rewards(batch.call_rewards, values, batch.call_index, batch.mask)
-            batch = replace(batch, call_rewards=shared_out)
+            call_rewards = progress_rewards(batch.call_rewards, values, batch.call_index, batch.mask)
+            batch = replace(batch, call_rewards=call_rewards)
         if models.critic and not models.critic.optimizer.state:  # before its first update
             start_values(models.critic, batch, config.gamma)
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
+
     seconds = time.perf_counter() - started
     metrics = progress.advance(len(prompts), sum(map(len, batch.examples)), seconds) | metrics
     if world.is_main and is_due(config.show_every, progress.step):
         log_rollouts(Path(config.out), progress.step, experiences[:ROLLOUTS_LOGGED], tokenizer)
-    generation_seconds = metrics.get("generation_seconds", 0.0) / world.size  # of a rank
+    generation_seconds = metrics.get("generation_seconds", 0.0) / world.size  # average over the ranks
     shares = {"rollout_share": rollout_seconds / seconds, "generation_share": generation_seconds / seconds}
     return metrics | {"seconds": seconds} | shares
 
@@ -154,8 +143,8 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
 
     # Epochs of minibatches on min(ρA, clip(ρ, 1 ± ε)A) with ρ = π / π_old (PPO: arXiv 1707.06347, equation 7), and on
     # the critic's ½ (V − return)², clipped as well.
-    # The first update that finds the policy further than target_kl from the one that sampled is discarded, and no other
-    # of the policy follows in this step.
+    # The first update that finds the policy further than target_kl from the sampling policy is discarded, and the
+    # policy is not updated again in this step.
     updates, within_target_kl = [], True
     for rows in minibatches(batch.prefix_groups(), config.minibatch_size, config.ppo_epochs, seed):
         update = {"policy_steps": 0.0}
@@ -184,12 +173,44 @@ def estimate_advantages(rewards: Tensor, values: Tensor, batch: PPOBatch, config
     if config.advantage == "turn":
         advantages, returns = turn_gae(rewards, values, batch.call_index, mask, config.gamma, config.lam)
         return whiten(advantages, mask), returns
-    totals = rewards.sum(dim=1)  # of each rollout
+    totals = rewards.sum(dim=1)  # [B]
     if config.advantage == "rloo":
-        each = rloo_advantages(totals, batch.groups)
-    else:  # not GRPO's 1e-4: where all samples earn the same R, their KL still differs a little
-        each = group_advantages(totals, batch.groups, config.standardise, eps=MIN_STD)
-    return torch.where(mask, each[:, None], 0.0), torch.zeros_like(rewards)
+        of_rollouts = rloo_advantages(totals, batch.groups)
+    else:  # MIN_STD instead of GRPO's 1e-4: if all samples earn the same R, their KL still differs a little
+        of_rollouts = group_advantages(totals, batch.groups, config.standardise, eps=MIN_STD)
+    return torch.where(mask, of_rollouts[:, None], 0.0), torch.zeros_like(rewards)
+
+
+def draw_rollouts(
+    actor: Llama,
+    tokenizer: Tokenizer,
+    executor: Executor | None,
+    prompts: Sequence[Prompt],
+    spare: Sequence[Prompt],
+    progress: Progress,
+    config: PPOConfig,
+    world: World,
+) -> tuple[list[Experience | None], list[Experience | None]]:
+    """Samples the rollouts of a step: (all of them, those to learn from). The two differ only with
+    ``filter_prompts``."""
+
+    def draw(prompts: Sequence[Prompt], number: int) -> list[Experience | None]:
+        first = progress.samples
+        if number:  # prompts of `spare`: their seeds come from another range
+            first = 2**39 + (progress.step * REDRAWS + number) * config.batch_size
+        return sample_rollouts(actor, tokenizer, executor, prompts, first, config, world)
+
+    try:
+        if config.filter_prompts:
+            return draw_with_signal(draw, prompts, spare, config.samples_per_prompt)
+        sampled = draw(prompts, 0)
+        return sampled, sampled
+    except FloatingPointError as error:  # no token can be sampled from the policy
+        advice = f"Training has not started yet: the weights in {config.model} are not finite, or too large"
+        if progress.step:
+            lower = "Resume from the newest state with a lower --actor_lr and --allow_changes"
+            advice = f"{lower}, or start again if that fails too"
+        raise RunError(f"step {progress.step + 1}: {error}. {advice}") from error
 
 
 @contextmanager
@@ -292,13 +313,6 @@ def trouble(metrics: Metrics) -> Trouble | None:
     return None
 
 
-def what_to_do(progress: Progress, config: PPOConfig) -> str:
-    """Advice if no token can be sampled from the policy."""
-    if progress.step == 0:
-        return f"Training has not started yet: the weights in {config.model} are not finite, or too large"
-    return "Resume from the newest state with a lower --actor_lr and --allow_changes, or start again if that fails too"
-
-
 def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = None) -> tuple[PPOData, list[Question]]:
     """Reads, checks and tokenises the prompts (or the tasks for the executor's tools) and the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
@@ -306,18 +320,11 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = No
     if config.prm:
         check_prm(Path(config.prm), tokenizer)
     if executor is None:
-        data = read_prompts(
-            config.data,
-            tokenizer,
-            config.max_length,
-            config.max_new_tokens,
-            config.on_bad_data,
-            config.data_format,
-            config.seed,
-        )
+        lengths = config.max_length, config.max_new_tokens
+        data = read_prompts(config.data, tokenizer, *lengths, config.on_bad_data, config.data_format, config.seed)
     else:
         data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
-    if config.tasks and not config.eval_data:  # what is generated is about other tools
+    if config.tasks and not config.eval_data:  # the generated requests are about other tools
         return data, []
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
 
@@ -337,21 +344,13 @@ def estimate_memory(
     grows = config.rollout == "episode"  # turn by turn, up to the whole context
     if grows:
         lengths = range(1, model.context_length + 1)
-    each = max(lengths)
-    tokens = min(max(config.micro_tokens, each), config.minibatch_size * each)
+    longest = max(lengths)
+    tokens = min(max(config.micro_tokens, longest), config.minibatch_size * longest)
     sampled = cache_size(min(math.ceil(config.batch_size / world.size), MAX_ROWS), lengths, grows)
     cached = max(sampled, cached_tokens(held_out, config.max_new_tokens, world.size))
-    compute_bytes = world.compute_dtype.itemsize
+    sharding = world.size, world.compute_dtype.itemsize
     return ppo_memory(
-        model,
-        tokens,
-        cached,
-        world.size,
-        compute_bytes,
-        config.checkpointing,
-        config.learns_values,
-        config.lora,
-        prm=bool(config.prm),
+        model, tokens, cached, *sharding, config.checkpointing, config.learns_values, config.lora, prm=bool(config.prm)
     )
 
 
@@ -361,28 +360,23 @@ def run(config: PPOConfig, world: World) -> int:
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)
     with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
-        return run_with(executor, config, source, world)
-
-
-def run_with(executor: Executor | None, config: PPOConfig, source: Path, world: World) -> int:
-    """``run`` with an executor, if rollouts are whole tasks."""
-    data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
-    model = read_config(source)
-    memory = estimate_memory(config, data, held_out, model, world)
-    title = f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}"
-    tokenizer = Tokenizer(source, config.template)
-    if executor:
-        show({"tools": config.tool_lines(executor)}, world)
-    show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
-    if config.dry_run:
+        data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
+        model = read_config(source)
+        memory = estimate_memory(config, data, held_out, model, world)
+        title = f"memory of each rank, {parameters_text(model, config.lora)}, {world.text()}"
+        tokenizer = Tokenizer(source, config.template)
+        if executor:
+            show({"tools": config.tool_lines(executor)}, world)
+        show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
+        if config.dry_run:
+            return 0
+        saved = open_run(config, data.fingerprint, world)
+        models = Models.load(source, config, world)
+        progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
+        if stopped:
+            return STOPPED
+        close_run(config, [progress.line("rollouts")], world)
         return 0
-    saved = open_run(config, data.fingerprint, world)
-    models = Models.load(source, config, world)
-    progress, stopped = train(models, tokenizer, executor, data, held_out, config, world, saved)
-    if stopped:
-        return STOPPED
-    close_run(config, [progress.line("rollouts")], world)
-    return 0
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -89,8 +89,8 @@ def turns_a_step(config: SFTConfig, data: TrainingData) -> float:
 def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], config: SFTConfig, world: World) -> Metrics:
     """One optimizer step on a global batch; returns the step's loss and gradient norm.
 
-    Every micro-batch is divided by the total of the whole step, so micro-batches and ranks change only rounding. The
-    weights are not updated if the loss or the gradient norm is not finite.
+    The loss of every micro-batch is divided by the total of the whole step, so micro-batches and ranks change only
+    rounding. The weights are not updated if the loss or the gradient norm is not finite.
     """
     mine = micro_batches(examples, config.micro_tokens, world.rank, world.size)
     [total] = distributed.sum_over_ranks([sum(micro.divisor(config.norm) for micro in mine)])
@@ -203,8 +203,8 @@ def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
     ]
 
 
-def prepare(config: SFTConfig, source: Path) -> list[Question]:
-    """Checks the model, then reads and tokenises the held-out requests."""
+def check_and_load_held_out(config: SFTConfig, source: Path) -> list[Question]:
+    """Checks the files of the model, then reads and tokenises the held-out requests."""
     model, tokenizer = read_checkpoint(source, config.template, config.dry_run)
     check_max_length(config, model)
     return load_held_out(config, tokenizer, config.max_length, config.max_feedback_tokens)
@@ -236,7 +236,7 @@ def run(config: SFTConfig, world: World) -> int:
     source = Path(config.model or TINY)
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)  # before the data, whose preparation takes a while
-    held_out = distributed.on_main(lambda: prepare(config, source), world)
+    held_out = distributed.on_main(lambda: check_and_load_held_out(config, source), world)
     tokenizer = Tokenizer(source, config.template)
     data = load_data(config, tokenizer, world)
     sections = describe(config, data, held_out, read_config(source), world)

@@ -110,7 +110,7 @@ def test_an_evaluation_draws_and_says_so_in_its_report(toy, tmp_path, capsys, se
     assert evaluate.main(flags.split()) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["config"]["best_of"] == 3 and report["config"]["select"] == select[0]
-    assert f"of 3 draws a turn one, by --select {select[0]}" in capsys.readouterr().out
+    assert f"one of 3 samples per turn, by --select {select[0]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with
     good = json.loads(episodes[0].to_line({}))
     bad = {
         "has `right` and `trials`": {k: v for k, v in good.items() if k != "right"},
-        "it takes one more than these": good | {"right": [1], "trials": [1]},
+        "expected one more than calls": good | {"right": [1], "trials": [1]},
         "lists of whole numbers": good | {"right": "many"},
         "from 0 to `trials`": good | {"right": [9] * len(good["trials"])},
     }

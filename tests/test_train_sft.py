@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_run_is_never_replaced(toy, tmp_path):
 )
 def test_what_cannot_be_meant_is_refused_before_any_data_is_read(toy, tmp_path, monkeypatch, flags, message):
     (tmp_path / "FILE").write_text("")
-    monkeypatch.setattr(train_sft, "prepare", None)
+    monkeypatch.setattr(train_sft, "check_and_load_held_out", None)
     flags = [flag.replace("FILE", str(tmp_path / "FILE")) for flag in flags]
     with pytest.raises(RunError, match=message):
         train_sft.main(arguments(toy, tmp_path / "run", *flags))

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-# Name of a module in tl.cli that has `main(argv)` -> what the command does.
+# Name of a module in tl.cli with a function `main(argv)` -> what the command does.
 VERBS = {
     "show": "show training samples with masked calls, key tokens, weights and losses",
     "formats": "list the data formats that can be read",

@@ -43,7 +43,7 @@ class _ChunkedNLL(torch.autograd.Function):
         trained = ctx.needs_input_grad[1]
         grad_lm_head = torch.zeros_like(lm_head, dtype=normalisers.dtype) if trained else None
         for h, target, normaliser, grad in _chunks(lm_head, hidden, targets, normalisers, grad_nll):
-            unused = grad == 0  # masked: what stands there, even NaN, must not count
+            unused = grad == 0  # masked: values there must not count, even if they are NaN
             h, normaliser = h.masked_fill(unused[:, None], 0), normaliser.masked_fill(unused, 0)
             logits = _logits(h, lm_head) if only is None else only.masked_fill(unused[:, None], 0)
             grad_logits = logits.sub_(normaliser[:, None]).exp_()
@@ -65,7 +65,7 @@ def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:
 
 
 def _chunks(lm_head: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors [N, …] cut along N into pieces that make at most LOGITS_PER_CHUNK logits."""
+    """Splits the tensors [N, …] along N into chunks with at most LOGITS_PER_CHUNK logits."""
     rows = max(1, LOGITS_PER_CHUNK // lm_head.shape[0])
     return zip(*(t.split(rows) for t in tensors), strict=True)
 
@@ -175,8 +175,8 @@ def dpo_loss(
 def dpo_rewards(
     policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """The rewards β (log π − log π_ref) that the policy implies for the chosen and the rejected answers, both [P], as
-    the arguments are; their difference is the margin of a pair. DPO (arXiv 2305.18290), section 4."""
+    """The rewards β (log π − log π_ref) that the policy implies for the chosen and the rejected answers, both [P] like
+    the arguments. Their difference is the margin of a pair. DPO (arXiv 2305.18290), section 4."""
     return beta * (policy_chosen - ref_chosen), beta * (policy_rejected - ref_rejected)
 
 

@@ -22,11 +22,11 @@ DOCUMENTATION_ERRORS = frozenset(
 class Question:
     """A turn to predict: the tools, `messages` up to where a call is due, and the accepted answers.
 
-    Each answer is a number of calls in any order, one but for parallel calls. `group` is the scenario or category under
-    which the question is counted too. `uncompared` are keywords that are left out of the comparison, such as
-    credentials; the answers hold none of them. `free` holds, for each answer, the keywords that are due with any value.
-    `to_the_end`: the calls are asked for until the model stops by itself, not only as many as are due.
-    `prompt_ids` is the prompt as a model reads it, empty until the question is tokenised.
+    Each answer is a set of calls in any order, usually one call. `group` is the scenario or category for which scores
+    are reported as well. `uncompared` are keywords that are not compared, such as credentials; the answers have none of
+    them. `free` holds, for each answer, the keywords that must be there with any value. With `to_the_end`, the model is
+    asked until it stops by itself, not only for as many calls as are due. `prompt_ids` is the tokenised prompt, empty
+    until the question is tokenised.
     """
 
     id: str
@@ -41,16 +41,16 @@ class Question:
 
     @property
     def n_calls(self) -> int:
-        """The calls that the accepted answers have, all the same number."""
+        """The number of calls in each of the accepted answers."""
         return len(self.answers[0])
 
     @property
     def golden(self) -> list[Call]:
-        """The accepted calls of a question that expects one call."""
+        """The accepted calls, if each answer is one call."""
         return [call for (call,) in self.answers]
 
     def answers_to(self, calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
-        """The accepted answers; what is free in them is as in the call of the same tool among ``calls``."""
+        """The accepted answers. Their `free` keywords get the values from the call of the same tool in ``calls``."""
         if not self.free:
             return self.answers
         given = {call.name: call.arguments for call in calls}
@@ -60,7 +60,7 @@ class Question:
         ]
 
     def solved(self) -> Trajectory:
-        """The messages and the first accepted call: a record as files of prompts have it."""
+        """The messages followed by the first accepted call, as in files of prompts."""
         call = Message("assistant", format_call(self.golden[0]), is_call=True)
         return Trajectory(self.id, self.tools, (*self.messages, call))
 
@@ -108,9 +108,9 @@ def score_call(prediction: str, answers: str | Call | Sequence[str | Call], tool
 def match_calls(
     calls: Sequence[Call], answer: Sequence[Call], same: Callable[[dict, dict], bool] = same_value
 ) -> CallScore:
-    """Equality of two collections of calls in any order: of the names, of the parameter names, of the values.
+    """Compares two collections of calls in any order: their names, parameter names and values.
 
-    `same(a, b)` tells whether two dictionaries of arguments are equal; it has to be an equivalence.
+    `same(a, b)` tells whether two dictionaries of arguments are equal; it must be an equivalence relation.
     """
     ts = Counter(call.name for call in calls) == Counter(call.name for call in answer)
     pi = ts and Counter(map(_shape, calls)) == Counter(map(_shape, answer))
@@ -138,10 +138,10 @@ Interval = tuple[float, float]
 class EpisodeOutcome:
     """The scored facts of one episode of up to nine turns.
 
-    `categories`: one per model turn, built-in tools and texts that are no call included; None where the executor itself
-    failed, which is no error of the model. `valid`: it ended in `finish`, not with the forced answer; `real`: with
-    words that are no refusal, `refused`: with words that are one. `right`: the answer is the true one, None where
-    there is no truth to compare with, or the executor failed before the answer was checked.
+    `categories`: one per model turn, including built-in tools and texts that are not calls; None if the executor itself
+    failed, which is not the model's error. `valid`: it ended in `finish`, but not with the forced answer. `real`: it
+    ended with an answer that is not a refusal; `refused`: with a refusal. `right`: the answer is right; None if the
+    right answer is unknown or the executor failed before the answer was checked.
     """
 
     categories: tuple[ErrorCategory | None, ...]
@@ -153,7 +153,7 @@ class EpisodeOutcome:
     refused: bool = False
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """What it adds to the numerator and to the denominator of each of EpisodeScores' shares."""
+        """The episode's contribution (numerator, denominator) to each of EpisodeScores' shares."""
         n = len(self.categories)
         documentation = sum(category in DOCUMENTATION_ERRORS for category in self.categories)
         right = sum(category in (ErrorCategory.ALL_RIGHT, None) for category in self.categories)
@@ -170,7 +170,7 @@ class EpisodeOutcome:
 
 
 class EpisodeScores(NamedTuple):
-    """Percentages over episodes, None where there is nothing to count; `n_…` are the denominators."""
+    """Percentages over episodes, None if there is nothing to count; `n_…` are the denominators."""
 
     de: float | None  # calls with a documentation error
     ce: float | None  # calls with any other error
@@ -207,11 +207,11 @@ def percent(count: int, n: int) -> float | None:
 
 
 def share_interval(clusters: Sequence[tuple[int, int]]) -> Interval:
-    """95 % interval in percent of a share of trials that come in clusters, such as the calls of an episode.
+    """95 % interval, in percent, of a share of trials that come in clusters, such as the calls of an episode.
 
-    `clusters` are successes and trials of each. It is Wilson's interval for as many independent trials as would give
-    the share the variance that the clusters give it (design effect; linearised ratio, Kish 1965). Where each cluster is
-    one trial that is their number, and where all trials come out alike the number of clusters.
+    `clusters` holds (successes, trials) of each. The result is Wilson's interval for the effective number of trials:
+    the number of independent trials with the same variance (design effect; linearised ratio, Kish 1965). It equals the
+    number of trials if each cluster has one, and the number of clusters if all trials have the same outcome.
     """
     clusters = [cluster for cluster in clusters if cluster[1]]
     successes, n = (sum(column) for column in zip(*clusters, strict=True)) if clusters else (0, 0)

@@ -22,20 +22,20 @@ def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 def key_positions(name_ids: Sequence[int], other_names: Sequence[Sequence[int]]) -> list[int]:
     """Positions, counted from the start of the call, whose token decides which tool is called. Sorted; 0 is always in.
 
-    Position n is key when another tool's name shares exactly the first n >= 1 tokens: there the two names part. When
-    the shared prefix is the whole called name, that is the token after the name, which ends it. Tools of the same
-    name cannot be told apart by any token and add nothing.
+    Position n is a key position if another tool's name shares exactly the first n >= 1 tokens, so that the two names
+    diverge there. If the shared prefix is the whole called name, it is the token after the name. Tools of the same name
+    cannot be told apart by any token and add nothing.
     """
     name = list(name_ids)
-    parting = {shared_prefix(name, other) for other in other_names if list(other) != name}
-    return sorted({0} | parting)
+    diverging = {shared_prefix(name, other) for other in other_names if list(other) != name}
+    return sorted({0} | diverging)
 
 
 def call_weights(n_tokens: int, key_positions: Sequence[int], w_max: float = 9.0) -> Tensor:
     """Weight of each of a call's ``n_tokens`` trained tokens (the closing ``</s>`` included), float32 [n_tokens].
 
-    Key tokens weigh CLIP(|NK| / |K|, 1, w_max), all others 1 (Theorem A.2). Without key positions, as in a turn of
-    plain text, all weigh 1. Raises ValueError when a position lies outside the call.
+    Key tokens get CLIP(|NK| / |K|, 1, w_max), all others 1 (Theorem A.2). Without key positions, as in a turn of plain
+    text, all weights are 1. Raises ValueError if a position lies outside the call.
     """
     keys = sorted(set(key_positions))
     if keys and not 0 <= keys[0] <= keys[-1] < n_tokens:

@@ -1,9 +1,9 @@
 """PPO's per-token quantities: rewards, advantages, returns, whitening. Tensors are [B, T], a row per rollout.
 
-Every mask is True at actions, the tokens that the policy chose; the numbers elsewhere are ignored. Training passes the
-actions of a rollout alone, side by side from the first call to the last (T is then A of ``tl/rl/batch.py``), so that
-the mask is False only at the padding of shorter rollouts. A row of all positions of an episode, whose mask is False at
-the prompt and at the feedback between calls as well, gives the same numbers.
+Every mask is True at actions, the tokens that the policy chose; values elsewhere are ignored. In training, a row holds
+only the actions of a rollout, from the first call to the last (T is then A of ``tl/rl/batch.py``), so the mask is False
+only at the padding of shorter rollouts. A row with all positions of an episode, whose mask is False at the prompt and
+at the feedback between calls as well, gives the same results.
 """
 
 import torch
@@ -67,10 +67,11 @@ def turn_gae(
 
 
 def progress_rewards(call_rewards: Tensor, values: Tensor, call_index: Tensor, mask: Tensor) -> Tensor:
-    """R with what each call adds to ``values`` [B, T], how likely the episode is to end right: V where the next call
-    begins minus V where this one began, on its last action; 0 after the last call. [B, T].
+    """R plus, on the last action of each call, the change of V from the beginning of the call to that of the next one.
+    [B, T].
 
-    It is a potential, which leaves the best policy what it is without discounting (Ng, Harada and Russell, 1999): the
+    ``values`` [B, T] are the probabilities that the episode ends right; after the last call, V counts as 0. Without
+    discounting, this potential-based shaping does not change the best policy (Ng, Harada and Russell, 1999): the
     rewards of an episode add up to those in ``call_rewards`` minus its first V. call_index as in ``turn_gae``.
     """
     first = mask & (call_index != F.pad(call_index[:, :-1], (1, 0), value=-1))
@@ -84,9 +85,9 @@ def group_advantages(returns: Tensor, groups: Tensor, standardise: bool = True, 
     """GRPO's advantages (arXiv 2402.03300, section 4.1.2), [B]: the return of a rollout minus the mean of its group,
     which are the samples of one prompt, divided by their standard deviation + ``eps`` if ``standardise``.
 
-    returns [B]; groups [B], the number of each rollout's group. A group of one, or of equal returns, gives 0. How long
-    a rollout is does not matter here; the loss divides by the number of all actions, not by that of each rollout
-    (arXiv 2503.20783 on the bias that this avoids).
+    returns [B]; groups [B], the number of each rollout's group. A group of one, or of equal returns, gives 0. The
+    length of a rollout has no effect here; the loss divides by the number of all actions, not by that of each rollout,
+    which would add a bias (arXiv 2503.20783).
     """
     count, mean = _group_moments(returns, groups)
     centred = returns - mean
@@ -111,11 +112,11 @@ def _group_moments(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
-    """(x − mean) / max(std, min_std) at actions, 0 elsewhere; mean and (population) std are those of the actions.
+    """(x − mean) / max(std, min_std) at actions, 0 elsewhere, with the mean and the (population) std of the actions.
 
-    When all calls of a batch earn about the same, which a critic says beforehand, the advantages hold little but
-    rounding and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least
-    ``min_std``, in units of reward.
+    If all calls of a batch earn about the same, as the critic predicts, the advantages are little more than rounding
+    and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least ``min_std``,
+    in units of reward.
     """
     chosen = x[mask].double()
     if not len(chosen):
@@ -125,8 +126,8 @@ def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for a constant one, and 0 where
-    the returns are all the same, but for rounding."""
+    """1 − Var(returns − values) / Var(returns) over actions: 1 for a perfect critic, 0 for a constant one, and 0 if all
+    returns are equal up to rounding."""
     target, error = returns[mask].double(), (returns - values)[mask].double()
     if not len(target) or target.std(correction=0) <= 1e-6 * target.abs().max():
         return 0.0

@@ -86,7 +86,7 @@ def refusal(url: str, **settings: Any) -> EndpointError:
 def test_the_key_does_not_follow_a_redirect(serve, status):
     elsewhere, stolen = serve(GOOD)
     url, _ = serve(whole("", status, f"Location: {elsewhere}/chat/completions"))
-    assert f"{elsewhere}/chat/completions: name that one, if it is right" in str(refusal(url))
+    assert f"{elsewhere}/chat/completions: use that address if you trust it" in str(refusal(url))
     assert stolen == []
 
 

@@ -1,1 +1,1 @@
-"""The verbs of `python -m tl`, a module each: flags, and what is printed."""
+"""The commands of `python -m tl`, one module each: flags and printing."""

@@ -99,7 +99,7 @@ def read_suites(config: AbilityConfig) -> list[TextSuite]:
 def answers(
     name: str, suites: Sequence[TextSuite], batch_size: int, world: World
 ) -> Iterator[tuple[TextSuite, TextResult]]:
-    """What the model of a name says to each suite. It leaves memory with the last one."""
+    """The results of a model on each suite. The model leaves memory after the last one."""
     model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
     for suite in suites:
         with tqdm(total=len(suite.items), desc=f"{name} {suite.name}", unit=" items") as bar:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     except (DataError, OSError) as error:
         print(visible(str(error)), file=sys.stderr)
         return 2
-    tell(report)
+    print_notes(report)
     print(f"{written:,} records in {config.out}")
     return 0
 
@@ -86,7 +86,7 @@ def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
     return written
 
 
-def tell(report: ReadReport) -> None:
+def print_notes(report: ReadReport) -> None:
     """Prints to standard error which records were skipped or changed."""
     for line in report.skipped_lines():
         print(line, file=sys.stderr)

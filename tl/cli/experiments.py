@@ -29,7 +29,7 @@ from tl.experiments.plan import FULL, QUICK, Plan, carry_out
 from tl.experiments.results import markdown, results_json, write
 from tl.files import visible
 
-FOLDER = "runs/ablation"  # of robustness as well, which has models in common with it
+FOLDER = "runs/ablation"  # also of robustness, which shares models with the ablation
 CRAFT_FOLDER = "runs/craft"
 
 

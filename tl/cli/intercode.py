@@ -106,7 +106,7 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
 def played_by(
     name: str, config: InterCodeConfig, tasks: Sequence[Task], machines: Machines, world: World
 ) -> tuple[list[Played], list[Rollout]]:
-    """Every task by the model of a name, which leaves memory afterwards."""
+    """Runs every task with a model, which leaves memory afterwards."""
     model, tokenizer = load_model(name, world.compute_dtype, world.device).eval(), Tokenizer(name)
     policy = LlamaPolicy(model, tokenizer, config.batch_size, config.max_new_tokens)
     opened: dict[str, Environment] = {}
@@ -156,7 +156,7 @@ def _replayed(task: Task, actions: Sequence[str], machines: Machines) -> Played:
 
 
 def _recorded(paths: Sequence[str]) -> dict[str, dict]:
-    """The turns in published result files by task id."""
+    """The recorded turns in published result files, by task id."""
     return {name: turns for path in paths for name, turns in _turns(Path(path))}
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl.assets import TINY
-from tl.cli.convert import ConvertConfig, check, tell, trajectories, write_records
+from tl.cli.convert import ConvertConfig, check, print_notes, trajectories, write_records
 from tl.config import option, parse_config
 from tl.datasets import DataError, ReadReport
 from tl.datasets.label import Style, labelled
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     except (DataError, TokenizerError, OSError) as error:
         print(visible(str(error)), file=sys.stderr)
         return 2
-    tell(report)
+    print_notes(report)
     print(f"{written:,} records in {config.out}")
     print(f"turns to train on   {counts.pop('trained', 0):,}")
     split = counts.pop("split", 0)

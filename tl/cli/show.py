@@ -90,7 +90,7 @@ class Style:
     def __call__(self, name: str, text: str) -> str:
         if not self.colour:
             return text
-        # Line by line, so that a pager which shows a part of the text shows it in its colours.
+        # Line by line, so that a pager that shows a part of the text shows its colours.
         return "\n".join(line and f"\x1b[{self.CODES[name]}m{line}\x1b[0m" for line in text.split("\n"))
 
 
@@ -103,7 +103,7 @@ def terminal(sample: SampleView, style: Style) -> str:
 
 
 def _turn(turn: TurnView, end: str, style: Style) -> str:
-    """`end` as in SampleView. Where the history holds none, a space sets the stop token apart."""
+    """A turn as text; `end` as in SampleView. If `end` is empty, a space separates the stop token."""
     if not turn.trained:
         said = "".join(token.text for token in turn.tokens[:-1]) + end
         return style("masked", visible(said)) + style("bad", f"   ✗ masked: {turn.category}")
@@ -186,7 +186,7 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
 
 
 def training_settings(source: Path) -> dict[str, Any]:
-    """Settings of the fine-tuning run in this folder; for any other model, those that train_sft.py would use."""
+    """Settings of the fine-tuning run in this folder; for any other model, train_sft.py's defaults for it."""
     settings = read_object(source / SETTINGS_FILE, [])
     if settings.keys() >= EncodingOptions.__dataclass_fields__.keys():
         return settings

@@ -57,7 +57,7 @@ def _of_message(said: str) -> ErrorCategory | None:
 
 
 def _of_status(status: int | None, said: str) -> ErrorCategory:
-    """Category of a failing HTTP status: the server's own trouble, a refusal, or a request that it could not serve."""
+    """Category of a failing HTTP status: a fault of the server, a refusal, or a request that it could not serve."""
     if status is None:
         return _of_message(said) or _alone(said) or ErrorCategory.TOOL_CALL_FAILURE
     if status in (401, 402, 403, 407, 451):

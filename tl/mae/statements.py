@@ -79,7 +79,7 @@ _ENDING = (
     rf"(?:(?:{_RAN}|{_ENDED})"
     rf"{_HOW}(?: is| was)?|(?:{_RAN}|exit(?:ed)?)(?: with)?|(?:rc|errorlevel)(?=\s*[:=]))\s*[:=]?\s*{_CODE}"
 )
-_REMARK = r"(?: (?:after|in) [\d.]+ ?\w{1,12})?(?: \([^()\n]{1,60}\))?"  # behind it: how long it took, its meaning
+_REMARK = r"(?: (?:after|in) [\d.]+ ?\w{1,12})?(?: \([^()\n]{1,60}\))?"  # after the code: its duration or meaning
 _ENDINGS = (
     re.compile(r"\s*<(?:return|exit)[_-]?(?:code|status)>\s*(-?\d{1,10})\s*</", re.I),
     re.compile(rf"(?:##\[error\])?\W{{0,3}}{_ENDING}{_REMARK}\W{{0,3}}\Z", re.I),
@@ -87,7 +87,7 @@ _ENDINGS = (
     re.compile(rf"\W{{0,3}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]", re.I),
     re.compile(rf".{{0,{MAX_STATEMENT}}}[\[(]{_ENDING}[^\w\[\]()]{{0,3}}[\])]\W{{0,3}}\Z", re.I),
 )
-_LAST_LINES = 3  # among which a command's ending is looked for; others tell the directory and the like
+_LAST_LINES = 3  # where a command's exit code is looked for; lines after it give the directory and the like
 _OUTPUT_TAG = re.compile(r"</?output>|output:", re.I)
 
 _ERROR_KEY = re.compile(
@@ -111,12 +111,12 @@ _FAILED_WORD = re.compile(r"error|fail|failure|exception|(?:invalid|bad)[ _]requ
 
 
 def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
-    """The statements of one feedback; the first that is an error decides. Takes time linear in the length."""
+    """The statements of one feedback, of which the first that is an error decides. Takes time linear in the length."""
     text = feedback.strip()
     status_line = _STATUS_LINE.match(text)
     ending = _ending(text)
     if ending is not None:
-        if ending:  # 0: whatever else it printed is content
+        if ending:  # otherwise the command succeeded, and its output is content
             yield Statement(Place.COMMAND, _last_printed(text))
     elif status_line:
         yield from _status(int(status_line[1]), text[status_line.end() :], depth)
@@ -140,12 +140,12 @@ def _ending(text: str) -> int | None:
 
 
 def _is_exit_code(code: int) -> bool:
-    """Whether a number can be one: a byte, a signal as a negative number, or an NTSTATUS of Windows."""
+    """Whether a number can be an exit code: a byte, a negative signal number, or an NTSTATUS of Windows."""
     return -256 < code < 256 or abs(code) >= 2**30
 
 
 def _last_printed(text: str) -> str:
-    """The last line of what a command printed, without what was written around it."""
+    """The last line that a command printed, without the environment's lines and tags around its output."""
     for line in reversed(text[-MAX_LOOSE:].splitlines()):
         line = _OUTPUT_TAG.sub("", line).strip()
         if line and not any(form.match(line) for form in _ENDINGS[:3]):
@@ -166,7 +166,7 @@ def _plain(text: str) -> Iterator[Statement]:
 
 
 def _html(text: str) -> Iterator[Statement]:
-    """A page is an error page when its title or first heading says so."""
+    """A page is an error page if its title or first heading says so."""
     for heading in _HTML_TITLE.finditer(text[:MAX_LOOSE]):
         if _HTML_ERROR.match(heading[2]):
             code = re.search(r"\b[45]\d\d\b", heading[2])
@@ -184,7 +184,7 @@ def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
 
 
 def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statement]:
-    """Statements of a parsed answer; `alone` says that, wrappers aside, it is the whole feedback."""
+    """Statements of a parsed answer. `alone`: it is the whole feedback, apart from wrappers."""
     answer = _unwrapped(answer)
     if _are_objects(answer):
         yield from _records(answer)
@@ -206,7 +206,7 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
     only = alone and len(filled) == 1
     for value in map(_unwrapped, filled.values()):
         if isinstance(value, dict) or (only and _are_objects(value)):
-            # One value among several costs two levels, since there may be MAX_FIELDS of them.
+            # One of several values counts as two levels, since there may be MAX_FIELDS of them.
             yield from _answer(value, depth + (1 if only else 2), alone=only)
         elif isinstance(value, str) and only:
             yield from statements(value, depth + 1)
@@ -218,14 +218,14 @@ def _are_objects(answer: object) -> TypeGuard[list[dict[str, object]]]:
 
 
 def _records(answers: list[dict[str, object]]) -> Iterator[Statement]:
-    """The error that each of several objects reports; nothing if one reports none: then they are content."""
+    """The errors of several objects; nothing if one of them reports no error, since they are then content."""
     told = [next(_own_fields(dict(islice(a.items(), MAX_FIELDS)), alone=False), None) for a in answers if a]
     if None not in told:
         yield from filter(None, told)
 
 
 def _exit_code(answer: dict[str, object]) -> int | None:
-    """The exit code of a command, in an answer that has its output or the command too, perhaps among its metadata."""
+    """The exit code in an answer that also has a command or its output; the code may be among its metadata."""
     if not any(_STREAM_KEY.fullmatch(key) for key in answer):
         return None
     inner = [(key, value) for part in answer.values() if isinstance(part, dict) for key, value in part.items()]
@@ -236,21 +236,21 @@ def _exit_code(answer: dict[str, object]) -> int | None:
 
 
 def _last_words(answer: dict[str, object]) -> str:
-    """The last line of the first output of a command that is not empty, stderr before the others."""
+    """The last line of the command's first output that is not empty; stderr comes before the others."""
     outputs = [value.strip() for key, value in answer.items() if _STREAM_KEY.fullmatch(key) and isinstance(value, str)]
     errors = [value.strip() for key, value in answer.items() if key.lower() == "stderr" and isinstance(value, str)]
     return next(filter(None, (*errors, *outputs)), "").rpartition("\n")[2][:MAX_STATEMENT]
 
 
 def _unwrapped(value: object) -> object:
-    """The answer inside a text that holds one, or in a list of one."""
+    """The answer inside a string of JSON or a list with one element; other values unchanged."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         value = _read(value)
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
-    """What one object reports: an error field that is not empty, a failing status, a success that is false."""
+    """The error that one object reports: an error field that is not empty, a failing status, a false success."""
     status = next((code for key, value in answer.items() if (code := _status_field(key, value, answer))), None)
     fails = status or (alone and _says_failed(answer))
     if fails or any(_is_error_field(key, value, alone) for key, value in answer.items()):
@@ -267,7 +267,7 @@ def _status_field(key: str, value: object, answer: dict[str, object]) -> int | N
 
 
 def _says_failed(answer: dict[str, object]) -> bool:
-    """Whether the answer is a status "failed" with at most a reason; among other fields it is the state of a thing."""
+    """Whether the answer is a status "failed" with at most a reason. Among other fields, it is the state of a thing."""
     facts = [
         (key, value)
         for key, value in answer.items()
@@ -288,7 +288,7 @@ def _is_error_field(key: str, value: object, alone: bool) -> bool:
 
 
 def _is_empty(value: object, numbers: bool = False) -> bool:
-    """Whether a value is empty or says "none", "no errors" and the like; with `numbers`, any number counts too."""
+    """Whether a value is empty or says "none", "no errors" and the like. With `numbers`, any number counts as empty."""
     if isinstance(value, str):
         return bool(_NO_ERROR.match(value.strip())) or (numbers and not any(map(str.isalpha, value)))
     return not value or (numbers and isinstance(value, int | float) and value is not True)
@@ -302,7 +302,7 @@ def _failing(value: object) -> int | None:
 
 
 def _words(value: object, depth: int = 0) -> str:
-    """The strings under error and message keys of an error report, joined; all strings where it has no such keys."""
+    """The strings under error and message keys of an error report, joined; all strings if it has no such keys."""
     if isinstance(value, str):
         return value[:MAX_STATEMENT]
     if depth > MAX_DEPTH:
@@ -315,7 +315,7 @@ def _words(value: object, depth: int = 0) -> str:
 
 
 def _read(text: str) -> object:
-    """The JSON value at the start of `text`, or as much of a damaged one as can be read."""
+    """The JSON value at the start of `text`; of a damaged one, as much as can be read."""
     try:
         return json.JSONDecoder().raw_decode(text)[0]
     except (ValueError, RecursionError):
@@ -327,9 +327,9 @@ _WORDS = {"null": None, "None": None, "true": True, "True": True, "false": False
 
 
 def read_loosely(text: str) -> object:
-    """Read JSON or a Python literal that may be cut off or slightly wrong: as far as it goes, never an exception.
+    """Reads JSON or a Python literal that may be cut off or slightly wrong, as far as possible. Never raises.
 
-    Brackets that stay open are closed at the end; a mapping's last key without a value is dropped.
+    Open brackets are closed at the end; a mapping's last key without a value is dropped.
     """
     root: list[object] = []
     open_values: list[list | dict] = [root]

@@ -10,11 +10,11 @@ from tl.report.samples import Article, article, context, text
 from tl.report.views import called_name
 from tl.trajectory import Trajectory
 
-UNJUDGED = "no case"  # of a call that has no golden call to compare with
+UNJUDGED = "no case"  # shown for a call without a golden call to compare with
 
 
 def rollouts(run: Run, most: int) -> list[Article]:
-    """The last rollouts of a PPO run, call by call with reward, case, golden call and feedback."""
+    """The last rollouts of a PPO run, with reward, case, golden call and feedback of each call."""
     return [_rollout(rollout, run.name) for rollout in reversed(run.rollouts[-most:] if most else [])]
 
 
@@ -41,7 +41,7 @@ def _rollout_call(call: Mapping[str, Any]) -> str:
 
 
 def answers(run: Run, most: int) -> list[Article]:
-    """The first items of each suite that a run was evaluated on."""
+    """The first items of each suite on which a run was evaluated."""
     return [
         (_episode if "trajectory" in item else _answer)(item, suite["title"], run.name)
         for suite in run.suites.values()
@@ -50,7 +50,7 @@ def answers(run: Run, most: int) -> list[Article]:
 
 
 def _answer(item: Mapping[str, Any], title: str, run: str) -> Article:
-    """A single turn: what was said, the accepted answers, and the reason for its scores."""
+    """A single turn: the prediction, the accepted answers, and the reason for its scores."""
     said = item["prediction"]
     texts = said if isinstance(said, list) else [said]
     right = [name.upper() for name, value in item["scores"]["strict"].items() if value]

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from tl.report import tables
 from tl.report.tables import N_COLOURS
 
-INK, GRID = "#fe0100", "#fe0200"  # stand for colours of the page: `svg` puts its variables in their place
+INK, GRID = "#fe0100", "#fe0200"  # placeholders, which `svg` replaces by the page's colour variables
 COLOURS = [f"#fe03{i:02}" for i in range(N_COLOURS)]
 STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
@@ -26,7 +26,7 @@ STYLE = {
     **{"font.family": "sans-serif", "svg.hashsalt": "report"},
     "figure.constrained_layout.use": True,
 }
-SMOOTHED_FROM = 60  # points of a curve, from which on a running mean is drawn over it
+SMOOTHED_FROM = 60  # curves of at least this many points get a running mean
 _numbers = count()
 
 
@@ -39,15 +39,15 @@ class Line(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A value with its 95 % interval, which may not be known."""
+    """A value with its 95 % interval, if that is known."""
 
     label: str
     value: float
     interval: tuple[float, float] | None
 
 
-def line_chart(title: str, lines: Sequence[Line], x_label: str = "step") -> str:
-    """Curves over steps; long ones faint, with a running mean over a fiftieth of them."""
+def line_chart(title: str, lines: Sequence[Line]) -> str:
+    """Curves over steps. Long ones are faint, with a running mean over a fiftieth of their points."""
     figure, axes = _axes(2.4)
     for line in lines:
         colour = COLOURS[line.colour % N_COLOURS]
@@ -56,7 +56,7 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str = "step") -> str:
         axes.plot(line.x, line.y, color=colour, alpha=0.25 if long else 1, linewidth=1.4, marker=marker, markersize=3)
         if long:
             axes.plot(line.x, running_mean(line.y, len(line.y) // 50 + 1), color=colour, linewidth=1.6)
-    axes.set_xlabel(x_label)
+    axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return captioned(figure, title)
 
@@ -67,7 +67,7 @@ def running_mean(values: Sequence[float], window: int) -> list[float]:
 
 
 def share_chart(title: str, steps: Sequence[float], shares: Mapping[str, Sequence[float]]) -> str:
-    """Shares of a whole, one on top of the other, over steps."""
+    """Shares of a whole over steps, stacked."""
     figure, axes = _axes(2.4)
     colours = [COLOURS[i % N_COLOURS] for i in range(len(shares))]
     axes.stackplot(steps, *shares.values(), colors=colours, linewidth=0)
@@ -96,7 +96,7 @@ def bar_chart(title: str, bars: Sequence[Bar], colour: int = 0) -> str:
 
 
 def group_chart(title: str, groups: Sequence[str], lines: Mapping[str, Sequence[Bar | None]]) -> str:
-    """A line for each name through its values in the groups, with intervals."""
+    """A line for each name through its values in the groups, with their intervals."""
     figure, axes = _axes(2.7)
     for i, bars in enumerate(lines.values()):
         colour, shift = COLOURS[i % N_COLOURS], 0.06 * (i - (len(lines) - 1) / 2)
@@ -118,14 +118,14 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 
 def captioned(figure: Figure, title: str, key: Sequence[str] = ()) -> str:
-    """What a figure element of the page holds: the caption, the chart, and a key to its colours, the first name's
-    first."""
+    """The content of a figure element of the page: the caption, the chart, and a key that maps the names to the
+    colours, in order."""
     explained = tables.key(enumerate(key)) if key else ""
     return f"<figcaption>{escape(title)}</figcaption>{svg(figure, title)}{explained}"
 
 
 def svg(figure: Figure, title: str) -> str:
-    """The figure as an SVG element whose colours, fonts and size are the page's."""
+    """The figure as an SVG element that takes colours, fonts and size from the page."""
     out = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, format="svg", transparent=True)
@@ -133,7 +133,7 @@ def svg(figure: Figure, title: str) -> str:
     box = re.findall(r'viewBox="[\d. ]+"', text)[0]
     start = f'<svg class="chart" role="img" aria-label="{escape(title)}" {box}>'
     text = start + text.partition("<svg")[2].partition(">")[2]
-    number = next(_numbers)  # ids are one name space in a page
+    number = next(_numbers)  # ids must be unique in a page
     text = re.sub(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)', f"g{number}-", text).replace("xlink:href", "href")
     text = text.replace(INK, "var(--ink)").replace(GRID, "var(--line)")
     return re.sub(r"#fe030(\d)", r"var(--c\1)", text)

@@ -21,7 +21,7 @@ from tl.trajectory import Trajectory
 
 @dataclass
 class DataColumn:
-    """A training set: statistics as from `python -m tl stats`, and samples."""
+    """A training set: its statistics, as in `python -m tl stats`, and samples."""
 
     name: str
     figures: dict[str, Any]
@@ -29,7 +29,8 @@ class DataColumn:
 
 
 def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
-    """The data set of each fine-tuning, one column for those that share it; what cannot be read is noted at its run."""
+    """The data sets of the fine-tuning runs; runs with the same data share a column. Data that cannot be read is noted
+    at its run."""
     columns: dict[str, DataColumn] = {}
     for run in runs:
         if run.kind != "SFT" or not run.settings:
@@ -67,6 +68,6 @@ def encoding_options(settings: Mapping[str, Any]) -> EncodingOptions:
 
 
 def choose(trajectories: Sequence[Trajectory], most: int) -> list[Trajectory]:
-    """Up to `most` trajectories, up to half of them with a masked call."""
+    """Up to `most` trajectories, up to half of which have a masked call."""
     wrong = [t for t in trajectories[: 50 * most] if any(erroneous_calls(t))][: most // 2]
     return wrong + [t for t in trajectories if t not in wrong][: most - len(wrong)]

@@ -13,13 +13,13 @@ from tl.prompt import EncodingOptions, encode_trajectory, name_ids
 from tl.training.statistics import ExampleStatistics
 from tl.trajectory import Trajectory
 
-WHOLE = 2**62  # max_length of trajectories that are not to be cut
-LARGEST_FAMILIES = 8  # that a summary lists
+WHOLE = 2**62  # max_length that cuts no trajectory
+LARGEST_FAMILIES = 8  # families listed in a summary
 
 
 @dataclass
 class Statistics:
-    """Counts over the trajectories of one dataset; lists hold one number a trajectory."""
+    """Counts over the trajectories of a data set; lists hold one number per trajectory."""
 
     trajectories: int = 0
     with_errors: int = 0
@@ -29,7 +29,7 @@ class Statistics:
     turns: list[int] = field(default_factory=list)  # of the user and of the assistant
     tokens: list[int] = field(default_factory=list)
     tool_names: set[str] = field(default_factory=set)
-    key_tokens: Counter[int] = field(default_factory=Counter)  # number in a trained call -> calls
+    key_tokens: Counter[int] = field(default_factory=Counter)  # number of key tokens -> trained calls with that many
     untrainable: int = 0  # trajectories without an assistant's turn, or with every call masked
     with_family: int = 0  # trajectories in which two tools' names begin with the same token
     encoded: ExampleStatistics = field(default_factory=ExampleStatistics)
@@ -64,7 +64,7 @@ def dataset_statistics(
 
 
 def families(names: Iterable[str], tokenizer: Tokenizer) -> dict[str, int]:
-    """Tool names that share their first token: the text that all names of a family begin with -> how many they are."""
+    """Families of tool names that share their first token: common prefix -> number of names."""
     groups: dict[int, list[list[int]]] = {}
     for name in names:
         ids = name_ids(name, tokenizer)
@@ -106,7 +106,7 @@ def share(part: int, total: int) -> dict[str, float]:
 
 
 def spread(numbers: Sequence[int]) -> dict[str, float]:
-    """Median, 95th percentile (the smallest number that 95 % do not exceed) and maximum; zeros without numbers."""
+    """Median, 95th percentile (the smallest number that 95 % do not exceed) and maximum; zeros if there are none."""
     ordered = sorted(numbers) or [0]
     return {
         "median": statistics.median(ordered),

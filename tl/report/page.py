@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-NESTED = ("errors by category", "families of tool names", "key tokens in a trained call")  # figures of a data set
+NESTED = ("errors by category", "families of tool names", "key tokens in a trained call")  # not single figures
 NO_PICTURES = "Charts need matplotlib: pip install matplotlib, then write the report again. All tables are here."
 CURVES = {
     "loss": "Loss",
@@ -49,12 +49,12 @@ CURVES = {
 
 
 def case_key(case: RewardCase) -> str:
-    """Where metrics.jsonl has the share of a case among the calls of a step."""
+    """The key in metrics.jsonl of the share of a case among the calls of a step."""
     return f"case/{case.name.lower()}"
 
 
 def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: int) -> str:
-    """The page; `items` is how many rollouts of a run, and answers of a suite, it holds."""
+    """The page, with up to `items` rollouts of each run and answers of each suite."""
     kind = "training sample"
     articles = [sample(view, runs={column.name}, kinds={kind}) for column in data for view in column.views]
     for run in runs:
@@ -64,7 +64,7 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
             run.suites = {}
     experiments = [readable(run, file, _experiment, found) for run in runs for file, found in run.experiments.items()]
     sections = {
-        "Runs": _overview(runs),  # with the notes that all others have left
+        "Runs": _overview(runs),  # includes the notes that the code above has added
         "Training": _curves(runs),
         "Evaluation": _evaluation(runs),
         "Experiments": "".join(filter(None, experiments)),
@@ -86,7 +86,7 @@ def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: i
 
 
 def readable(run: Run, file: str, make: Callable[P, T], *args: P.args, **more: P.kwargs) -> T | None:
-    """What `make` makes of a file of the run; a note where the file is damaged."""
+    """The result of `make` for a file of the run; None, with a note, if the file is damaged."""
     try:
         return make(*args, **more)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -99,7 +99,7 @@ def has_charts() -> bool:
 
 
 def _charts(draw: Callable[[], Iterable[str]]) -> str:
-    """Charts side by side; nothing without matplotlib, for which `draw` is not called."""
+    """Charts side by side. Without matplotlib, `draw` is not called and the result is empty."""
     if not has_charts():
         return ""
     drawn = list(draw())
@@ -138,8 +138,8 @@ def _curves(runs: Sequence[Run]) -> str:
 
 
 def _case_shares(run: Run) -> dict[str, list[float]]:
-    """Case of the reward -> its share at each step that has a reward; all cases, so that each has the same colour in
-    all runs, or nothing where no step has any."""
+    """Case of the reward -> its share at each step with a reward. Has all cases, so that each has the same colour in
+    all runs, or is empty if no step has any."""
     steps = [line for line in run.metrics if is_number(line.get("reward")) and is_number(line.get("step"))]
     shares = {
         case.value: [line[case_key(case)] if is_number(line.get(case_key(case))) else 0.0 for line in steps]

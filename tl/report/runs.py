@@ -16,7 +16,7 @@ from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_SCRIPT
 
 EVALUATION_FILE, EXPERIMENT_FILES = "report.json", ("ablation.json", "robustness.json", "craft.json")
-HUGE = 1e15  # what a run counts is less, and a float tells all integers up to there apart
+HUGE = 1e15  # larger than any count of a run; floats represent all integers up to here
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, *EXPERIMENT_FILES)
 
 
@@ -26,8 +26,8 @@ class NoRunError(ValueError):
 
 @dataclass
 class Run:
-    """A run directory. `metrics` and `rollouts` hold the lines of their files, the JSON files are empty where absent;
-    `notes` say in words what is missing or damaged."""
+    """A run directory. `metrics` and `rollouts` hold the lines of their files; the JSON files are empty if absent.
+    `notes` say what is missing or damaged."""
 
     name: str
     path: Path
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """SFT, DPO, PPO, PRM, or what else the directory holds."""
+        """SFT, DPO, PPO or PRM, or "evaluation" or "experiments" if the directory holds no training."""
         if "kl_coef" in self.settings or any("reward" in line for line in self.metrics):
             return "PPO"
         if "label_smoothing" in self.settings or any("margin" in line for line in self.metrics):
@@ -52,7 +52,7 @@ class Run:
         return "evaluation" if self.suites else "experiments"
 
     def curve(self, key: str) -> tuple[list[float], list[float]]:
-        """The steps that logged a number under `key`, and the numbers."""
+        """The steps that logged a number under `key`, and these numbers."""
         points = [(m["step"], m[key]) for m in self.metrics if is_number(m.get(key)) and is_number(m.get("step"))]
         return [step for step, _ in points], [value for _, value in points]
 
@@ -66,13 +66,13 @@ def is_number(value: object) -> bool:
 
 
 def read_runs(paths: list[str]) -> list[Run]:
-    """The runs in these directories, named by what tells their paths apart. Raises NoRunError."""
+    """The runs in these directories, with the names of `names`. Raises NoRunError."""
     return [read_run(Path(path), name) for path, name in zip(paths, names(paths), strict=True)]
 
 
 def names(paths: list[str]) -> list[str]:
-    """The shortest ends of the paths that tell them apart; a path given twice gets a number."""
-    parts = [Path(os.path.abspath(path)).parts for path in paths]  # as they are called: links are not followed
+    """The shortest distinct ends of the paths; a path given twice gets a number."""
+    parts = [Path(os.path.abspath(path)).parts for path in paths]  # as given: links are not resolved
     ends = [
         next(
             ("/".join(p[-n:]) for n in range(1, len(p)) if sum(other[-n:] == p[-n:] for other in parts) == 1),
@@ -84,7 +84,7 @@ def names(paths: list[str]) -> list[str]:
 
 
 def read_run(path: Path, name: str) -> Run:
-    """Everything of a run directory that can be read. Raises NoRunError when that is nothing."""
+    """Everything in a run directory that can be read. Raises NoRunError if that is nothing."""
     if not path.is_dir():
         raise NoRunError(
             f"{path} is not a folder: name the output folder of a training run, an evaluation or an experiment"
@@ -94,7 +94,9 @@ def read_run(path: Path, name: str) -> Run:
     run = Run(name, path)
     run.settings = read_object(path / SETTINGS_FILE, run.notes)
     run.metrics = _read_lines(path / METRICS_FILE, run.notes)
-    run.rollouts = _newest(_read_lines(path / ROLLOUTS_FILE, run.notes))
+    # Each step's rollouts once: a resumed run repeats steps, and its later lines count.
+    rollouts = _read_lines(path / ROLLOUTS_FILE, run.notes)
+    run.rollouts = list({str((r.get("step"), r.get("id"))): r for r in rollouts}.values())
     suites = read_object(path / EVALUATION_FILE, run.notes).get("suites")
     found = {k: v for k, v in suites.items() if isinstance(v, dict)} if isinstance(suites, dict) else {}
     run.suites = {name: suite for name, suite in found.items() if is_scored(suite)}
@@ -121,7 +123,7 @@ def _missing(run: Run) -> list[str]:
 
 
 def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
-    """A JSON object; an empty one where the file is absent or, which is noted, damaged."""
+    """The JSON object in a file; an empty one if the file is absent or, with a note, damaged."""
     if not path.is_file():
         return {}
     try:
@@ -136,7 +138,7 @@ def read_object(path: Path, notes: list[str]) -> dict[str, Any]:
 
 
 def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """The objects in a file of JSON lines; lines that are none are counted in a note."""
+    """The objects in a file of JSON lines. A note counts the other lines."""
     if not path.is_file():
         return []
     lines: list[dict[str, Any]] = []
@@ -159,7 +161,7 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 @contextmanager
 def _reader(path: Path, notes: list[str]) -> Iterator[Callable[[str], Any]]:
-    """`json.loads` for a file of the run: numbers that no chart can show become None, and are counted in a note."""
+    """`json.loads` for a file of the run. Numbers that no chart can show become None, and a note counts them."""
     left_out = 0
 
     def number(text: str) -> float | None:
@@ -173,8 +175,3 @@ def _reader(path: Path, notes: list[str]) -> Iterator[Callable[[str], Any]]:
     yield partial(json.loads, parse_float=number, parse_int=number, parse_constant=number)
     if left_out:
         notes.append(f"{path.name}: {left_out} numbers left out that are NaN, infinite or of {HUGE:g} and more")
-
-
-def _newest(rollouts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each step's rollouts once: a resumed run repeats steps, and its later lines count."""
-    return list({str((r.get("step"), r.get("id"))): r for r in rollouts}.values())

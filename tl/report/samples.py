@@ -14,20 +14,20 @@ from tl.report.views import SampleView, TokenView, TurnView
 WEIGHT_SCALE = 9.0  # the weight that gets the full colour
 LOSS_SCALE = 5.0  # the loss in nats that gets the full colour
 
-# In Table 13's form and in ChatML: the system's part of a prompt, and its end, with which `turn` begins.
+# In Table 13's format and in ChatML: the system part of a prompt, and its end, which `turn` writes itself.
 _SYSTEM = re.compile(r"System: .*?(?=\nUser: )|<\|im_start\|>system\n.*?(?=<\|im_start\|>user\n)", re.DOTALL)
 _ANSWER = re.compile(r"(\nAssistant:|<\|im_start\|>assistant\n)\Z")
 
 
 class Article(NamedTuple):
-    """Something to look at; ``lists``: what it can be filtered by -> its entries."""
+    """An entry of the page; ``lists``: name of a filter -> values under which the article is found."""
 
     lists: Mapping[str, set[str]]
     html: str
 
 
 def page(samples: Sequence[SampleView], title: str) -> str:
-    """The page: its scale is the loss where the samples have one, else the weight."""
+    """The page, coloured by loss if the samples have one, otherwise by weight."""
     has_loss = any(view.loss is not None for view in samples)
     articles = [sample(view) for view in samples]
     parts = {
@@ -48,7 +48,7 @@ def resource(name: str) -> str:
 
 
 def fill(template: str, parts: dict[str, str]) -> str:
-    """The template with its `{{names}}` replaced, in one pass: what a part brings along stays as it is."""
+    """The template with its `{{names}}` replaced in one pass, so names inside the parts are left alone."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
@@ -58,7 +58,7 @@ def text(data: str) -> str:
 
 
 def choices(articles: Sequence[Article], name: str) -> str:
-    """The options of the filter by `name` with the number of articles that have each, the most frequent first."""
+    """The options of the filter `name`, each with its number of articles, the most frequent first."""
     counts = Counter(entry for made in articles for entry in made.lists[name] if entry)
     return "".join(f'<option value="{text(entry)}">{text(entry)} ({n})</option>' for entry, n in counts.most_common())
 
@@ -78,7 +78,7 @@ def sample(view: SampleView, **lists: set[str]) -> Article:
 
 
 def context(prompt: str) -> str:
-    """What the model only reads; the system's part, which lists the tools, is folded."""
+    """Text that the model only reads. The system part, which lists the tools, is folded."""
     prompt = _ANSWER.sub("", prompt).strip()
     system = _SYSTEM.match(prompt)
     if not system:
@@ -105,5 +105,5 @@ def token(view: TokenView, kind: str = "") -> str:
         shares += f";--l:{min(view.loss / LOSS_SCALE, 1):.0%}"
         numbers += f" data-loss={view.loss:.3f}"
     kinds = " ".join(filter(None, ["t", "key" if view.is_key else "", kind]))
-    # A token without a text is the rest of a character of several bytes.
+    # A token without text is the rest of a character of several bytes.
     return f'<span class="{kinds}" style="{shares}" {numbers}>{text(view.text) or "·"}</span>'

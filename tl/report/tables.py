@@ -42,7 +42,7 @@ LAST = {
     "entropy": ("entropy", ".3f"),
 }
 N_COLOURS = 10  # --c0 … --c9 of the page's style
-PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run")  # settings that say nothing of learning
+PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run")  # settings without effect on learning
 
 
 def swatch(colour: int) -> str:
@@ -50,13 +50,13 @@ def swatch(colour: int) -> str:
 
 
 def key(names: Iterable[tuple[int, str]]) -> str:
-    """Colours and what they stand for."""
+    """A key that explains the colours."""
     spans = "".join(f"<span>{swatch(colour)}{text(name)}</span>" for colour, name in names)
     return f"<p class='key facts'>{spans}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], quiet: Iterable[Sequence[str]] = ()) -> str:
-    """An HTML table of texts, the first of each row its name; `quiet` rows stand below, in another colour."""
+    """An HTML table of texts; the first of each row is its name. `quiet` rows follow in another colour."""
     cells = "".join(f"<th>{text(cell)}" for cell in head)
     body = "".join(f"<tr>{_cells(row)}" for row in rows) + "".join(f"<tr class=quiet>{_cells(row)}" for row in quiet)
     return f"<div class=wide><table><thead><tr>{cells}</thead><tbody>{body}</tbody></table></div>\n"
@@ -78,7 +78,7 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 def settings(runs: Sequence[Run]) -> str:
-    """The settings of the runs; with several runs, those that differ come first and stand out."""
+    """The settings of the runs; with several runs, those that differ come first and are highlighted."""
     runs = [run for run in runs if run.settings]
     if not runs:
         return ""
@@ -96,7 +96,7 @@ def shown(value: Any) -> str:
 
 
 def evaluations(runs: Sequence[Run]) -> str:
-    """A table for each suite: the runs, and below the paper's rows where the suite is one of its benchmarks."""
+    """A table for each suite: the runs, and the paper's rows if the suite is one of its benchmarks."""
     html = ""
     for name in dict.fromkeys(name for run in runs for name in run.suites):
         found = [(run.name, run.suites[name]) for run in runs if name in run.suites]
@@ -142,7 +142,7 @@ def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
 
 
 def with_interval(share: Any, n: Any, between: Sequence[float] | None) -> str:
-    """A percentage with its 95 % interval: that of the report, or Wilson's where it is of an older version."""
+    """A percentage with the report's 95 % interval, or Wilson's if an older version wrote the report."""
     if not (is_number(share) and is_number(n) and 0 <= share <= 100 and n > 0):
         return "–"
     low, high = between or (100 * end for end in wilson_interval(round(share * n / 100), int(n)))
@@ -150,7 +150,7 @@ def with_interval(share: Any, n: Any, between: Sequence[float] | None) -> str:
 
 
 def paper_tables() -> str:
-    """The paper's Tables 3 and 4: another model, on other requests than ours."""
+    """The paper's Tables 3 and 4, about other models and requests than ours."""
     three = ["", *(f"{suite} {metric}" for suite in paper.SUITES for metric in ("TS", "PI", "CF"))]
     rows = [[model, *(f"{value:.2f}" for value in row)] for model, row in paper.TABLE_3.items()]
     four = [[model, *(f"{value:.2f}" for value in row)] for model, row in paper.TABLE_4.items()]
@@ -158,7 +158,7 @@ def paper_tables() -> str:
 
 
 def experiment(columns: Sequence[Column], rows: Sequence[dict]) -> str:
-    """A table for each group of columns: mean, and difference from the first row with its interval."""
+    """A table for each group of columns: means, and differences from the first row with their intervals."""
     found = comparison.tables(columns, rows).items()
     return "".join(f"<h3>{text(title)}</h3>\n" + table(head, lines) for title, (head, *lines) in found)
 

@@ -17,10 +17,10 @@ from tl.trajectory import Trajectory
 
 @dataclass(frozen=True)
 class TokenView:
-    """One trained token; `loss` is its negative log-likelihood under the model in nats, where one was given."""
+    """One target token; `loss` is its negative log-likelihood in nats, if a model was given."""
 
-    text: str  # what it adds to the text of the turn
-    piece: str  # as the vocabulary spells it
+    text: str  # its part of the turn's text
+    piece: str  # its spelling in the vocabulary
     id: int
     weight: float
     is_key: bool
@@ -29,7 +29,7 @@ class TokenView:
 
 @dataclass(frozen=True)
 class TurnView:
-    """One assistant turn; its last token is the target that ends a turn, such as `</s>`."""
+    """One assistant turn. Its last token is the target that ends the turn, such as `</s>`."""
 
     tokens: list[TokenView]
     category: str
@@ -40,10 +40,10 @@ class TurnView:
 
 @dataclass(frozen=True)
 class SampleView:
-    """A trajectory in order: strings of context and turns. `loss` is the weighted one (norm "call").
+    """A trajectory as a sequence of context strings and turns. `loss` is the weighted loss (norm "call").
 
-    `end` is what the history holds where a turn ends, `<|im_end|>` in ChatML and nothing in Table 13. It is the turn's
-    last token, and no part of the context after it.
+    `end` is the text that ends a turn in the history: `<|im_end|>` in ChatML, empty in Table 13. It belongs to the
+    turn's last token, not to the context after it.
     """
 
     id: str
@@ -85,7 +85,7 @@ def counted(n: int, noun: str) -> str:
 def view(
     trajectory: Trajectory, tokenizer: Tokenizer, options: EncodingOptions, model: Llama | None = None
 ) -> SampleView | None:
-    """The sample as it is trained on, with losses if there is a model; None where no turn fits."""
+    """The sample as it is trained on, with losses if a model is given; None if no turn fits."""
     example = encode_trajectory(trajectory, tokenizer, options)
     if example is None:
         return None
@@ -127,14 +127,14 @@ def _turn(example: Example, number: int, text: str, tokenizer: Tokenizer, losses
 
 
 def called_name(text: str) -> str:
-    """The name in front of the bracket, also of a call whose arguments do not parse."""
+    """The name before the bracket, even if the arguments do not parse."""
     return text.partition("(")[0].strip().strip('"')
 
 
 def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
-    """The text of each token; joined they are that of all, a space before the first included.
+    """The text of each token. Joined, they are the text of all tokens, including a space before the first.
 
-    A character that several tokens share stands at the first of them.
+    A character that several tokens share belongs to the first of them.
     """
     pieces = [tokenizer.bytes_of(i) for i in ids]
     texts = iter(_byte_texts(b"".join(pieces)))
@@ -142,7 +142,7 @@ def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
 
 def _byte_texts(data: bytes) -> list[str]:
-    """One text a byte: each character of UTF-8 at its first byte. Bytes that are no UTF-8 become U+FFFD."""
+    """One string per byte: each UTF-8 character at its first byte. Invalid bytes become U+FFFD."""
     texts = [""] * len(data)
     at = 0
     while at < len(data):

@@ -1,8 +1,8 @@
 """The rollouts of a step as tensors, and the forward passes over them. B rollouts, A actions of the longest.
 
-What belongs to an action (log-probability, value, reward) is an entry of a tensor [B, A]: a row is a rollout's actions
-in order, without the prompt and the feedback between calls, then padding where ``mask`` is False. These tensors are
-small, so every rank has those of the whole global batch; only the forward passes are split between the ranks.
+Log-probabilities, values and rewards of actions are tensors [B, A]: a row holds the actions of a rollout in order,
+without prompt and feedback, then padding where ``mask`` is False. These tensors are small, so every rank has those of
+the whole global batch; only the forward passes are split between the ranks.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from tl.training.distributed import World
 
 @dataclass(frozen=True)
 class PPOBatch:
-    """The rollouts of all ranks. Its methods communicate: all ranks must make the same calls."""
+    """The rollouts of all ranks. Its methods communicate: all ranks must call the same ones."""
 
     examples: list[Example]  # what the models read; the targets are the actions
     sharing: PrefixSharing
@@ -32,7 +32,7 @@ class PPOBatch:
     call_rewards: Tensor  # [B, A] R at the last action of each call
     call_index: Tensor  # [B, A] number of the call that an action belongs to, from 0
     groups: Tensor  # [B] equal for the rollouts of one prompt
-    sampler_logp: Tensor  # [B, A] of the actions, as the sampler saw them
+    sampler_logp: Tensor  # [B, A] as computed by the sampler
     micro_tokens: int  # tokens of a forward pass
     world: World
 
@@ -56,11 +56,11 @@ class PPOBatch:
         )
 
     def logp(self, model: Llama) -> Tensor:
-        """log π of each action, [B, A], 0 where there is none."""
+        """log π of each action, [B, A]; padding is 0."""
         return self._per_action(lambda micro: -target_nll(model, micro))
 
     def values(self, critic: Critic) -> Tensor:
-        """V where each action is chosen, [B, A], 0 where there is none."""
+        """V at the position that predicts each action, [B, A]; padding is 0."""
         return self._per_action(lambda micro: action_values(critic, micro))
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class PPOBatch:
         return distributed.all_reduce(numbers)
 
     def micro_batches(self, rows: Sequence[int]) -> Iterator[tuple[MicroBatch, list[int]]]:
-        """This rank's share of some rollouts, with their rows."""
+        """This rank's share of some rollouts in micro-batches, each with its rows."""
         shard = self.sharing.micro_batches(rows, self.micro_tokens, self.world.rank, self.world.size)
         for mine, prefixes in shard:
             micro = collate([self.examples[row] for row in mine], prefixes)
@@ -91,14 +91,13 @@ class PPOBatch:
 
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
-    """V where each action of a micro-batch is chosen, [M]."""
+    """V at the position that predicts each action of a micro-batch, [M]."""
     return critic(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions)[0]
 
 
 def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
-    """The rows of each update: in every epoch all rollouts once, in an order of its own that keeps prefix groups
-    together. An epoch is cut into as few minibatches of up to ``size`` as it takes, of nearly equal size, since each
-    makes one update, however large it is."""
+    """The rows of each update. Every epoch has all rollouts once, in a new order that keeps prefix groups together. It
+    is split into the fewest minibatches of at most ``size``, of nearly equal size, since each makes one update."""
     n = sum(map(len, groups))
     parts = math.ceil(n / size)
     for epoch in range(epochs):
@@ -107,7 +106,7 @@ def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: i
 
 
 def _example(experience: Experience) -> Example:
-    """What the models read. It has targets of weight 1 and no turns, which only the SFT loss counts."""
+    """The model's input, with the actions as targets of weight 1. It has no turns, which only the SFT loss needs."""
     ids = torch.tensor(experience.ids)
     targets, weights = torch.full_like(ids, NO_TARGET), torch.zeros(len(ids))
     targets[experience.positions] = torch.tensor(experience.actions)
@@ -116,19 +115,19 @@ def _example(experience: Experience) -> Example:
 
 
 def _call_numbers(positions: Sequence[int]) -> list[int]:
-    """Which call each action belongs to: between two calls lie at least two tokens that nobody chose."""
+    """The number of the call that each action belongs to. Between two calls lie at least two tokens of feedback."""
     gaps = (here > before + 1 for before, here in itertools.pairwise(positions))
     return list(itertools.accumulate(gaps, initial=0))
 
 
 def _numbered(keys: Sequence[Hashable]) -> Tensor:
-    """Equal numbers for equal keys, from 0."""
+    """Numbers from 0, equal for equal keys."""
     numbers: dict[Hashable, int] = {}
     return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)
 
 
 def _rows(lists: Sequence[Sequence[float]], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Lists of different lengths as the rows of a tensor, filled up with zeros."""
+    """Lists of different lengths as the rows of a tensor, padded with zeros."""
     rows = torch.zeros(len(lists), max(map(len, lists), default=0), dtype=dtype)
     for row, values in zip(rows, lists, strict=True):
         row[: len(values)] = torch.tensor(values, dtype=dtype)

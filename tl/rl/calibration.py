@@ -1,7 +1,7 @@
 """Quality of probabilities: ranking (AUC) and calibration.
 
-A step has a ``score``, the probability that it ends right, and of ``trials`` from there so many ended ``right``. All
-figures count trials, so that a step with more of them counts more.
+A step has a ``score``, its predicted probability of ending right, and ``right`` of its ``trials`` ended right. All
+figures count trials, so a step with more trials counts more.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ BINS = 10  # of equal width
 
 
 class Scored(NamedTuple):
-    """A step with its probability and outcomes."""
+    """A step with its predicted probability and its outcomes."""
 
     score: float
     right: int
@@ -28,8 +28,8 @@ class Bin(NamedTuple):
 
 
 def auc(steps: Sequence[Scored]) -> float | None:
-    """The probability that a trial that ended right has a higher score than one that did not, equal ones counting half;
-    None where all ended alike."""
+    """The probability that a trial that ended right has a higher score than one that did not; ties count half. None if
+    all trials ended alike."""
     below = pairs = 0.0
     for _, group in groupby(sorted(steps), key=lambda step: step.score):
         rights, trials = (sum(column) for column in list(zip(*group, strict=True))[1:])
@@ -41,7 +41,7 @@ def auc(steps: Sequence[Scored]) -> float | None:
 
 
 def bins(steps: Sequence[Scored]) -> list[Bin | None]:
-    """BINS bins over [0, 1]; None where there is no step."""
+    """BINS bins over [0, 1]; None for an empty bin."""
     made: list[Bin | None] = []
     for number in range(BINS):
         inside = [step for step in steps if min(int(step.score * BINS), BINS - 1) == number]
@@ -58,7 +58,7 @@ def calibration_error(steps: Sequence[Scored]) -> float:
 
 
 def lines(steps: Sequence[Scored]) -> list[str]:
-    """A table of the bins with a bar for the share that ended right, and a mark where the mean score lies."""
+    """A table of the bins. A bar shows the share that ended right, a mark the mean score."""
     shown = ["score        trials   score   right"]
     for number, of in enumerate(bins(steps)):
         if of:

@@ -121,8 +121,8 @@ def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> 
 
 
 def with_start(asked: C, argv: Sequence[str] | None) -> C:
-    """The settings, with the defaults that suit the model to start from: the one that was asked for, or otherwise the
-    newest run of train_sft.py. Raises RunError if there is none."""
+    """The settings with the defaults for the initial model, which is the one asked for or else the newest run of
+    train_sft.py. Raises RunError if there is none."""
     source = Path(asked.model) if asked.model else newest_run(Path("runs"), SFTConfig.script)
     if source is None:
         raise RunError("runs/ contains no finished run of train_sft.py: run that first, or name a model with --model")

@@ -24,7 +24,7 @@ TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
 
 @dataclass(frozen=True)
 class PPOTask:
-    """A request that the policy works through with the executor."""
+    """A task that the policy solves with the executor's tools."""
 
     prompt_ids: list[int]
     task: Task
@@ -36,22 +36,22 @@ class PPOTask:
 
 @dataclass
 class PPOData:
-    """The prompts of a run, or its tasks, and the records that were left out."""
+    """The prompts or tasks of a run, and the records that were left out."""
 
     prompts: list[Question] | list[PPOTask] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything in the prompts that training depends on, in their order."""
+        """SHA-256 over everything in the prompts that training depends on, in order."""
         digest = hashlib.sha256()
         for prompt in self.prompts:
             digest.update(json.dumps(_content(prompt)).encode())
         return digest.hexdigest()
 
     def prefix_groups(self, times: int = 1) -> list[list[int]]:
-        """The indices of the prompts in prefix groups, each index ``times`` times. The prompts of one trajectory are a
-        group, since each is the beginning of the next."""
+        """The indices of the prompts in prefix groups, each index ``times`` times. The prompts of one trajectory form a
+        group, since each begins with the one before it."""
         groups = prefix_groups([prompt.prompt_ids for prompt in self.prompts])
         return [[i for i in group for _ in range(times)] for group in groups]
 
@@ -74,18 +74,18 @@ def read_prompts(
     data_format: str = AUTO,
     seed: int = 0,
 ) -> PPOData:
-    """Reads the prompts in files of trajectories that end in their golden call, as ``python -m tl synthesis --kind
-    prompts`` writes them; makes 1,194 with the tool library where there are no paths.
+    """Reads prompts from files of trajectories that end in their golden call, as ``python -m tl synthesis --kind
+    prompts`` writes them. Without paths, makes 1,194 with the tool library.
 
-    Bad are a prompt of more than ``max_length`` tokens, a golden call of more than ``max_new_tokens``, which no rollout
-    could reach, a record that does not end in a call, and a golden call that does not parse or has a foreign tool.
-    Raises DataError, which lists bad records, or if nothing is left; with ``on_bad="skip"`` they are left out, and a
-    warning lists them.
+    A record is bad if its prompt has more than ``max_length`` tokens, if it does not end in a call, or if its golden
+    call does not parse, calls a tool that is not listed, or has more than ``max_new_tokens`` tokens, which no rollout
+    could reach. Raises DataError, which lists the bad records, or if nothing is left; with ``on_bad="skip"`` bad
+    records are left out, and a warning lists them.
     """
     prompts: list[Question] = []
     bad: list[BadRecord] = []
     if paths:
-        # Taken while the file is read, so that what is wrong with a prompt is told with its place.
+        # Tokenised while the file is read, so that an error names the prompt's place in it.
         def take(trajectory: Trajectory) -> None:
             prompts.append(_tokenise(prompt_of(trajectory), tokenizer, max_length, max_new_tokens))
 
@@ -117,7 +117,7 @@ def task_data(tasks: Sequence[Task], tokenizer: Tokenizer, max_length: int) -> P
 
 
 def prompt_of(trajectory: Trajectory) -> Question:
-    """The question that a trajectory ends with. Raises ValueError where that is no call of one of its tools."""
+    """The question whose golden call ends the trajectory. Raises ValueError if that is not a call of a listed tool."""
     last = trajectory.messages[-1]
     if not last.is_call:
         raise ValueError("a prompt must end with its golden call, without feedback after it")
@@ -135,7 +135,7 @@ def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new
     prompt_ids = _prompt_ids(question.tools, question.messages, tokenizer, max_length)
     for call in question.golden:
         needed = call_length(call, tokenizer)
-        # What finish and ask_to_user say need not be said to the letter.
+        # The text of finish and ask_to_user need not match, so it may be shorter.
         if max_new_tokens is not None and needed > max_new_tokens and call.name not in TEXT_TOOLS:
             raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")
     return replace(question, prompt_ids=prompt_ids)
@@ -151,7 +151,7 @@ def _prompt_ids(
 
 
 def _content(prompt: Question | PPOTask) -> list[JSON]:
-    """What training depends on."""
+    """Everything that training depends on."""
     if isinstance(prompt, PPOTask):
         task = prompt.task
         world = [task.seed, task.user_answer, task.servable, task.truth, list(task.facts), task.check]

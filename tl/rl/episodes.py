@@ -1,4 +1,4 @@
-"""Rollouts of whole tasks, with tools that run: the episodes that the policy played, scored call by call."""
+"""PPO's rollouts of whole tasks: the policy plays episodes with real tools, and each call is scored."""
 
 import warnings
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ def sample_episodes(
     config: PPOConfig,
     seeds: Sequence[int],
 ) -> list[Experience | None]:
-    """The policy works through whole tasks with the executor; one experience an episode.
+    """The policy solves whole tasks with the executor's tools. Returns one experience per episode.
 
-    An episode ends with ``finish``, with a call that was cut, after nine calls, or when the context has no room for the
-    next. None stands for one in which the executor failed. The policy answers in half of the episodes while the tools
+    An episode ends with ``finish``, with a call that was cut, after nine calls, or when the context has no room for
+    another call. It is None if the executor failed. The policy generates for one half of the episodes while the tools
     of the other half run.
     """
     first_prompts = [task.prompt_ids for task in prompts]
@@ -50,10 +50,10 @@ def sample_episodes(
 def score_episode(
     request: Request, rollout: Rollout, turns: Sequence[Drawn], solution: Sequence[Call], config: PPOConfig
 ) -> Experience | None:
-    """The tokens of an episode and what its calls earn; None where the executor failed.
+    """The tokens of an episode with the rewards of its calls; None if the executor failed.
 
-    By ``config.reward``: "step" rewards every call by rules (``step_rewards``); with the others no call earns anything.
-    In each case a right final answer, or the refusal in words of a request that cannot be served, adds OUTCOME_REWARD.
+    With ``config.reward`` "step", rules score every call (``step_rewards``); otherwise calls earn nothing. A right
+    final answer, or a refusal in words of a request that cannot be served, adds OUTCOME_REWARD to the last call.
     """
     if rollout.stop is StopReason.EXECUTOR:
         warnings.warn(f"episode {request.id} is left out. {rollout.note}", stacklevel=2)

@@ -1,5 +1,5 @@
 """Dynamic sampling (DAPO, arXiv 2503.14476, section 3.2): without a critic, a prompt whose samples all earn the same
-has advantages of 0. It is dropped, and another one drawn in its place."""
+has advantages of 0. It is dropped, and another prompt is drawn in its place."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tl.rl.steps import Experience
 
-REDRAWS = 4  # times in a step that others are drawn for the prompts that are missing
+REDRAWS = 4  # draws per step that replace dropped prompts
 
 P = TypeVar("P")
 
@@ -19,11 +19,11 @@ def draw_with_signal(
     spare: Iterable[P],
     samples: int,
 ) -> tuple[list[Experience | None], list[Experience | None]]:
-    """(all rollouts that were made, those of prompts with a signal), the latter at least as many as there are
-    ``prompts`` unless REDRAWS draws from ``spare`` do not suffice or it runs out.
+    """Returns (all rollouts, those of prompts with a signal). The latter are at least as many as ``prompts``, unless
+    REDRAWS draws from ``spare`` do not suffice or ``spare`` runs out.
 
-    A prompt stands ``samples`` times, side by side, in ``prompts``, and once in ``spare``. ``draw`` makes the rollouts
-    of prompts; its number is that of the draw, 0 for ``prompts``.
+    ``prompts`` has each prompt ``samples`` times, side by side, and ``spare`` has each once. ``draw(prompts, number)``
+    makes the rollouts of a draw; number 0 is that of ``prompts``.
     """
     made = draw(prompts, 0)
     chosen, further = with_signal(made, samples), iter(spare)
@@ -38,11 +38,11 @@ def draw_with_signal(
 
 
 def with_signal(rollouts: Sequence[Experience | None], samples: int) -> list[Experience | None]:
-    """The rollouts of the prompts, ``samples`` each, that do not all earn the same R; None stands for one that failed,
-    which earns nothing."""
-    groups = (rollouts[first : first + samples] for first in range(0, len(rollouts), samples))
-    return [rollout for group in groups if len({_earned(e) for e in group if e}) > 1 for rollout in group]
-
-
-def _earned(experience: Experience) -> float:
-    return round(sum(experience.rewards), 6)  # the same calls in another order may differ by rounding
+    """The rollouts of those prompts, with ``samples`` rollouts each, whose returns are not all equal. None stands for a
+    failed rollout, which has no return."""
+    chosen: list[Experience | None] = []
+    for first in range(0, len(rollouts), samples):
+        group = rollouts[first : first + samples]
+        if len({round(sum(e.rewards), 6) for e in group if e}) > 1:  # equal rewards in another order may round apart
+            chosen += group
+    return chosen

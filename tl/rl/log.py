@@ -1,4 +1,4 @@
-"""PPO's rollouts in a run's folder: figures for metrics.jsonl, and the rollouts as text."""
+"""Logs PPO's rollouts in the run's folder: metrics for metrics.jsonl, and the rollouts as text."""
 
 import json
 import warnings
@@ -15,13 +15,14 @@ from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 
 
 def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
-    """The figures of a step's rollouts; empty if all are None, which stands for one in which the executor failed.
+    """Metrics of a step's rollouts. None stands for a rollout in which the executor failed; without others, the result
+    is empty.
 
-    * ``reward`` (without KL) and ``response_length`` (actions), means over the rollouts
-    * ``case/…``: the share of each case among the calls that have one
-    * ``stop/…``: the share of each reason for which a rollout ended
-    * ``right_answers``: the share of the episodes that end in a right answer, if there are episodes
-    * ``generation_seconds`` and ``tool_seconds``, sums
+    * ``reward`` (without KL) and ``response_length`` (actions): means over the rollouts
+    * ``case/…``: share of each case among the calls that have one
+    * ``stop/…``: share of each stop reason
+    * ``right_answers``: share of episodes with the right answer, if there are episodes
+    * ``generation_seconds`` and ``tool_seconds``: sums
     """
     experiences = [experience for experience in rollouts if experience is not None]
     if not experiences:
@@ -41,11 +42,11 @@ def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
 
 
 def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokenizer: Tokenizer) -> None:
-    """Writes some rollouts of a step to a text file for people, and appends them to ROLLOUTS_FILE, a line each, for
-    programs. A resumed run may do a step again and then appends its rollouts again: the later lines count. Where they
-    cannot be written, a warning says so."""
+    """Writes rollouts of a step to a text file for people, and appends them to ROLLOUTS_FILE, one line each, for
+    programs. A resumed run may repeat a step and append its rollouts again; the later lines count. Warns if they cannot
+    be written."""
     records = [{"step": step} | rollout_record(experience, tokenizer) for experience in experiences]
-    texts = [rollout_text(experience, tokenizer) for experience in experiences]
+    texts = map(rollout_text, records)
     try:
         (out / ROLLOUTS).mkdir(exist_ok=True)
         (out / ROLLOUTS / f"step-{step:08}.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
@@ -56,21 +57,20 @@ def log_rollouts(out: Path, step: int, experiences: Sequence[Experience], tokeni
 
 
 def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
-    """The prompt, and each call with its reward, case, golden call and feedback, which may be None."""
+    """The prompt, and for each call its reward, case, golden call and feedback; the last three may be None."""
     calls = [asdict(call) | {"case": call.case and call.case.value} for call in experience.calls]
     prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
     return {"id": experience.id, "prompt": prompt, "calls": calls}
 
 
-def rollout_text(experience: Experience, tokenizer: Tokenizer) -> str:
-    """The prompt, then each call with its reward, case, golden call and feedback."""
-    prompt = tokenizer.decode(experience.ids[: experience.positions[0] + 1])
-    lines = [f"==== {experience.id}", prompt]
-    for call in experience.calls:
-        lines.append(f" {call.text}")
-        lines.append(f"---- reward {call.reward:+.2f}" + (f", {call.case.value}" if call.case else ""))
-        if call.golden is not None:
-            lines.append(f"---- golden {call.golden}")
-        if call.feedback is not None:
-            lines.append(f"Output: {call.feedback}")
+def rollout_text(record: dict) -> str:
+    """A ``rollout_record`` as text."""
+    lines = [f"==== {record['id']}", record["prompt"]]
+    for call in record["calls"]:
+        lines.append(f" {call['text']}")
+        lines.append(f"---- reward {call['reward']:+.2f}" + (f", {call['case']}" if call["case"] else ""))
+        if call["golden"] is not None:
+            lines.append(f"---- golden {call['golden']}")
+        if call["feedback"] is not None:
+            lines.append(f"Output: {call['feedback']}")
     return "\n".join(lines)

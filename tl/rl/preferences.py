@@ -1,5 +1,5 @@
-"""Pairs of answers as tokens, for DPO. The common history of a pair is read once: the rejected answer attends to it in
-the chosen one (see ``tl/rl/prefix_groups.py`` for the picture).
+"""Pairs of answers as tokens, for DPO. The model reads the history of a pair once: the rejected answer attends to the
+history in front of the chosen one (see the picture in ``tl/rl/prefix_groups.py``).
 
 P counts the pairs of a micro-batch, M its targets: the tokens of both answers.
 """
@@ -22,12 +22,12 @@ from tl.training.distributed import World
 
 @dataclass(frozen=True)
 class TokenPair:
-    """Two answers to one history. Their targets are the assistant's turns after it, all of weight 1: an erroneous call
-    counts, and so does text that is no call."""
+    """Two answers to one history. Targets are the assistant's turns after it, all with weight 1, including erroneous
+    calls and text."""
 
     chosen: Example
     rejected: Example
-    history: int  # tokens that the rejected answer does not read again: all but the one that predicts its first target
+    history: int  # tokens read once for both: all before the one that predicts the first target
 
     def __len__(self) -> int:
         """Number of tokens that a model reads."""
@@ -49,7 +49,7 @@ class PairData:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all that training sees of the pairs, in their order."""
+        """SHA-256 over everything that training sees of the pairs, in order."""
         sides = (side for pair in self.pairs for side in (pair.chosen, pair.rejected))
         return digest(tensor for side in sides for tensor in (side.input_ids, side.weights)).hex()
 
@@ -73,7 +73,7 @@ def load_pairs(
     max_feedback_tokens: int,
     on_bad: Literal["error", "skip"] = "error",
 ) -> PairData:
-    """The pairs in preference files, tokenised. Raises DataError for bad records, or if no pair is left."""
+    """Reads and tokenises the pairs in preference files. Raises DataError for bad records, or if no pair is left."""
     options = EncodingOptions(mae=False, pkt=False, max_length=max_length, max_feedback_tokens=max_feedback_tokens)
     encoded: list[TokenPair | None] = []
     _, report = read_pairs(paths, on_bad, lambda pair: encoded.append(encode_pair(pair, tokenizer, options)))
@@ -87,7 +87,7 @@ def load_pairs(
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer, options: EncodingOptions) -> TokenPair | None:
-    """The pair as tokens; None where a side is longer than ``options.max_length``."""
+    """The pair as tokens; None if a side is longer than ``options.max_length``."""
     common = sum(message.role == "assistant" for message in pair.chosen.messages[: pair.history])
     sides = []
     for trajectory in pair:
@@ -104,8 +104,8 @@ def encode_pair(pair: Pair, tokenizer: Tokenizer, options: EncodingOptions) -> T
 def micro_batches(
     pairs: Sequence[TokenPair], micro_tokens: int, world: World
 ) -> Iterator[tuple[list[int], MicroBatch, Tensor]]:
-    """This rank's share of a batch in micro-batches of whole pairs: (their indices, what the model reads, for each
-    target [M] the number of its answer: 0 the chosen one of the first pair, 1 its rejected one, 2 …)."""
+    """This rank's share of a batch in micro-batches of whole pairs. Yields (indices of the pairs, the model's input,
+    the number of each target's answer [M]: 0 for the first pair's chosen answer, 1 for its rejected one, 2 …)."""
     for indices in micro_batch_indices(list(map(len, pairs)), micro_tokens, world.rank, world.size):
         mine = [pairs[i] for i in indices]
         examples = [side for pair in mine for side in (pair.chosen, pair.rejected)]
@@ -115,7 +115,7 @@ def micro_batches(
 
 
 def answer_logp(logp: Tensor, answer: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
-    """log p of the chosen and of the rejected answers, both [P], from that of each target [M] and the number of its
-    answer, as ``micro_batches`` gives it."""
+    """log p of the chosen and of the rejected answers, both [P]. ``logp`` [M] is that of each target and ``answer`` the
+    number of its answer, from ``micro_batches``."""
     chosen, rejected = logp.new_zeros(2 * pairs).index_add(0, answer, logp).view(pairs, 2).unbind(1)
     return chosen, rejected

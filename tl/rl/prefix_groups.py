@@ -1,8 +1,8 @@
-"""Prefix groups: rollouts of which each prompt is the beginning of the next one, or equal to it. They are several calls
-for one prompt, or calls for the steps of one trajectory. The models read their common tokens once.
+"""Prefix groups: rollouts in which each prompt begins with the one before it, or equals it, such as several samples for
+one prompt, or calls for the steps of one trajectory. The models read their common tokens once.
 
-The rollout with the longest prompt comes first in its group and is read whole. Of each other one the models read only
-the last token of the prompt and the actions; these attend to the rest of their prompt in the first one::
+The rollout with the longest prompt comes first in its group and is read whole. Of every other rollout, the models read
+only the last prompt token and the actions; these attend to the rest of their prompt in the first rollout::
 
     prompt + actions     read         and attends, in the first one, to
     p q r  + a b         p q r a
@@ -31,17 +31,17 @@ def prefix_groups(texts: Sequence[Sequence[int]]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class PrefixSharing:
-    """Which tokens the models read of the rollouts of a batch. A rollout is named by its row in the batch."""
+    """Which tokens of a batch's rollouts the models read. Rollouts are identified by their row in the batch."""
 
-    prompts: list[list[int]]  # up to the token that predicts the first action
-    lengths: list[int]  # tokens of a rollout that is read whole
+    prompts: list[list[int]]  # ids up to the token that predicts the first action
+    lengths: list[int]  # tokens of each rollout if it is read whole
 
     def groups(self, rows: Sequence[int]) -> list[list[int]]:
-        """The rows in prefix groups, the longest prompt of each first."""
+        """The rows in prefix groups, each with its longest prompt first."""
         return [[rows[i] for i in reversed(group)] for group in prefix_groups([self.prompts[row] for row in rows])]
 
     def prefixes(self, group: Sequence[int]) -> list[int]:
-        """How many tokens of each rollout of a group the first one holds already."""
+        """Number of tokens of each rollout of a group that are read in the group's first rollout instead."""
         return [0, *(len(self.prompts[row]) - 1 for row in group[1:])]
 
     def n_read(self, group: Sequence[int]) -> int:
@@ -49,12 +49,12 @@ class PrefixSharing:
         return sum(self.lengths[row] for row in group) - sum(self.prefixes(group))
 
     def cut(self, group: Sequence[int], most: int) -> list[list[int]]:
-        """A group in parts that are one rollout or have at most ``most`` tokens to read. Each part is a group, whose
-        first prompt is read once more."""
+        """Splits a group into parts with at most ``most`` tokens to read, or of a single rollout. Each part is a group
+        of its own, whose first prompt is read again."""
         parts: list[list[int]] = []
         room = 0
         for row in group:
-            more = self.lengths[row] - len(self.prompts[row]) + 1  # where the part holds its prompt
+            more = self.lengths[row] - len(self.prompts[row]) + 1  # the part already holds its prompt
             if not parts or more > room:
                 parts.append([])
                 more, room = self.lengths[row], most
@@ -65,9 +65,9 @@ class PrefixSharing:
     def micro_batches(
         self, rows: Sequence[int], micro_tokens: int, rank: int, ranks: int
     ) -> list[tuple[list[int], list[int]]]:
-        """A rank's share of some rollouts in micro-batches, each as (rows, prefixes); see ``micro_batch_indices``. A
-        group that is more than a micro-batch is cut, and one that is more than a rank's share. The share is the
-        smallest that suffices for all ranks, with what the cuts make them read again."""
+        """A rank's share of some rollouts in micro-batches, each as (rows, prefixes); see ``micro_batch_indices``.
+        Groups larger than a micro-batch or than a rank's share are split. The share is the smallest number of tokens
+        that suffices for all ranks, including those that are read again because of the splits."""
         groups = self.groups(rows)
 
         def parts_of(share: int) -> list[list[int]]:

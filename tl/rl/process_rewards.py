@@ -13,8 +13,8 @@ from tl.schema import ToolSpec
 OUTCOME_REWARD = 1.0  # on the last action of an episode whose final answer is right
 
 
-# A call for which no golden one is known is scored by what its feedback shows, with the reward of the IRM case that
-# says the same; None: 0. A right call earns nothing here, lest it pay to make many. An outage is not the call's doing.
+# A call without a golden call to compare with is scored by its feedback, with the reward of the corresponding IRM case;
+# None: 0. A successful call earns nothing here, so that many calls do not pay. An outage is not the call's fault.
 CASE_OF_FEEDBACK: Mapping[ErrorCategory | None, RewardCase | None] = {
     ErrorCategory.TOOL_HALLUCINATION: RewardCase.TOOL_HALLUCINATION,
     ErrorCategory.PARAMETER_HALLUCINATION: RewardCase.HALLUCINATED,
@@ -28,7 +28,7 @@ CASE_OF_FEEDBACK: Mapping[ErrorCategory | None, RewardCase | None] = {
 
 
 class StepReward(NamedTuple):
-    """What a call earns, the case of IRM that this comes from, and the golden call that was due, if there was one."""
+    """The reward of a call, its IRM case, and the golden call that it was compared with; the last two may be None."""
 
     reward: float
     case: RewardCase | None
@@ -41,15 +41,15 @@ def step_rewards(
     tools: Sequence[ToolSpec],
     free_text: Collection[str] = (),
 ) -> Iterator[StepReward]:
-    """The rewards of an episode's calls, each with its feedback, None where it was cut and did not run.
+    """The rewards of an episode's calls, given as (text, feedback). Feedback is None if a call was cut and did not run.
 
-    While the calls follow the solution, each is compared with the next one there, as in ``tl.irm.call_reward``; a
-    golden call whose tool fails earns 0. A call that fails leaves the same one due. Another call that works abandons
-    the solution, and from then on, or where none is known, the feedback decides (CASE_OF_FEEDBACK). Failures in a row
-    cost as much as the worst of them: each is charged for what it does worse than those before it.
+    While the calls follow the reference solution, each is compared with its next call, as in ``tl.irm.call_reward``; a
+    golden call whose tool fails earns 0. A failed call does not advance the solution; a different call that succeeds
+    abandons it. From then on, or if no solution is known, the feedback decides (CASE_OF_FEEDBACK). Failures in a row
+    together cost as much as the worst of them: each is charged only for what it does worse than those before it.
     """
-    due = [call for call, _ in itertools.groupby(solution)]  # a solution repeats the call that met an outage
-    charged = 0.0  # what the calls have cost that failed since the last one that worked
+    due = [call for call, _ in itertools.groupby(solution)]  # solutions repeat a call after an outage
+    charged = 0.0  # cost of the failures since the last successful call
     for text, feedback in calls:
         case = _case(text, feedback, due, tools, free_text)
         reward = REWARDS[case] if case else 0.0
@@ -75,4 +75,4 @@ def _case(
         return CASE_OF_FEEDBACK[feedback.category]
     case = call_reward(text, due[0], tools, free_text).case
     fails = case is RewardCase.ALL_RIGHT and feedback.category is not ErrorCategory.ALL_RIGHT
-    return None if fails else case  # not the call's doing; it stays due
+    return None if fails else case  # the tool failed, not the call

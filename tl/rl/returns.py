@@ -1,5 +1,5 @@
-"""Monte-Carlo returns: from each step of an episode the policy goes on several times, with tools that run, and the
-share of these episodes that end right is what the step is worth (Math-Shepherd, arXiv 2312.08935, section 3)."""
+"""Monte-Carlo returns: the policy continues an episode several times from each of its steps, with real tools. The value
+of a step is the share of its continuations that end right (Math-Shepherd, arXiv 2312.08935, section 3)."""
 
 import json
 import random
@@ -23,21 +23,22 @@ from tl.trajectory import Message, Trajectory
 
 @dataclass(frozen=True)
 class Returns:
-    """An episode of T calls. ``right`` of ``trials`` [T + 1] ways on from before each call, and from after the last,
-    ended right; the last one's trials are the episode's own outcome, as often as others were drawn."""
+    """An episode of T calls. ``right`` of the ``trials`` continuations, both [T + 1], ended right: from before each
+    call and from after the last. The last entry is the episode's own outcome, counted as often as the others have
+    trials."""
 
     episode: Trajectory
     right: tuple[int, ...]
     trials: tuple[int, ...]
 
     def to_line(self, made_with: dict) -> str:
-        """A line of a file of steps; ``made_with`` says how it was made."""
+        """A line of a file of steps; ``made_with`` holds the settings that made it."""
         counts = {"right": self.right, "trials": self.trials, "made_with": made_with}
         return json.dumps(self.episode.to_openai() | counts, ensure_ascii=False) + "\n"
 
     @classmethod
     def of(cls, record: object) -> "Returns":
-        """What ``to_line`` wrote. Raises ValueError for anything else."""
+        """Reads what ``to_line`` wrote. Raises ValueError for anything else."""
         if not isinstance(record, dict) or not {"right", "trials"} <= record.keys():
             raise ValueError("an episode with returns has `right` and `trials`; `python -m tl prm` makes them")
         episode, right, trials = Trajectory.from_openai(record), record["right"], record["trials"]
@@ -45,15 +46,15 @@ class Returns:
             if not isinstance(counts, list) or not all(type(n) is int for n in counts):
                 raise ValueError("`right` and `trials` are lists of whole numbers")
             if len(counts) != len(episode.calls()) + 1:
-                raise ValueError(f"{len(counts)} counts for {len(episode.calls())} calls: it takes one more than these")
+                raise ValueError(f"{len(counts)} counts for {len(episode.calls())} calls: expected one more than calls")
         if not all(0 <= r <= n for r, n in zip(right, trials, strict=True)):
             raise ValueError("`right` has to be from 0 to `trials`")
         return cls(episode, tuple(right), tuple(trials))
 
 
 def read_returns(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error") -> tuple[list[Returns], ReadReport]:
-    """The episodes in files of steps. Raises DataError for files that cannot be read, and for bad records unless they
-    are to be skipped."""
+    """Reads the episodes in files of steps. Raises DataError for files that cannot be read, and for bad records unless
+    ``on_bad`` is "skip"."""
     episodes, report = [], ReadReport()
     for path in paths:
         for place, record in raw_records(Path(path)):
@@ -75,9 +76,9 @@ def sample_returns(
     seed: int,
     parallel: int,
 ) -> dict[int, Returns]:
-    """An episode for each (number, task), with ``trials`` ways on from each step, by the task's number; none where the
-    executor failed in the episode. A draw depends on ``seed`` and the task's number alone. ``policy_of`` makes the
-    policy of some episodes from their requests and seeds."""
+    """Plays an episode for each (number, task) and ``trials`` continuations from each of its steps. Returns them by the
+    task's number, without episodes in which the executor failed. Samples depend only on ``seed`` and the task's number.
+    ``policy_of`` makes the policy for some episodes from their requests and seeds."""
 
     def played(requests: Sequence[Request], names: Sequence[str]) -> list:
         seeds = [random.Random(f"{seed} {name}").getrandbits(62) for name in names]
@@ -87,12 +88,12 @@ def sample_returns(
     requests = [task.request(executor) for _, task in tasks]
     first = played(requests, [str(number) for number, _ in tasks])
     steps = [(i, t) for i, rollout in enumerate(first) for t in range(len(rollout.trajectory.calls()))]
-    ways = [(i, t, k) for i, t in steps if first[i].stop is not StopReason.EXECUTOR for k in range(trials)]
-    continued = [continuation(requests[i], first[i].trajectory, t) for i, t, _ in ways]
-    ends = played(continued, [f"{tasks[i][0]} {t} {k}" for i, t, k in ways])
+    branches = [(i, t, k) for i, t in steps if first[i].stop is not StopReason.EXECUTOR for k in range(trials)]
+    continued = [continuation(requests[i], first[i].trajectory, t) for i, t, _ in branches]
+    ends = played(continued, [f"{tasks[i][0]} {t} {k}" for i, t, k in branches])
 
     right, counted = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
-    for (i, t, _), end in zip(ways, ends, strict=True):
+    for (i, t, _), end in zip(branches, ends, strict=True):
         if end.stop is not StopReason.EXECUTOR:
             right[i, t] += ends_right(requests[i], end)
             counted[i, t] += 1
@@ -106,8 +107,8 @@ def sample_returns(
 
 
 def continuation(request: Request, episode: Trajectory, t: int) -> Request:
-    """The request as it stands before call ``t`` of an episode; its session makes the calls before that again. Where
-    the executor fails in one of them, so does every call that follows: the state is not what it was."""
+    """The request as of call ``t`` of an episode: its session first repeats the calls before ``t``. If the executor
+    fails in one of them, every later call fails as well, since the state could not be restored."""
     made: tuple[Message, ...] = episode.messages[len(request.messages) :][: 2 * t]  # calls, each with its feedback
 
     @contextmanager
@@ -122,7 +123,7 @@ def continuation(request: Request, episode: Trajectory, t: int) -> Request:
 
 @dataclass
 class _Failed:
-    """A session that could not be restored."""
+    """A session whose state could not be restored."""
 
     feedback: Feedback
     finished: bool = False

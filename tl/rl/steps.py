@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tl.calls import Call, format_call
+from tl.calls import format_call
 from tl.irm import REWARDS, RewardCase, call_reward
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS, Completion, Sampler
@@ -17,15 +17,14 @@ from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.rl.config import PPOConfig
 from tl.rollout.dialogue import StopReason
-from tl.schema import ToolSpec
 from tl.templates import template_of
 
-TEMPERATURE = 1.0  # no other: the trainer takes log-probabilities of the logits as they are; top-p is off, too
+TEMPERATURE = 1.0  # fixed, without top-p: training takes log-probabilities of the unscaled logits
 
 
 @dataclass(frozen=True)
 class ScoredCall:
-    """A call of the policy as text, for the log. ``reward`` is that of its last action; the others have none."""
+    """A call of the policy as text, for the log. Its last action gets ``reward``; its other actions get none."""
 
     text: str
     reward: float
@@ -36,12 +35,11 @@ class ScoredCall:
 
 @dataclass
 class Experience:
-    """A rollout as one sequence of L tokens, in which the policy chose A.
+    """A rollout: one sequence of L tokens with A actions, the tokens that the policy chose.
 
-    Action a was drawn from what the hidden state at ``positions[a]`` predicts. All tokens of the calls are actions, the
-    one that ends a finished call included; prompt and feedback are not. After the text of a call, the context continues
-    as the prompt format has it: with the feedback, or with the end of the turn and the feedback. ``ids`` end at the
-    last position.
+    Action a was sampled from the prediction at ``positions[a]``. All tokens of a call are actions, including the token
+    that ends it; tokens of prompt and feedback are not. After the text of a call, ``ids`` continue as the prompt format
+    prescribes: with the feedback, or with the end of the turn and then the feedback. They end at the last position.
     """
 
     id: str
@@ -53,11 +51,11 @@ class Experience:
     calls: list[ScoredCall] = field(default_factory=list)
     right: bool | None = None  # whether an episode ended in a right answer; None for a single call
     stop: StopReason = StopReason.FINISHED
-    generation_seconds: float = field(default=0.0, compare=False)  # of sampling, shared evenly by all rollouts
-    tool_seconds: float = field(default=0.0, compare=False)  # from its calls to their feedback, others running as well
+    generation_seconds: float = field(default=0.0, compare=False)  # sampling time, split evenly over the rollouts
+    tool_seconds: float = field(default=0.0, compare=False)  # from calls to feedback, while other episodes run too
 
     def add(self, completion: Completion, call: ScoredCall) -> None:
-        """Appends a call; its last token is an action, but no input."""
+        """Appends a call. Its last token is an action, but not an input."""
         n = len(completion.ids)
         self.positions += range(len(self.ids) - 1, len(self.ids) - 1 + n)
         self.ids += completion.ids[:-1]
@@ -81,11 +79,11 @@ def sample_steps(
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):
         text = tokenizer.decode(completion.ids)
+        case, stop = RewardCase.FORMAT_ERROR, StopReason.CUT  # without an end token, even if the text parses
         if completion.stopped:
             text = template.read_one(text)
-        case = case_of(completion, text, prompt.golden, prompt.tools, config)
-        experience = Experience(prompt.id, list(prompt.prompt_ids), generation_seconds=seconds)
-        experience.stop = StopReason.FINISHED if completion.stopped else StopReason.CUT
+            case, stop = call_reward(text, prompt.golden, prompt.tools, config.free_text).case, StopReason.FINISHED
+        experience = Experience(prompt.id, list(prompt.prompt_ids), stop=stop, generation_seconds=seconds)
         experience.add(completion, ScoredCall(text, REWARDS[case], case, " or ".join(map(format_call, prompt.golden))))
         experiences.append(experience)
     return experiences
@@ -94,16 +92,7 @@ def sample_steps(
 def complete(
     sampler: Sampler, config: PPOConfig, prompts: Sequence[Sequence[int]], seeds: Sequence[int]
 ) -> tuple[list[Completion], float]:
-    """A completion of each prompt, and the seconds that they took, divided by their number."""
+    """Samples a completion of each prompt. Returns them and the seconds per prompt."""
     start = time.perf_counter()
     completions = sampler.complete(prompts, config.max_new_tokens, TEMPERATURE, seeds=seeds, logprobs=True)
     return completions, (time.perf_counter() - start) / max(len(prompts), 1)
-
-
-def case_of(
-    completion: Completion, text: str, golden: Sequence[Call], tools: Sequence[ToolSpec], config: PPOConfig
-) -> RewardCase:
-    """IRM's case of a sampled call. A call without an end token was cut: a format error, even if its text parses."""
-    if not completion.stopped:
-        return RewardCase.FORMAT_ERROR
-    return call_reward(text, golden, tools, config.free_text).case

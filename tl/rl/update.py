@@ -39,9 +39,9 @@ class Learner(Generic[L]):
 
 @dataclass(frozen=True)
 class Models:
-    """The policy, its critic, and the frozen SFT model that the policy is to stay near; perhaps a process reward model.
+    """The policy, its critic, the frozen SFT model as reference and, if asked for, a process reward model.
 
-    With LoRA the SFT model's weights are in memory once: the policy and the critic add adapters to them.
+    With LoRA, the SFT model's weights are in memory once: the policy and the critic add adapters to them.
     """
 
     actor: Learner[Llama]
@@ -65,7 +65,7 @@ class Models:
         return cls(actor, critic, reference.requires_grad_(False), prm and prm.requires_grad_(False))
 
     def trained(self) -> tuple[nn.ModuleDict, list[Optimizer]]:
-        """Everything that training changes."""
+        """The trained models as one module, and their optimizers."""
         learners = {"actor": self.actor} | ({"critic": self.critic} if self.critic else {})
         return nn.ModuleDict({n: x.model for n, x in learners.items()}), [x.optimizer for x in learners.values()]
 
@@ -79,11 +79,10 @@ def update_policy(
     clip: float,
     target_kl: float,
 ) -> dict[str, float]:
-    """A step on the clipped objective for a minibatch. Returns the means over its actions of what shows whether PPO is
-    healthy.
+    """A step on the clipped objective for a minibatch. Returns its loss and diagnostics, means over its actions.
 
-    The distance from the policy that sampled (approximate KL, in nats a token) is known only with the gradient. Where
-    it is more than ``target_kl``, the gradient is discarded and the policy stays as it is.
+    The approximate KL to the sampling policy (nats per token) is only known together with the gradient. If it exceeds
+    ``target_kl``, the gradient is discarded and the policy is not updated.
     """
     model, n_actions = actor.model, batch.n_actions(rows)
     sums: dict[str, Tensor] = defaultdict(zero)
@@ -106,8 +105,8 @@ def update_policy(
 
 @torch.no_grad()
 def start_values(critic: Learner[Critic], batch: PPOBatch, gamma: float) -> None:
-    """Lets a critic that has learned nothing say the mean return of these rollouts everywhere. Its values of 0 would
-    give rollouts that all earned the same advantages that differ by token, with λ below 1, and move the policy."""
+    """Sets the bias of an untrained critic's head to the mean return of these rollouts. With values of 0 and λ below 1,
+    advantages would differ by token, and move the policy, even if all rollouts earned the same."""
     _, returns = gae(batch.call_rewards, torch.zeros_like(batch.call_rewards), batch.mask, gamma, lam=1.0)
     critic.model.value_head.bias.fill_(returns[batch.mask].double().mean().item())
 
@@ -134,16 +133,16 @@ def zero() -> Tensor:
 
 
 def over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
-    """Each number summed over the ranks. Up to here they stay on their device, to avoid synchronisation."""
+    """Each value summed over the ranks. Until then values stay on their device, to avoid synchronisation."""
     return dict(zip(sums, distributed.all_reduce(torch.stack([*sums.values()]).cpu()).tolist(), strict=True))
 
 
 def descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:
-    """Applies the gradients, unless ``apply`` is False, or loss or gradient norm are not finite, and clears them; the
-    same on all ranks."""
+    """Clips the gradients, applies them unless ``apply`` is False or the loss or their norm is not finite, and clears
+    them. All ranks decide alike. The keys of the returned metrics begin with ``name``."""
     norm = distributed.clip_grad_norm(learner.model, learner.max_grad_norm)
     finite = math.isfinite(loss) and math.isfinite(norm)
     if finite and apply:
         learner.optimizer.step()
-    learner.optimizer.zero_grad()  # to None: the room is needed by the other model, and by the next rollouts
+    learner.optimizer.zero_grad()  # to None: the other model and the next rollouts need the memory
     return {f"{name}_grad_norm": norm, f"{name}_steps": float(finite and apply), f"{name}_skipped": float(not finite)}

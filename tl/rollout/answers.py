@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-FORCED = "I cannot handle the task."  # with which the paper's tools end an episode that took too many turns
+FORCED = "I cannot handle the task."  # the answer with which the paper's tools end an episode of too many turns
 
-# An answer is a refusal when it holds one of these, as whole words.
+# An answer is a refusal if it contains one of these phrases as whole words.
 REFUSALS = (
     "cannot handle",
     "can't handle",
@@ -33,38 +33,33 @@ _FIGURE = re.compile(r"(?<!\w)-?\w*\d\w*(?:[.,:/-]\w*\d\w*)*")  # 12, -9, 155.8,
 
 
 def is_forced(answer: str) -> bool:
-    """Whether an answer is FORCED, but for case, spaces and the full stop."""
+    """Whether an answer is FORCED, apart from case, spaces and the full stop."""
     return _words(answer) == _words(FORCED)
 
 
 def is_refusal(answer: str, phrases: Sequence[str] = REFUSALS) -> bool:
     """Whether an answer contains one of the phrases."""
-    said = answer.replace("’", "'")
-    return any(_has(said, phrase) for phrase in phrases)
+    return any(_has(answer.replace("’", "'"), phrase) for phrase in phrases)
 
 
 def is_right(answer: str, truth: str, facts: Sequence[str]) -> bool:
-    """Whether an answer has every fact, in any case; without facts, whether it has the truth's words."""
+    """Whether an answer contains every fact, ignoring case; without facts, whether it has the truth's words."""
     if not facts:
         return _words(answer) == _words(truth)
-    figures = _figures(answer)
+    figures = {_value(figure) for figure in _FIGURE.findall(answer)}
     return all(_value(f) in figures if _FIGURE.fullmatch(f) else _has(answer, f) for f in facts)
 
 
 def facts_of(truth: str, feedbacks: Sequence[str]) -> tuple[str, ...]:
-    """What a true answer has to say: its figures (numbers, dates, times, ids), and every other text in it that a tool
-    returned as a whole."""
+    """What a right answer must contain: the figures of ``truth`` (numbers, dates, times, ids), and every other text in
+    it that a tool returned as a whole."""
     texts = {leaf for feedback in feedbacks for leaf in _leaves(feedback) if len(leaf) > 1 and _has(truth, leaf)}
     figures = _FIGURE.findall(truth)
     return tuple(dict.fromkeys([*figures, *sorted(text for text in texts if not _FIGURE.search(text))]))
 
 
-def _figures(text: str) -> set[str | float]:
-    return {_value(figure) for figure in _FIGURE.findall(text)}
-
-
 def _value(figure: str) -> str | float:
-    """155.80 is 155.8, and 1,200 is 1200; what is no number stays text."""
+    """A number if it is one (155.80 is 155.8, and 1,200 is 1200), else the text in lower case."""
     try:
         return float(figure.replace(",", ""))
     except ValueError:
@@ -80,7 +75,7 @@ def _words(text: str) -> list[str]:
 
 
 def _leaves(feedback: str) -> Iterator[str]:
-    """The texts in a feedback, numbers apart; keys do not count. Feedback that is not JSON is one text."""
+    """The strings in a feedback, without keys. Feedback that is not JSON is one string."""
     try:
         stack = [json.loads(feedback)]
     except (ValueError, RecursionError):

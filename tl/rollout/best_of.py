@@ -11,12 +11,12 @@ from tl.llama.sampling import Completion
 from tl.llama.tokenizer import Tokenizer
 from tl.rollout.policy import LlamaPolicy
 
-Choose = Callable[[Sequence[int], Sequence[Completion]], Completion]  # of the answers to a prompt
+Choose = Callable[[Sequence[int], Sequence[Completion]], Completion]  # (prompt, answers) -> chosen answer
 
 
 class BestOfPolicy(LlamaPolicy):
-    """As LlamaPolicy, except that ``samples`` answers are drawn for each turn, at temperature 1, and ``choose`` takes
-    one of them. The draws depend on ``seed`` and the prompt alone."""
+    """A LlamaPolicy that samples ``samples`` answers for each turn at temperature 1, of which ``choose`` takes one. The
+    samples depend only on ``seed`` and the prompt."""
 
     def __init__(
         self,
@@ -45,8 +45,9 @@ def first(prompt: Sequence[int], answers: Sequence[Completion]) -> Completion:
 
 
 def majority(read: Callable[[Completion], Sequence[str]]) -> Choose:
-    """The answer whose calls most answers make (self-consistency, arXiv 2203.11171), the first of several; calls are
-    equal as in the metrics, and what is no call has no vote. ``read``: the texts of an answer's calls."""
+    """Chooses the answer whose calls are the most frequent (self-consistency, arXiv 2203.11171), the first on a tie.
+    Calls are compared as in the metrics, and text that is not a call has no vote. ``read`` gives the texts of an
+    answer's calls."""
 
     def calls_of(answer: Completion) -> list[Call] | None:
         try:
@@ -69,12 +70,13 @@ def _equal(a: list[Call] | None, b: list[Call] | None) -> bool:
 
 
 def most_valued(prm: Critic) -> Choose:
-    """The answer with the highest value where it ends, by a process reward model; one that was cut only if all were."""
+    """Chooses the answer with the highest value at its end, by a process reward model. Answers that were cut only count
+    if all were."""
 
     @torch.no_grad()
     def choose(prompt: Sequence[int], answers: Sequence[Completion]) -> Completion:
         ended = [answer for answer in answers if answer.stopped] or answers
-        shared = len(prompt) - 1  # tokens of the prompt that are read once for all
+        shared = len(prompt) - 1  # prompt tokens that are read once for all answers
         texts = [answer.ids[:-1] if answer.stopped else answer.ids for answer in ended]
         read = [[*prompt, *texts[0]], *([prompt[-1], *text] for text in texts[1:])]
         lengths = torch.tensor([len(ids) for ids in read])

@@ -17,16 +17,16 @@ class StopReason(enum.Enum):
     """Why a rollout ended."""
 
     FINISHED = "finished"  # with `finish`, or with the one call that was asked for
-    CUT = "cut"  # in the middle of a turn, which became too long
-    TURNS = "turns"  # as many as an episode may have
-    CONTEXT = "context"  # no room for another turn
-    EXECUTOR = "executor"  # which failed itself
-    POLICY = "policy"  # the model is out of reach, and nothing could be asked
+    CUT = "cut"  # in the middle of a turn that reached the token limit
+    TURNS = "turns"  # the episode reached its limit of turns
+    CONTEXT = "context"  # the context has no room for another turn
+    EXECUTOR = "executor"  # the executor itself failed
+    POLICY = "policy"  # the model cannot be reached
 
 
 class Dialogue(NamedTuple):
-    """A conversation in which the model's turn is due. `prompt_ids` is what a model reads, where it is tokenised.
-    `number` is that of the episode."""
+    """A conversation in which the model's turn is due. `prompt_ids` are its tokens, empty until it is tokenised.
+    `number` is the episode's."""
 
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
@@ -35,9 +35,9 @@ class Dialogue(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The calls of one turn as text, normally one; text that is no call stays what it is.
+    """The calls of one turn as text, normally one; text that is not a call is kept as it is.
 
-    `stop` is CUT where the text was cut, CONTEXT or POLICY where there is none; `note` says it in words.
+    `stop` is CUT if the text was cut, CONTEXT or POLICY if there is no text; `note` describes it in words.
     """
 
     texts: tuple[str, ...] = ()
@@ -49,11 +49,11 @@ Policy = Callable[[Sequence[Dialogue]], list[Response]]
 
 
 def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
-    """What the model says to each question, all its calls in one Response.
+    """The model's answer to each question, with all its calls in one Response.
 
-    Where several calls are due, each is followed by an empty output and the model goes on, until it has made as many
-    calls as the answer has, or one more where it has to stop `to_the_end` by itself, or says something else than a
-    further call, such as `finish`, which ends the item.
+    If several calls are due, each is followed by an empty output and the model continues until it has made as many
+    calls as the answer has (one more with `to_the_end`, where it must stop by itself), or until it says something other
+    than a further call, such as `finish`.
     """
     answers = [Response() for _ in questions]
     due = list(range(len(questions)))

@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 
 class EndpointError(RuntimeError):
-    """A request that failed. `unreachable`: there was no answer at all, so the next one will fail as well. `refused`:
-    the server did not like the request itself. `malformed`: there was an answer, but it is no chat completion.
-    `retry_after`: seconds after which it may succeed; None where it never will."""
+    """A failed request. `unreachable`: there was no answer at all, so the next request will fail as well. `refused`:
+    the server rejected the request itself. `malformed`: the answer is not a chat completion. `retry_after`: seconds
+    after which it may succeed; None if it never will."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class EndpointError(RuntimeError):
 
 
 class Reply(NamedTuple):
-    """The model's next message (`content`, perhaps `tool_calls`), and why it ends there, "length" where it was cut."""
+    """The model's next message (`content`, `tool_calls`), and why it ended; "length" if it was cut."""
 
     message: dict
     finish_reason: str
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Whoever answers with another address gets neither the key nor the conversation sent there."""
+    """Follows no redirects, which would send the key and the conversation to another address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -74,9 +74,9 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 class Endpoint:
     """An OpenAI-compatible server and one of its models.
 
-    `url` is the base (`http://host:8000/v1`) or the whole address (`…/chat/completions`). What may pass is tried again,
-    `retries` times with waits that double from `wait` seconds: connection errors, time-outs, answers that are no JSON,
-    status 408, 409, 429, 5xx. Redirects are not followed. The key stands in no error.
+    `url` is the base (`http://host:8000/v1`) or the whole address (`…/chat/completions`). Temporary failures are
+    retried `retries` times with waits that double from `wait` seconds: connection errors, time-outs, answers that are
+    not JSON, status 408, 409, 429, 5xx. Redirects are not followed. No error message contains the key.
     """
 
     url: str
@@ -106,10 +106,10 @@ class Endpoint:
             )
 
     def chat(self, messages: Sequence[dict], tools: Sequence[dict] = (), **options: Any) -> Reply:
-        """The model's next message.
+        """Requests the model's next message.
 
-        `tools` are OpenAI function schemas, `options` further fields of the request such as `temperature`.
-        Raises EndpointError when the server refuses, keeps failing, or answers something else than a chat completion.
+        `tools` are OpenAI function schemas, `options` further fields of the request such as `temperature`. Raises
+        EndpointError if the server refuses, keeps failing, or does not answer with a chat completion.
         """
         request = {"model": self.model, "messages": list(messages), **options}
         if tools:
@@ -148,9 +148,7 @@ class Endpoint:
         if not 200 <= status < 300:
             words = said[: 4 * MAX_ERROR_CHARACTERS].decode(errors="replace").strip()[:MAX_ERROR_CHARACTERS]
             if 300 <= status < 400:
-                words = (
-                    f"the server sends to another address, {header.get('Location', '?')}: name that one, if it is right"
-                )
+                words = f"the server redirects to {header.get('Location', '?')}: use that address if you trust it"
             may_pass = status in (408, 409, 429) or status >= 500
             raise self._error(
                 f"status {status}: {words or http.client.responses.get(status, '')}",
@@ -167,19 +165,19 @@ class Endpoint:
             raise self._error(f"the answer is not JSON: {error}", malformed=True, retry_after=0) from None
 
     def _error(self, problem: str, **kind: Any) -> EndpointError:
-        """About this server, without the key, which servers like to repeat."""
+        """An error about this server, without the key, which some servers repeat."""
         if len(self.key) >= SHORTEST_SECRET:
             problem = problem.replace(self.key, f"[{KEY_VARIABLE}]")
         return EndpointError(f"{self.url}: {problem}", **kind)
 
 
 def _without_user(url: str) -> str:
-    """The address without what may be a secret."""
+    """The address without user and query, which may hold secrets."""
     return url.rpartition("@")[2].partition("?")[0]
 
 
 def _exchange(request: urllib.request.Request, timeout: float) -> tuple[int, Message, bytes]:
-    """Status, headers and body, of which at most one byte too many is read. `timeout` is that of each wait."""
+    """Status, headers and body, of which at most MAX_ANSWER + 1 bytes are read. `timeout` limits each wait."""
     try:
         response = _OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
@@ -197,8 +195,8 @@ def _exchange(request: urllib.request.Request, timeout: float) -> tuple[int, Mes
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises; TimeoutError where that takes longer, as with a server that sends a byte at a time
-    and so never lets a socket's own time-out pass. The thread is then left to itself."""
+    """Returns or raises what `work` does, and raises TimeoutError if that takes longer. A socket's own time-out does
+    not suffice: a server may send a byte at a time. The thread of `work` then continues unattended."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -215,16 +213,16 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
 
 
 def _seconds(retry_after: str | None) -> float:
-    """The header as seconds; 0 where it is absent or a date."""
+    """The header as seconds; 0 if it is absent or a date."""
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
 
 
 class EndpointPolicy:
     """Answers dialogues through an endpoint, `parallel` at a time, greedily.
 
-    Tool calls become texts of our own form; text without tool calls is read as `texts_of` says. A server that refuses
-    `max_tokens` is asked with `max_completion_tokens`, one that refuses temperature 0 with its own. An answer that is
-    no chat completion is a wrong turn with its reason. Once the server cannot be reached, nothing more is asked.
+    Tool calls become text in our own form; text without tool calls is read by `texts_of`. If the server rejects
+    `max_tokens`, `max_completion_tokens` is sent instead; if it rejects temperature 0, none is sent. An answer that is
+    not a chat completion is a wrong turn with its reason. Once the server cannot be reached, nothing more is sent.
     """
 
     def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
@@ -266,7 +264,7 @@ class EndpointPolicy:
 
 
 def _accepted(options: dict[str, float], said: str) -> dict[str, float]:
-    """The options without the one that the server says it does not support; the same ones where it says nothing."""
+    """The options without the one that the server says it does not support; unchanged if it names none."""
     if "max_tokens" in options and "max_tokens" in said and ("max_completion_tokens" in said or "support" in said):
         renamed = {"max_tokens": "max_completion_tokens"}
         return {renamed.get(key, key): value for key, value in options.items()}
@@ -277,7 +275,8 @@ def _accepted(options: dict[str, float], said: str) -> dict[str, float]:
 
 
 def _content(message: dict) -> str:
-    """What it says in words, as a text or as parts; without halves of characters, which JSON can hold and no file."""
+    """The text of a message, given as a string or as parts. Lone surrogates, which JSON can hold but no file, are
+    replaced."""
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
@@ -288,12 +287,8 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _without_reasoning(message: dict) -> str:
-    return drop_reasoning(_content(message))[0]
-
-
 def _call_text(call: object) -> str:
-    """A call of the server's, whatever its arguments are."""
+    """The text of a tool call in a message, however malformed it is."""
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
         return call_text("?", None)
@@ -302,16 +297,16 @@ def _call_text(call: object) -> str:
 
 
 def texts_of(message: dict, form: str = "auto", tools: Sequence[ToolSpec] = ()) -> list[str]:
-    """The calls of an assistant's message as texts. One whose arguments do not parse keeps them as they are.
+    """The calls of an assistant's message as texts. Arguments that do not parse are kept as they are.
 
-    Text without tool calls is read in the given form of `tl.forms`. Where it holds no call, it is the final answer with
-    the form "auto"; with another form it is a turn that should be a call of that form, and stays as it is.
+    Text without tool calls is read in the given form of `tl.forms`. If it contains no call, it is the final answer with
+    form "auto"; with another form it should have been a call, and is kept as it is.
     """
     given = message.get("tool_calls") or message.get("function_call") or []
     texts = [_call_text(call) for call in (given if isinstance(given, list) else [given])]
     if texts:
         return texts
-    content = _without_reasoning(message)
+    content, _ = drop_reasoning(_content(message))
     try:
         return [format_call(call) for call in read_calls(content, form, tools)]
     except (CallSyntaxError, ValueError):

@@ -25,7 +25,7 @@ MAX_TURNS = 9
 
 
 class ToolSession(Protocol):
-    """Where the calls of an episode run, such as `tl.executor.Session`; `finished` once a call of `finish` was good."""
+    """Where the calls of an episode run, such as `tl.executor.Session`. `finished`: a call of `finish` succeeded."""
 
     finished: bool
 
@@ -36,11 +36,11 @@ class ToolSession(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What an episode starts from: `messages` up to the model's first turn, and a way to open its session.
+    """The start of an episode: `messages` up to the model's first turn, and a function that opens its session.
 
-    `truth` is the true final answer where one is known; an answer is right if it has all of `facts`, or is the truth
-    itself where there are none. `check` names a function of the tools that has to find it right. `servable`: False if
-    the tools cannot do what is asked for.
+    `truth` is the right final answer, if it is known. An answer is right if it contains all `facts` or, without facts,
+    if it equals the truth, and if the tools' function named by `check`, if any, accepts it. `servable` is False if the
+    tools cannot do what is asked for.
     """
 
     id: str
@@ -56,13 +56,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Rollout:
-    """A played episode. `note` says what was wrong with the last turn or with the executor, `checked` what the
-    request's check said of the answer; None: it was not asked, or the executor failed. `feedback` is not saved."""
+    """A played episode. `note` says what was wrong with the last turn or with the executor. `checked` is the verdict of
+    the request's check; None if it was not called or the executor failed. `feedback` is not saved."""
 
     trajectory: Trajectory
     categories: tuple[ErrorCategory | None, ...]  # one per call that was run, see EpisodeOutcome
     stop: StopReason
-    answer: str | None = None  # that of `finish`
+    answer: str | None = None  # of `finish`
     note: str = ""
     checked: bool | None = None
     feedback: tuple[Feedback, ...] = field(default=(), compare=False)  # one per call that was run
@@ -88,14 +88,14 @@ class Rollout:
 def play(
     requests: Sequence[Request], policy: Policy, parallel: int, *, n_groups: int = 1, strict: bool = False
 ) -> Iterator[tuple[int, Rollout]]:
-    """Plays an episode for each request, `parallel` at a time; gives each with its index when it is over.
+    """Plays an episode for each request, `parallel` at a time; yields each with its index when it ends.
 
-    The tools of a group of episodes run, all at once, while the policy answers another group. Who is in which group
-    depends on the episodes and not on how long anything took, so equal answers give equal episodes.
+    The tools of one group of episodes run, all at once, while the policy answers another group. The grouping depends
+    on the episodes and not on timing, so equal answers give equal episodes.
 
-    An episode ends with `finish`, with the last turn that its request allows, or where the policy has nothing to say. A
-    turn that was cut is run like any other: what it gives is the feedback of a format error. `strict`: it is not run
-    and ends the episode, and so does a call or a check in which the executor itself failed.
+    An episode ends with `finish`, with the last turn that its request allows, or when the policy has no answer. A turn
+    that was cut is run like any other and gets the feedback of a format error. With `strict`, it is not run and ends
+    the episode, and so does a call or a check in which the executor itself failed.
     """
     waiting = deque(enumerate(requests))
     groups = [_Group(parallel // n_groups + (number < parallel % n_groups)) for number in range(n_groups)]
@@ -172,7 +172,7 @@ class _Episode:
             self.stop = StopReason.TURNS
 
     def judge(self, check: str, text: str, strict: bool) -> Steps[None]:
-        """Ask the request's check about the answer in the last call."""
+        """Calls the request's check with the answer in the last call."""
         verdict = yield from self.session.check_steps(check, final_answer(text) or "")
         self.checked = verdict.right
         if verdict.right is None and strict:
@@ -189,7 +189,7 @@ class _Episode:
 
 
 def final_answer(text: str) -> str | None:
-    """The answer of a call of `finish`; None for anything else."""
+    """The answer in a call of `finish`; None for anything else."""
     try:
         call = parse_call(text)
     except CallSyntaxError:
@@ -223,6 +223,6 @@ def outcome(request: Request, rollout: Rollout, refusals: Sequence[str] = REFUSA
 
 
 def ends_right(request: Request, rollout: Rollout) -> bool:
-    """Whether an episode ends with the answer to its request, or refuses one that cannot be served."""
+    """Whether an episode ends with the right answer to its request, or refuses a request that cannot be served."""
     result = outcome(request, rollout)
     return bool(result.right) if request.servable else result.refused

@@ -15,8 +15,8 @@ from tl.templates import Template, template_of
 
 
 class LlamaPolicy:
-    """Answers dialogues greedily, in the tokenizer's prompt format, up to `batch_size` at a time; keeps over the turns
-    what it has read. `answered` is called once for each answer, as they come."""
+    """Answers dialogues greedily, in the tokenizer's prompt format, up to `batch_size` at a time. Keeps its KV cache
+    over the turns. `answered` is called once for each answer, as it is complete."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class LlamaPolicy:
         return responses
 
     def complete(self, prompts: Sequence[Sequence[int]]) -> list[Completion]:
-        """The answer to each prompt as tokens."""
+        """Generates the answer to each prompt."""
         return self.sampler.complete(prompts, self.max_new_tokens, finished=self.answered)
 
 
 class Drawn(NamedTuple):
-    """A turn as tokens: what was read since the turn before, what was drawn, and its part of the seconds it took."""
+    """A turn as tokens: what was read since the previous turn, what was sampled, and its share of the sampling time."""
 
     read: Sequence[int]
     completion: Completion
@@ -55,11 +55,11 @@ class Drawn(NamedTuple):
 
 
 class SamplingPolicy:
-    """PPO's policy of some episodes: token in, token out. The prompt of an episode's next turn is that of the last one,
-    the ids that were drawn there and the feedback; nothing that was drawn is tokenised again. `turns` keeps it all.
+    """Samples turns of some episodes: token in, token out. The prompt of an episode's next turn consists of the last
+    prompt, the ids sampled there and the feedback; sampled ids are never tokenised again. `turns` keeps all turns.
 
-    `prompts` and `seeds`: one per episode, in the order of their numbers. `draw` gives the completions of prompts and
-    seeds, and the seconds that each took. A prompt of more than `room` tokens is not continued.
+    `prompts` and `seeds`: one per episode, in the order of their numbers. `draw` maps prompts and seeds to completions
+    and the seconds per completion. A prompt of more than `room` tokens is not continued.
     """
 
     def __init__(
@@ -87,23 +87,23 @@ class SamplingPolicy:
         return responses
 
     def _before(self, number: int) -> list[int]:
-        """All that the episode has read and drawn, without the ends of its turns: where a form has them in the history,
-        they are read with what follows."""
+        """All tokens read and sampled in the episode, without those that end turns. Prompt formats that keep them in
+        the history read them together with the feedback."""
         return [i for turn in self.turns[number] for i in (*turn.read, *turn.completion.ids[:-1])]
 
     def _read(self, dialogue: Dialogue) -> Sequence[int]:
-        """What is new since the last turn: its feedback, or at first the prompt."""
+        """The tokens that are new since the last turn: its feedback or, in the first turn, the prompt."""
         if not self.turns[dialogue.number]:
             return self.prompts[dialogue.number]
         return encode_feedback(dialogue.messages[-1].content, self.tokenizer)
 
     def _seed(self, number: int) -> int:
-        """Of the next turn: a function of the episode's seed and the turn alone."""
+        """The seed of the next turn, which depends only on the episode's seed and the number of the turn."""
         return random.Random(f"{self.seeds[number]} {len(self.turns[number])}").getrandbits(62)
 
 
 def drawn_line(drawn: Counter[str]) -> str:
-    """What a run sampled, as text; an earlier run that it continued is not in it."""
+    """A line with the counts of `sampling_policy`; they do not include an earlier run that this one resumed."""
     return f"drew {drawn['tokens']:,} tokens in {drawn['calls']:,} calls"
 
 
@@ -115,7 +115,7 @@ def sampling_policy(
     requests: Sequence[Request],
     seeds: Sequence[int],
 ) -> SamplingPolicy:
-    """A policy that samples these episodes from the model at temperature 1, and counts what it draws."""
+    """A policy that samples these episodes from the model at temperature 1, and counts calls and tokens in `drawn`."""
     sampler = Sampler(model, len(requests), eos_id=template_of(tokenizer).end_id)
 
     def draw(prompts: list[list[int]], seeds: list[int]) -> tuple[list[Completion], float]:

@@ -22,10 +22,10 @@ KEYS = ("query", "tools", "calls", "answer", "check")  # of a line in a file of 
 
 @dataclass(frozen=True)
 class Task:
-    """A request and its solution as far as it is known. `seed` is that of the tools' state.
+    """A request and its solution, as far as it is known. `seed` determines the tools' state.
 
-    `calls` are the golden ones in order, perhaps up to `finish`. `truth` and `facts` decide whether a final answer is
-    right, as in `Request`, and so does the tools' function `check`.
+    `calls` are the golden calls in order, possibly up to `finish`. `truth`, `facts` and `check`, a function in the
+    tools' files, decide whether a final answer is right, as in `Request`.
     """
 
     id: str
@@ -44,17 +44,17 @@ class Task:
         return (Message("user", self.query),)
 
     def request(self, executor: Executor) -> Request:
-        """The task, to be played in the executor's world."""
+        """The task as a request that is played with the executor's tools."""
         answer = (lambda question: self.user_answer) if self.user_answer else None
         session = partial(executor.session, self.seed, [tool.name for tool in self.tools], answer)
         return Request(self.id, self.tools, self.messages, session, self.servable, self.truth, self.facts, self.check)
 
 
 def read_tasks(paths: Sequence[str], tools: Catalogue) -> list[Task]:
-    """The tasks of JSON-lines files: objects with the keys KEYS, of which only `query` has to be there.
+    """Reads tasks from JSON-lines files: objects with the keys KEYS, of which only `query` is required.
 
-    `answer` is what the final answer has to say: its figures, or where it has none all of it. Raises DataError with
-    file, line and reason for anything that is no task for these tools.
+    A final answer must contain the figures of `answer` or, if it has none, all of `answer`. Raises DataError with file,
+    line and reason for anything that is not a task for these tools.
     """
     if any(name != spec.name for name, spec in tools.specs.items()):
         raise DataError("--tasks needs Python files or MCP servers; ToolEyes' tools only work with --suite tooleyes")
@@ -103,7 +103,7 @@ def _texts(record: dict, key: str) -> list[str] | None:
 
 
 def _specs(names: list[str] | None, tools: Catalogue) -> list[ToolSpec]:
-    """Those of the named tools, or of all."""
+    """The named tools, or all if there are no names."""
     own = [name for name in names or tools.specs if all(name != tool.name for tool in BUILT_INS)]
     if unknown := [name for name in own if name not in tools.specs]:
         raise ValueError(f"`tools` names unknown tools: {', '.join(unknown)}; known: {', '.join(tools.specs)}")

@@ -20,7 +20,7 @@ class MicroBatch:
 
     input_ids: Tensor  # [1, N]
     lengths: list[int]  # of the examples, sum N
-    prefixes: list[int] | None  # tokens of each example that an earlier one holds; see Llama.forward
+    prefixes: list[int] | None  # tokens that each example shares with an earlier one; see Llama.forward
     positions: Tensor  # [M] where in the N tokens a target is predicted
     targets: Tensor  # [M] token ids
     weights: Tensor  # [M] > 0
@@ -28,11 +28,11 @@ class MicroBatch:
     trained_turns: int
 
     def divisor(self, norm: Literal["call", "sum"]) -> int:
-        """This micro-batch's part of the divisor of a step's loss: its trained turns, or under "sum" its targets."""
+        """This micro-batch's part of the divisor of a step's loss: its trained turns or, with "sum", its targets."""
         return self.trained_turns if norm == "call" else len(self.targets)
 
     def to(self, device: torch.device) -> "MicroBatch":
-        """A copy on ``device``; to a GPU from pinned memory, so that nothing waits for it."""
+        """A copy on ``device``. Copies to a GPU start from pinned memory, so the CPU does not wait for them."""
 
         def move(value: Any) -> Any:
             if not isinstance(value, Tensor) or device.type == "cpu":
@@ -43,11 +43,11 @@ class MicroBatch:
 
 
 def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) -> MicroBatch:
-    """Packs examples into one row without padding; the model keeps them apart by ``lengths``. Without any: one token
-    that is no target, which adds nothing to loss and gradients.
+    """Packs examples into one row without padding; the model separates them by ``lengths``. Without examples, the row
+    is one token that is not a target and adds nothing to loss and gradients.
 
-    An example of prefix n > 0 begins with n tokens of the last example before it of prefix 0. They have no targets, and
-    only what follows them is read.
+    An example with prefix n > 0 begins with the same n tokens as the latest example with prefix 0. These have no
+    targets, and only the tokens after them are read.
     """
     if not examples:
         return _nothing()
@@ -76,24 +76,24 @@ def _nothing() -> MicroBatch:
 
 
 def micro_batches(examples: Sequence[Example], micro_tokens: int, rank: int = 0, ranks: int = 1) -> list[MicroBatch]:
-    """A rank's share of a global batch, cut into micro-batches (see ``micro_batch_indices``)."""
+    """A rank's share of a global batch in micro-batches (see ``micro_batch_indices``)."""
     groups = micro_batch_indices(list(map(len, examples)), micro_tokens, rank, ranks)
     return [collate([examples[i] for i in group]) for group in groups]
 
 
 def micro_batch_indices(lengths: Sequence[int], micro_tokens: int, rank: int, ranks: int) -> list[list[int]]:
-    """The indices of a rank's examples, cut into micro-batches (see ``pack``).
+    """The indices of a rank's examples in micro-batches (see ``pack``).
 
-    All ranks get equally many, since each forward and backward pass waits for the others: where examples run out, empty
-    ones fill up.
+    All ranks get the same number of micro-batches, some of them empty if need be, since every forward and backward pass
+    waits for the other ranks.
     """
     packed = [list(pack(share, micro_tokens, lengths.__getitem__)) for share in balanced_shards(lengths, ranks)]
     return packed[rank] + [[]] * (max(map(len, packed)) - len(packed[rank]))
 
 
 def balanced_shards(lengths: Sequence[int], ranks: int) -> list[list[int]]:
-    """Deals examples to ranks, the longest first and always to the rank with the fewest tokens. Returns the indices of
-    each rank's examples in ascending order."""
+    """Distributes examples over ranks: the longest first, each to the rank with the fewest tokens. Returns the indices
+    of each rank's examples in ascending order."""
     shares: list[list[int]] = [[] for _ in range(ranks)]
     tokens = [0] * ranks
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -104,7 +104,7 @@ def balanced_shards(lengths: Sequence[int], ranks: int) -> list[list[int]]:
 
 
 def pack(items: Iterable[T], micro_tokens: int, length: Callable[[Any], int] = len) -> Iterator[list[T]]:
-    """Groups items, in order, so that no group of several holds more than ``micro_tokens`` tokens."""
+    """Groups items, in order, so that a group has at most ``micro_tokens`` tokens or is a single item."""
     group: list[T] = []
     for item in items:
         if group and sum(map(length, group)) + length(item) > micro_tokens:
@@ -116,7 +116,7 @@ def pack(items: Iterable[T], micro_tokens: int, length: Callable[[Any], int] = l
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
-    """A permutation of range(n) that depends on nothing but (n, seed, epoch)."""
+    """A permutation of range(n) that depends only on (n, seed, epoch)."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator).tolist()
 
@@ -131,11 +131,11 @@ def batches(
 ) -> Iterator[list[int]]:
     """The indices of the samples numbered start … stop-1 in training order, ``batch_size`` at a time.
 
-    Samples are counted over all epochs: number i is entry i % n of epoch i // n. ``groups`` (of n in all) come one
-    member after the other.
+    Samples are counted over all epochs: number i is entry i % n of epoch i // n. The members of each of ``groups``,
+    which have n members in all, stay adjacent.
     """
     groups = groups or [[i] for i in range(n)]
-    orders: dict[int, list[int]] = {}  # of the epochs that the batch is in
+    orders: dict[int, list[int]] = {}  # epoch -> order, for the epochs of the batch
     for first in range(start, stop, batch_size):
         numbers = range(first, min(first + batch_size, stop))
         epochs = sorted({i // n for i in numbers})

@@ -1,12 +1,12 @@
 """Training states on disk: either complete or absent, and restored exactly.
 
-A state is a folder ``step-00000100``: files of torch.distributed.checkpoint, which another number of ranks can read,
-and manifest.json, written last, with the SHA-256 of all of them and whatever the caller records. The folder has another
-name until all of it is synced to disk. Random states are not in it: nothing draws from the global generators, since
-the order of the data and every rollout have seeds of their own.
+A state is a folder ``step-00000100``. It holds files of torch.distributed.checkpoint, which any number of ranks can
+read, and manifest.json, written last, with the SHA-256 of these files and a record of the caller's. The folder has
+another name until everything is synced to disk. Random states are not saved: nothing draws from the global generators,
+since the order of the data and every rollout have seeds of their own.
 
-The metadata of torch.distributed.checkpoint is a pickle, which may run code when it is read. So only one that names
-nothing but that metadata's own classes is opened, and whatever else is pickled in a state is read as weights are.
+The metadata of torch.distributed.checkpoint is a pickle, which may run code when it is read. Therefore it is only read
+if it names nothing but that metadata's own classes, and everything else that is pickled is read with ``weights_only``.
 """
 
 import io
@@ -37,9 +37,9 @@ from tl.training.distributed import RankError, World, gather_objects, on_main, p
 MANIFEST = "manifest.json"
 METADATA = ".metadata"
 PARTIAL = ".partial"
-LATER = "value_head.bias"  # older states have none: there it is 0
+LATER = "value_head.bias"  # missing in older states, where it is 0
 
-_NAMED_IN_METADATA = {  # beside that module's own classes
+_NAMED_IN_METADATA = {  # in addition to that module's own classes
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
     ("torch.serialization", "_get_layout"),
     ("pathlib", "PosixPath"),
@@ -56,7 +56,7 @@ class SavedState:
 
 
 def reached(point: int) -> None:
-    """Marks the points of ``save_state`` at which a process may die: tests replace this function by one that does."""
+    """Marks the points of ``save_state`` at which a process may die. Tests replace it by a function that kills."""
 
 
 def save_state(
@@ -70,8 +70,9 @@ def save_state(
 ) -> None:
     """Saves a training state as ``folder/step-…`` and deletes all but the ``keep`` newest. All ranks must call it.
 
-    Several models go in as one nn.ModuleDict, with all their optimizers: it gives their parameters names of their own.
-    Raises OSError or RankError, on every rank, if it fails on any; older states are then untouched.
+    Several models are passed as one nn.ModuleDict, so that their parameters have different names, with the list of
+    their optimizers. If saving fails on any rank, every rank raises OSError or RankError, and older states are
+    untouched.
     """
     final = folder / f"step-{step:08}"
     unfinished = final.with_name(final.name + PARTIAL)
@@ -85,7 +86,7 @@ def save_state(
         on_main(lambda: _complete(unfinished, final, {"files": digests, "record": record}), world)
     except (OSError, RankError):
         if world.is_main:
-            shutil.rmtree(unfinished, ignore_errors=True)  # its room may be needed
+            shutil.rmtree(unfinished, ignore_errors=True)  # the space may be needed
         raise
     reached(5)
     on_main(lambda: _prune(final, keep), world)
@@ -93,8 +94,8 @@ def save_state(
 
 
 def newest_state(folder: Path, world: World) -> SavedState | None:
-    """The newest state whose files are all as they were written, or None. Warns of each newer one that it passes over.
-    All ranks must call it."""
+    """The newest state whose files are unchanged since they were written, or None. Warns about every newer state that
+    it skips. All ranks must call it."""
     on_main(partial(_delete_unfinished, folder), world)
     for path in on_main(lambda: sorted(_states(folder), reverse=True), world):
         manifest = on_main(partial(_read_manifest, path), world)
@@ -112,7 +113,7 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
-    """Loads a state into model and optimizers, which keep their settings such as the learning rate."""
+    """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate."""
     listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
@@ -121,7 +122,7 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     stored = _read_metadata(saved.path / METADATA).state_dict_metadata
     older = any(name.endswith(LATER) and f"model.{name}" not in stored for name in weights)
     planner = _WeightsPlanner(allow_partial_load=older)
-    dcp.load(tensors, checkpoint_id=saved.path, planner=planner)  # in place of what the model has
+    dcp.load(tensors, checkpoint_id=saved.path, planner=planner)  # in place: into the model's tensors
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
@@ -129,17 +130,17 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
 
 
 class _WeightsPlanner(dcp.DefaultLoadPlanner):
-    """Reads what is no tensor, such as an optimizer's settings, without running what its pickle may ask for."""
+    """Reads pickled values, such as an optimizer's settings, without running code that the pickle may contain."""
 
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         checked = io.BytesIO()
         torch.save(torch.load(value, weights_only=True), checked)
         checked.seek(0)
-        super().load_bytes(read_item, checked)  # which reads any pickle
+        super().load_bytes(read_item, checked)  # reads any pickle
 
 
 class _MetadataUnpickler(pickle.Unpickler):
-    """Finds nothing but what the metadata of torch.distributed.checkpoint consists of."""
+    """Unpickles only the classes that the metadata of torch.distributed.checkpoint consists of."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _NAMED_IN_METADATA:
@@ -175,13 +176,13 @@ def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Seque
 
 
 def _trained(weights: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The weights but for frozen ones, which a resumed run reads where it read them at first."""
+    """The weights without frozen ones, which a resumed run reads from the original checkpoint again."""
     frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
     return {name: weight for name, weight in weights.items() if name not in frozen}
 
 
 def _digests(folder: Path, world: World) -> dict[str, str]:
-    """SHA-256 of each file of a state but the manifest, by name. Each rank reads a part of them."""
+    """SHA-256 of each file of a state except the manifest, by name. Each rank reads a part of the files."""
     names = on_main(lambda: sorted(path.name for path in folder.iterdir() if path.name != MANIFEST), world)
     digests = {}
     with propagate_errors(world):
@@ -197,13 +198,13 @@ def _complete(unfinished: Path, final: Path, manifest: dict[str, Any]) -> None:
         os.fsync(file.fileno())
     _sync_folder(unfinished)
     reached(4)
-    shutil.rmtree(final, ignore_errors=True)  # a damaged one that newest_state has passed over
+    shutil.rmtree(final, ignore_errors=True)  # a damaged state that newest_state has skipped
     unfinished.rename(final)
     _sync_folder(final.parent)
 
 
 def _prune(newest: Path, keep: int) -> None:
-    """Deletes states that are older than ``keep`` asks for, and later ones, which were passed over."""
+    """Deletes all but the ``keep`` newest states up to ``newest``, and later ones, which were skipped."""
     states = sorted(_states(newest.parent))
     kept = [path for path in states if path <= newest][-keep:]
     for path in states:

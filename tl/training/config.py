@@ -1,4 +1,4 @@
-"""Settings that change nothing of what is learned, settings of every training, settings of SFT, and their checks.
+"""Settings of a run that do not affect what is learned, settings of every training, settings of SFT, and checks.
 
 The defaults are the paper's. A model shaped like the embedded one has different defaults (``embedded=``).
 """
@@ -17,7 +17,7 @@ from tl.llama.weights import read_config
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.distributed import Checkpointing
 
-MAX_SEED = 2**20  # so that all seeds made of it fit into 64 bits
+MAX_SEED = 2**20  # so that all seeds derived from it fit into 64 bits
 MAX_BETA = 1 - 2**-53  # the largest number below 1
 EVAL_EVERY = "evaluate on held-out requests every N steps; 0: not during training"
 PRESET_RULE = """

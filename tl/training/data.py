@@ -55,9 +55,9 @@ class TrainingData:
     statistics: ExampleStatistics
     too_long: int  # trajectories whose first turn does not fit
     untrainable: int  # trajectories in which every call is masked
-    normalised: int  # trajectories whose messages the vocabulary changes (Tokenizer.normalise)
+    normalised: int  # trajectories whose messages the tokenizer changes (Tokenizer.normalise)
     report: ReadReport
-    fingerprint: str  # SHA-256 over all that training sees of the examples, in their order
+    fingerprint: str  # SHA-256 over everything that training sees of the examples, in order
 
     def lines(self) -> list[str]:
         """The counts as text, a line each."""
@@ -83,13 +83,13 @@ def load_training_data(
     progress: bool = True,
     cache: Path | None = None,
 ) -> TrainingData:
-    """The trajectories in ``paths``, read and tokenised, or those made with the tool library where there are none. With
-    ``on_bad="skip"`` bad records are left out, and listed in the report.
+    """Reads and tokenises the trajectories in ``paths`` or, without paths, those made with the tool library. With
+    ``on_bad="skip"`` bad records are left out and listed in the report.
 
-    What is prepared stays in the folder ``cache`` and is taken from there by the next process that asks for the same;
-    without one it is deleted as soon as it is mapped. ``progress`` shows a bar where it is prepared.
+    The prepared data is kept in the folder ``cache`` for the next process that needs the same data; without ``cache``,
+    it is deleted as soon as it is mapped. ``progress`` shows a progress bar.
 
-    Raises tl.datasets.DataError for files that cannot be read or hold bad records, or if nothing is left to train on.
+    Raises tl.datasets.DataError for files that cannot be read or have bad records, or if nothing is left to train on.
     """
     check_options(on_bad, data_format)
     split = shares_of(paths)
@@ -107,8 +107,8 @@ def load_training_data(
 
 @contextmanager
 def cache_folder(config: SFTConfig, world: World) -> Iterator[Path]:
-    """The folder of ``--cache``; where nothing is to be kept, or nothing can be written beside ``--out``, a temporary
-    one. The same on all ranks of a machine."""
+    """The folder for prepared data: that of ``--cache``, or a temporary one if nothing is to be kept or the folder
+    next to ``--out`` is not writable. All ranks of a machine get the same one."""
 
     def kept() -> Path | None:
         beside = Path(config.out).parent / ".prepared"
@@ -126,7 +126,7 @@ def cache_folder(config: SFTConfig, world: World) -> Iterator[Path]:
 
 
 def _chosen(prepared: Prepared, shares: Sequence[float], seed: int) -> TrainingData:
-    """The trajectories that are drawn by their files' shares, or all."""
+    """All prepared trajectories or, if files have shares, a selection with these shares."""
     numbers = np.arange(len(prepared.rows))
     if shares:
         numbers = np.array(drawn(prepared.sizes, shares, seed), numbers.dtype)
@@ -153,7 +153,7 @@ def total(rows: np.ndarray) -> ExampleStatistics:
 
 
 def _needed(rows: np.ndarray) -> list[str]:
-    """What it takes to train on trajectories that are too long, as a line."""
+    """A line with the ``max_length`` that trajectories need which are too long; none if there are none."""
     ends = sorted(rows["needed"][rows["needed"] > 0].tolist())
     if not ends:
         return []

@@ -27,7 +27,7 @@ from tl.training.dither import dither
 Checkpointing = Literal["none", "selective", "full"]
 
 
-PRODUCTS = [  # what takes long to compute again
+PRODUCTS = [  # operations that are expensive to recompute
     torch.ops.aten.mm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
     torch.ops.aten._scaled_dot_product_flash_attention.default,
@@ -67,7 +67,7 @@ class World:
         return f"{ranks}, {str(self.compute_dtype).removeprefix('torch.')}"
 
     def rows(self, total: int) -> range:
-        """This rank's rows of a tensor of ``total``, as FSDP splits it: the last ranks may have fewer."""
+        """This rank's rows of a tensor with ``total`` rows, as FSDP splits it: the last ranks may have fewer."""
         per_rank = -(-total // self.size)
         return range(min(self.rank * per_rank, total), min((self.rank + 1) * per_rank, total))
 
@@ -77,16 +77,16 @@ class RankError(RuntimeError):
 
 
 class LostRankError(RuntimeError):
-    """Another rank has ended, or does not answer."""
+    """Another rank has ended or does not answer."""
 
 
 @contextmanager
 def process_group() -> Iterator[World]:
     """Joins the process group that torchrun describes, or makes a group of one.
 
-    A rank of several that leaves with an exception does not destroy the group, which would wait for the other ranks:
-    its process ends, and torchrun then ends theirs. Raises LostRankError where another rank has ended, or has not
-    answered for ``TIMEOUT``.
+    If one of several ranks leaves with an exception, it does not destroy the group, which would wait for the others:
+    its process ends, and torchrun then ends theirs. Raises LostRankError if another rank has ended or has not answered
+    for ``TIMEOUT``.
     """
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -123,16 +123,16 @@ def load(
     lora: LoRA | None = None,
     base: Llama | None = None,
 ) -> L:
-    """A checkpoint's model, sharded over the ranks: a Llama, or a Critic, whose head is the checkpoint's or, where that
-    is a Llama's, zeros. Each rank reads its own rows of each tensor and no others.
+    """Loads a checkpoint's model, sharded over the ranks: a Llama or a Critic. A Critic made from a Llama's checkpoint
+    has a head of zeros. Each rank reads only its own rows of each tensor.
 
     Args:
-        dtype: of the weights that are read; what is new is float32 at least. Default: float32, and what is computed in
-            for weights that ``lora`` freezes.
-        seed: for a model to be trained. Trained tensors that are stored in bfloat16 get noise where the model computes
-            in it, too (see ``dither``); each A is drawn with it.
+        dtype: of the weights that are read; new weights are at least float32. Default: float32 or, for weights that
+            ``lora`` freezes, the compute dtype.
+        seed: given if the model will be trained. It draws LoRA's matrices A, and the noise for trained tensors that are
+            stored in bfloat16 if the model also computes in bfloat16 (see ``dither``).
         lora: freezes the weights that are read, and adds adapters.
-        base: a model of this checkpoint with adapters, whose frozen weights are shared instead of read again.
+        base: a model of this checkpoint with adapters. Its frozen weights are shared instead of read again.
 
     Raises:
         tl.llama.weights.CheckpointError: as ``load_model`` there does.
@@ -143,13 +143,16 @@ def load(
             add_lora(model, lora)
     shard(model, world, checkpointing)
     dtype = dtype or (torch.float32 if lora is None else world.compute_dtype)
-    values = _read(path, model, world, dtype, seed) if base is None else _frozen(base)
+    if base is None:
+        values = _read(path, model, world, dtype, seed)
+    else:  # the frozen weights themselves, not copies
+        values = {name: p.detach() for name, p in base.named_parameters() if not p.requires_grad}
     new = torch.promote_types(dtype, torch.float32)
     for name, a in initial_a(model, seed or 0):
         mine = world.rows(len(a))
         values[name] = _like(model.get_parameter(name), a[mine.start : mine.stop].to(world.device, new, copy=True))
     for name, parameter in model.named_parameters():
-        if name not in values:  # each B, and a critic's head
+        if name not in values:  # LoRA's matrices B, and a critic's head
             total, *rest = parameter.shape
             rows = torch.zeros(len(world.rows(total)), *rest, dtype=new, device=world.device)
             values[name] = _like(parameter, rows)
@@ -158,8 +161,8 @@ def load(
 
 
 def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int | None) -> dict[str, Tensor]:
-    """This rank's part of each tensor of the checkpoint that the model has a parameter for; with a seed, trained ones
-    with noise where it has a use."""
+    """This rank's part of each tensor of the checkpoint that the model has a parameter for. With a seed, trained ones
+    get noise if needed (see ``load``)."""
     rows: dict[str, Tensor] = {}
     stored = fitting_tensors(path, None if isinstance(model, Critic) else Llama)
     for name, piece in read_slices(stored):
@@ -177,13 +180,8 @@ def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int 
     return {name: _like(p, rows[name]) for name, p in model.named_parameters() if name in rows}
 
 
-def _frozen(model: Llama) -> dict[str, Tensor]:
-    """The frozen weights themselves, not copies."""
-    return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
-
-
 def _like(parameter: Tensor, rows: Tensor) -> Tensor:
-    """``rows`` as this rank's part of a tensor that is sharded as ``parameter`` is; as they are if it is not."""
+    """``rows`` as this rank's part of a tensor that is sharded like ``parameter``; unchanged if that is not sharded."""
     if not isinstance(parameter, DTensor):
         return rows
     mesh, placements = parameter.device_mesh, parameter.placements
@@ -191,11 +189,11 @@ def _like(parameter: Tensor, rows: Tensor) -> Tensor:
 
 
 def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> Llama:
-    """Wraps the model for FSDP2 where that has a use (``needs_fsdp``): each block is a group of its own; embedding,
-    final norm and head form the root's, which stays whole after the forward pass so that ``token_nll`` can use the
-    head's weight.
+    """Wraps the model for FSDP2 if needed (``needs_fsdp``). Each block is a group of its own. Embedding, final norm and
+    head form the root group, which stays unsharded after the forward pass so that ``token_nll`` can use the head's
+    weight.
 
-    Parameters keep their dtype, in which gradients are reduced too; on a GPU the model computes in bfloat16.
+    Parameters keep their dtype, in which gradients are reduced as well; on a GPU the model computes in bfloat16.
     """
     for layer in model.layers:
         checkpoint_activations(layer, checkpointing)
@@ -212,9 +210,8 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 @contextmanager
 def unsharded(model: Llama) -> Iterator[Llama]:
-    """While entered, all parameters are on every rank, in the compute dtype, as those of a Llama (with adapters, if it
-    has them) without FSDP's wrappers: each rank may run as many forward passes as it likes, since none waits for
-    another rank."""
+    """While entered, every rank has all parameters in the compute dtype, in a model of the same kind without FSDP's
+    wrappers. Ranks may then run different numbers of forward passes, since none waits for another rank."""
     sharded = _sharded(model)
     try:
         for module in sharded:
@@ -225,8 +222,8 @@ def unsharded(model: Llama) -> Iterator[Llama]:
 
 
 def reshard(model: Llama) -> None:
-    """Splits the parameters over the ranks again: a forward pass without a backward one leaves the root's whole, and
-    neither an optimizer nor a state may be made of them then."""
+    """Shards the parameters again. A forward pass without a backward pass leaves the root group unsharded, and neither
+    optimizers nor states may be made from it then."""
     for module in _sharded(model):
         module.reshard()
 
@@ -236,17 +233,17 @@ def _sharded(model: Llama) -> list[FSDPModule]:
 
 
 def gather(model: Llama, world: World) -> Llama | None:
-    """On rank 0 a copy of a sharded model with whole parameters, on the CPU; None on the others. All must call it."""
+    """On rank 0, a copy of the model with unsharded parameters on the CPU; None on other ranks. All must call it."""
     weights = {}
     for name, parameter in model.named_parameters():
         full = full_tensor(parameter)
         if world.is_main:
-            weights[name] = full.detach().to("cpu", copy=True)  # one CPU rank: it would be its own
+            weights[name] = full.detach().to("cpu", copy=True)  # copy, since on one CPU rank it is the parameter
     return _from_tensors(weights, model) if world.is_main else None
 
 
 def _from_tensors(weights: dict[str, Tensor], like: Llama) -> Llama:
-    """A Llama, or a Critic where ``like`` is one, of these very tensors, with adapters where ``like`` has them."""
+    """A model of the kind of ``like`` (Llama or Critic, with or without adapters) that uses these tensors."""
     with torch.device("meta"):
         model = (Critic if isinstance(like, Critic) else Llama)(like.config)
         if lora := lora_of(like):
@@ -256,11 +253,11 @@ def _from_tensors(weights: dict[str, Tensor], like: Llama) -> Llama:
 
 
 def _assign(model: Llama, weights: dict[str, Tensor]) -> None:
-    """Makes these tensors, without copying, the model's parameters."""
+    """Makes these tensors the model's parameters, without copying."""
     parameters = {name: nn.Parameter(weights[name]) for name, _ in model.named_parameters()}
     if _is_tied(model):
         parameters["lm_head.weight"] = parameters["embed_tokens.weight"]
-    model.load_state_dict(parameters, assign=True)  # each is trained, or not, as it was
+    model.load_state_dict(parameters, assign=True)  # keeps requires_grad of each
 
 
 def _is_tied(model: Llama) -> bool:
@@ -268,18 +265,18 @@ def _is_tied(model: Llama) -> bool:
 
 
 def full_tensor(x: Tensor) -> Tensor:
-    """The whole of a sharded tensor; any other tensor unchanged. All ranks must call it."""
+    """A sharded tensor as a whole; any other tensor unchanged. All ranks must call it."""
     return x.full_tensor() if isinstance(x, DTensor) else x
 
 
 def clip_grad_norm(model: nn.Module, max_norm: float) -> float:
-    """Scales the gradients down to ``max_norm``; returns the norm over all ranks before. NaN and inf stay so."""
+    """Scales the gradients down to ``max_norm``. Returns the previous norm over all ranks, which may be NaN or inf."""
     return float(full_tensor(nn.utils.clip_grad_norm_(model.parameters(), max_norm)))
 
 
 def sum_over_ranks(values: Sequence[float]) -> list[float]:
     """Each value summed over the ranks."""
-    return all_reduce(torch.tensor(values, dtype=torch.float64)).tolist()  # on the CPU: no wait for the GPU
+    return all_reduce(torch.tensor(values, dtype=torch.float64)).tolist()  # on the CPU, to avoid waiting for the GPU
 
 
 def all_reduce(x: Tensor) -> Tensor:
@@ -303,8 +300,8 @@ def gather_objects(value: T, world: World) -> list[T]:
 
 @contextmanager
 def propagate_errors(world: World) -> Iterator[None]:
-    """When the body raises on one rank, every rank raises, rather than wait for that one for ever: that one its own
-    exception, the others a RankError. Of ranks that fail alike the first one alone has its own. The body must not
+    """If the body raises on one rank, every rank raises instead of waiting for it forever: that rank its own exception,
+    the others a RankError. If several ranks fail with the same error, only the first raises its own. The body must not
     communicate."""
     error = None
     try:
@@ -321,7 +318,7 @@ def propagate_errors(world: World) -> Iterator[None]:
 
 
 def on_main(function: Callable[[], T], world: World) -> T:
-    """The result of ``function()``, which rank 0 alone calls, on every rank. When it raises, every rank raises."""
+    """Calls ``function()`` on rank 0 and returns its result on every rank. If it raises, every rank raises."""
     box: list[Any] = [None]
     with propagate_errors(world):
         if world.is_main:
@@ -331,8 +328,8 @@ def on_main(function: Callable[[], T], world: World) -> T:
 
 
 def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
-    """Lets a block forget its activations and compute them again in the backward pass: all of them ("full"), or all
-    but the results of matrix products and attention ("selective"). Results stay the same to the last bit."""
+    """Makes a block recompute its activations in the backward pass instead of keeping them: all of them ("full"), or
+    all except the results of matrix products and attention ("selective"). The results are the same to the last bit."""
     if mode != "none":
         contexts = partial(create_selective_checkpoint_contexts, PRODUCTS) if mode == "selective" else noop_context_fn
         layer.forward = partial(
@@ -341,6 +338,6 @@ def checkpoint_activations(layer: nn.Module, mode: Checkpointing) -> None:
 
 
 def needs_fsdp(ranks: int, compute_bytes: int) -> bool:
-    """Whether there are parameters to split over ranks, or to cast from float32 master weights. One process on a CPU
-    has neither to do, and FSDP's copies of all parameters and gradients would cost it memory and time in every step."""
+    """Whether parameters must be sharded over ranks or cast from float32 master weights. One process on a CPU needs
+    neither, and FSDP's copies of all parameters and gradients would cost memory and time in every step."""
     return ranks > 1 or compute_bytes < 4

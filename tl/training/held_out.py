@@ -26,7 +26,7 @@ from tl.training.batching import collate, pack, target_nll
 from tl.training.config import TrainingConfig
 from tl.training.distributed import World, gather_objects, propagate_errors, unsharded
 
-MAX_NEW_TOKENS = 256  # a call that does not end within these is wrong, unless others are asked for
+MAX_NEW_TOKENS = 256  # default token limit; a call that does not end within it is wrong
 
 
 def load_held_out(
@@ -36,7 +36,7 @@ def load_held_out(
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[Question]:
     """The questions that a run is evaluated on: the calls in its ``eval_data`` or, if it has no data files at all, the
-    tool library's held-out questions. A warning counts those that are too long (see ``tokenise``)."""
+    tool library's held-out questions. Skips those that are too long (see ``tokenise``), with a warning."""
     questions: list[Question] = []
     if config.eval_data:
         questions = read_questions(config.eval_data, config.on_bad_data, config.data_format)
@@ -55,8 +55,8 @@ def tokenise(
     limit: int = EncodingOptions.max_length,
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[Question]:
-    """The questions with their prompts; without those whose prompt and first accepted call are more than ``limit``
-    tokens together."""
+    """The questions with their tokenised prompts, without those whose prompt and first accepted call together have more
+    than ``limit`` tokens."""
     fitting = []
     for question in questions:
         prompt_ids = encode_prompt(question.tools, question.messages, tokenizer, max_feedback_tokens)
@@ -72,7 +72,7 @@ def predict(
     max_new_tokens: int = MAX_NEW_TOKENS,
     bar: bool = False,
 ) -> list[str]:
-    """The model's greedy call for each question, as text; empty where it did not come to its end. ``bar``: show it."""
+    """The model's greedy call for each question, as text; empty if it did not end. ``bar`` shows a progress bar."""
     rows = min(len(questions), MAX_ROWS)
     with tqdm(total=len(questions), desc="held-out requests", unit="", leave=False, disable=not bar) as shown:
         turns = ask(questions, LlamaPolicy(model, tokenizer, rows, max_new_tokens, answered=shown.update))
@@ -95,19 +95,19 @@ def predict_in_parts(
 
 
 def cached_tokens(questions: Sequence[Question], max_new_tokens: int, ranks: int = 1) -> int:
-    """Tokens that a rank's KV cache has room for at most while ``predict_in_parts`` asks the questions."""
+    """Size in tokens of the largest KV cache of a rank in ``predict_in_parts``."""
     shares = [questions[rank::ranks] for rank in range(ranks)]
     return max(cache_size(min(len(mine), MAX_ROWS), [longest(mine, max_new_tokens)]) for mine in shares)
 
 
 def longest(questions: Sequence[Question], max_new_tokens: int) -> int:
-    """Tokens of the longest prompt with the longest call."""
+    """Tokens of the longest prompt plus ``max_new_tokens``."""
     return max((len(question.prompt_ids) for question in questions), default=0) + max_new_tokens
 
 
 @torch.no_grad()
 def golden_loss(model: Llama, tokenizer: Tokenizer, questions: Sequence[Question], micro_tokens: int) -> float:
-    """Sum over the questions of their first accepted call's mean −log p per token."""
+    """Sum over the questions of the mean −log p per token of their first accepted call."""
     examples = [encode_call(q.id, q.prompt_ids, q.golden[0], tokenizer) for q in questions]
     loss = 0.0
     for group in pack(examples, micro_tokens):

@@ -16,15 +16,16 @@ LOCK_FILE = "run.lock"
 
 @contextmanager
 def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
-    """Holds the lock of the run's folder, which is made where there is none and removed again if it stays empty.
+    """Holds the lock of the run's folder. Creates the folder if needed, and removes it again if it stays empty.
 
-    The first rank takes it, for all. Raises RunError, on every rank, that names the process which has it.
+    Rank 0 takes the lock for all ranks. If another process holds it, every rank raises a RunError that names the
+    process.
     """
     if config.dry_run:
         yield
         return
     out = Path(config.out)
-    # Where nothing can be written, check_folder says why.
+    # If nothing can be written there, check_folder reports it.
     descriptor = on_main(lambda: None if unwritable(out) else _lock(out / LOCK_FILE), world)
     try:
         yield
@@ -46,7 +47,7 @@ def _lock(file: Path) -> int:
         os.close(descriptor)
         raise RunError(f"{file.parent} is in use by another run ({holder}): choose another --out") from error
     if not file.exists() or not os.path.samestat(os.fstat(descriptor), file.stat()):
-        os.close(descriptor)  # its holder has removed the file in between
+        os.close(descriptor)  # the previous holder has removed the file in the meantime
         return _lock(file)
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

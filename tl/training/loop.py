@@ -24,10 +24,10 @@ from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import LostRankError, RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
 
-STOPPED = 143  # exit status after a stop signal, whichever it was
-SAME_REQUEST = 1.0  # seconds: a launcher may pass on a signal that the process has got already
-MAX_SKIPPED = 3  # steps in a row with trouble, which end a run
-BAR_METRICS = ("loss", "reward", "accuracy", "kl", "tokens_per_second")  # beside the progress bar
+STOPPED = 143  # exit status after any stop signal
+SAME_REQUEST = 1.0  # seconds in which a second signal is the same one, passed on by a launcher
+MAX_SKIPPED = 3  # a run ends after this many steps in a row with trouble
+BAR_METRICS = ("loss", "reward", "accuracy", "kl", "tokens_per_second")  # shown next to the progress bar
 
 Metrics = dict[str, float]
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Trouble:
 
     reason: str
     advice: str
-    resumable: bool = False  # whether the weights are sound, so that a state is saved to go on from
+    resumable: bool = False  # whether the weights are sound, so that a state can be saved to resume from
 
 
 def main_loop(
@@ -79,7 +79,7 @@ def main_loop(
             items = held_out if complete else held_out[: config.eval_items]
             try:
                 scores = evaluate(items)
-            except Exception as error:  # whatever it is: out of memory, above all
+            except Exception as error:  # any, but most likely out of memory
                 if world.is_main:
                     reason = f"{type(error).__name__}: {error}"
                     warnings.warn(f"step {progress.step}: the evaluation failed, {reason}", stacklevel=2)
@@ -124,8 +124,7 @@ def is_due(every: int, step: int) -> bool:
 
 
 def plan(config: TrainingConfig, available: int, progress: Progress) -> tuple[int, int]:
-    """Total (samples, steps) of a run that continues from ``progress`` with batches of ``batch_size``, which may have
-    changed."""
+    """Total (samples, steps) of a run that continues from ``progress``. The ``batch_size`` may have changed since."""
     samples = math.ceil(available * config.epochs)
     if config.max_steps is not None:
         samples = min(samples, progress.samples + (config.max_steps - progress.step) * config.batch_size)
@@ -142,7 +141,7 @@ def count_troubles(progress: Progress, trouble: Trouble | None, save: Callable[[
     message = f"step {progress.step}: {trouble.reason}"
     if progress.skipped == MAX_SKIPPED:
         if trouble.resumable:
-            progress.skipped = 0  # a resumed run has as many tries again
+            progress.skipped = 0  # a resumed run gets the same number of tries again
             save()
         raise RunError(f"{message}. This happened in {MAX_SKIPPED} steps in a row: {trouble.advice}")
     if world.is_main:
@@ -176,8 +175,8 @@ class StopSignals:
 
     def _say(self, message: str) -> None:
         if os.environ.get("RANK", "0") == "0":
-            with suppress(OSError):  # of a terminal that is gone
-                os.write(2, f"\n{message}\n".encode())  # print may not be entered again in the midst of printing
+            with suppress(OSError):  # the terminal is gone
+                os.write(2, f"\n{message}\n".encode())  # the signal may have interrupted print, which is not reentrant
 
 
 def resume_command() -> str:

@@ -13,30 +13,30 @@ from tl.training.distributed import Checkpointing, World, needs_fsdp
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes per rank. The peak is in a step or in an evaluation: a step frees its gradients."""
+    """Bytes per rank. The peak is in a step or in an evaluation, since a step frees its gradients."""
 
     parameters: int
     optimizer: int
     gradients: int  # in a step
     activations: int  # in a step
-    whole_layers: int  # in a step: FSDP's copies for computing: embedding, head and two blocks; none without FSDP
-    temporary: int  # in a step: the largest of what is there for a moment only
+    whole_layers: int  # in a step: FSDP's unsharded copies of embedding, head and two blocks; 0 without FSDP
+    temporary: int  # in a step: the largest short-lived tensors
     kv_cache: int  # in an evaluation
-    copies: int  # in an evaluation: of the model in the compute dtype, and the reading of prompts
+    copies: int  # in an evaluation: the model in the compute dtype, and the activations of reading prompts
 
     @property
     def held(self) -> int:
-        """What is there all the time."""
+        """Memory held all the time."""
         return self.parameters + self.optimizer
 
     @property
     def step(self) -> int:
-        """What is there in a step only."""
+        """Additional memory in a step."""
         return self.gradients + self.activations + self.whole_layers + self.temporary
 
     @property
     def evaluation(self) -> int:
-        """What is there in an evaluation only."""
+        """Additional memory in an evaluation."""
         return self.kv_cache + self.copies
 
     @property
@@ -59,7 +59,7 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def largest_micro_batch(lengths: Sequence[int], config: TrainingConfig) -> int:
-    """Tokens of the largest micro-batch that samples of these lengths can make."""
+    """Tokens of the largest micro-batch that samples of these lengths can form."""
     ordered = sorted(lengths)
     return min(max(config.micro_tokens, ordered[-1]), sum(ordered[-config.batch_size :]))
 
@@ -75,7 +75,7 @@ def step_section(
 
 
 def parameters_text(config: ModelConfig, lora: LoRA | None) -> str:
-    """How many parameters a model has, and its adapters, if they are what is trained."""
+    """The number of parameters of the model and, with ``lora``, of its adapters."""
     adapters = "" if lora is None else f", frozen, and {adapter_parameters(config, lora):,} of adapters"
     return f"{count_parameters(config):,} parameters{adapters}"
 
@@ -89,13 +89,14 @@ def training_memory(
     cached: int = 0,
     lora: LoRA | None = None,
 ) -> TrainingMemory:
-    """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in one of several micro-batches,
-    ``cached`` tokens that a rank's KV cache has room for in an evaluation (0: there is none). With ``lora`` the model's
-    own weights are in the compute dtype, without gradients; inputs of layers without adapters are counted, too.
+    """Estimate for AdamW with float32 master weights, sharded over ``ranks``. ``tokens`` is the size of a micro-batch,
+    one of several in a step, and ``cached`` that of a rank's KV cache in an evaluation (0: no evaluation). With
+    ``lora`` the model's own weights are in the compute dtype and have no gradients; inputs of layers without adapters
+    are counted as well.
 
-    A step's peak is where the backward pass begins; or in a block, where FSDP reduces the gradients of the one before,
-    while three arrays of the SwiGLU are there for a moment; or, with a large vocabulary and few tokens, where the pass
-    ends and FSDP reduces the gradients of embedding and head.
+    The peak of a step is at one of three places: at the start of the backward pass; in a block, where three arrays of
+    the SwiGLU exist while FSDP reduces the gradients of the previous block; or, with a large vocabulary and few tokens,
+    at the end of the pass, where FSDP reduces the gradients of embedding and head.
     """
     adapters = 0 if lora is None else adapter_parameters(config, lora)
     frozen = 0 if lora is None else compute_bytes * count_parameters(config)
@@ -125,14 +126,15 @@ def training_memory(
 
 @dataclass(frozen=True)
 class SamplingMemory:
-    """Bytes of a model in the compute dtype that continues texts."""
+    """Bytes of a model in the compute dtype that generates text."""
 
     weights: int
     kv_cache: int
-    reading: int  # of prompts, block by block
+    reading: int  # activations while prompts are read, block by block
 
     def copies(self, ranks: int, compute_bytes: int) -> int:
-        """What there is beside the cache and a model that is trained: all its weights, where FSDP gathers them."""
+        """Memory in addition to the cache and the model in training: all its weights if FSDP gathers them, and
+        ``reading``."""
         return needs_fsdp(ranks, compute_bytes) * self.weights + self.reading
 
     def lines(self) -> list[str]:
@@ -141,8 +143,8 @@ class SamplingMemory:
 
 
 def sampling_memory(config: ModelConfig, cached: int, compute_bytes: int, lora: LoRA | None = None) -> SamplingMemory:
-    """Estimate for a KV cache with room for ``cached`` tokens (``tl.llama.sampling.cache_size``). Where prompts are
-    read, the residual stream, its norm, and three arrays of the SwiGLU are there at once."""
+    """Estimate for a KV cache with room for ``cached`` tokens (``tl.llama.sampling.cache_size``). While prompts are
+    read, the residual stream, its norm, and three arrays of the SwiGLU exist at once."""
     keys_and_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     adapters = 0 if lora is None else adapter_parameters(config, lora)
     reading = min(cached, MAX_PREFILL) * (2 * config.hidden_size + 3 * config.intermediate_size)
@@ -154,27 +156,27 @@ def sampling_memory(config: ModelConfig, cached: int, compute_bytes: int, lora: 
 
 
 def block_parameters(config: ModelConfig) -> int:
-    """Of one layer: its matrices, two norms and, in some families, a bias or two norms more."""
+    """Parameters of one layer: its matrices, two norms and, in some families, biases or two more norms."""
     heads, size = config.num_attention_heads + 2 * config.num_key_value_heads, config.head_dim
     bias, norms = config.family.qkv_bias * size * heads, config.family.qk_norm * 2 * size
     return block_matrices(config) + 2 * config.hidden_size + bias + norms
 
 
 def block_matrices(config: ModelConfig) -> int:
-    """Weights of one layer's matrix products."""
+    """Parameters in the matrices of one layer."""
     hidden, size = config.hidden_size, config.head_dim
     attention = hidden * size * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
     return attention + 3 * hidden * config.intermediate_size
 
 
 def root_parameters(config: ModelConfig) -> int:
-    """Embedding, head and final norm."""
+    """Parameters of embedding, head and final norm."""
     return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2) + config.hidden_size
 
 
 def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing, lora: LoRA | None) -> int:
-    """Numbers kept for the backward pass: what goes into each matrix product, norm and non-linearity of a block, or
-    what is left of it; and all of the one block that is being computed again. An adapter keeps A x."""
+    """Numbers kept for the backward pass: the inputs of each matrix product, norm and non-linearity of a block, less
+    those that checkpointing discards, plus all of the block that is being recomputed. An adapter keeps A x."""
     hidden, intermediate, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     everything = 4 * hidden + 3 * queries + 3 * keys + 4 * intermediate
@@ -188,30 +190,30 @@ def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing, lo
 
 @dataclass(frozen=True)
 class PPOMemory:
-    """Bytes per rank. The peak is in an update or in sampling, never in both: an update frees its gradients."""
+    """Bytes per rank. The peak is in an update or in sampling, since an update frees its gradients."""
 
-    parameters: int  # of actor and critic, in float32; with LoRA of the one base and both sets of adapters
-    optimizer: int  # of both
-    reference: int  # in the compute dtype; with LoRA the base; and a process reward model, if there is one
-    gradients: int  # in an update: of one model
-    activations: int  # in an update: of one model
-    gathered: int  # in an update: what FSDP gathers of one model, and what is there for a moment only
+    parameters: int  # actor and critic in float32; with LoRA, the shared base and both sets of adapters
+    optimizer: int  # of actor and critic
+    reference: int  # in the compute dtype, 0 with LoRA, which shares the base; plus a process reward model, if any
+    gradients: int  # in an update, of one model
+    activations: int  # in an update, of one model
+    gathered: int  # in an update: FSDP's unsharded layers of one model, and the largest short-lived tensors
     kv_cache: int  # in sampling
-    copies: int  # in sampling: of the actor in the compute dtype, and the reading of prompts
+    copies: int  # in sampling: the actor in the compute dtype, and the activations of reading prompts
 
     @property
     def held(self) -> int:
-        """What is there all the time."""
+        """Memory held all the time."""
         return self.parameters + self.optimizer + self.reference
 
     @property
     def update(self) -> int:
-        """What is there in an update only."""
+        """Additional memory in an update."""
         return self.gradients + self.activations + self.gathered
 
     @property
     def sampling(self) -> int:
-        """What is there in sampling only."""
+        """Additional memory in sampling."""
         return self.kv_cache + self.copies
 
     @property
@@ -235,9 +237,9 @@ def ppo_memory(
     lora: LoRA | None = None,
     prm: bool = False,
 ) -> PPOMemory:
-    """Estimate for AdamW with float32 master weights over ``ranks``: ``tokens`` in a micro-batch of an update,
-    ``cached`` tokens that a rank's KV cache has room for while it samples. The critic is taken to be as large as the
-    actor, and so is a process reward model (``prm``).
+    """Estimate for AdamW with float32 master weights, sharded over ``ranks``. ``tokens`` is the size of a micro-batch
+    of an update, ``cached`` that of a rank's KV cache while it samples. Critic and process reward model (``prm``) are
+    assumed to be as large as the actor.
     """
     trained = 2 if critic else 1
     model = training_memory(config, tokens, ranks, compute_bytes, checkpointing, lora=lora)

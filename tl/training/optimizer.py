@@ -7,10 +7,10 @@ from tl.training.config import TrainingConfig
 
 
 def make_optimizer(model: nn.Module, rate: float, config: TrainingConfig) -> AdamW:
-    """AdamW with the settings' weight decay on matrices, and none on vectors, of what is trained."""
+    """AdamW over the trained parameters: ``config.weight_decay`` on matrices, none on vectors."""
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.dim() > 1]
     vectors = [p for p in trained if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]  # states cannot be read with more than one that has none
+    groups = [group for group in groups if group["params"]]  # states with several empty groups cannot be read
     return AdamW(groups, lr=rate, betas=(0.9, config.beta2), fused=True)

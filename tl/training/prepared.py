@@ -1,8 +1,8 @@
-"""Training data prepared once: files read and tokenised by parallel processes, into arrays that all ranks map.
+"""Training data, read and tokenised once by parallel processes into arrays that all ranks map.
 
-A folder of the cache holds one set of files for one vocabulary and one set of options; its name is a hash of these and
-of this program's source. It is written under another name and renamed when it is whole. Of the processes that need it
-the first one writes it, on each machine that does not see another's: a lock on a file keeps the others waiting.
+A folder of the cache holds one set of files for one vocabulary and one set of options. Its name is a hash of these and
+of this program's source code. It is written under another name and renamed when it is complete. The first process that
+needs it writes it, while a file lock makes the others wait; machines without a common cache each write their own.
 """
 
 import fcntl
@@ -39,22 +39,22 @@ from tl.templates import template_of
 from tl.training.statistics import N_COUNTS, ExampleStatistics
 from tl.trajectory import Trajectory
 
-MANY = 2**62  # tokens: no trajectory is longer
-CHUNK = 64  # raw records that a process is given at a time
-FEW = 8  # chunks that take less time than starting several processes
+MANY = 2**62  # tokens; no trajectory is longer
+CHUNK = 64  # raw records that a process gets at a time
+FEW = 8  # up to this many chunks take less time than starting several processes
 REPORT_FILE = "report.json"
 CATEGORIES = tuple(ErrorCategory)
 
-# A row for each trajectory, in the order of the files. It says where its part of the other arrays ends; one that does
-# not fit has no part of them.
+# A row for each trajectory, in the order of the files. It holds the end of the trajectory's part in the other arrays;
+# a trajectory that does not fit has no part.
 ENDS = ("tokens", "turns", "keys", "id")
 ROW = np.dtype(
     [
         *((name, np.int64) for name in ENDS),
         ("turns_cut", np.int64),
-        ("needed", np.int64),  # of one that does not fit: tokens up to the end of its first turn; 0: it has none
-        ("normalised", np.bool_),  # the vocabulary changes its messages (Tokenizer.normalise)
-        ("digest", "S32"),  # SHA-256 over the tensors of its example
+        ("needed", np.int64),  # if it does not fit, its tokens up to the end of its first turn; 0 if it has no turn
+        ("normalised", np.bool_),  # the tokenizer changes its messages (Tokenizer.normalise)
+        ("digest", "S32"),  # SHA-256 of its example's tensors
         ("counts", np.int64, N_COUNTS),  # ExampleStatistics.row
     ]
 )
@@ -74,12 +74,12 @@ Arrays = dict[str, np.ndarray]
 
 
 class Prepared:
-    """A folder of prepared trajectories, mapped.
+    """A folder of prepared trajectories, mapped into memory.
 
     Attributes:
         rows: [trajectories], see ``ROW``.
-        report: what became of the files' records.
-        sizes: trajectories of each file.
+        report: what was done with the files' records.
+        sizes: number of trajectories in each file.
     """
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, options: EncodingOptions) -> None:
@@ -108,7 +108,7 @@ class Prepared:
 
 def _map(path: Path, kind: np.dtype) -> np.ndarray:
     if not path.stat().st_size:
-        return np.zeros(0, kind)  # which cannot be mapped
+        return np.zeros(0, kind)  # an empty file cannot be mapped
     return np.asarray(np.memmap(path, kind, "r"))
 
 
@@ -121,8 +121,8 @@ def prepare(
     seed: int,
     progress: bool,
 ) -> Prepared:
-    """The trajectories in ``paths``, or those made with the tool library and ``seed`` where there are none, from the
-    cache, where they are put if they are not there. Raises DataError for a file that cannot be read."""
+    """The trajectories in ``paths`` or, without paths, those made with the tool library and ``seed``: from the cache,
+    after adding them if they are missing. Raises DataError for a file that cannot be read."""
     folder = cache / _key(paths, tokenizer, options, data_format, seed)
 
     def write(unfinished: Path) -> None:
@@ -139,8 +139,8 @@ def prepare(
 
 
 def _write_once(folder: Path, write: Callable[[Path], object]) -> None:
-    """Has the folder written where it is not there yet, while other processes that need it wait: for its lock, and so
-    past any time-out of a process group."""
+    """Writes the folder if it does not exist, while other processes that need it wait. They wait for a file lock, so no
+    time-out of a process group applies."""
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def _write_once(folder: Path, write: Callable[[Path], object]) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not folder.exists():
             unfinished = folder.with_suffix(".new")
-            shutil.rmtree(unfinished, ignore_errors=True)  # of one that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed process
             try:
                 write(unfinished)
                 unfinished.rename(folder)
@@ -159,7 +159,7 @@ def _write_once(folder: Path, write: Callable[[Path], object]) -> None:
 
 
 def _key(paths: Sequence[str], tokenizer: Tokenizer, options: EncodingOptions, data_format: str, seed: int) -> str:
-    """A hash of all that what is prepared depends on."""
+    """A hash of everything that the prepared data depends on."""
     files = [[path, *map(_digest, (Path(path), *Companions(Path(path)).files()))] for path in paths]
     program = Path(tl.__file__).parent
     sources = [*program.rglob("*.py"), *(program.parent / "tools").rglob("*.py")]
@@ -198,26 +198,26 @@ def _write(folder: Path, paths: Sequence[str], worker: "Worker", seed: int, prog
 
 
 def _generated(worker: "Worker", seed: int) -> Iterator[tuple[int, Arrays, ReadReport]]:
-    """What the worker makes of the tool library's data, as ``_in_parallel`` gives that of files."""
+    """The tool library's data, encoded by the worker, in the form of ``_in_parallel``."""
     for chunk in _chunks(iter(synthesize(seed=seed))):
         yield 0, worker.encode(chunk), ReadReport()
 
 
 def _in_parallel(worker: "Worker", paths: Sequence[str]) -> Iterator[tuple[int, Arrays, ReadReport]]:
-    """What the worker makes of each chunk of each file, with the number of the file, in order."""
+    """Each chunk of each file, encoded by the worker, in order: (number of the file, arrays, report)."""
     chunks = ((n, path, chunk) for n, path in enumerate(paths) for chunk in _chunks(joined_records(Path(path))))
     first = list(islice(chunks, FEW))
     if len(first) < FEW:
         yield from ((n, *worker.work(path, chunk)) for n, path, chunk in first)
         return
     cpus = all_cores()  # the other ranks wait
-    context = multiprocessing.get_context("forkserver")  # a fork of this process could inherit locks of its threads
+    context = multiprocessing.get_context("forkserver")  # a fork could inherit locks held by this process's threads
     context.set_forkserver_preload([__name__])
     waiting: deque[tuple[int, Future]] = deque()
     with ProcessPoolExecutor(cpus, context, _start, worker.arguments) as pool:
         for n, path, chunk in chain(first, chunks):
             waiting.append((n, pool.submit(_work, path, chunk)))
-            if len(waiting) > 2 * cpus:  # so that no more of the files is held
+            if len(waiting) > 2 * cpus:  # limits how much of the files is in memory
                 done, future = waiting.popleft()
                 yield done, *future.result()
         for done, future in waiting:
@@ -229,15 +229,15 @@ def _chunks(records: Iterator[Any]) -> Iterator[list]:
 
 
 class Worker:
-    """Reads and tokenises."""
+    """Reads and tokenises records."""
 
     def __init__(self, vocabulary: Path, template: str, options: EncodingOptions, data_format: str) -> None:
         self.arguments = (vocabulary, template, options, data_format)
         self.tokenizer, self.options, self.data_format = Tokenizer(vocabulary, template), options, data_format
-        self.companions = cache(Companions)  # of each file
+        self.companions = cache(Companions)  # once per file
 
     def work(self, path: str, records: list) -> tuple[Arrays, ReadReport]:
-        """Raw records of a file -> their trajectories' arrays, and what became of the records."""
+        """Encodes raw records of a file. Returns the arrays of their trajectories, and the report on the records."""
         report = ReadReport()
         companions = self.companions(Path(path))
         arrays = self.encode(of_records(records, companions, report, data_format=self.data_format))
@@ -245,7 +245,7 @@ class Worker:
         return arrays, report
 
     def encode(self, trajectories: Iterable[Trajectory]) -> Arrays:
-        """The arrays of some trajectories; rows hold lengths in place of the ends."""
+        """The arrays of some trajectories; rows hold lengths instead of ends."""
         rows, tokens, turns, ids = [], [np.zeros(0, np.int32)], [], bytearray()
         keys: list[int] = []
         for trajectory in trajectories:
@@ -271,7 +271,7 @@ class Worker:
         return {name: np.array(part, kind) for (name, kind), part in zip(ARRAYS.items(), parts, strict=True)}
 
 
-_worker: Worker  # of this process, where it is one of several
+_worker: Worker  # of this process, if it is one of the parallel ones
 
 
 def _start(*arguments: Any) -> None:

@@ -43,11 +43,11 @@ RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOU
 class Progress:
     """The progress of a run."""
 
-    samples: int = 0  # seen, over all epochs: the position in the data
+    samples: int = 0  # samples seen over all epochs, which is the position in the data
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0  # spent in training steps
-    skipped: int = 0  # the last steps in a row that changed no weights (see loop.Trouble)
+    skipped: int = 0  # number of the latest steps in a row with trouble (see loop.Trouble)
 
     def advance(self, samples: int, tokens: int, seconds: float) -> dict[str, float]:
         """Counts a step and returns its entries for the log."""
@@ -58,14 +58,14 @@ class Progress:
         return {"step": self.step, "tokens": self.tokens, "tokens_per_second": self.tokens / self.seconds}
 
     def line(self, samples: str) -> str:
-        """A summary line; ``samples`` is the word for the samples."""
+        """A summary line; ``samples`` is the word for samples."""
         seen = f"{self.samples:,} {samples}, {self.tokens:,} tokens"
         return f"seen                {seen} in {self.step:,} steps, {self.seconds:,.0f} s"
 
 
 @contextmanager
 def alone() -> Iterator[World]:
-    """A group of one, for commands that do not share their work. Raises RunError under torchrun with more ranks."""
+    """A process group of one rank, for commands that run in one process. Raises RunError under torchrun with more."""
     with process_group() as world:
         if world.size > 1:
             raise RunError("this command runs in one process: start one per GPU without torchrun, each with a part")
@@ -83,8 +83,8 @@ def settings_lines(config: TrainingConfig) -> list[str]:
 
 
 def read_checkpoint(source: Path, template: str, dry_run: bool) -> tuple[ModelConfig, Tokenizer]:
-    """The shape and the tokenizer of the model that is trained. Raises CheckpointError where they do not belong to each
-    other or to the weights, which a dry run does not need, and TokenizerError where the prompt format does not suit."""
+    """The shape and the tokenizer of the initial model. Raises CheckpointError if they do not fit each other or the
+    weights, which are not checked in a dry run, and TokenizerError if the prompt format does not fit."""
     model, tokenizer = read_config(source), Tokenizer(source, template)
     check_vocabulary(tokenizer, model)
     template_of(tokenizer)
@@ -133,8 +133,8 @@ def save_progress(
     data: str,
     world: World,
 ) -> None:
-    """Saves a state to resume from; ``data`` is the fingerprint of what is trained on. A failure (a full disk, say) is
-    a warning: the states before it are still there."""
+    """Saves a state to resume from; ``data`` is the fingerprint of the training data. A failure, such as a full disk,
+    is only a warning, since older states still exist."""
     record = {"progress": asdict(progress), "config": asdict(config), "data": data}
     try:
         save_state(Path(config.out) / STATES, progress.step, model, optimizers, record, world, config.keep)
@@ -178,8 +178,8 @@ def is_finished(out: Path) -> bool:
 
 
 def newest_run(runs: Path, script: str | None = None) -> Path | None:
-    """The finished run under ``runs`` whose model was saved last, or None; with ``script``, of those that it made. A
-    model of values says nothing and is none."""
+    """The finished run under ``runs`` whose model was saved last, or None; with ``script``, only runs of that script.
+    Process reward models, which cannot generate, do not count."""
     finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
     candidates = [run for run in finished if (made := script_of(run)) != VALUES_SCRIPT and script in (None, made)]
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
@@ -199,9 +199,9 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
     with propagate_errors(world):
         if whole is not None:
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
-            if template.end_id not in ends:  # so that other programs end a turn where we do
+            if template.end_id not in ends:  # so that other programs end turns at the same token
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
-            if config.lora is not None and not isinstance(whole, Critic):  # whose head no adapter has
+            if config.lora is not None and not isinstance(whole, Critic):  # an adapter cannot hold a critic's head
                 base = config.model or TINY
                 _save_where_there_is_room(lambda folder: save_adapter(whole, folder / ADAPTER, base), Path(config.out))
             merged, chat_template = merge(whole), template.chat_template()
@@ -213,8 +213,8 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
 
 
 def _save_where_there_is_room(save: Callable[[Path], None], out: Path) -> None:
-    """Saves into the run's folder, if need be in place of its older states, so that nothing trained is lost. RunError
-    where it does not fit even so: the model then lies in a temporary folder, if it fits there."""
+    """Saves into the run's folder. If there is no space, deletes the run's older states first; if that is not enough,
+    saves into a temporary folder, if it fits there, and raises RunError."""
     try:
         return save(out)
     except OSError:
@@ -244,7 +244,7 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
 
 
 def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:
-    """Raises RunError where a state is of other settings or data; warns where there is none."""
+    """Raises RunError if the state has other settings or data; warns if there is no state."""
     if saved is None:
         warnings.warn(f"{out} has no state to resume from: starting from scratch", stacklevel=2)
         return
@@ -264,7 +264,7 @@ def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedS
 
 
 def _delete_run(out: Path) -> None:
-    """Deletes what a run leaves in its folder, and nothing else that may lie there."""
+    """Deletes the files of a run from its folder, and no others."""
     for path in [path for pattern in (*RUN_FILES, *MODEL_FILES) for path in out.glob(pattern)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -273,7 +273,7 @@ def _delete_run(out: Path) -> None:
 
 
 def _step_of(line: str) -> int | None:
-    """The step that a line of the log is about; None for one that is damaged."""
+    """The step that a line of the log belongs to; None for a damaged line."""
     try:
         step = json.loads(line)["step"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -282,8 +282,8 @@ def _step_of(line: str) -> int | None:
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Removes what was logged after the state of ``step`` was saved and will be logged again: all after the first
-    line of that step, which is the step's own. Whatever else it has are evaluations. Damaged lines go, too."""
+    """Removes the lines that a run resumed from the state of ``step`` will log again: all after the first line of that
+    step. The first line is the step itself; further ones are evaluations. Removes damaged lines, too."""
     kept = []
     for line in path.read_text(errors="replace").splitlines(keepends=True):
         logged = _step_of(line)
@@ -298,8 +298,8 @@ def _cut_metrics(path: Path, step: int) -> None:
 
 
 def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    """Adds a line of JSON to the log; NaN and infinity become null. A line that cannot be written whole is lost with a
-    warning."""
+    """Appends a line of JSON to the log; NaN and infinity become null. If the line cannot be written completely, it is
+    dropped with a warning."""
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
     line = (json.dumps(finite) + "\n").encode()
     try:

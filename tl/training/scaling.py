@@ -1,7 +1,7 @@
-"""Estimates the cost of a training step on many GPUs: operations, bytes between ranks, seconds. FSDP only, as trained
-here; memory comes from ``tl.training.memory``.
+"""Estimates the cost of an FSDP training step on many GPUs: operations, bytes between ranks, seconds. Memory comes
+from ``tl.training.memory``.
 
-A step is one micro-batch per rank. Matmuls and transfers overlap, so it takes as long as the longer of the two; what
+A step is one micro-batch per rank. Matmuls and transfers overlap, so it takes as long as the longer of the two. What
 cannot overlap (the first gather, the last reduction, the optimizer) is not included.
 """
 
@@ -23,7 +23,7 @@ class Cluster:
     memory: float  # bytes
     link_inside: float  # bytes between GPUs of a machine
     link_outside: float  # bytes between machines
-    hop: float  # seconds until a message is on its way
+    hop: float  # seconds of latency per message
     per_machine: int = 8
 
     def link(self, ranks: int) -> float:
@@ -55,13 +55,13 @@ CODE_LLAMA = {
 
 @dataclass(frozen=True)
 class Work:
-    """What each rank does in a step: ``tokens`` in texts of ``length``, ``target_share`` of them trained on."""
+    """The work of each rank in a step: ``tokens`` in sequences of ``length``, ``target_share`` of them trained on."""
 
     tokens: int = 8192
     length: int = 8192
     target_share: float = 0.1
     checkpointing: Checkpointing = "full"
-    lora: LoRA | None = None  # the adapters that are trained; None: all weights
+    lora: LoRA | None = None  # the adapters to train; None: all weights
 
 
 def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: float = 1.0) -> tuple[float, float]:
@@ -78,18 +78,18 @@ def forward_flops(config: ModelConfig, tokens: int, length: int, target_share: f
 
 
 def model_flops(config: ModelConfig, work: Work) -> float:
-    """Operations of forward and backward pass, nothing computed twice: what model-FLOPs utilisation counts."""
+    """Operations of forward and backward pass without recomputation, as counted by model-FLOPs utilisation."""
     forward = sum(forward_flops(config, work.tokens, work.length, work.target_share))
     return 3 * (forward + _adapter_flops(config, work)) - _frozen_flops(config, work)
 
 
 def _adapter_flops(config: ModelConfig, work: Work) -> float:
-    """Operations of a forward pass in adapters."""
+    """Operations of the adapters in a forward pass."""
     return 0.0 if work.lora is None else work.tokens * 2 * adapter_parameters(config, work.lora)
 
 
 def _frozen_flops(config: ModelConfig, work: Work) -> float:
-    """Operations that the backward pass is spared where weights are frozen: their gradients take as many as their
+    """Operations that the backward pass saves if weights are frozen. Their gradients would take as many as their
     products in the forward pass."""
     if work.lora is None:
         return 0.0
@@ -98,8 +98,8 @@ def _frozen_flops(config: ModelConfig, work: Work) -> float:
 
 
 def executed_flops(config: ModelConfig, work: Work) -> float:
-    """Operations that are really done: with what is computed again. The head makes its logits again where they are more
-    than one chunk (``tl.losses``), "full" checkpointing the blocks, too; "selective" none of the products."""
+    """Operations including recomputation. The head recomputes its logits if they are more than one chunk
+    (``tl.losses``). "full" checkpointing recomputes the blocks, "selective" none of their products."""
     blocks, head = forward_flops(config, work.tokens, work.length, work.target_share)
     blocks += _adapter_flops(config, work)
     chunks = work.tokens * work.target_share * config.vocab_size > LOGITS_PER_CHUNK
@@ -110,7 +110,7 @@ def executed_flops(config: ModelConfig, work: Work) -> float:
 def sent_bytes(config: ModelConfig, ranks: int, lora: LoRA | None = None) -> float:
     """Bytes that each rank sends in a step: (ranks − 1) / ranks of what is gathered or reduced around a ring.
 
-    Blocks are gathered twice in bfloat16, for the forward and the backward pass, embedding and head once; all gradients
+    Blocks are gathered twice in bfloat16, for the forward and the backward pass, embedding and head once. All gradients
     are reduced in float32.
     """
     blocks, root = config.num_hidden_layers * block_parameters(config), root_parameters(config)
@@ -122,21 +122,22 @@ def sent_bytes(config: ModelConfig, ranks: int, lora: LoRA | None = None) -> flo
 
 
 def transfer_seconds(config: ModelConfig, ranks: int, cluster: Cluster, lora: LoRA | None = None) -> float:
-    """``sent_bytes`` over the slowest link, and the hops of the rings: ranks − 1 for each of a layer's three."""
+    """Time of ``sent_bytes`` over the slowest link, plus the hops of the rings: ranks − 1 hops for each ring, of which
+    a layer has three."""
     rings = 3 * config.num_hidden_layers + 2
     return sent_bytes(config, ranks, lora) / cluster.link(ranks) + rings * (ranks - 1) * cluster.hop
 
 
 @dataclass(frozen=True)
 class Step:
-    """A training step on ``ranks`` GPUs: per rank but for ``tokens_per_second``, which is that of all."""
+    """A training step. All figures are per rank, except ``tokens_per_second``, which is the total."""
 
     memory: TrainingMemory  # bytes
     sent: float  # bytes
     compute_seconds: float
     transfer_seconds: float
     tokens_per_second: float
-    utilisation: float  # model FLOPs over what the GPUs could do
+    utilisation: float  # model FLOPs divided by the FLOPs that the GPUs could do
 
     @property
     def seconds(self) -> float:
@@ -167,6 +168,6 @@ def estimate(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H20
 
 
 def least_tokens(config: ModelConfig, ranks: int, work: Work, cluster: Cluster = H200) -> float:
-    """Tokens a rank and step from which on products take longer than transfers, so that these cost nothing."""
+    """Tokens per rank and step above which matmuls take longer than transfers, so that transfers cost nothing."""
     per_token = executed_flops(config, work) / work.tokens / (cluster.flops * cluster.utilisation)
     return transfer_seconds(config, ranks, cluster, work.lora) / per_token

@@ -13,8 +13,8 @@ REASONS = (*(category.value for category in ErrorCategory), WEIGHT_0)  # why a t
 
 @dataclass
 class ExampleStatistics:
-    """Counts over examples. Tokens of the expanded form are what one sample per trained turn, each with its whole
-    history, would have fed to the model."""
+    """Counts over examples. ``expanded_tokens`` is what the model would read with one sample per trained turn, each
+    with its whole history."""
 
     trajectories: int = 0
     tokens: int = 0
@@ -22,7 +22,7 @@ class ExampleStatistics:
     calls: int = 0
     calls_trained: int = 0
     text_turns_trained: int = 0
-    targets: int = 0  # that have weight
+    targets: int = 0  # with weight
     key_tokens: int = 0
     turns_cut: int = 0
     masked: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class ExampleStatistics:
                 self.masked[turn.why_masked] += 1
 
     def row(self) -> list[int]:
-        """The counts as ``N_COUNTS`` numbers. Rows of several add up."""
+        """The counts as ``N_COUNTS`` numbers, which can be added up over several examples."""
         return [*(getattr(self, name) for name in COUNTS), *(self.masked[reason] for reason in REASONS)]
 
     @classmethod
@@ -70,5 +70,5 @@ class ExampleStatistics:
         ]
 
 
-COUNTS = tuple(ExampleStatistics.__dataclass_fields__)[:-1]  # all but what is masked
+COUNTS = tuple(ExampleStatistics.__dataclass_fields__)[:-1]  # all but `masked`
 N_COUNTS = len(COUNTS) + len(REASONS)
