@@ -1,9 +1,11 @@
 """Writing files and messages safely."""
 
+import fcntl
 import hashlib
 import os
 import re
 from pathlib import Path
+from typing import TextIO
 
 # Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -19,6 +21,18 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_alone(path: Path) -> TextIO:
+    """A text file, open for appending. Until it is closed, no other process can open it in this way: that raises
+    OSError."""
+    file = path.open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise OSError(f"{path} is being written by another process: choose another --out") from error
+    return file
 
 
 def write_whole(path: Path, text: str) -> None:

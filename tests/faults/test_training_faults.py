@@ -21,8 +21,11 @@ from runs import Crash, arguments, assert_same_run, before_step, crash_at, diges
 from safetensors import SafetensorError
 
 import train_sft
+from tl.cli.rejection import RejectionConfig, write_kept
 from tl.datasets import DataError
+from tl.files import open_alone
 from tl.llama import stored
+from tl.synthesis.teacher import write_taught
 from tl.training import checkpoint
 from tl.training.config import RunError, SFTConfig
 from tl.training.distributed import process_group
@@ -238,6 +241,26 @@ def test_a_second_run_in_the_same_folder_is_refused_by_process_and_host(toy_sft,
         first.join()
     assert train_sft.main(arguments(toy_sft, out)) == 0, "the lock dies with its process"
     assert not (out / LOCK_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda out: write_kept(RejectionConfig(model="", out=str(out)), [], Mock(), Mock(), Mock()),
+        lambda out: write_taught(out, [], Mock(), None),
+    ],
+    ids=["rejection", "synthesis"],
+)
+def test_a_second_command_that_appends_to_the_same_file_is_refused(tmp_path, command):
+    out = tmp_path / "kept.jsonl"
+    with open_alone(out) as first:
+        first.write('{"id": "half a li')
+        first.flush()
+        with pytest.raises(OSError, match="kept.jsonl is being written by another process: choose another --out"):
+            command(out)
+        assert out.read_text() == '{"id": "half a li'
+    command(out)
+    assert out.read_text() == "", "the first has died: its half line goes"
 
 
 def test_a_run_that_is_refused_leaves_no_folder(toy_sft, tmp_path):

@@ -30,7 +30,7 @@ from tl.executor.pool import PoolError
 from tl.executor.toolkits import ToolkitError
 from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
-from tl.files import visible
+from tl.files import open_alone, visible
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS
 from tl.llama.tokenizer import Tokenizer, TokenizerError
@@ -164,25 +164,25 @@ def write_kept(
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
-    written, paired = resumed(out, ids), set[str]()
-    if config.pairs:
-        if written and not Path(config.pairs).exists():
-            raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
-        paired = resumed(Path(config.pairs), ids)
-        Path(config.pairs).touch()
-    solved = {id.rpartition("#")[0] for id in written}
-    dropped, drawn, kept, fruitful = Counter[str](), Counter[str](), len(written), len(solved)
-    first = max((places[task] + 1 for task in solved), default=0)
-    found = sample_kept(
-        tasks,
-        executor,
-        partial(sampling_policy, model, tokenizer, config.max_new_tokens, drawn),
-        *(config.samples, config.per_task, config.seed),
-        parallel=MAX_ROWS,
-        dropped=dropped,
-        first=first,
-    )
-    with out.open("a", encoding="utf-8") as file:
+    with open_alone(out) as file:
+        written, paired = resumed(out, ids), set[str]()
+        if config.pairs:
+            if written and not Path(config.pairs).exists():
+                raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
+            paired = resumed(Path(config.pairs), ids)
+            Path(config.pairs).touch()
+        solved = {id.rpartition("#")[0] for id in written}
+        dropped, drawn, kept, fruitful = Counter[str](), Counter[str](), len(written), len(solved)
+        first = max((places[task] + 1 for task in solved), default=0)
+        found = sample_kept(
+            tasks,
+            executor,
+            partial(sampling_policy, model, tokenizer, config.max_new_tokens, drawn),
+            *(config.samples, config.per_task, config.seed),
+            parallel=MAX_ROWS,
+            dropped=dropped,
+            first=first,
+        )
         for trajectories, pairs in tqdm(found, "tasks", total=len(tasks), initial=first, disable=None):
             if config.pairs:
                 new = [pair for pair in pairs if pair.chosen.id not in paired]

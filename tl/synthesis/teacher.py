@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tl.calls import Call, format_call
 from tl.datasets import DataError
 from tl.executor import Executor
+from tl.files import open_alone
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy
 from tl.rollout.episodes import Request, Rollout, outcome, play
@@ -41,12 +42,12 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
     if endpoint is None and (unsolved := [task.id for task in tasks if not task.calls]):
         first = f"{len(unsolved)} of {len(tasks)} tasks have no golden calls, {unsolved[0]} first"
         raise DataError(f"{first}: give them `calls`, or name a --teacher")
-    done = resumed(out, {task.id for task in tasks})
     faults: Counter[str] = Counter()
-    left = [task for task in tasks if task.id not in done]
-    requests = [task.request(executor) for task in left]
-    made = teach(requests, endpoint, faults) if endpoint else rehearse(left, requests, faults)
-    with out.open("a", encoding="utf-8") as file:
+    with open_alone(out) as file:
+        done = resumed(out, {task.id for task in tasks})
+        left = [task for task in tasks if task.id not in done]
+        requests = [task.request(executor) for task in left]
+        made = teach(requests, endpoint, faults) if endpoint else rehearse(left, requests, faults)
         for trajectory in tqdm(made, "taught", total=len(requests), disable=None):
             file.write(trajectory.to_line())
             file.flush()
