@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -19,9 +20,10 @@ from tl.calls import Call
 from tl.cli import experiments as verb
 from tl.cli.rejection import RejectionConfig
 from tl.config import parse_config
+from tl.evaluation.compare import bootstrap_interval
 from tl.experiments import parts, plan
 from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED, SWEEPS, VARIANTS, group, groups_of
-from tl.experiments.comparison import T_975, Column, cell, markdown_lines, row_json, t_interval, tables
+from tl.experiments.comparison import T_975, Column, cell, markdown_lines, over_items, row_json, t_interval, tables
 from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
@@ -56,7 +58,7 @@ if kind == "evaluation":
     found = {suite: {**rows, "items": items} for suite in suites}
     if "episodes" in suites:
         shares = {"de": 50 - score, "ce": 9.0, "va": 60 + score, "answer_accuracy": None, "refusal_accuracy": 0.0}
-        found["episodes"] = {"n": 1} | shares
+        found["episodes"] = {"n": 1, "items": [{"id": "e", "right": None}]} | shares
     Path(value("--report")).write_text(json.dumps({"suites": found}))
     sys.exit(0)
 out = Path(value("--out"))
@@ -402,6 +404,35 @@ def test_differences_are_paired_over_seeds():
     assert high - low > 100  # the rows themselves are spread far more
 
 
+def test_differences_are_paired_over_seeds_and_items():
+    def report(*right):
+        items = [{"id": str(n), "scores": {"strict": {"ts": True, "pi": True, "cf": cf}}} for n, cf in enumerate(right)]
+        return {"suites": {"s": {"items": items}}}
+
+    column, before, after = Column("T", "CF", "s", "cf"), report(False, True), report(True, True)  # better, and equal
+    one = over_items(column, [after], [before])
+    assert one == bootstrap_interval([(1, 1), (0, 1)]) == (0, 100)  # each with 1 in 4
+    four = over_items(column, [report(*[True] * 4)] * 2, [report(*[False] * 2, *[True] * 2)] * 2)
+    assert four == (12.5, 87.5)  # 8 draws of 0 or 1: none is 1 in 0.4 %, at most one in 3.5 %
+    # All items of one seed are better and none of the other's: what is drawn is 0, 1 or 2 of the better seed.
+    assert over_items(column, [report(True), report(True)], [report(False), report(True)]) == (0, 100)
+    assert over_items(column, [None, after], [before] * 2) is None  # a seed was left out
+    for other in (replace(column, metric="de"), replace(column, group=SHARED)):
+        assert over_items(other, [after], [before]) is None
+
+
+def test_one_seed_shows_the_interval_over_items_and_several_both(stub, tmp_path):
+    two = run(stub, tmp_path / "out", seeds=(0, 1))
+    one = results_json(ABLATION, Plan(tmp_path / "out", SMALL, stub.base), [0], command="c")
+    assert one["rows"][1]["difference"]["held-out.ts"] == {"mean": 10, "interval": None, "items": (0, 0)}  # the stub's
+    printed = markdown(one, ABLATION)
+    assert "60.0 (+10.0 [+0.0, +0.0])" in printed and "over the requests" in printed
+    assert "over seeds and items" not in printed
+    *_, table = markdown(two, ABLATION).partition("### Differences, with intervals over seeds and items")
+    assert "| Seen toolkits: TS ↑ " in table and "| all       | +30.0 [+0.0, +0.0] " in table
+    assert two["rows"][1]["difference"]["held-out.ts"]["interval"] == [10, 10]
+
+
 def test_a_metric_without_items_has_no_mean():
     row = row_json("x", {"k": [1.0, None]}, {"k": [1.0, 2.0]})
     assert row["mean"]["k"] is None and row["difference"]["k"] == {"mean": None, "interval": None}
@@ -498,14 +529,14 @@ def test_both_groups_are_in_the_default_sets():
 # ---- ways on from a short fine-tuning
 
 
-def craft(stub, folder):
-    """The results of the quick form."""
+def craft(stub, folder, status=0):
+    """The results of the quick form, which ends with this exit status."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(parts, "SCRIPTS", stub.scripts)
         monkeypatch.setattr(plan, "synthesize", partial(synthesize, 4))
         monkeypatch.setattr(plan, "prompts", partial(prompts, 2))
-        assert verb.main(["craft", "--quick"]) == 0
+        assert verb.main(["craft", "--quick"]) == status
     return json.loads((folder / "runs/craft-quick/craft.json").read_text())
 
 
@@ -575,6 +606,28 @@ def test_costs_are_what_a_way_adds(ways):
     lines = markdown(results, CRAFT).splitlines()
     assert "### Costs" in lines and any(line.startswith("| DPO") and " 1,200 " in line for line in lines)
     assert "512 calls sampled by each way" in "".join(lines)
+
+
+def test_a_way_that_fails_is_a_row_that_says_why_and_is_tried_again(stub, tmp_path):
+    stub.trouble(5, 2)  # after start and more SFT, with their evaluations: rejection
+    results = craft(stub, tmp_path, status=1)
+    assert len(results["rows"]) == 12
+    row = results["rows"][2]
+    assert row["errors"] == ["drew 300 tokens in 10 calls"]  # the last line that the stub printed
+    assert {*row["mean"].values()} == {None} and row["costs"]["sampled tokens"] == [None]
+    assert [other["errors"] for other in results["rows"] if other is not row] == [[None]] * 11
+    printed = (tmp_path / "runs/craft-quick/craft.md").read_text()
+    assert "- rejection, 2 rounds, seed 0, is left out: drew 300 tokens" in printed
+    assert re.search(r"\| rejection, 2 rounds +\| – +\| – ", printed)
+    stub.trouble(0, 0)
+    stub.forget()
+    assert craft(stub, tmp_path)["rows"][2]["errors"] == [None] and stub.kinds() == ["rejection", "evaluation"]
+
+
+def test_without_the_start_there_is_nothing_to_compare_with(stub, tmp_path):
+    stub.trouble(1, 2)
+    with pytest.raises(FileNotFoundError, match="craft.json"):
+        craft(stub, tmp_path, status=1)
 
 
 def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):

@@ -17,7 +17,7 @@ from tl.datasets import read
 from tl.datasets.preferences import read_pairs
 from tl.executor import Executor, Session, Verdict
 from tl.mae import erroneous_calls
-from tl.rollout.dialogue import Dialogue, Response
+from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.tasks import read_tasks
 from tl.synthesis.rejection import sample_kept
 from tl.synthesis.teacher import resumed
@@ -25,6 +25,7 @@ from tl.synthesis.teacher import resumed
 SELL, BAD = 'sell_item(name="chair", count=4)', 'sell_item(name="chair", number=4)'
 RIGHT, WRONG = 'finish(answer="Sold 4 chairs, 0 are left.")', 'finish(answer="Sold 9.")'
 REFUSED = 'finish(answer="I cannot handle the task.")'
+CUT = 'finish(answer="Sold 4 chairs, and'
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def kept(
     file.write_text(json.dumps({"query": "Sell 4 chairs.", "answer": answer, "check": check}) + "\n")
 
     def scripted(dialogues: Sequence[Dialogue]) -> list[Response]:
-        return [Response((scripts[d.number][sum(m.is_call for m in d.messages)],)) for d in dialogues]
+        said = [scripts[d.number][sum(m.is_call for m in d.messages)] for d in dialogues]
+        return [Response((text,), stop=StopReason.CUT if text == CUT else None) for text in said]
 
     dropped: Counter[str] = Counter()
     tasks = read_tasks([str(file)], executor)
@@ -104,6 +106,12 @@ def test_two_calls_that_both_work_and_the_end_of_an_episode_that_failed_elsewher
     assert preferred(executor, tmp_path, [[SELL, WRONG], [BAD, SELL, WRONG]]) == [], "none of them worked"
     assert preferred(executor, tmp_path, [[SELL, RIGHT], [INVENTED]], None) == [], "no answer is known to be right"
     assert preferred(executor, tmp_path, [[INVENTED], [BAD, RIGHT]], None) == [], "nor is one better than an error"
+
+
+def test_a_call_that_is_cut_ends_its_episode_and_is_in_no_pair(executor, tmp_path):
+    scripts = [[SELL, RIGHT], [CUT], [SELL, CUT]]
+    assert preferred(executor, tmp_path, scripts) == [], "text in a file ends, and these did not"
+    assert kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")[1] == {"no finish": 2}
 
 
 def test_an_answer_that_could_not_be_checked_is_not_taken_for_a_wrong_one(executor, tmp_path, monkeypatch):

@@ -60,7 +60,8 @@ class ExperimentsConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, 1 if a part failed or was stopped, or 2 if the flags are invalid."""
+    """Exit status 0, 1 if a part failed, even if the others are in the table, or was stopped, or 2 if the flags are
+    invalid."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = {
         "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
@@ -86,6 +87,7 @@ def main(argv: Sequence[str]) -> int:
     base, official = Path(config.model or TINY), Path(folders[0]) if folders else None
     suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))
+    left_out = False
     about = {"command": shlex.join(["python", "-m", "tl", "experiments", *argv]), "quick": config.quick}
     try:
         for experiment in (experiments[kind] for kind in config.kinds):
@@ -101,7 +103,8 @@ def main(argv: Sequence[str]) -> int:
                 write(results, experiment, out)
             print(markdown(results, experiment))
             print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
+            left_out |= any(any(row["errors"]) for row in results["rows"])
     except (Stopped, PartError, DataError, OSError) as error:
         print(f"{visible(str(error))}\nrun the same command again to resume", file=sys.stderr)
         return 1
-    return 0
+    return int(left_out)

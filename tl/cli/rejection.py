@@ -69,7 +69,7 @@ class RejectionConfig(ToolOptions):
         2, "maximum number of episodes, and of pairs, kept per task, in the order of sampling", at_least=1
     )
     size: int = option(400, "number of tasks to generate with the tool library, if there are no --tasks", at_least=1)
-    max_new_tokens: int = option(96, "token limit per call; a longer call counts as a format error", at_least=1)
+    max_new_tokens: int = option(96, "token limit per call; a longer call ends its episode", at_least=1)
     seed: int = option(0, "seed of sampling and of the generated tasks", at_least=0)
     rounds: int = option(
         0,

@@ -49,14 +49,21 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
         lines.append(f"  {alone[0]} items are only in the first report and {alone[1]} only in the second: not compared")
     lines.append(HEADER)
     for metric in _metrics(sides[0][keys[0]]):
-        clusters: dict[str, list[Pair]] = defaultdict(list)
-        for key in keys:
-            a, b = (_value(side[key], metric) for side in sides)
-            if a is not None and b is not None:
-                clusters[key[0]].append((a, b))
-        if clusters:
-            lines.append(paired_line(", ".join(metric[-2:]), [*clusters.values()]))
+        if clusters := paired(first, second, metric):
+            lines.append(paired_line(", ".join(metric[-2:]), clusters))
     return lines
+
+
+def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[Pair]]:
+    """The pairs of the items that two reports have in common in a suite, those of one id together; without items that
+    do not count for the metric, which is named by its keys in an item."""
+    ours, theirs = (_by_key(suite["items"]) for suite in (first, second))
+    clusters: dict[str, list[Pair]] = defaultdict(list)
+    for key in (key for key in ours if key in theirs):
+        a, b = _value(ours[key], metric), _value(theirs[key], metric)
+        if a is not None and b is not None:
+            clusters[key[0]].append((a, b))
+    return [*clusters.values()]
 
 
 def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
@@ -75,7 +82,7 @@ def _metrics(item: Mapping) -> list[tuple[str, ...]]:
     return [("scores", scoring, field) for scoring in item["scores"] for field in CallScore._fields]
 
 
-def _value(item: Mapping, metric: tuple[str, ...]) -> bool | None:
+def _value(item: Mapping, metric: Sequence[str]) -> bool | None:
     value: object = item
     for key in metric:
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -89,21 +96,35 @@ def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
     n = len(pairs)
     shares = [100 * sum(pair[side] for pair in pairs) / n for side in (0, 1)]
     better, worse = pairs.count((False, True)), pairs.count((True, False))
-    low, high = bootstrap_interval([(sum(b - a for a, b in cluster), len(cluster)) for cluster in clusters])
+    low, high = bootstrap_interval(differences(clusters))
     return (
         f"  {name:<22}{n:>5}{shares[0]:8.2f}{shares[1]:8.2f}{shares[1] - shares[0]:+12.2f}"
         f"  [{low:+7.2f}, {high:+7.2f}]{better:>9}{worse:>7}{mcnemar(better, worse):11.4f}"
     )
 
 
+def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[int, int]]:
+    """(sum, count) of second minus first in each cluster."""
+    return [(sum(b - a for a, b in cluster), len(cluster)) for cluster in clusters]
+
+
 def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """95 % percentile interval, in percent, of the mean of values that come in clusters, from (sum, count) of each.
     Items of one id are a cluster. The same values always give the same interval."""
+    return percentile_interval(resampled_means(clusters, np.random.default_rng(0)))
+
+
+def resampled_means(clusters: Sequence[tuple[int, int]], rng: np.random.Generator) -> np.ndarray:
+    """The mean, in percent, in each of RESAMPLES resamples of the clusters."""
     kinds = Counter(clusters)  # a resample is how often it has each kind: a few numbers, not one for each cluster
     shares = [n / len(clusters) for n in kinds.values()]
-    weights = np.random.default_rng(0).multinomial(len(clusters), shares, size=RESAMPLES)
+    weights = rng.multinomial(len(clusters), shares, size=RESAMPLES)
     sums = weights @ np.array(list(kinds), dtype=float)
-    low, high = np.percentile(100 * sums[:, 0] / sums[:, 1], [2.5, 97.5])
+    return 100 * sums[:, 0] / sums[:, 1]
+
+
+def percentile_interval(means: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

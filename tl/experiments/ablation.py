@@ -66,6 +66,7 @@ class Experiment:
     columns: tuple[Column, ...]
     sweeps: tuple[Sweep, ...] = ()
     notes: tuple[str, ...] = ()
+    leaves_out: bool = False  # a variant of which a part fails, and goes on; never the reference
     paper: dict[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper to stand beside ours
 
     @property

@@ -73,6 +73,7 @@ CRAFT = Experiment(
         "costs: what a way adds to the start. Tokens that the evaluation draws, for best of 8 eight times as many, "
         "are not counted as sampled",
     ),
+    leaves_out=True,  # where nothing is kept to train on, or no pair is found
 )
 FULL_CRAFT = Budget(share=1 / 3, calls=4096)
 QUICK_CRAFT = Budget(share=1 / 3, requests=100, episodes=50, calls=512)

@@ -112,6 +112,10 @@ class Part:
         """As ``seconds``, of all cores."""
         return self._record()["cpu_seconds"]
 
+    def error(self) -> str | None:
+        """The last line that a part printed which has failed."""
+        return self._record().get("error")
+
     def make(self) -> None:
         """Does the part, or what is left of it. The time of a killed process is not counted.
 
@@ -125,18 +129,23 @@ class Part:
         status, stopped = 0, False
         if not is_finished(self.model):  # else it was killed after its last step
             status, stopped = run(self.command(), self.folder / LOG)
+        stopped |= status == STOPPED
+        lines = [] if stopped or status == 0 else self._end_of_log()
         record = {
             "finished": status == 0,
             "seconds": record["seconds"] + time.perf_counter() - started,
             "cpu_seconds": record.get("cpu_seconds", 0.0) + children_seconds() - cpu,
+            "error": lines[-1] if lines else None,
         }
         write_whole(self.folder / RECORD, json.dumps(record | {"settings": self.settings}, indent=1) + "\n")
-        if stopped or status == STOPPED:
+        if stopped:
             raise Stopped(f"stopped in {self.folder.name}")
         if status != 0:
-            log = self.folder / LOG
-            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            raise PartError("\n".join([f"{log}: the script failed with status {status}:", *lines[-TAIL:]]))
+            raise PartError("\n".join([f"{self.folder / LOG}: the script failed with status {status}:", *lines]))
+
+    def _end_of_log(self) -> list[str]:
+        lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if line.strip()][-TAIL:] or ["nothing was printed"]
 
     def _record(self) -> dict:
         path = self.folder / RECORD

@@ -18,7 +18,7 @@ from tl.assets import TINY
 from tl.datasets import read
 from tl.datasets.questions import read_questions
 from tl.experiments.ablation import Experiment, Variant
-from tl.experiments.parts import Part, digest, digest_of_files, duration, seconds_left
+from tl.experiments.parts import Part, PartError, digest, digest_of_files, duration, seconds_left
 from tl.rl.config import resolve_config as resolve_ppo
 from tl.rl.dpo import resolve_config as resolve_dpo
 from tl.rl.prm import resolve_config as resolve_prm
@@ -97,14 +97,18 @@ class Plan:
         """What a variant took beyond what it has in common with others, by the heads of a table."""
         return {}
 
+    def parts_of(self, experiment: Experiment, variant: Variant, seed: int) -> list[Part]:
+        """The parts of a variant, those that others need before them."""
+        return [*self.trained(variant, seed), self.evaluation(experiment, variant, seed)]
+
     def parts(self, experiment: Experiment, seed: int) -> list[Part]:
-        """All parts of a seed, each once, those that others need before them."""
-        made = [
-            part
-            for variant in experiment.everything
-            for part in (*self.trained(variant, seed), self.evaluation(experiment, variant, seed))
-        ]
+        """All parts of a seed, each once."""
+        made = [part for variant in experiment.everything for part in self.parts_of(experiment, variant, seed)]
         return list({part.digest: part for part in made}.values())
+
+    def error(self, experiment: Experiment, variant: Variant, seed: int) -> str | None:
+        """Why a variant was left out, see Experiment.leaves_out."""
+        return next(filter(None, (part.error() for part in self.parts_of(experiment, variant, seed))), None)
 
     def _training(self, kind: str, name: str, model: Path, data: Path, flags: list[str], source: dict) -> Part:
         flags = [*flags, "--epochs", f"{RESOLVE[kind](['--model', str(self.base)]).epochs * self.budget.share:g}"]
@@ -145,18 +149,26 @@ class Plan:
 def carry_out(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> Iterator[Sequence[int]]:
     """Does what is not done yet, seed by seed; after each, gives the seeds that are complete.
 
-    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed; the same call
-    resumes.
+    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed, unless the
+    experiment leaves its variant out; the same call resumes.
     """
-    batches = [plan.parts(experiment, seed) for seed in seeds]
-    everything = [part for batch in batches for part in batch]
+    everything = [part for seed in seeds for part in plan.parts(experiment, seed)]
     with tqdm(total=len(everything), desc=experiment.kind, bar_format=BAR) as bar:
-        for complete, batch in enumerate(batches, 1):
-            for part in batch:
-                if part.seconds() is None:
-                    left = seconds_left(everything)
-                    bar.set_postfix_str(f"{part.kind} {part.name}{left and f', about {duration(left)} left' or ''}")
-                    part.make()
-                    bar.write(f"{part.kind} {part.name}: {duration(part.seconds() or 0)}", file=sys.stderr)
-                bar.update()
+        for complete, seed in enumerate(seeds, 1):
+            for variant in experiment.everything:
+                try:
+                    for part in plan.parts_of(experiment, variant, seed):
+                        if part.seconds() is None:
+                            left = seconds_left(everything)
+                            bar.set_postfix_str(
+                                f"{part.kind} {part.name}{left and f', about {duration(left)} left' or ''}"
+                            )
+                            part.make()
+                            bar.write(f"{part.kind} {part.name}: {duration(part.seconds() or 0)}", file=sys.stderr)
+                        bar.n = sum(part.seconds() is not None for part in everything)
+                        bar.refresh()
+                except PartError as error:
+                    if not experiment.leaves_out or variant is experiment.variants[0]:
+                        raise
+                    bar.write(f"{variant.name} is left out: {error}", file=sys.stderr)
             yield seeds[:complete]

@@ -11,12 +11,15 @@ The folder of an experiment gets KIND.md and KIND.json, rewritten after every se
                   "n": [items, or episodes, per seed], …}],
      "rows": [{"name": "none", "parts": ["MAE", …], "seconds": {"sft": [per seed], …},
                "costs": {"sampled tokens": [per seed], …},      of craft
+               "errors": [per seed, why the row has no values, or null],
                "values": {KEY: [per seed, percent or null]},
                "mean": {KEY: …}, "interval": {KEY: [low, high] or null},
-               "difference": {KEY: {"mean", "interval"}} or null in the first row, which is the reference}],
+               "difference": {KEY: {"mean", "interval", "items": [low, high] or null}},
+                             null in the first row, which is the reference}],
      "sweeps": {"w_max": {"title", "x": [1, 3, 9, 27], "curves": [{"name": "PKT", "points": [a row for each x]}]}}}
 
-Intervals are 95 %, see `tl.experiments.comparison`; null with one seed. "sweeps" is empty unless they were asked for.
+Intervals are 95 %, see `tl.experiments.comparison`; null with one seed, but for "items". "sweeps" is empty unless they
+were asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from statistics import fmean
 import torch
 
 from tl.experiments.ablation import Experiment, Variant, add_groups
-from tl.experiments.comparison import T_975, Values, markdown_lines, row_json, tables
+from tl.experiments.comparison import T_975, Values, item_table, markdown_lines, over_items, row_json, tables
 from tl.experiments.parts import duration
 from tl.experiments.plan import Plan
 from tl.files import write_whole
@@ -44,17 +47,23 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
         variant: [report(experiment, plan, variant, seed) for seed in seeds] for variant in experiment.everything
     }
     values: dict[Variant, dict[str, Values]] = {
-        variant: {column.key: [column.value(report) for report in of_seeds] for column in experiment.columns}
+        variant: {c.key: [c.value(report) if report else None for report in of_seeds] for c in experiment.columns}
         for variant, of_seeds in reports.items()
     }
     reference, *others = experiment.variants
-    n_items = {c: [c.items(report) for report in reports[reference]] for c in experiment.columns}
+    n_items = {c: [c.items(report) for report in reports[reference] if report] for c in experiment.columns}
 
     def row(variant: Variant, against: dict[str, Values] | None) -> dict:
         seconds = seconds_of(experiment, plan, variant, seeds)
         row = row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
-        by_seed = [plan.costs(experiment, variant, seed) for seed in seeds]
-        return row | ({"costs": {key: [costs[key] for costs in by_seed] for key in by_seed[0]}} if by_seed[0] else {})
+        errors = [plan.error(experiment, variant, seed) for seed in seeds]
+        costs = [
+            {} if error else plan.costs(experiment, variant, seed) for seed, error in zip(seeds, errors, strict=True)
+        ]
+        heads = plan.costs(experiment, reference, seeds[0])
+        for column in experiment.columns if against else ():
+            row["difference"][column.key]["items"] = over_items(column, reports[variant], reports[reference])
+        return row | {"costs": {head: [of.get(head) for of in costs] for head in heads}, "errors": errors}
 
     def curve(name: str, points: Sequence[Variant]) -> dict:
         return {"name": name, "points": [row(point, None) for point in points]}
@@ -81,7 +90,10 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
     }
 
 
-def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> dict:
+def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> dict | None:
+    """None where the variant was left out."""
+    if plan.error(experiment, variant, seed):
+        return None
     found = plan.evaluation(experiment, variant, seed).report()
     add_groups(found, experiment, seed, plan.base)
     return found
@@ -120,7 +132,9 @@ def write(results: dict, experiment: Experiment, out: Path) -> None:
 
 def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]]]:
     """The tables of the rows, of the sweeps and of the paper."""
-    found = tables(experiment.columns, results["rows"]) | cost_table(results["rows"])
+    found = tables(experiment.columns, results["rows"])
+    found |= item_table(experiment.columns, results["rows"]) if len(results["seeds"]) > 1 else {}
+    found |= cost_table(results["rows"])
     for sweep in results["sweeps"].values():
         points = [
             point | {"name": f"{curve['name']}, {x:g}"}
@@ -133,11 +147,12 @@ def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]
 
 def cost_table(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
     """Means over the seeds, where the rows have costs."""
-    if "costs" not in rows[0]:
+    if not rows[0]["costs"]:
         return {}
     heads = ["", *rows[0]["costs"]]
-    lines = ([row["name"], *(f"{fmean(each):,.0f}" for each in row["costs"].values())] for row in rows)
-    return {"Costs": [heads, *lines]}
+    means = [[None if None in each else fmean(each) for each in row["costs"].values()] for row in rows]
+    cells = [["–" if mean is None else f"{mean:,.0f}" for mean in of_row] for of_row in means]
+    return {"Costs": [heads, *([row["name"], *of_row] for row, of_row in zip(rows, cells, strict=True))]}
 
 
 def notes(results: dict, experiment: Experiment) -> list[str]:
@@ -146,18 +161,26 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
     steps = "" if budget["max_steps"] is None else f", {budget['max_steps']} steps at most"
     sampled = f"{budget['calls']} calls sampled by each way; " if budget["calls"] else ""
     taken = ", ".join(f"{duration(s)} {kind}" for kind, s in seconds.items() if s)
-    by_items = (
-        f"one seed gives no interval; {budget['requests']} items alone make ± {98 / budget['requests'] ** 0.5:.0f}"
+    over_seeds = "over the seeds, with its 95 % t-interval"
+    over_items = (
+        "request by request, with its 95 % interval over the requests: whether the same models would differ on others. "
+        "What another seed would give takes several"
     )
-    paired = ", paired over the seeds, with its 95 % t-interval" if len(seeds) > 1 else f"; {by_items} points"
     return [
         f"{results['command']}; {results['machine']}",
         f"seeds {', '.join(map(str, seeds))}; {budget['share']:.0%} of the default training{steps}; {sampled}"
         f"at most {budget['requests']} requests and {budget['episodes']} episodes a suite",
         f"took {duration(sum(seconds.values()))}: {taken}",
-        f"percent; in brackets the difference from '{results['rows'][0]['name']}'{paired}",
+        f"percent; in brackets the difference from '{results['rows'][0]['name']}', paired "
+        f"{over_seeds if len(seeds) > 1 else over_items}",
         *([resolution(len(seeds))] if len(seeds) > 1 else []),
         *experiment.notes,
+        *(
+            f"{row['name']}, seed {seed}, is left out: {error}"
+            for row in results["rows"]
+            for seed, error in zip(seeds, row["errors"], strict=True)
+            if error
+        ),
     ]
 
 

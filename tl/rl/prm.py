@@ -81,6 +81,10 @@ class PRMConfig(ToolOptions, TrainingConfig):
         at_most=MAX_SEED,
     )
 
+    @classmethod
+    def free(cls) -> set[str]:
+        return super().free() | {"require_isolation"}
+
 
 def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
     """Settings from the command line. Raises RunError if they contradict each other."""

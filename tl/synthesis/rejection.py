@@ -43,6 +43,9 @@ def sample_kept(
     """For each task from number `first` on the episodes that are worth training on, and pairs of calls; at most
     `per_task` of each, all different.
 
+    A call that is cut ends its episode and is part of no pair: a file holds text, and what is trained on it ends, so a
+    policy would unlearn to end a text where the sampled one did not.
+
     An episode is kept where it ends in a right answer, as far as one is known; erroneous calls on the way stay in it,
     and are not trained on. `policy_of` makes the policy of some episodes from their requests and seeds; a draw depends
     on `seed` and the task's place alone. About `parallel` episodes run at a time. `dropped` counts the others by
@@ -53,7 +56,7 @@ def sample_kept(
         numbers = range(start, min(start + at_a_time, len(tasks)))
         requests = [tasks[n].request(executor) for n in numbers for _ in range(samples)]
         seeds = [seed * 2**40 + n * samples + k for n in numbers for k in range(samples)]
-        played = dict(play(requests, policy_of(requests, seeds), len(requests), n_groups=2))
+        played = dict(play(requests, policy_of(requests, seeds), len(requests), n_groups=2, strict=True))
         for i in range(len(numbers)):
             mine = range(i * samples, (i + 1) * samples)
             episodes = [(requests[k], played[k]) for k in mine]

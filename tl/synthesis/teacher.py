@@ -128,7 +128,7 @@ def _next_call(task: Task, messages: Sequence[Message]) -> str:
 def fault_of(request: Request, rollout: Rollout) -> str:
     """Why an episode is dropped; empty if it is kept."""
     result = outcome(request, rollout)
-    if None in result.categories:
+    if None in result.categories or rollout.stop is StopReason.EXECUTOR:
         return EXECUTOR_FAILED
     if not result.finished:
         return "no finish"
