@@ -33,13 +33,18 @@ def fall(arm: str, batches: list[list[Example]], peak: float) -> tuple[float, fl
     dtype, seed = ARMS[arm]
     with distributed.process_group() as world, patch.object(World, "compute_dtype", dtype):
         model = distributed.load(Llama, TINY, world, seed=seed)
-        optimizer = make_optimizer(model, peak, CONFIG)
         before = mean_loss(model, batches)
-        for step, batch in enumerate(batches):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, len(batches), peak, CONFIG.warmup_ratio)
-            train_step(model, optimizer, batch, CONFIG, world)
+        train(model, batches, peak, world)
         return before, mean_loss(model, batches)
+
+
+def train(model: Llama, batches: list[list[Example]], peak: float, world: World) -> None:
+    """A step on each batch, with the learning rates of a training run."""
+    optimizer = make_optimizer(model, peak, CONFIG)
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, len(batches), peak, CONFIG.warmup_ratio)
+        train_step(model, optimizer, batch, CONFIG, world)
 
 
 @torch.no_grad()

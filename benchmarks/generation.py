@@ -12,12 +12,10 @@ import argparse
 
 import torch
 
-from benchmarks.models import MEDIUM, SMALL, random_checkpoint, random_model, random_texts
+from benchmarks.models import MEDIUM, NEVER, SMALL, random_checkpoint, random_model, random_texts
 from benchmarks.side_by_side import Comparison, compare, with_peers
 from tl.llama import Llama, generate, load_model
 from tl.llama.sampling import Sampler
-
-NEVER = -1  # an end-of-text id that no token has
 
 
 @torch.no_grad()

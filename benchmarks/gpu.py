@@ -21,8 +21,8 @@ from dataclasses import replace
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.models import LARGE, SMALL, random_checkpoint, random_texts
-from benchmarks.ppo import NEVER, our_step
+from benchmarks.models import LARGE, NEVER, SMALL, random_checkpoint, random_texts
+from benchmarks.ppo import our_step
 from tl.assets import TINY
 from tl.llama import Llama, ModelConfig, Tokenizer, generate
 from tl.mae import ErrorCategory

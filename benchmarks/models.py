@@ -9,6 +9,8 @@ import torch
 
 from tl.llama import Llama, ModelConfig, save_model
 
+NEVER = -1  # an end-of-text id that no token has
+
 SMALL = ModelConfig(  # the size of the embedded model
     vocab_size=3072,
     hidden_size=192,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.models import NEVER
 from benchmarks.side_by_side import Comparison, Taken, with_peers
 from tl.assets import TINY
 from tl.config import preset
@@ -26,8 +27,6 @@ from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.run import Progress
 from train_ppo import Models, PPOConfig, iterate
-
-NEVER = -1  # an end-of-text id that no token has
 
 
 def interleaved(trainer: Any, our_step: Callable[[], object]) -> Comparison:

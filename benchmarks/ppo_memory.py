@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import train_ppo
-from benchmarks.models import MEDIUM, random_checkpoint, random_texts
+from benchmarks.models import MEDIUM, NEVER, random_checkpoint, random_texts
 from tl.llama import Llama
 from tl.llama.sampling import Sampler
 from tl.metrics import Question
@@ -29,7 +29,7 @@ STEPS, ROLLOUTS, PROMPT, NEW = 10, 2, 60, 4
 def sample(actor: Llama, _: object, prompts: list[Question], config: PPOConfig, seeds: list[int]) -> list[Experience]:
     """In place of ``sample_steps``: texts without words."""
     ids = [list(prompt.prompt_ids) for prompt in prompts]
-    completions = Sampler(actor, len(ids), eos_id=-1).complete(ids, NEW, 1.0, seeds=seeds, logprobs=True)
+    completions = Sampler(actor, len(ids), eos_id=NEVER).complete(ids, NEW, 1.0, seeds=seeds, logprobs=True)
     experiences = [Experience(prompt.id, list(prompt.prompt_ids)) for prompt in prompts]
     for experience, completion in zip(experiences, completions, strict=True):
         experience.add(completion, ScoredCall("", 0.0, None))

@@ -13,15 +13,14 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.bf16 import CONFIG, mean_loss
+from benchmarks.bf16 import mean_loss, train
 from tl.assets import TINY
 from tl.llama import Llama, Tokenizer
 from tl.prompt import EncodingOptions, Example
 from tl.training import distributed
 from tl.training.batching import batches
 from tl.training.data import load_training_data
-from tl.training.optimizer import make_optimizer
-from train_sft import RELEASED_TURNS, learning_rate, train_step
+from train_sft import RELEASED_TURNS
 
 BATCH = 4  # trajectories, or samples of a call
 
@@ -39,16 +38,12 @@ def samples(example: Example) -> list[Example]:
     return made
 
 
-def train(data: list[Example], peak: float, trajectories: list[Example]) -> tuple[int, float]:
+def one_pass(data: list[Example], peak: float, trajectories: list[Example]) -> tuple[int, float]:
     """Steps, and the loss on the trajectories after one pass over the data."""
+    order = [[data[i] for i in indices] for indices in batches(len(data), BATCH, 0, 0, len(data))]
     with distributed.process_group() as world:
         model = distributed.load(Llama, TINY, world)
-        optimizer = make_optimizer(model, peak, CONFIG)
-        order = list(batches(len(data), BATCH, 0, 0, len(data)))
-        for step, indices in enumerate(order):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, len(order), peak, CONFIG.warmup_ratio)
-            train_step(model, optimizer, [data[i] for i in indices], CONFIG, world)
+        train(model, order, peak, world)
         return len(order), mean_loss(model, [[example] for example in trajectories])
 
 
@@ -73,7 +68,7 @@ def main() -> None:
     works = {"a sample a call": (calls, options.rate), "ours, the same rate": (trajectories, options.rate)}
     works["ours, in proportion"] = (trajectories, scaled)
     for name, (items, peak) in works.items():
-        steps, loss = train(items, peak, trajectories)
+        steps, loss = one_pass(items, peak, trajectories)
         print(f"{name:20} rate {peak:.2e}, {steps:4} steps: loss {loss:.4f}", flush=True)
 
 

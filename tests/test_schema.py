@@ -384,7 +384,6 @@ def test_a_method_becomes_a_tool_by_its_hints_defaults_and_docstring():
         ("flight", "passengers"),
     )
     assert ToolSpec.from_function(Desk().book) == expected
-    assert ToolSpec.from_function(Desk().book, name="book_flight").name == "book_flight"
 
 
 def test_less_common_hints():

@@ -97,7 +97,7 @@ def run(start, executor):
         server, faults = start(answer), Counter()
         requests = [task_of(episode).request(executor) for episode in made]
         endpoint = Endpoint(server.url, "big-model", wait=0.001, key="secret")
-        return list(teach(requests, endpoint, faults, parallel=3)), faults, server
+        return list(teach(requests, endpoint, faults)), faults, server
 
     return run
 

@@ -79,8 +79,8 @@ def parse_literal(text: str) -> JSON:
     return value
 
 
-def leading_literal(text: str, at: int = 0) -> tuple[JSON, int]:
-    """The JSON or Python literal that starts here, behind white space, and where it ends. Raises CallSyntaxError."""
+def leading_literal(text: str, at: int) -> tuple[JSON, int]:
+    """The JSON or Python literal at this place, after white space, and where it ends. Raises CallSyntaxError."""
     scanner = _Scanner(text, at)
     scanner.space()
     return scanner.value(depth=0), scanner.at
@@ -154,7 +154,7 @@ def _check_literal(value: object, depth: int) -> None:
 
 
 def _whole(text: str) -> _Scanner:
-    """A scanner of a text that it can read to its end."""
+    """A scanner of a text, which must be short enough and valid Unicode."""
     scanner = _Scanner(text)
     if len(text) > MAX_LENGTH:
         scanner.fail(f"longer than {MAX_LENGTH:,} characters", MAX_LENGTH)
@@ -315,7 +315,7 @@ class _Scanner:
             pieces.append(self.escape(self.at - 1))
 
     def escape(self, start: int) -> str:
-        """What stands after a backslash, which was at `start`."""
+        """The character that an escape stands for; its backslash was at `start`."""
         if octal := self.match(_OCTAL):
             return chr(int(octal, 8))
         letter = self.peek()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
 
 MAX_DEPTH = 32  # of a parameter's schema
 MAX_SCHEMAS = 10_000  # of a tool, once its references are inlined
@@ -24,7 +23,7 @@ _TYPES = {
     "any": "any",
 }
 _TYPE_NAMES = {alias: name for name, aliases in _TYPES.items() for alias in aliases.split()}
-_EXACT = {  # what stands for the JSON type without any loss
+_EXACT = {  # names that mean the JSON type and nothing more special
     *(alias for aliases in list(_TYPES.values())[1:] for alias in aliases.split()),
     *("string", "str", "char", "text"),
 }
@@ -41,22 +40,14 @@ _SCHEMA_KEYS = frozenset(_SCHEMA_WORDS.split())
 _DEFINITIONS = ("$defs", "definitions")
 
 
-class Declaration(NamedTuple):
-    """A tool's name, description, schemas of its parameters in order, and names of the required ones."""
-
-    name: str
-    description: str
-    parameters: dict[str, dict]
-    required: tuple[str, ...]
-
-
-def read_declaration(tool: object) -> Declaration:
-    """Reads a function schema, bare or as `{"type": "function", "function": {...}}`.
+def read_declaration(tool: object) -> tuple[str, str, dict[str, dict], tuple[str, ...]]:
+    """A tool's name, description, schemas of its parameters in order, and names of the required ones, from a function
+    schema, bare or as `{"type": "function", "function": {...}}`.
 
     The parameters stand under `parameters`, `inputSchema` (MCP) or `input_schema`, as an object schema, as a JSON text
     of one, or as a bare map of names (`{"city": {"type": "string"}}`). What is required is said by `required` in the
-    schema, beside it, or by `"required": true` inside a parameter. References are inlined, nulls that Arrow pads in are
-    dropped, types get the names of JSON schema. Raises ValueError that names the tool and the parameter at fault.
+    schema, beside it, or by `"required": true` inside a parameter. References are inlined, nulls that Arrow adds as
+    padding are dropped, types get the names of JSON schema. Raises ValueError that names tool and parameter.
     """
     if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
         tool = tool["function"]
@@ -73,7 +64,7 @@ def read_declaration(tool: object) -> Declaration:
         required += _names(tool["required"], name)
     if unknown := [key for key in required if key not in properties]:
         raise ValueError(f"tool {name}: required but not declared: {', '.join(unknown)}")
-    return Declaration(name, description, properties, tuple(key for key in properties if key in required))
+    return name, description, properties, tuple(key for key in properties if key in required)
 
 
 def _text(value: object, what: str) -> str:
@@ -119,19 +110,19 @@ def _parameters(given: object, tool: str) -> dict:
 
 
 def _is_parameter(key: str, value: object) -> bool:
-    """Whether this entry of a schema without properties is a parameter: `type` may be one, described by an object."""
+    """Whether this entry of a schema without `properties` is a parameter. `type` is one if its value is an object."""
     return key not in _SCHEMA_KEYS or (isinstance(value, dict) and not key.startswith("$") and key not in _DEFINITIONS)
 
 
 def _bare(value: object) -> object:
-    """`"city": "string"` and `"city": "The city"` say what a schema says."""
+    """The schema that `"city": "string"` or `"city": "The city"` stands for."""
     if not isinstance(value, str):
         return value
     return {"type": value} if _known_types(value) else {"description": value}
 
 
 class _Reader:
-    """Reads the schemas within one tool; `root` is where its references lead to."""
+    """Reads the schemas within one tool; references are looked up in `root`."""
 
     def __init__(self, root: dict) -> None:
         self.root = root
@@ -140,14 +131,14 @@ class _Reader:
     def properties(
         self, given: dict, where: str, depth: int, seen: tuple[str, ...]
     ) -> tuple[dict[str, dict], list[str]]:
-        """The schemas by name, and the names of those that call themselves required. Null is padding."""
+        """The schemas by name, and the names of those that say `"required": true`. Null is padding."""
         marked = [key for key, value in given.items() if isinstance(value, dict) and value.get("required") is True]
         name = (lambda key: f"{where} {key}") if depth == 0 else (lambda _: where)
         read = {key: self.schema(value, name(key), depth, seen) for key, value in given.items() if value is not None}
         return read, marked
 
     def schema(self, given: object, where: str, depth: int, seen: tuple[str, ...]) -> dict:
-        """A copy of one schema with the type names of JSON schema at every level and nothing to look up."""
+        """A copy of one schema with JSON schema's type names at every level and without references."""
         given, seen = self.inlined(given, where, depth, seen)
         result: dict = {}
         # A default of null is padding only beside other padding.
@@ -158,7 +149,7 @@ class _Reader:
             if key == "type":
                 result |= _type(value, where, given)
             elif key == "required" and isinstance(value, bool):
-                continue  # said of this parameter, and read where it is declared
+                continue  # belongs to the declaration of this parameter, and `properties` has read it
             elif key == "description":
                 result[key] = _text(value, f"{where}: the description")
             elif key == "properties" and isinstance(value, dict):
@@ -175,9 +166,9 @@ class _Reader:
         return result
 
     def inlined(self, given: object, where: str, depth: int, seen: tuple[str, ...]) -> tuple[dict, tuple[str, ...]]:
-        """The schema with `$ref` and `allOf` replaced by what they stand for, and the references on the way to it.
+        """The schema with `$ref` and `allOf` replaced by what they stand for, and the references followed so far.
 
-        A reference that leads back to one of them is cut to its type, and one that leads nowhere to any type.
+        A reference to one of these is a cycle and becomes its type alone; one that leads nowhere allows any type.
         """
         if not isinstance(given, dict):
             raise ValueError(f"{where}: the schema must be an object, not {given!r:.80}")
@@ -202,7 +193,7 @@ class _Reader:
         return _merged(merged, {key: value for key, value in given.items() if key != "allOf"}), seen
 
     def target(self, reference: str) -> dict:
-        """What a reference within this schema leads to; without any restriction where that is nothing."""
+        """The schema that a reference leads to; an empty one, which allows anything, if there is none."""
         found: object = self.root
         for step in reference.removeprefix("#").strip("/").split("/"):
             step = step.replace("~1", "/").replace("~0", "~")
@@ -217,7 +208,7 @@ def _schemas(value: object, key: str, where: str) -> list:
 
 
 def _merged(a: dict, b: dict) -> dict:
-    """What both schemas say; of two that contradict each other, what the second one says."""
+    """The union of two schemas; where they contradict each other, the second one counts."""
     both = a | b
     for key in ("properties", *_DEFINITIONS):
         if isinstance(a.get(key), dict) and isinstance(b.get(key), dict):
@@ -228,7 +219,7 @@ def _merged(a: dict, b: dict) -> dict:
 
 
 def _type(value: object, where: str, schema: dict) -> dict:
-    """`{"type": ...}`, or `{}` where any type will do; how a type was written stays as its format."""
+    """`{"type": ...}`, or `{}` for any type. The original name of a more special type is kept as `format`."""
     names = value if isinstance(value, list) else [value]
     known: list[str] = []
     result: dict = {}
@@ -248,7 +239,7 @@ def _type(value: object, where: str, schema: dict) -> dict:
 
 
 def _known_types(text: str) -> list[str]:
-    """The types that a text such as `List[int]`, `str, optional`, `int | None` or `date` stands for: mostly one."""
+    """The types that a text such as `List[int]`, `str, optional`, `int | None` or `date` stands for, usually one."""
     text = text.lower().replace("typing.", "")
     if text.rstrip().endswith("[]"):
         return ["array"]

@@ -1,7 +1,7 @@
 """Encodes a trajectory as token ids, targets and weights.
 
-The prompt format (`tl.templates`) writes a conversation as segments: context, which is only read,
-and turns of the assistant, which are predicted. In the paper's format (Table 13):
+The prompt format (`tl.templates`) writes a conversation as segments: context, which is only read, and turns of the
+assistant, which are predicted. In the paper's format (Table 13):
 
     System: Function:
     def search(query: string):
@@ -12,15 +12,16 @@ and turns of the assistant, which are predicted. In the paper's format (Table 13
     Assistant: finish(answer="…")
 
 A trajectory is encoded once, however many calls it has. The targets are a separate array, not the inputs shifted by
-one: at the last token of a call the target is the token that ends a turn, while the next input is the one that the
-format has there, in Table 13 the newline before ``Output:``. So each call gets the same conditional probabilities as in
-a separate sample, and the end token is trained whether or not the history contains it.
+one: at the last token of a call the target is the token that ends a turn, while the next input is what the format
+continues with, in Table 13 the newline before ``Output:``. So each call gets the same conditional probabilities as in a
+separate sample, and the end token is trained whether or not the history contains it.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -34,9 +35,9 @@ from tl.schema import ToolSpec
 from tl.templates import Segment, Template, template_of
 from tl.templates.template import Pieces
 from tl.trajectory import Message, Trajectory
+from tl.trajectory.message import WEIGHT_0
 
 NO_TARGET = -100
-WEIGHT_0 = "weight 0 in the data"
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,15 @@ def encode_prompt(
     tokenizer: Tokenizer,
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[int]:
-    """Ids of everything up to the next assistant turn, beginning with ``<s>``, or nothing where texts begin without.
-    Long feedback is cut as in training data."""
+    """Ids of everything up to the next assistant turn, after ``<s>`` if the vocabulary has it. Long feedback is cut as
+    in training data."""
     template = template_of(tokenizer)
     read = [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]
     return tokenizer.start() + [id for s in template.segments(tools, read) for id in template.encode(s.pieces)]
 
 
 def encode_call(id: str, prompt_ids: Sequence[int], call: Call, tokenizer: Tokenizer) -> Example:
-    """An example of a prompt and one call, whose tokens have equal weights."""
+    """An example of a prompt and one call. All tokens of the call have the same weight."""
     call_ids = _call_ids(call, tokenizer)
     start, end = len(prompt_ids), len(prompt_ids) + len(call_ids)
     turn = Turn(start, end, True, ErrorCategory.ALL_RIGHT, (), True)
@@ -137,7 +138,7 @@ def _call_ids(call: Call, tokenizer: Tokenizer) -> list[int]:
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of the text between a call and the next assistant turn, the call's feedback in it cut as in training data."""
+    """Ids of the text between a call and the next assistant turn; the feedback in it is cut as in training data."""
     template = template_of(tokenizer)
     call, output = Message("assistant", "", is_call=True), Message("tool", feedback)
     read = cut_feedback(output, tokenizer, EncodingOptions.max_feedback_tokens)
@@ -181,13 +182,13 @@ def encode_trajectory(
 def _name_keys(segment: Segment, ids: Sequence[int], tools: Sequence[str], template: Template) -> list[int]:
     """Key positions in the ``ids`` of a turn; ``tools`` are the names that may be called.
 
-    The other names are tokenised after the same lead, what the form has before a name or what precedes it in the data.
-    No token of the lead is key: it does not tell tools apart.
+    The other names are tokenised after the same lead: the text before a name in this form or in the data. A token that
+    lies within the lead is never key, because it does not tell tools apart.
     """
     if segment.call is None:
         return []
     name, lead = segment.call.name, segment.lead
-    # The name's ids are those in the call: a final "_" of the name may make one token with what follows it.
+    # The ids are those of the name within the call, where a final "_" may form one token with what follows.
     end = len(template.encode((*lead, template.spell(name))))
     first = _first_with_text(ids, template, lead)
     others = [_name_ids(other, template, lead) for other in tools if other != name]
@@ -195,28 +196,27 @@ def _name_keys(segment: Segment, ids: Sequence[int], tools: Sequence[str], templ
 
 
 def name_ids(name: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of a tool's name in a call, from the first piece that has text of the name.
+    """Ids of a tool's name in a call, from the first piece that contains text of the name.
 
-    A vocabulary may begin many names with a bare word mark ``▁``. It does not tell tools apart, so it is no part of
-    what names share and never a key token.
+    In some vocabularies many names begin with a bare word mark ``▁``. It does not tell tools apart, so it is left out:
+    it is neither a shared beginning of names nor a key token.
     """
     template = template_of(tokenizer)
     return list(_name_ids(name, template, template.lead))
 
 
-@lru_cache(maxsize=2**14)  # every call asks for those of all its tools
+@lru_cache(maxsize=2**14)  # every call needs the names of all its tools
 def _name_ids(name: str, template: Template, lead: Pieces) -> tuple[int, ...]:
     ids = template.encode((*lead, template.spell(name)))
     return tuple(ids[_first_with_text(ids, template, lead) :])
 
 
 def _first_with_text(ids: Sequence[int], template: Template, lead: Sequence[str]) -> int:
-    """Position of a call's first token with text that comes after the ``lead``."""
-    runs = template.runs(lead)
-    before = runs.pop() if runs and isinstance(runs[-1], str) else ""
-    start = len(template.ids_of(runs))  # a control token is not part of any text
+    """Position of a call's first token that contains text after the ``lead``."""
+    text = list(takewhile(template.is_text, reversed(lead)))  # of the lead after its last control token
+    start, before = len(template.encode(lead[: len(lead) - len(text)])), sum(map(len, text))
     decode = template.tokenizer.decode
-    return next(k for k in range(start, len(ids)) if len(decode(list(ids[start : k + 1]))) > len(str(before)))
+    return next(k for k in range(start, len(ids)) if len(decode(list(ids[start : k + 1]))) > before)
 
 
 def make_example(
@@ -227,7 +227,7 @@ def make_example(
     end_id: int,
     w_max: float = EncodingOptions.w_max,
 ) -> Example:
-    """The example of these tokens, int64 [T], and turns. Its last token, the last turn's, predicts ``end_id``."""
+    """The example of these tokens, int64 [T], and turns. The last token of every turn predicts ``end_id``."""
     targets = torch.full_like(input_ids, NO_TARGET)
     weights = torch.zeros(len(input_ids))
     turn_index = torch.full_like(input_ids, -1)
@@ -242,7 +242,7 @@ def make_example(
 
 
 def cut_feedback(message: Message, tokenizer: Tokenizer, max_tokens: int) -> Message:
-    """The message; a tool's feedback of more than ``max_tokens`` tokens is cut in the middle, and the cut marked."""
+    """The message. If it is feedback of more than ``max_tokens`` tokens, it is cut in the middle, with a mark."""
     if message.role != "tool" or len(message.content.encode(errors="replace")) <= max_tokens:
         return message  # every token stands for at least one byte
     ids = tokenizer.encode(message.content)

@@ -32,12 +32,12 @@ class ToolSpec:
         return cls(*read_declaration(tool))
 
     @classmethod
-    def from_function(cls, function: Callable, name: str | None = None) -> ToolSpec:
+    def from_function(cls, function: Callable) -> ToolSpec:
         """Derives the tool from type hints, defaults and a Google-style docstring; see `describe_function`.
 
         Raises ValueError, as `describe_function` does.
         """
-        return cls.from_openai(describe_function(function, name))
+        return cls.from_openai(describe_function(function))
 
     def to_openai(self) -> dict:
         """The inverse of `from_openai`."""
@@ -109,7 +109,7 @@ _SECTION = re.compile(r"(Args|Arguments|Returns|Yields|Raises|Examples?|Notes?):
 _ENTRY = re.compile(r"(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
 
 
-def describe_function(function: Callable, name: str | None = None) -> dict:
+def describe_function(function: Callable) -> dict:
     """The OpenAI schema of a function or bound method.
 
     A parameter with a default is optional; the default is part of its schema unless it is None. `T | None` with the
@@ -117,9 +117,9 @@ def describe_function(function: Callable, name: str | None = None) -> dict:
     without a hint, with one that has no JSON type or with a default that is no JSON value, for `*args`, `**kwargs` and
     positional-only parameters, and for a docstring that describes a parameter the function does not have.
     """
-    name = name or getattr(function, "__name__", None)
+    name = getattr(function, "__name__", None)
     if name is None:
-        raise ValueError(f"{function!r} has no name; give one")
+        raise ValueError(f"{function!r} has no name")
     try:
         signature, hints = inspect.signature(function), typing.get_type_hints(function)
     except (NameError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Programs run by the first process of a PID namespace: what they write, for how long, what they leave behind."""
+"""For programs that the first process of a PID namespace runs: capped output, a time limit, killing what is left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 
 class _Output:
-    """The beginning and the end of a stream of any length: `limit` bytes of it."""
+    """Keeps `limit` bytes of a stream of any length: its beginning and its end."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -31,8 +31,8 @@ class _Output:
 
 
 def outputs(process: subprocess.Popen, limit: int, seconds: float | None = None) -> list[str]:
-    """What the process wrote into each of its pipes until it ended, at most `limit` bytes of each, from the beginning
-    and the end. A child of it that still holds a pipe open is not waited for.
+    """What the process wrote into each of its pipes until it ended; of long output, `limit` bytes from its beginning
+    and end. Does not wait for children of the process that hold a pipe open.
 
     Raises `TimeoutError` if it runs for more than `seconds`.
     """
@@ -58,7 +58,7 @@ def outputs(process: subprocess.Popen, limit: int, seconds: float | None = None)
 
 
 def _read(stream: IO[bytes], output: _Output) -> bool:
-    """Take what a pipe holds now, and no more, since `yes &` would never come to an end; False at its end."""
+    """Read once what the pipe holds now, because `yes &` would never end. Returns False at the end of the stream."""
     try:
         data = os.read(stream.fileno(), 1 << 20)
     except BlockingIOError:
@@ -68,7 +68,7 @@ def _read(stream: IO[bytes], output: _Output) -> bool:
 
 
 def kill_all_others() -> None:
-    """Kill every process of this PID namespace but this one, and bury them."""
+    """Kill every other process of this PID namespace, and reap them."""
     try:
         os.kill(-1, signal.SIGKILL)
         while True:

@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from tl.calls import CallSyntaxError, parse_call
 from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import parsed
 from tl.datasets.formats import NAMES, read_one, single_records
@@ -20,7 +19,7 @@ from tl.trajectory import Note, Notes, Trajectory
 
 __all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read", "stream"]
 
-AUTO = "auto"  # the format is told from the content
+AUTO = "auto"  # detect the format from the content
 DATA_FORMAT = "data format, one of those listed by `python -m tl formats`; auto: detect it from the content"
 ROLE_LINES = ("\nSystem: ", "\nUser: ", "\nAssistant: ", "\nOutput: ")
 
@@ -34,11 +33,11 @@ def read(
 ) -> tuple[list[Trajectory], ReadReport]:
     """Reads and validates every record of one or more files; formats are detected.
 
-    Bad records raise one DataError that lists them by reason, or with `on_bad="skip"` are skipped and listed in
-    the report. A file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record
-    without an id gets its file and place; ids need not be unique. Paths may have shares (`a.jsonl:0.4`):
-    that share of the trajectories is drawn by `seed`, see `tl.datasets.mix`. `check` is called with every trajectory;
-    if it raises ValueError, the record is bad.
+    Bad records raise one DataError that lists them by reason; with `on_bad="skip"` they are skipped and listed in the
+    report. A file that cannot be read as a whole (missing, cut off, empty) is a DataError in either case. A record
+    without an id gets its file and place as its id; ids need not be unique. Paths may have shares (`a.jsonl:0.4`): then
+    `seed` draws trajectories in these proportions, see `tl.datasets.mix`. `check` is called with every trajectory; if
+    it raises ValueError, the record is bad.
     """
     check_options(on_bad, data_format)
     report = ReadReport()
@@ -100,8 +99,8 @@ def of_records(
     check: Callable[[Trajectory], object] | None = None,
     data_format: str = AUTO,
 ) -> Iterator[Trajectory]:
-    """The trajectories of some raw records, with their places, of one file; the report takes what becomes of them, but
-    for their number."""
+    """Yields the trajectories of raw records (with their places) of one file, and adds to the report everything but
+    their number."""
     path = companions.path
     name = None if data_format == AUTO else data_format
     for at, given in records:
@@ -121,7 +120,7 @@ def of_records(
 
 
 def _note(trajectory: Trajectory, notes: Notes) -> None:
-    """Counts what may not be read as meant: right calls with undeclared parameters, outputs with a role's line."""
+    """Counts signs of misread records: correct calls with undeclared parameters, outputs with a line of a role."""
     notes[Note.ROLE_WORDS] += sum(
         message.role == "tool" and any(line in message.content for line in ROLE_LINES)
         for message in trajectory.messages
@@ -129,11 +128,8 @@ def _note(trajectory: Trajectory, notes: Notes) -> None:
     declared = {tool.name: tool.parameters for tool in trajectory.tools}
     undeclared = []
     for at, (message, _) in enumerate(trajectory.answered_calls()):
-        try:
-            call = parse_call(message.content)
-        except CallSyntaxError:
-            continue
-        if not call.arguments.keys() <= declared.get(call.name, call.arguments).keys():
+        call = message.call
+        if call and not call.arguments.keys() <= declared.get(call.name, call.arguments).keys():
             undeclared.append(at)
     if undeclared:
         categories = call_categories(trajectory)

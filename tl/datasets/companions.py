@@ -24,11 +24,11 @@ _PARAMETER = re.compile(r"(\w+)\s*:\s*([^,()\[\]]+(?:\[[^\]]*\])?)")
 
 
 def joined_records(path: Path) -> Iterator[tuple[str, object]]:
-    """The raw records of a file, each with what the file itself has of it elsewhere."""
+    """The raw records of a file, completed from other places of the same file."""
     if path.suffix in SIDES:
         yield from _parallel_lines(path)
         return
-    functions: dict = {}  # of ToolAlpaca's runs: API -> its functions
+    functions: dict = {}  # the first line of ToolAlpaca's runs: API -> its functions
     for place, raw in raw_records(path):
         if isinstance(raw, dict) and raw.keys() == {"apis"} and isinstance(raw["apis"], dict):
             functions = raw["apis"]
@@ -39,7 +39,7 @@ def joined_records(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
-    """NL2Bash: the requests in all.nl, their commands in all.cm, line by line."""
+    """NL2Bash: requests in all.nl and their commands in all.cm, line by line."""
     sides = _sides(path)
     for side in sides:
         if not side.exists():
@@ -82,7 +82,7 @@ class Companions:
         return raw
 
     def files(self) -> list[Path]:
-        """All that there is beside the file of what its records may need."""
+        """The existing files beside this one that its records may need."""
         functions = self._function_docs().values()
         sides = _sides(self.path) if self.path.suffix in SIDES else []
         places = (*sides, *self._answers(), *functions, *self._api_lists(), self._tool_list(), *self._domains())
@@ -122,7 +122,7 @@ class Companions:
 
     @cached_property
     def apis(self) -> dict[str, dict]:
-        """API-Bank's tools by name, from the list in the file's folder or one or two folders above."""
+        """API-Bank's tools by name, from the list in the file's folder or up to two folders above."""
         place = next((place for place in self._api_lists() if place.exists()), None)
         if place is None:
             return {}
@@ -139,7 +139,7 @@ class Companions:
 
     @cached_property
     def domain_tools(self) -> list[dict]:
-        """The tools of τ-bench's domain in the file's name, from a file beside it that has both in its own."""
+        """The tools of the τ-bench domain that the file's name contains, from a file `…DOMAIN…tools.json` beside it."""
         return [tool for place in self._domains() for tool in _objects(place)]
 
 
@@ -148,7 +148,7 @@ def _objects(place: Path) -> list[dict]:
 
 
 def _api(row: dict[str, str]) -> dict:
-    """A row of API-Bank's list: the signature says which parameters there are, Python source what they mean."""
+    """The tool in a row of API-Bank's list: its parameters are in the signature, their meaning in Python source."""
     told = _assigned(row["api_info"] or "")
     described = told.get("input_parameters") if isinstance(told.get("input_parameters"), dict) else {}
     properties = {}
@@ -160,7 +160,7 @@ def _api(row: dict[str, str]) -> dict:
 
 
 def _assigned(source: str) -> dict[str, object]:
-    """The literals that Python source gives names to; nothing of it is run."""
+    """The literals that Python source assigns, by name. The source is not run."""
     try:
         nodes = ast.parse(source).body
         pairs = [(target, node.value) for node in nodes if isinstance(node, ast.Assign) for target in node.targets]

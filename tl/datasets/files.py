@@ -18,7 +18,7 @@ _OPENING = (b"{", b"[", b",", b":")
 
 
 def raw_records(path: Path) -> Iterator[tuple[str, object]]:
-    """Each record of a file with its place; a line that is not JSON as bytes. Raises DataError for a bad file."""
+    """Yields (place, record) of a file; a line that is not JSON comes as bytes. Raises DataError for a bad file."""
     try:
         with open_plain(path) as file:
             yield from _records(path, enumerate(file, 1))
@@ -50,7 +50,7 @@ def _records(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[s
 
 
 def _whole(path: Path, lines: list[bytes], number: int) -> Iterator[tuple[str, object]]:
-    """A list of records or one record; lists on lines of their own are a record each."""
+    """The records of a JSON text over many lines: a list or one record. If each line is a list, each is a record."""
     try:
         value = loads(b"\n".join(lines), "the file")
     except (ValueError, RecursionError) as error:
@@ -85,7 +85,7 @@ def parsed(record: object) -> object:
 
 
 def loads(data: bytes, what: str) -> object:
-    """Strict JSON in UTF-8: no NaN, and no lone surrogates, which no text could hold. Raises ValueError."""
+    """Strict JSON in UTF-8, without NaN and without lone surrogates, which are no valid text. Raises ValueError."""
     try:
         value = json.loads(data.decode(), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:

@@ -31,7 +31,7 @@ class Format:
     what: str
     matches: Callable[[object], bool]
     convert: Callable[[Any, Notes], dict]
-    parts: Callable[[Any], Iterable[tuple[str, object]]] | None = None  # of a raw record that holds several
+    parts: Callable[[Any], Iterable[tuple[str, object]]] | None = None  # the records in a raw one that bundles several
 
 
 def _is_openai(raw: object) -> bool:
@@ -102,7 +102,7 @@ def format_of(raw: object) -> Format | None:
 
 
 def single_records(place: str, raw: object, name: str | None = None) -> Iterator[tuple[str, object]]:
-    """The records within a raw one: itself, the parts of what its format bundles, the values of a map of records."""
+    """The records within a raw one: itself, the parts that its format bundles, or the values of a map of records."""
     known = format_of(raw)
     if known and known.parts and name in (None, known.name):
         for part, inner in known.parts(raw):

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from tl.calls import CallSyntaxError, format_call, parse_call
+from tl.calls import format_call
 from tl.mae import ErrorCategory, call_categories
 from tl.schema import ASK_TO_USER, BUILT_INS, FINISH
 from tl.trajectory import Message, Trajectory
+from tl.trajectory.message import WEIGHT_0
 
 Style = Literal["weight", "loss", "train", "last"]
-WEIGHT_0 = "weight 0 in the data"
 
 
 def plain_record(trajectory: Trajectory) -> dict:
-    """The plainest record that reads back as an equal trajectory.
-
-    The built-in tools are left out if only the final answer, a text, calls them.
+    """The plainest record that reads back as an equal trajectory. The built-in tools are left out if only the final
+    answer, which is written as text, calls them.
     """
     record = trajectory.to_openai()
     if tuple(trajectory.tools[-len(BUILT_INS) :]) != BUILT_INS:
         return record
     answer = _answer(trajectory.messages[-1]) if trajectory.messages else None
     before = trajectory.messages[:-1] if answer else trajectory.messages
-    called = {name for message in before if (name := _called(message))}
+    called = {message.call.name for message in before if message.call}
     left_out = {FINISH.name} - called | ({ASK_TO_USER.name} - called if FINISH.name not in called else set())
     plain = record | {"tools": [tool for tool in record["tools"] if tool["function"]["name"] not in left_out]}
     if answer:
@@ -37,30 +36,21 @@ def plain_record(trajectory: Trajectory) -> dict:
     return plain if is_same else record
 
 
-def _called(message: Message) -> str | None:
-    try:
-        return parse_call(message.content).name if message.is_call else None
-    except CallSyntaxError:
-        return None
-
-
 def _answer(message: Message) -> str | None:
-    """What a call of `finish` says, where it says nothing else."""
-    try:
-        call = parse_call(message.content)
-    except CallSyntaxError:
+    """The answer of a call of `finish` that has no other argument and the canonical spelling."""
+    call = message.call
+    if call is None or call.name != FINISH.name or call.arguments.keys() != {*FINISH.required}:
         return None
-    answer = call.arguments.get(FINISH.required[0])
-    is_answer = message.is_call and call.name == FINISH.name and len(call.arguments) == 1 and isinstance(answer, str)
-    return answer if is_answer and isinstance(answer, str) and format_call(call) == message.content else None
+    (answer,) = call.arguments.values()
+    return answer if isinstance(answer, str) and format_call(call) == message.content else None
 
 
 def labelled(trajectory: Trajectory, style: Style = "weight") -> tuple[list[dict], int]:
     """The records to write for one trajectory, and the number of messages with several calls that were split.
 
-    Every assistant message has a weight of 0 or 1, or true or false under `loss` or `train`; if it is not
-    to be trained, it has `why`. Calls of one message stay together if they have the same label. With the style
-    "last" there is one record for each turn to be trained, which ends with it and gives all before it weight 0.
+    Every assistant message gets `weight` 0 or 1 (or `loss` or `train`, false or true) and, if it is not to be trained,
+    the reason in `why`. Calls of one message stay together if they have the same label. The style "last" makes a record
+    for each turn to be trained; the record ends with that turn and gives earlier turns weight 0.
     """
     record = plain_record(trajectory)
     reasons = _reasons(trajectory)
@@ -94,10 +84,10 @@ def _last_turns(record: dict, reasons: Sequence[str]) -> Iterator[dict]:
 
 
 def _joined(records: list[dict], messages: Sequence[Message]) -> tuple[list[dict], int]:
-    """Calls of one message in one again, each group with its results behind it; and how many groups had to be split."""
+    """Joins the calls of one message again, before their results; also returns how many messages had to be split."""
     written: list[dict] = []
     split = 0
-    opened: dict | None = None  # the message with calls that the next one may join
+    opened: dict | None = None  # the last message with calls, which the next call may join
     was_split = False
     for record, message in zip(records, messages, strict=True):
         if message.is_call and message.joined and opened is not None:

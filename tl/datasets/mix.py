@@ -16,7 +16,7 @@ _SHARE = re.compile(r"(.+):((?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
 
 
 def split_share(name: str) -> tuple[str, float | None]:
-    """The path and the share of `path:share`; if a file of that whole name exists, there is no share."""
+    """Path and share of `path:share`. No share if a file with the whole name exists."""
     found = _SHARE.fullmatch(name)
     if Path(name).exists() or not found:
         return name, None

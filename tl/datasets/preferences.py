@@ -16,14 +16,14 @@ from tl.trajectory import Notes, Trajectory
 
 
 class Pair(NamedTuple):
-    """Two continuations of one history, with the same tools. Both begin with an assistant turn."""
+    """Two conversations with the same tools and the same beginning. They first differ in an assistant turn."""
 
     chosen: Trajectory
     rejected: Trajectory
 
     @property
     def history(self) -> int:
-        """Number of messages with which both begin."""
+        """Number of messages that both begin with."""
         both = zip(self.chosen.messages, self.rejected.messages, strict=False)
         return next((n for n, (a, b) in enumerate(both) if a != b), min(len(side.messages) for side in self))
 

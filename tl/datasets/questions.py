@@ -10,7 +10,7 @@ from tl.metrics import Question, questions_of
 from tl.schema import FINISH
 from tl.trajectory import Trajectory
 
-PROMPTS = 0.25  # share of records that end in another call than finish, from which a file is one of prompts
+PROMPTS = 0.25  # a file holds prompts if at least this share of its records ends in a call other than finish
 
 
 def read_questions(
@@ -28,13 +28,13 @@ def read_questions(
 
 
 def _are_prompts(trajectories: Sequence[Trajectory]) -> bool:
-    """Whether all end in a call without feedback, and not nearly all in `finish`, as whole trajectories do."""
+    """Whether these are prompts: all end in a call without feedback, and not nearly all of those call `finish`."""
     last = [trajectory.messages[-1] for trajectory in trajectories]
     tools = sum(not message.content.lstrip().startswith(f"{FINISH.name}(") for message in last)
     return all(message.is_call for message in last) and tools >= PROMPTS * len(last)
 
 
 def _golden_start(trajectory: Trajectory) -> int:
-    """Where the calls at the end begin: the last one, or several in parallel."""
+    """Where the golden calls at the end begin: one, or several in parallel."""
     n = len(trajectory.messages)
     return next((at + 1 for at in reversed(range(n)) if not trajectory.messages[at].is_call), 0)

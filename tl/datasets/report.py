@@ -1,4 +1,4 @@
-"""A report about the records of files: bad records by reason, and changes to the others."""
+"""A report about the records of files: bad ones by reason, and changes to the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tl.files import spelled
 from tl.trajectory import Note, Notes
 
-MAX_REASONS = 20  # that a message lists
+MAX_REASONS = 20  # in a message
 _VARYING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d,]*")
 
 
@@ -43,22 +43,22 @@ class ReadReport:
     bad: list[BadRecord] = field(default_factory=list)
     notes: Notes = field(default_factory=Counter)
     first: dict[Note, str] = field(default_factory=dict)  # where a note was first made
-    looks_like: str = ""  # what the first bad record looks like
+    looks_like: str = ""  # a description of the first bad record
 
     @property
     def dropped_thoughts(self) -> int:
-        """Texts of the assistant that were dropped because a call followed."""
+        """Number of assistant texts that were dropped because a call follows."""
         return self.notes[Note.TEXT_BESIDE_CALL]
 
     def add(self, notes: Notes, place: str) -> None:
-        """The notes on one record."""
+        """Adds the notes on one record."""
         for note, count in notes.items():
             if count:
                 self.notes[note] += count
                 self.first.setdefault(note, place)
 
     def merge(self, later: ReadReport) -> None:
-        """Adds what was read later."""
+        """Adds the report of a later part."""
         self.read += later.read
         self.bad += later.bad
         self.notes.update(later.notes)

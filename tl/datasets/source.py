@@ -14,7 +14,7 @@ _UNNAMED: dict[str, dict] = {f"arg{number}": {} for number in range(20)}
 
 
 def python_call(text: str, notes: Notes, tools: tuple[ToolSpec, ...] = ()) -> Call | None:
-    """One call; None if it is not literal. Arguments without a name get the tool's parameters', else arg0, arg1, …"""
+    """One call, or None if it is not literal. Unnamed arguments get the names of the tool's parameters, else arg0, …"""
     for known in (tools, _numbered(text)):
         try:
             (call,) = read_calls(text, "python", known)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tl.evaluation.suites.general import TextItem, TextResult, TextSuite
+from tl.evaluation.suites.general import TextResult, TextSuite
 from tl.llama.model import Llama
 from tl.llama.texts import continuation_logprobs, encode_text, write_on
 from tl.llama.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ def evaluate(
 ) -> TextResult:
     """Evaluates all items and grades the answers; `finished` is called once per item.
 
-    An item that leaves no room for an answer even without shots is counted, and its answer is empty.
+    An item that leaves no room for an answer even without shots counts, with an empty answer.
     """
     start = time.perf_counter()
     room = model.config.context_length - max(1, suite.max_new_tokens)
@@ -44,15 +44,8 @@ def evaluate(
     said, cut = [""] * len(texts), 0
     if suite.max_new_tokens:
         prompts = [texts[i][0] for i in fits]
-        written = write_on(
-            model,
-            tokenizer,
-            prompts,
-            suite.max_new_tokens,
-            suite.stops,
-            batch_size=batch_size,
-            finished=finished,
-        )
+        limits = suite.max_new_tokens, suite.stops
+        written = write_on(model, tokenizer, prompts, *limits, batch_size=batch_size, finished=finished)
         for i, answer in zip(fits, written, strict=True):
             said[i] = answer.text
         cut = sum(answer.cut for answer in written)
@@ -62,12 +55,7 @@ def evaluate(
             choices = [suite.items[i].choices for i in some]
             sums = continuation_logprobs(model, tokenizer, [texts[i][0] for i in some], choices)
             for i, each in zip(some, sums, strict=True):
-                said[i] = likeliest(suite.items[i], each)
+                said[i] = suite.items[i].choices[max(range(len(each)), key=each.__getitem__)]  # the first one if tied
                 finished()
     grades = suite.grade(suite.items, said)
     return TextResult(name, said, grades, cut, dropped, len(texts) - len(fits), time.perf_counter() - start)
-
-
-def likeliest(item: TextItem, logprobs: list[float]) -> str:
-    """The choice with the highest log-probability, the first one if tied."""
-    return item.choices[max(range(len(logprobs)), key=logprobs.__getitem__)]

@@ -15,7 +15,7 @@ from tl.evaluation.report_file import read_report
 from tl.metrics import CallScore
 
 RESAMPLES = 10_000
-EPISODE_METRICS = ("valid", "real", "right")  # of an episode's item
+EPISODE_METRICS = ("valid", "real", "right")  # keys of an episode's item
 HEADER = (
     f"  {'':<22}{'n':>5}{'first':>8}{'second':>8}{'difference':>12}  {'95 % interval':<18}{'better':>9}{'worse':>7}"
     f"{'McNemar p':>11}"
@@ -67,7 +67,7 @@ def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[
 
 
 def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
-    """Items by (id, n), where n counts the items with the same id."""
+    """Items by (id, n), where n numbers the items with the same id."""
     seen: dict[str, int] = defaultdict(int)
     found = {}
     for item in items:
@@ -90,7 +90,7 @@ def _value(item: Mapping, metric: Sequence[str]) -> bool | None:
 
 
 def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
-    """A line under HEADER: the shares of both sides, and their difference over the items, some of which may belong
+    """A line under HEADER: the shares of both sides, and their paired difference. A cluster is items that belong
     together."""
     pairs = [pair for cluster in clusters for pair in cluster]
     n = len(pairs)
@@ -109,14 +109,14 @@ def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[int, int]]:
 
 
 def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % percentile interval, in percent, of the mean of values that come in clusters, from (sum, count) of each.
-    Items of one id are a cluster. The same values always give the same interval."""
+    """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. Items
+    with one id are a cluster. The same values always give the same interval."""
     return percentile_interval(resampled_means(clusters, np.random.default_rng(0)))
 
 
 def resampled_means(clusters: Sequence[tuple[int, int]], rng: np.random.Generator) -> np.ndarray:
     """The mean, in percent, in each of RESAMPLES resamples of the clusters."""
-    kinds = Counter(clusters)  # a resample is how often it has each kind: a few numbers, not one for each cluster
+    kinds = Counter(clusters)  # a resample is given by its count of each kind: a few numbers, not one per cluster
     shares = [n / len(clusters) for n in kinds.values()]
     weights = rng.multinomial(len(clusters), shares, size=RESAMPLES)
     sums = weights @ np.array(list(kinds), dtype=float)
@@ -129,7 +129,7 @@ def percentile_interval(means: np.ndarray) -> tuple[float, float]:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """Two-sided exact p: how likely so uneven a split of the items that changed is by a fair coin."""
+    """Two-sided exact p-value: the probability that a fair coin splits the changed items at least as unevenly."""
     n = better + worse
     tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
     return min(1.0, 2 * tail)

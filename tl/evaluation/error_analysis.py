@@ -19,8 +19,8 @@ class Fault(enum.Enum):
 
     FORMAT = "no call that can be read"
     COUNT = "another number of calls"
-    FIRST = "First"  # another tool, the names differ in their first part, see `diagnose`
-    PREFIX = "Prefix"  # another tool, the names begin with the same part
+    FIRST = "First"  # another tool; the names differ in their first token, see `diagnose`
+    PREFIX = "Prefix"  # another tool; the names begin with the same token
     NO_SUCH_TOOL = "No such tool"
     REDUNDANCY = "Redundancy"
     MISSING = "Missing"
@@ -45,10 +45,10 @@ class Diagnosis:
 
 
 def name_words(name: str) -> list[str]:
-    """The words of a tool's name, and each other character, for models whose vocabulary is not at hand.
+    """The words and other characters of a tool's name; used in place of tokens if the model's vocabulary is unknown.
 
-    On RoTBench, two names begin with the same word where they begin with the same piece of Llama-2's vocabulary in 99 %
-    of all pairs.
+    For 99 % of all pairs of names in RoTBench, it makes no difference whether the first words are compared or the first
+    tokens of Llama-2.
     """
     return re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|.", name, re.DOTALL)
 
@@ -71,7 +71,7 @@ def diagnose(question: Question, prediction: Prediction, tokens: Callable[[str],
 
 
 def _pairs(calls: Sequence[Call], answer: Sequence[Call]) -> list[tuple[Call, Call]]:
-    """Each call with a golden one: the equal ones first, then those of the same tool, then what is left."""
+    """Each call with a golden one: equal calls first, then calls of the same tool, then the others."""
     left, golden, pairs = list(calls), list(answer), []
     levels = (lambda a, b: match_calls([a], [b]).cf, lambda a, b: a.name == b.name, lambda a, b: True)
     for fits in levels:
@@ -97,8 +97,8 @@ def _compare(call: Call, golden: Call, question: Question, tokens: Callable) -> 
         Fault.MISSING: [key for key in due if key not in given],
     }
     if any(names.values()):
-        said = (f"{fault.value.lower()} {', '.join(keys)}" for fault, keys in names.items() if keys)
-        return {fault for fault, keys in names.items() if keys}, f"{call.name}: {'; '.join(said)}"
+        named = (f"{fault.value.lower()} {', '.join(keys)}" for fault, keys in names.items() if keys)
+        return {fault for fault, keys in names.items() if keys}, f"{call.name}: {'; '.join(named)}"
     wrong = [key for key in given if not same_value(call.arguments[key], golden.arguments[key])]
     alike = all(_bare(call.arguments[key]) == _bare(golden.arguments[key]) for key in wrong)
     reason = f"content of {', '.join(wrong)}: {format_call(golden)} is due"
@@ -110,7 +110,7 @@ def _bare(value: JSON) -> str:
 
 
 def analyse(diagnoses: Iterable[Diagnosis]) -> dict[str, dict]:
-    """For each aspect of Table 1 the items that fail there, and the share of each fault in them, in percent."""
+    """For each aspect of Table 1, the number of items that fail in it, and the share of each fault in percent."""
     diagnoses = list(diagnoses)
     counts = Counter(fault for diagnosis in diagnoses for fault in diagnosis.faults)
     result: dict[str, dict] = {"Format": {"n": counts[Fault.FORMAT] + counts[Fault.COUNT]}}

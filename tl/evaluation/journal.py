@@ -16,9 +16,9 @@ from tl.files import write_whole
 class Journal:
     """JSON lines `[index, result]` of one suite, in one file per rank next to the report.
 
-    The first line holds `key`, what the results depend on; files with another key belong to another evaluation and are
-    overwritten. `done` maps the index of an item to its result, from the files of all ranks. With several ranks,
-    all journals must be created before any of them adds a result.
+    The first line is `key`: everything that the results depend on. A file with another key belongs to another
+    evaluation and is overwritten. `done` maps the indices of items to their results, from the files of all ranks. With
+    several ranks, all journals must be created before any of them adds a result.
     """
 
     def __init__(self, report: Path, suite: str, key: dict, rank: int = 0) -> None:
@@ -53,14 +53,14 @@ class Journal:
         return sorted(self.folder.glob(f"{glob.escape(self.stem)}.*.partial"))
 
     def _open(self) -> TextIO:
-        """The file, truncated after its last whole line and open for appending."""
+        """Cuts the file after its last whole line and opens it for appending."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         before = self._read(self.path) if self.path.exists() else {}
         write_whole(self.path, "".join(map(_line, (self.key, *before.items()))))
         return self.path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def _read(self, path: Path) -> dict[int, Any]:
-        """The results in a file of this evaluation; a last line that was being written is left out."""
+        """The results in a file of this evaluation, without a last line that is incomplete."""
         results = {}
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
         try:

@@ -1,7 +1,7 @@
 """A model that judges calls, as in ToolAlpaca's released scorer: a call is right if it has the same effect.
 
-The released judge is GPT-4 and looks at whole episodes; here a model of the user's own looks at the one call that is
-made, beside the golden one. What it says is kept, so that nothing is asked twice.
+The released judge is GPT-4 and sees whole episodes. Here a model of the user's choice sees the one call that was made
+and the golden call. Its verdicts are kept, so that nothing is asked twice.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class Judge:
     kept: Path
 
     def added_to(self, suite: Suite) -> Suite:
-        """The suite with a row of the judge's."""
+        """The suite with an additional row that the judge scores."""
         note = f"judged: {self.endpoint.model} sees call and golden call; equal arguments are right without a question"
         return replace(suite, scorings={**suite.scorings, "judged": self.scores}, notes=(*suite.notes, note))
 
     def scores(self, answered: Answered) -> list[CallScore | None]:
-        """CF is what the judge says, and implies TS and PI; equal arguments are right and are not asked about. None for
-        an item of which the judge says neither yes nor no; a warning counts them.
+        """CF is the judge's verdict, and implies TS and PI. Equal arguments are right and not asked about. None if the
+        judge says neither yes nor no; a warning counts these items.
 
-        Raises EndpointError where the judge cannot be asked; the verdicts so far are kept.
+        Raises EndpointError if the judge cannot be asked; the verdicts so far are kept.
         """
         known = dict(self._read())
         scores: list[CallScore | None] = [python_score(question, prediction) for question, prediction in answered]
@@ -101,7 +101,7 @@ class Judge:
         return hashlib.sha256(f"{self.endpoint.model}\n{text}".encode(errors="backslashreplace")).hexdigest()[:16]
 
     def _read(self) -> Iterator[tuple[str, bool | None]]:
-        """What was kept; a last line that was being written is left out."""
+        """The verdicts kept so far, without lines that are incomplete."""
         lines = self.kept.read_text(encoding="utf-8").splitlines() if self.kept.exists() else []
         for line in lines:
             try:

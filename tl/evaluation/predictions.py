@@ -14,7 +14,7 @@ from tl.forms import Prediction, call_of, read_prediction
 from tl.metrics import Question
 from tl.rollout.endpoint import texts_of
 
-MAX_LISTED = 5  # items that a message names
+MAX_LISTED = 5  # items that a message lists
 
 
 def read_predictions(
@@ -22,12 +22,11 @@ def read_predictions(
 ) -> list[Prediction]:
     """A prediction for each of the first `limit` questions, in order, from one or more files or folders.
 
-    A record is `{"id": …, "prediction": text}`, with a list of texts for several turns or an OpenAI message instead of
-    the text, or has the calls themselves: `{"id": …, "call": {"name": …, "arguments": {…}}}`, or a list as "calls".
+    A record is `{"id": …, "prediction": text}`, where an OpenAI message or (for several turns) a list of texts may
+    replace the text. Or it has the calls: `{"id": …, "call": {"name": …, "arguments": {…}}}`, or a list as "calls".
     Published results are read as well: BFCL's `{"id": …, "result": text or [{name: arguments as JSON}]}`, and
-    RoTBench's list of records, whose last turn is the answer. Files of a folder without an item of this set are left
-    out.
-    Records are matched by their ids, or by the order of lines where ids are absent or repeat.
+    RoTBench's list of records, whose last turn is the answer. In a folder, files without an item of this set are
+    skipped. Records are matched by their ids, or by the order of lines if ids are missing or repeat.
     Raises DataError for records of another layout or of other items, and for items without a record.
     """
     wanted = questions[:limit]
@@ -50,7 +49,7 @@ def read_predictions(
 
 
 def _records(path: Path, known: Collection[str]) -> list[dict]:
-    """Those of a file, or of the files in a folder that have an item of the set; a warning counts the others."""
+    """The records of a file, or of the files in a folder that have an item of the set; a warning counts the others."""
     if not path.is_dir():
         return read_records(path)
     files = sorted(file for suffix in ("*.json", "*.jsonl") for file in path.rglob(suffix))
@@ -98,7 +97,7 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
 
 
 def _said(record: dict, where: str) -> str | list[str] | dict | None:
-    """Text, texts, an OpenAI message, or nothing at all."""
+    """The prediction in a record: a text, texts, an OpenAI message, or None."""
     turns = record.get("conversations")
     if isinstance(turns, list) and turns and isinstance(turns[-1], dict):  # RoTBench
         record = {"prediction": turns[-1].get("value")}
@@ -114,6 +113,6 @@ def _said(record: dict, where: str) -> str | list[str] | dict | None:
 
 
 def some(identifiers: Sequence[str]) -> str:
-    """The first MAX_LISTED of them, and how many more there are."""
+    """The first MAX_LISTED ids, and how many more there are."""
     listed = ", ".join(f"{identifier:.60}" for identifier in identifiers[:MAX_LISTED])
     return listed + (f" and {len(identifiers) - MAX_LISTED} more" if len(identifiers) > MAX_LISTED else "")

@@ -30,7 +30,7 @@ def write_report(path: Path, config: Mapping, suites: Mapping[str, object]) -> N
 
 
 def read_report(path: Path) -> Mapping[str, Mapping]:
-    """What a report says of each suite. Raises DataError for a file that is no report of evaluate.py."""
+    """The suites in a report. Raises DataError for a file that is no report of evaluate.py."""
     try:
         suites = json.loads(path.read_text(encoding="utf-8"))["suites"]
         others = [name for name, suite in suites.items() if not is_scored(suite)]
@@ -42,7 +42,7 @@ def read_report(path: Path) -> Mapping[str, Mapping]:
 
 
 def is_scored(suite: Mapping) -> bool:
-    """Whether a suite's items are as evaluate.py writes them: single turns with scores, or episodes."""
+    """Whether a suite's items are those of evaluate.py: single turns with scores, or episodes."""
     items = suite.get("items")
     parts = [item.keys() for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     return all({"scores", "trajectory"} & part for part in parts)

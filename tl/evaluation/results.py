@@ -35,9 +35,9 @@ HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", 
 
 @dataclass
 class SingleTurnResult:
-    """Predictions for a suite and their scores. Items without a prediction, None, are `missing` and not counted.
+    """Predictions for a suite and their scores. Items without a prediction are `missing` and not counted.
 
-    Items of one id are one request with noise in several places: intervals take them together."""
+    Items with one id are one request with noise in different places, and a cluster for the intervals."""
 
     suite: Suite
     questions: list[Question]
@@ -50,7 +50,7 @@ class SingleTurnResult:
     def of(
         cls, suite: Suite, predictions: Sequence[Prediction | None], tokens: Callable[[str], Sequence]
     ) -> SingleTurnResult:
-        """Score the predictions for the first questions of a suite. `tokens` splits the name of a tool."""
+        """Scores the predictions for the first questions of a suite. `tokens` splits the name of a tool."""
         asked = list(zip(suite.questions, predictions, strict=False))
         pairs = [(question, prediction) for question, prediction in asked if prediction is not None]
         result = cls(suite, [q for q, _ in pairs], [p for _, p in pairs], [q.id for q, p in asked if p is None])
@@ -95,7 +95,7 @@ class SingleTurnResult:
         }
 
     def lines(self) -> list[str]:
-        """The table of scores beside the paper's rows, per group, and where the errors are."""
+        """The table of scores with the paper's rows, the groups, and the error analysis."""
         lines = [self.suite.title, *_wrapped(self.suite.notes)]
         if self.missing:
             lines.append(f"  {len(self.missing)} items got no answer and are not counted: {some(self.missing)}")
@@ -121,12 +121,12 @@ class SingleTurnResult:
         return [_score_line(f"{group} ({scoring})", *zip(*pairs, strict=True)) for group, pairs in inside.items()]
 
     def _error_lines(self) -> list[str]:
-        """Table 1, with the paper's two models where the items are its items."""
+        """Table 1, with the paper's two models if the items are the paper's."""
         errors = analyse(self.diagnoses)
         if not any(diagnosis.faults for diagnosis in self.diagnoses):
             return []
         lines = [f"  errors (strict)     no call, or a different number of calls: {errors['Format']['n']} items"]
-        compare = self.suite.paper == "RoTBench"  # but for "Others", which the paper counts otherwise
+        compare = self.suite.paper == "RoTBench"  # except "Others", which the paper counts differently
         if compare:
             lines[0] += "     paper, Table 1: ToolLLaMA-2 7B v2, NexusRaven-2 13B"
         for aspect, faults in ASPECTS.items():
@@ -162,7 +162,7 @@ class EpisodeResult:
         return score_episodes([counted for _, _, counted in self.outcomes])
 
     def to_json(self) -> dict:
-        """Its part of report.json; what means nothing without a backend is null."""
+        """Its part of report.json. Scores that mean nothing without a backend are null."""
         items = []
         for request, rollout, counted in self.outcomes:
             judged = {name: getattr(counted, name) for name in ("servable", "valid", "real", "right")}
@@ -222,7 +222,7 @@ class EpisodeResult:
 
 
 def summary(scores: Sequence[CallScore | None]) -> dict[str, float | int]:
-    """{"n", "ts", "pi", "cf"}, in percent; 0 for no items. "n_cf" where the content of fewer items is scored."""
+    """{"n", "ts", "pi", "cf"}, in percent; 0 without items. "n_cf" if the content of fewer items is scored."""
     n, n_cf = len(_counted(scores, "ts")), len(_counted(scores, "cf"))
     shares = {}
     for name in CallScore._fields:
@@ -232,7 +232,7 @@ def summary(scores: Sequence[CallScore | None]) -> dict[str, float | int]:
 
 
 def intervals(ids: Sequence[str], scores: Sequence[CallScore | None]) -> dict[str, Interval]:
-    """Of TS, PI and CF, in percent. Items of one id are one request with noise in several places: a cluster."""
+    """Intervals of TS, PI and CF, in percent. Items with one id are a cluster (see `SingleTurnResult`)."""
     found = {}
     for name in CallScore._fields:
         clusters: dict[str, tuple[int, int]] = {}
@@ -244,7 +244,7 @@ def intervals(ids: Sequence[str], scores: Sequence[CallScore | None]) -> dict[st
 
 
 def _counted(scores: Sequence[CallScore | None], name: str) -> list[tuple[int, bool]]:
-    """The items that count for a metric, by number, and whether they are right."""
+    """(number, whether it is right) of each item that counts for a metric."""
     return [(i, value) for i, s in enumerate(scores) if s is not None and (value := getattr(s, name)) is not None]
 
 

@@ -105,7 +105,7 @@ class Pool:
             raise PoolError(f"{MAX_SLOTS} sessions are open, which is the most there can be") from None
         place = next(self._turn) % len(self._zygotes)
         try:
-            zygote = self._alive(place)
+            zygote = self._live_zygote(place)
             connection, life = zygote.spawn(slot)
         except (OSError, PoolError, ToolkitError) as error:
             self._slots.append(slot)
@@ -122,7 +122,7 @@ class Pool:
         """End all sessions and zygotes."""
         self._finalizer()
 
-    def _alive(self, place: int) -> _ZygoteProcess:
+    def _live_zygote(self, place: int) -> _ZygoteProcess:
         """The zygote with this number. A dead one is replaced; the new one must have the same isolation."""
         with self._lock:
             if not self._finalizer.alive:

@@ -60,7 +60,7 @@ _PYTHON_TAG = "<|python_tag|>"
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's output for one item, one text per turn, with its calls; there are no calls if there is a `problem`."""
+    """A model's output for one item, one text per turn, and its calls. With a `problem` there are no calls."""
 
     texts: tuple[str, ...]
     calls: tuple[Call, ...]
@@ -68,7 +68,7 @@ class Prediction:
 
 
 def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
-    """The calls of all texts, in order. Text that cannot be read becomes the prediction's `problem`; nothing raises."""
+    """The calls of all texts, in order. Does not raise: text that cannot be read becomes the prediction's `problem`."""
     try:
         calls = [call for text in texts for call in read_calls(text, form, tools)]
     except CallSyntaxError as error:
@@ -80,16 +80,15 @@ def read_calls(text: str, form: str = "auto", tools: Sequence[ToolSpec] = ()) ->
     """All calls of one output, at least one. Raises CallSyntaxError.
 
     Args:
-        text: what the model said.
-        form: "call" is exactly one call of Table 13. "python": calls as Python writes them, several on lines, between
-            semicolons or in a list, also as texts, also after NexusRaven's "Call:" (Table 7). "action": Action and
+        text: the model's output.
+        form: "call": exactly one call of Table 13. "python": calls as Python writes them; several are on lines, between
+            semicolons or in a list, also as strings, also after NexusRaven's "Call:" (Table 7). "action": Action and
             Action Input, or a Final Answer, which is a call of `finish` (Tables 6 and 9). "json": objects with a name
-            and parameters or arguments (Table 10). "tool_call": the same behind a mark, see `marked` (Table 11).
-            "functioncall": the same behind Glaive's tag. "openai": a message with `tool_calls` (Table 12).
-            "name_json": the name, then its arguments as JSON (Table 8), perhaps several. "auto": whichever it looks
-            like, without `<think>` blocks and Markdown's backslashes before underscores; words may stand around the
-            calls.
-        tools: where positional arguments of the form "python" find their names; calls among words must be of them.
+            and parameters or arguments (Table 10). "tool_call": the same after a mark, see `marked` (Table 11).
+            "functioncall": the same after Glaive's tag. "openai": a message with `tool_calls` (Table 12). "name_json":
+            a name, then its arguments as JSON (Table 8), possibly several times. "auto": detect the form; `<think>`
+            blocks and Markdown's backslashes before underscores are removed, and there may be text around the calls.
+        tools: give names to positional arguments of the form "python"; calls surrounded by text must call one of them.
     """
     if len(text) > MAX_LENGTH:
         fail(f"longer than {MAX_LENGTH:,} characters")
@@ -124,7 +123,7 @@ def _bare(text: str) -> str:
 
 
 def detect(text: str) -> str:
-    """The format that a text appears to be written in."""
+    """The form that a text appears to have."""
     bare = _bare(text)
     found = marked(bare)
     if found and not (found[0].mark == "assistant" and _NAME_JSON.match(bare)):
@@ -142,7 +141,7 @@ def detect(text: str) -> str:
 
 
 def _json_calls(text: str) -> list[Call]:
-    """One or more objects, in a list or one after the other, separated by white space, commas or semicolons."""
+    """One or more objects: in a list, or separated by white space, commas or semicolons."""
     text = text.removeprefix(_PYTHON_TAG)
     calls: list[Call] = []
     at = 0
@@ -157,7 +156,7 @@ def _tagged_calls(text: str) -> list[Call]:
 
 
 def marked_calls(found: Marked) -> list[Call]:
-    """The calls behind a mark: JSON, and but for `<tool_call>` also as Python writes them. Raises CallSyntaxError."""
+    """The calls after a mark: as JSON or, except after `<tool_call>`, also as Python. Raises CallSyntaxError."""
     if found.name:
         return [named_call(found.name, leading_value(found.body)[0] if found.body else None)]
     if found.mark == "functioncall":
@@ -173,7 +172,7 @@ def marked_calls(found: Marked) -> list[Call]:
 
 
 def _glaive_call(text: str) -> Call:
-    """Glaive writes the arguments as JSON between single quotes, with other single quotes inside as they are."""
+    """Glaive writes the arguments as JSON in single quotes, without escaping single quotes inside."""
     if quoted := _QUOTED_ARGUMENTS.fullmatch(text):
         try:
             return named_call(quoted[1], quoted[2])
@@ -196,20 +195,20 @@ def _name_json_calls(text: str) -> list[Call]:
     at = 0
     while found := _NAME_JSON.match(text, at):
         value, at = leading_value(text, found.end())
-        # An object that is a call has a word such as "Answer:" before it, not a name.
+        # Before an object that is itself a call, the "name" is only a word such as "Answer:".
         calls += calls_of(value) if looks_like_calls(value) else [named_call(found[1], value)]
     return calls or fail("no name before the arguments")
 
 
 def _action(text: str) -> tuple[str, str] | None:
-    """The name of the first action and what stands behind its input's mark."""
+    """The name of the first action, and the text after its "Action Input:"."""
     action = _ACTION.search(text)
     given = _ACTION_INPUT.search(text, action.end()) if action else None
     return (text[action.end() : given.start()].strip(), text[given.end() :]) if action and given else None
 
 
 def _action_calls(text: str) -> list[Call]:
-    """The first action only: models often invent an observation and go on."""
+    """Only the first action counts: models often invent an observation and go on."""
     if found := _action(text):
         name, given = found
         arguments: JSON = None if _NO_INPUT.match(given) else leading_value(given)[0]

@@ -11,7 +11,7 @@ from tl.forms.python import read_python_calls
 from tl.forms.values import calls_of, leading_value, looks_like_calls
 from tl.schema import ToolSpec
 
-MAX_FAILURES = 20  # brackets in a text at which no value can be read
+MAX_FAILURES = 20  # opening brackets where no value can be read
 
 _OPENING = re.compile(r"[\[{]")
 _NAME = r"[\w.:$@/-]{1,200}\("
@@ -21,7 +21,7 @@ _CLOSING = " \t`.;,*"
 
 
 def calls_among_words(text: str, tools: Sequence[ToolSpec]) -> list[Call]:
-    """All calls of the first kind that the text holds, none where it holds none. With `tools`, of those alone."""
+    """All calls of the first kind that occurs in the text; [] if none does. With `tools`, only calls of these."""
     names = {tool.name for tool in tools}
     readers: tuple[Callable[[str, Sequence[ToolSpec]], Iterator[list[Call]]], ...] = (
         _in_code_blocks,
@@ -63,7 +63,7 @@ def _as_objects(text: str, _tools: Sequence[ToolSpec]) -> Iterator[list[Call]]:
 
 
 def _over_lines(text: str, tools: Sequence[ToolSpec]) -> Iterator[list[Call]]:
-    """From the first line that begins like a call, or a list of calls, to the last one that ends like it."""
+    """Calls from the first line that begins like a call or a list of calls to the last line that ends like one."""
     lines = text.splitlines()
     first = next((at for at, line in enumerate(lines) if _FIRST_LINE.match(line)), len(lines))
     last = next((at for at in range(len(lines) - 1, first - 1, -1) if lines[at].rstrip().endswith((")", "]"))), first)
@@ -71,7 +71,7 @@ def _over_lines(text: str, tools: Sequence[ToolSpec]) -> Iterator[list[Call]]:
 
 
 def _in_lines(text: str, tools: Sequence[ToolSpec]) -> Iterator[list[Call]]:
-    """Calls that fill a line, or end it behind a sentence; there they must have arguments."""
+    """Calls that fill a line, or that end a line after a sentence and have arguments."""
     for line in text.splitlines():
         if found := _IN_LINE.search(line.strip()):
             calls = _python(line.strip()[found.start(1) :].rstrip(_CLOSING), tools)

@@ -1,4 +1,4 @@
-"""What a text holds besides calls, or around them: tags and other marks, code blocks, reasoning. All in linear time."""
+"""Finds what surrounds calls in a text: tags and other marks, code blocks, reasoning. All in linear time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _THINK_END = re.compile(r"</think(?:ing)?>")
 
 @dataclass(frozen=True)
 class Marked:
-    """What stands behind the mark of a call. `start` is the mark's place; `name` is what the mark itself calls."""
+    """A mark of calls at `start` and the text after it, `body`. `name` is set if the mark names the tool."""
 
     start: int
     mark: str
@@ -32,10 +32,10 @@ class Marked:
 
 
 def marked(text: str) -> list[Marked]:
-    """What stands behind each mark of calls, up to a closing tag, the next mark or the end.
+    """Each mark of calls with the text after it, up to a closing tag, the next mark or the end.
 
     The marks are `<tool_call>`, `<function_call>`, `<functioncall>`, `<function=name>`, `[TOOL_CALLS]` and, before a
-    name and an object, `<|assistant|>`. One that stands in a string of the body does not end it.
+    name and an object, `<|assistant|>`. A mark within a string of the body does not end it.
     """
     found: list[Marked] = []
     at = 0
@@ -65,7 +65,7 @@ def _value_end(text: str, at: int) -> int:
 
 
 def fences(text: str) -> Iterator[tuple[int, str, str]]:
-    """Every code block: where it starts, its language, what it holds."""
+    """(start, language, content) of every code block."""
     at = 0
     while (opening := _FENCE.search(text, at)) and (end := text.find("```", opening.end())) >= 0:
         yield opening.start(), opening[1], text[opening.end() : end].removesuffix("\n")
@@ -73,7 +73,7 @@ def fences(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def unfenced(text: str) -> str:
-    """What is in the code block that a text is, else the text; without white space around it."""
+    """The content of the code block that a text consists of, or else the text; without white space around it."""
     text = text.strip()
     opening = _FENCE.match(text)
     if opening and text.endswith("```") and len(text) > opening.end() + 2:
@@ -82,7 +82,7 @@ def unfenced(text: str) -> str:
 
 
 def drop_reasoning(text: str) -> tuple[str, int]:
-    """The text without the `<think>` blocks that it starts with, and how many hold a thought."""
+    """The text without the `<think>` blocks at its start, and how many of these are not empty."""
     at = count = 0
     while (opening := _THINK.match(text, at)) and (closing := _THINK_END.search(text, opening.end())):
         count += bool(text[opening.end() : closing.start()].strip())

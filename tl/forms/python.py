@@ -36,7 +36,7 @@ def read_python_calls(text: str, tools: Sequence[ToolSpec] = ()) -> list[Call]:
         pass
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            warnings.simplefilter("ignore")  # about unknown escapes
             statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise first_error from None
@@ -67,7 +67,7 @@ def _calls_of_node(node: ast.AST, tools: Sequence[ToolSpec]) -> list[Call]:
 
 
 def _constant(node: ast.AST) -> JSON:
-    """The value of a literal, or of arithmetic between numbers such as 1/6."""
+    """The value of a literal, or of arithmetic on numbers such as 1/6."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float | None):
         return node.value
     if isinstance(node, ast.Name) and node.id in _JSON_WORDS:
@@ -93,7 +93,7 @@ def _key(node: ast.AST | None) -> str:
 
 
 def _number(node: ast.AST) -> int | float:
-    """An operand. Its digits are bounded, so that a long product takes linear time."""
+    """An operand. Its number of digits is bounded, so that a long product takes linear time."""
     value = _constant(node)
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) >= _TOO_LARGE:
         fail(f"a number of at most {MAX_DIGITS} digits expected")

@@ -1,4 +1,4 @@
-"""Shared by the formats: values in a text, and calls given as a name and arguments in JSON."""
+"""What the forms share: reading values from a text, and calls given as a name and arguments in JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, leading_literal, parse_literal
 
-ARGUMENT_KEYS = ("arguments", "parameters", "params", "args", "input", "kwargs")  # under which a call has its arguments
+ARGUMENT_KEYS = ("arguments", "parameters", "params", "args", "input", "kwargs")  # keys of a call's arguments
 
 _BESIDE_ARGUMENTS = {"name", "function", "id", "type", "index", "call_id", "tool_call_id"}
 _SPACE = re.compile(r"\s*")
@@ -16,10 +16,10 @@ _NO_ARGUMENTS = ("", "null", "None", "[]")
 
 
 def call_of(item: JSON) -> Call:
-    """`{"name": …, "arguments": …}`, or the same as the value of "function". Raises CallSyntaxError.
+    """The call in `{"name": …, "arguments": …}`, or in the same as the value of "function". Raises CallSyntaxError.
 
-    Other keys for the arguments are known (ARGUMENT_KEYS). Without one of them a call has no arguments, but it must
-    not have other entries either, since these may be what its author takes for the arguments.
+    The arguments may have any key of ARGUMENT_KEYS. Without these keys the call has no arguments; then other entries
+    are an error, because their author may have meant them as arguments.
     """
     if isinstance(item, dict) and isinstance(item.get("function"), dict):
         item = item["function"]
@@ -38,7 +38,7 @@ def calls_of(value: JSON) -> list[Call]:
 
 
 def looks_like_calls(value: JSON) -> bool:
-    """Whether a value has the name and the arguments of a call, or of several, and nothing else that says anything."""
+    """Whether a value is a call or a list of calls: name and arguments, and no other entry of meaning."""
     items = value if isinstance(value, list) else [value]
     return bool(items) and all(
         isinstance(item, dict)
@@ -49,7 +49,7 @@ def looks_like_calls(value: JSON) -> bool:
 
 
 def named_call(name: JSON, arguments: JSON) -> Call:
-    """Raises CallSyntaxError for what `format_call` cannot write."""
+    """A call of this name. Raises CallSyntaxError if `format_call` cannot write it."""
     if not isinstance(name, str) or not name:
         fail("no name of a tool")
     call = Call(name, read_arguments(arguments))
@@ -61,9 +61,9 @@ def named_call(name: JSON, arguments: JSON) -> Call:
 
 
 def read_arguments(given: JSON) -> dict[str, JSON]:
-    """The arguments of a call: an object, or the text of one, perhaps encoded twice. Raises CallSyntaxError.
+    """The arguments of a call, from an object or from its JSON text, even if encoded twice. Raises CallSyntaxError.
 
-    Nothing, null and an empty list are no arguments. Line breaks may stand in strings as they are.
+    An empty text, null and an empty list mean no arguments. Strings may contain raw line breaks.
     """
     for _ in range(3):
         if given is None or given == [] or (isinstance(given, str) and given.strip() in _NO_ARGUMENTS):
@@ -75,7 +75,7 @@ def read_arguments(given: JSON) -> dict[str, JSON]:
 
 
 def _literal(text: str) -> JSON:
-    """A JSON or Python literal; JSON may have control characters in its strings."""
+    """A JSON or Python literal; strings in JSON may contain control characters."""
     try:
         return parse_literal(text)
     except CallSyntaxError as error:
@@ -88,9 +88,9 @@ def _literal(text: str) -> JSON:
 
 
 def leading_value(text: str, at: int = 0) -> tuple[JSON, int]:
-    """The JSON value or Python literal that starts here, behind white space, and its end. Raises CallSyntaxError.
+    """The JSON value or Python literal at this place, after white space, and its end. Raises CallSyntaxError.
 
-    Where it succeeds it takes time linear in what it reads; a failure may look at all of the text.
+    Success takes time linear in the length of the value; a failure may read the whole text.
     """
     try:
         return leading_literal(text, at)

@@ -18,13 +18,13 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."  # PEFT's, before Hugging Face's names
 _A, _B = ".lora_A.weight", ".lora_B.weight"
-# Settings that are read, those that only training needs, and those of which the tensors tell. Any other that is set
-# asks for something else than W + (α / r) B A.
+# Settings that are used here, that matter to training only, or that follow from the tensors. If any other is set, the
+# adapter is not W + (α / r) B A.
 _KNOWN = {
     *("peft_type", "base_model_name_or_path", "r", "lora_alpha", "init_lora_weights"),
     *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "lora_dropout", "runtime_config"),
     *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
-    *("megatron_core", "qalora_group_size"),  # set even where what they belong to is not
+    *("megatron_core", "qalora_group_size"),  # set even if their feature is off
 }
 _PLAIN_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")  # others change the base's weights
 
@@ -44,10 +44,10 @@ def base_folder(path: str | os.PathLike) -> Path:
 
 
 def with_adapter(stored: dict[str, StoredTensor], path: str | os.PathLike) -> dict[str, StoredTensor]:
-    """The tensors of ``base_folder(path)``, with what is added to them where the path is an adapter's.
+    """The tensors of ``base_folder(path)``, with the products that are added to them if the path is an adapter's.
 
     Raises:
-        CheckpointError: a tensor of the adapter that has no partner, or does not suit the base.
+        CheckpointError: a tensor of the adapter has no partner or does not fit the base.
     """
     if not is_adapter(path):
         return stored
@@ -95,7 +95,7 @@ def save_adapter(model: Llama, path: str | os.PathLike, base: str | os.PathLike)
         "inference_mode": True,
     }
     (path / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    shutil.copymode(path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS)  # safetensors lets nobody else read it
+    shutil.copymode(path / ADAPTER_CONFIG, path / ADAPTER_WEIGHTS)  # safetensors ignores the umask
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def document_attention(
 
 
 def attention_at(at: Tensor, attend: partial[Tensor]) -> Attend:
-    """``attend`` for the queries [1, M, H, D] of the tokens ``at`` [M] of the flattened order alone; gives as many."""
+    """``attend`` for the queries [1, M, H, D] of the tokens ``at`` [M] (in the flattened order) only."""
     if attend.func is attend_documents and at.device.type == "cpu":
         lengths = attend.keywords["lengths"]
         bounds = torch.tensor([0, *lengths]).cumsum(0)
@@ -57,20 +57,20 @@ def attention_at(at: Tensor, attend: partial[Tensor]) -> Attend:
 
 
 def attend_masked(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor]) -> Tensor:
-    """Attention document by document; ``masks[i]`` [m, n] is True where one of its m queries attends to a token."""
-    pieces = zip(_split(q, list(map(len, masks))), _split(k, lengths), _split(v, lengths), masks, strict=True)
-    return _join([sdpa(q_, k_, v_, mask) for q_, k_, v_, mask in pieces], q)
+    """Attention document by document; ``masks[i]`` [m, n] is True where a query of document i attends to a token."""
+    pieces = zip(split(q, list(map(len, masks))), split(k, lengths), split(v, lengths), masks, strict=True)
+    return join([sdpa(q_, k_, v_, mask) for q_, k_, v_, mask in pieces], q)
 
 
 def attend_some(q: Tensor, k: Tensor, v: Tensor, attend: Attend, at: Tensor) -> Tensor:
-    """For an ``attend`` that takes a query for each key: those of the tokens that are not in ``at`` are zeros, and what
-    they attend to is dropped."""
+    """The same by an ``attend`` that needs a query for each token: the queries of the other tokens are zeros, and their
+    outputs are dropped."""
     queries = q.new_zeros(k.shape[:2].numel(), *q.shape[2:]).index_copy(0, at, q[0])
     return take(attend(queries.view(*k.shape[:2], *q.shape[2:]), k, v), at)
 
 
 def take(x: Tensor, at: Tensor | None) -> Tensor:
-    """The tokens ``at`` [M] of x [B, T, …] in the flattened order, [1, M, …]; None: all, as they are."""
+    """x [B, T, …] → [1, M, …], the tokens ``at`` [M] of its flattened order; x itself if ``at`` is None."""
     return x if at is None else x.flatten(0, 1).index_select(0, at)[None]
 
 
@@ -91,16 +91,16 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) ->
     if len(set(lengths)) == 1:  # equal documents are a plain batch
         q_, k_, v_ = (x.reshape(len(lengths), lengths[0], *x.shape[2:]).transpose(1, 2) for x in (q, k, v))
         return sdpa(q_, k_, v_, is_causal=True).transpose(1, 2).reshape(q.shape)
-    pieces = zip(*(_split(x, lengths) for x in (q, k, v)), strict=True)
-    return _join([sdpa(q_, k_, v_, is_causal=True) for q_, k_, v_ in pieces], q)
+    pieces = zip(*(split(x, lengths) for x in (q, k, v)), strict=True)
+    return join([sdpa(q_, k_, v_, is_causal=True) for q_, k_, v_ in pieces], q)
 
 
 @dataclass(frozen=True)
 class PrefixGroupMask:
-    """What the documents of a prefix group attend to, which are a first one and those that reuse its first tokens."""
+    """The attention mask of a prefix group: a first document, and others that reuse its first tokens."""
 
-    first: int  # tokens of the first one
-    mask: Tensor  # [n, first + n] 0 where a token of the others attends to one of the group, else -inf
+    first: int  # number of tokens in the first document
+    mask: Tensor  # [n, first + n]: 0 where a token of another document attends to a token of the group, else -inf
 
 
 def prefix_group_masks(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> list[PrefixGroupMask]:
@@ -113,7 +113,7 @@ def prefix_group_masks(lengths: Sequence[int], prefixes: Sequence[int], x: Tenso
 def _prefix_group_mask(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> PrefixGroupMask:
     first, *others = lengths
     counts = torch.tensor(others, dtype=torch.long)
-    document = torch.arange(len(others)).repeat_interleave(counts).to(x.device)  # of each token after the first one
+    document = torch.arange(len(others)).repeat_interleave(counts).to(x.device)  # of each token in the other documents
     prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts).to(x.device)
     place = torch.arange(sum(others), device=x.device)
     of_first = torch.arange(first, device=x.device) < prefix[:, None]
@@ -123,14 +123,14 @@ def _prefix_group_mask(lengths: Sequence[int], prefixes: Sequence[int], x: Tenso
 
 
 def attend_groups(q: Tensor, k: Tensor, v: Tensor, groups: Sequence[PrefixGroupMask]) -> Tensor:
-    """For each group, its first document, then the others all at once."""
+    """For each group, attention in its first document, then in all others at once."""
     lengths, outputs = [group.mask.shape[1] for group in groups], []
-    for group, q_, k_, v_ in zip(groups, *(_split(x, lengths) for x in (q, k, v)), strict=True):
+    for group, q_, k_, v_ in zip(groups, *(split(x, lengths) for x in (q, k, v)), strict=True):
         n = group.first
         outputs.append(sdpa(q_[:, :, :n], k_[:, :, :n], v_[:, :, :n], is_causal=True))
         if len(group.mask):
             outputs.append(sdpa(q_[:, :, n:], k_, v_, group.mask))
-    return _join(outputs, q)
+    return join(outputs, q)
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
@@ -143,10 +143,11 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal:
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped)
 
 
-def _split(x: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
-    """x [B, T, heads, D] in pieces [1, heads, n, D] of the flattened order."""
+def split(x: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    """x [B, T, heads, D] as consecutive pieces [1, heads, n, D] of the flattened B*T tokens."""
     return x.flatten(0, 1).transpose(0, 1)[None].split(list(lengths), dim=2)
 
 
-def _join(pieces: Sequence[Tensor], like: Tensor) -> Tensor:
+def join(pieces: Sequence[Tensor], like: Tensor) -> Tensor:
+    """The inverse of ``split``, with the shape of ``like``."""
     return torch.cat(list(pieces), dim=2)[0].transpose(0, 1).reshape(like.shape)

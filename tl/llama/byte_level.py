@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tl.llama.stored import read_json
 from tl.llama.vocabulary import PROBE, TokenizerError
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ _BYTES = {chr(byte): byte for byte in _SEEN} | {chr(256 + n): byte for n, byte i
 
 
 class ByteLevelVocabulary:
-    """A `tokenizer.json` of byte-pair encoding over bytes; config.json beside it says which token ends a text."""
+    """A `tokenizer.json` of byte-pair encoding over bytes. The config.json beside it says which token ends a text."""
 
     adds_space = False
 
     def __init__(self, path: Path) -> None:
-        content = _read_json(path)
+        content = read_json(path, TokenizerError)
         if content.get("model", {}).get("type") != "BPE" or not _mentions(content.get("decoder"), "ByteLevel"):
             raise TokenizerError(
                 f"{path}: not a byte-level vocabulary, as Llama 3 and Qwen have it. That of a Llama 2 or a Mistral is "
@@ -66,7 +67,7 @@ class ByteLevelVocabulary:
         return text.encode().translate(None, self._lost).decode(errors="replace") if self._lost else text
 
     def _start(self, path: Path) -> int:
-        """What the file puts before every text; -1 if that is nothing."""
+        """The id that the file puts before every text; -1 if there is none."""
         ids = self._library.encode("").ids
         if len(ids) > 1:
             raise TokenizerError(
@@ -78,7 +79,7 @@ class ByteLevelVocabulary:
         """The first token that config.json names as the end of a text, or else the one of tokenizer_config.json."""
         for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
             file = path.with_name(name)
-            content = _read_json(file) if file.is_file() else {}
+            content = read_json(file, TokenizerError) if file.is_file() else {}
             end = content.get("eos_token_id", content.get("eos_token"))
             end = end[0] if isinstance(end, list) and end else end
             end = end["content"] if isinstance(end, dict) else end
@@ -88,16 +89,6 @@ class ByteLevelVocabulary:
         raise TokenizerError(
             f"{path}: no config.json in the same folder names the token that ends a text (eos_token_id)"
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TokenizerError(f"{path}: not JSON ({error}); the file may be damaged or half downloaded") from error
-    if not isinstance(content, dict):
-        raise TokenizerError(f"{path}: expected a JSON object, found {type(content).__name__}. Fetch it again")
-    return content
 
 
 def _mentions(decoder: dict[str, Any] | None, kind: str) -> bool:

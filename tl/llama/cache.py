@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tl.llama.attention import sdpa
+from tl.llama.attention import join, sdpa, split
 from tl.llama.config import ModelConfig
 
 BLOCK = 128  # capacities are multiples of this many tokens
@@ -44,26 +44,26 @@ class KVCache:
         return self.keys.shape[3]
 
     def reserve(self, rows: int, longest: int) -> None:
-        """Makes room for ``rows`` rows of ``longest`` tokens. If there is too little, the cache gets that size, and
-        rows keep what fits."""
+        """Makes room for ``rows`` rows of ``longest`` tokens. A cache that is too small gets that size; its rows keep
+        what fits."""
         if rows <= len(self.lengths) and longest <= self.capacity:
             return
         capacity = room_for(longest)
-        # One after the other: the old and the new of both would be twice the memory.
+        # One after the other: old and new of both at the same time would take twice the memory.
         self.keys = _resized(self.keys, rows, capacity)
         self.values = _resized(self.values, rows, capacity)
         kept = [min(held, capacity) for held in self.lengths[:rows]]
         self.lengths = kept + [0] * (rows - len(kept))
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
-        """Row ``target`` becomes the first ``length`` tokens of row ``source``; with source = target it is cut."""
+        """Sets row ``target`` to the first ``length`` tokens of row ``source``, which may be the same row."""
         if source != target:
             for cached in (self.keys, self.values):
                 cached[:, target, :, :length] = cached[:, source, :, :length]
         self.lengths[target] = length
 
     def swap(self, a: int, b: int) -> None:
-        """Rows a and b change places."""
+        """Exchanges rows a and b."""
         if a == b:
             return
         longer = max(self.lengths[a], self.lengths[b])
@@ -72,8 +72,8 @@ class KVCache:
         self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
 
     def attention(self, lengths: Sequence[int], x: Tensor) -> list[partial[Tensor]]:
-        """For each layer of one forward pass over x [B, T, C], a function of q [B, T, H, D] and k, v [B, T, K, D] that
-        stores the new keys and values after what each row holds and attends to both, giving [B, T, H, D].
+        """For each layer, the attention function of a forward pass over x [B, T, C]: it takes q [B, T, H, D] and the
+        new k, v [B, T, K, D], appends k and v to the rows, and returns what q reads from the rows, [B, T, H, D].
 
         ``lengths[r]`` of the flattened B*T tokens belong to row r (0: none). ``advance`` moves the rows' ends once all
         layers have run.
@@ -98,17 +98,15 @@ class KVCache:
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], masks: Sequence[Tensor | None]
     ) -> Tensor:
         """``attention`` for any number of new tokens, row by row."""
-        split = (x.flatten(0, 1).transpose(0, 1).split(list(lengths), dim=1) for x in (q, k, v))  # [heads, new, D] each
         outputs = []
-        for row, (q_, k_, v_) in enumerate(zip(*split, strict=True)):
-            start, new = self.lengths[row], lengths[row]
-            if new == 0:
+        for row, (q_, k_, v_) in enumerate(zip(*(split(x, lengths) for x in (q, k, v)), strict=True)):
+            start, end = self.lengths[row], self.lengths[row] + lengths[row]
+            if start == end:
                 continue
-            self.keys[layer, row, :, start : start + new] = k_
-            self.values[layer, row, :, start : start + new] = v_
-            keys, values = (x[layer, row, None, :, : start + new] for x in (self.keys, self.values))
-            outputs.append(sdpa(q_[None], keys, values, masks[row], is_causal=start == 0)[0])
-        return torch.cat(outputs, dim=1).transpose(0, 1).reshape(q.shape)
+            self.keys[layer, row, :, start:end], self.values[layer, row, :, start:end] = k_[0], v_[0]
+            keys, values = (x[layer, row, None, :, :end] for x in (self.keys, self.values))
+            outputs.append(sdpa(q_, keys, values, masks[row], is_causal=start == 0))
+        return join(outputs, q)
 
     def _attend_one(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, rows: Tensor | slice, ends: Tensor | int, mask: Tensor | None
@@ -128,12 +126,12 @@ class KVCache:
 
 
 def _causal(held: int, new: int, device: torch.device) -> Tensor | None:
-    """Which of held + new tokens each of the new ones sees, [new, held + new]; None where SDPA needs no mask for it."""
+    """Which of held + new tokens each new one attends to, [new, held + new]; None if SDPA needs no mask for that."""
     return torch.ones(new, held + new, dtype=torch.bool, device=device).tril(held) if held and new > 1 else None
 
 
 def _resized(cached: Tensor, rows: int, capacity: int) -> Tensor:
-    """``cached`` [layers, R, K, capacity, D] with other numbers of rows and tokens: zeros where there was nothing."""
+    """``cached`` [layers, R, K, capacity, D] with this number of rows and this capacity; new places are zeros."""
     layers, old_rows, heads, old_capacity, size = cached.shape
     resized = cached.new_zeros(layers, rows, heads, capacity, size)
     rows, capacity = min(rows, old_rows), min(capacity, old_capacity)

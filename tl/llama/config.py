@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 
 class Family(NamedTuple):
-    """Models of one ``model_type``: transformers' class for them, what their attention has beside Llama's, and what a
-    config.json means that leaves a key out."""
+    """Models of one ``model_type``: transformers' class for them, what their attention has in addition to Llama's, and
+    defaults for keys that a config.json leaves out."""
 
     architecture: str
     qkv_bias: bool = False  # on the projections to q, k and v
@@ -44,10 +44,10 @@ class ModelConfig:
     rope_scaling: dict[str, Any] | None = None  # {"rope_type": "linear" | "llama3", "factor": …}
     tie_word_embeddings: bool = False
     bos_token_id: int | None = 1
-    eos_token_id: int = 2  # </s>, the one that is trained; the first where a file names several
-    other_eos_token_ids: tuple[int, ...] = ()  # that end a text, too
+    eos_token_id: int = 2  # </s>, which is trained; the first if a file names several
+    other_eos_token_ids: tuple[int, ...] = ()  # others that end a text
     model_type: str = "llama"
-    sliding_window: int | None = None  # tokens that attention sees at most
+    sliding_window: int | None = None  # number of tokens that attention spans
 
     @property
     def family(self) -> Family:

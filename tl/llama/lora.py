@@ -64,8 +64,8 @@ class LoRALinear(nn.Linear):
 
 
 def add_lora(model: L, lora: LoRA) -> L:
-    """The model itself, with an A and a B in the layers that ``lora`` names. They, and a critic's value head, are all
-    that has gradients from now on. On the meta device A has no numbers yet (see ``initial_a``)."""
+    """Adds an A and a B to the layers that ``lora`` names and returns the model. From now on only they, and a critic's
+    value head, have gradients. On the meta device A has no numbers yet (see ``initial_a``)."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("value_head."))
     for parent, name, layer in _linear_layers(model):
@@ -75,7 +75,7 @@ def add_lora(model: L, lora: LoRA) -> L:
 
 
 def lora_of(model: Llama) -> LoRA | None:
-    """What ``add_lora`` was given for the model; None if it has not been called."""
+    """The settings that ``add_lora`` was called with for this model; None if it was not."""
     return next((layer.lora for _, _, layer in _linear_layers(model) if isinstance(layer, LoRALinear)), None)
 
 
@@ -90,7 +90,7 @@ def initial_a(model: Llama, seed: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def merge(model: L) -> L:
-    """The model itself, without adapters: they are added to its weights."""
+    """Adds the adapters to the model's weights, removes them and returns the model."""
     for parent, name, layer in _linear_layers(model):
         if isinstance(layer, LoRALinear):
             setattr(parent, name, layer.merged())

@@ -91,13 +91,15 @@ class Block(nn.Module):
         self.mlp = SwiGLU(config)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend, at: Tensor | None = None) -> Tensor:
-        """x [B, T, C] → [B, T, C], or [1, M, C]: of the tokens ``at`` [M] of the flattened order. The others have keys
-        and values."""
+        """x [B, T, C] → [B, T, C]. With ``at`` [M], only the outputs of these tokens of the flattened order, [1, M, C];
+        of the other tokens, keys and values are enough."""
         x = take(x, at) + self.self_attn(self.input_layernorm(x), cos, sin, attend, at)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Llama(nn.Module):
+    """Token ids → logits. A new model has random weights; one on the meta device has none (see ``load_model``)."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -140,9 +142,10 @@ class Llama(nn.Module):
                 Attention is causal within a document, whose positions start at 0.
             prefixes: a document whose prefix is n > 0 reuses the first n tokens of the latest document with prefix 0:
                 its positions start at n, and it attends to those tokens, too.
-            cache: document b continues row b of the cache, which takes up its keys and values. Without ``prefixes``.
-            at: [M] ascending: the tokens of the flattened order whose outputs are wanted, [1, M, …] (default: all). Of
-                the others the last block computes keys and values only.
+            cache: document b continues row b of the cache, and its keys and values are appended there. Not together
+                with ``prefixes``.
+            at: [M] ascending; only the outputs of these tokens of the flattened order are returned, [1, M, …] (default:
+                all). The last block computes only keys and values of the others.
         """
         rows, columns = input_ids.shape
         lengths = list(lengths) if lengths is not None else [columns] * rows
@@ -179,12 +182,8 @@ class Llama(nn.Module):
 
 
 class Critic(Llama):
-    """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. It shares nothing that is trained
-    with the policy.
-
-    The head starts at zero: before any training every value is its bias, which PPO sets to the mean return of its first
-    rollouts.
-    """
+    """A Llama with a scalar head instead of the vocabulary's: V(s_t) in PPO. It shares no trained weight with the
+    policy. The head's weight starts at zero, and PPO sets its bias to the mean return of the first rollouts."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

@@ -15,29 +15,28 @@ from torch import Tensor
 from tl.llama.cache import KVCache, room_for
 from tl.llama.model import Llama
 
-MIN_SHARED = 32  # prefixes shorter than this many tokens are read again rather than copied
-MAX_ROWS = 16  # texts that are continued at a time, where their number is not a setting
-CACHED_TOKENS = 32_768  # of all texts that are continued at a time: 16 GiB of keys and values in a 7B model
-MAX_PREFILL = 16_384  # tokens of new prompts in one forward, unless one alone has more; bounds its activations
+MIN_SHARED = 32  # tokens; a shorter common prefix is read again rather than copied
+MAX_ROWS = 16  # texts that are continued at a time, where no setting says otherwise
+CACHED_TOKENS = 32_768  # upper limit of the cache: 16 GiB of keys and values in a 7B model
+MAX_PREFILL = 16_384  # tokens of new prompts in one forward (a longer prompt comes alone); bounds its activations
 
 
 def rows_at_a_time(rows: int, longest: int) -> int:
-    """How many texts of up to ``longest`` tokens, drawn ones included, a sampler of ``rows`` continues at a time."""
+    """How many texts a sampler of ``rows`` continues at a time if the longest gets ``longest`` tokens."""
     return min(rows, max(1, CACHED_TOKENS // room_for(longest)))
 
 
 def cache_size(rows: int, longest: Iterable[int], grows: bool = False) -> int:
-    """Tokens that the KV cache of a sampler of ``rows`` has room for, at most, over calls of ``complete`` whose longest
-    texts, drawn tokens included, have these lengths. ``grows``: the calls are several, and while the cache becomes
-    larger, its old keys or values are there beside the new ones."""
+    """Peak size in tokens of a KV cache of ``rows``, over calls of ``complete`` whose longest texts get these lengths.
+    ``grows``: there are several calls, and while the cache is enlarged, its old keys or values exist beside the new."""
     most = max(rows_at_a_time(rows, n) * room_for(n) for n in longest)
     return most * 3 // 2 if grows else most
 
 
 @dataclass
 class Completion:
-    """The drawn ids, and the log-probability of each if asked for. If ``stopped``, the last id is ``</s>``: an action
-    of the model but no part of the text that follows, to be dropped before the next turn."""
+    """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id is ``</s>``: an action
+    of the model, but no part of the text; drop it before the next turn."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -57,9 +56,9 @@ def generate(
 ) -> list[list[int]]:
     """Continues each prompt by at most ``max_new_tokens`` ids; see ``Sampler.complete`` for arguments and errors.
 
-    A text ends with any id that ends the model's, and with ``eos_id``, a further one (-1: nothing ends it); an output
-    without one was cut. ``batch_size`` prompts are continued at a time, fewer where they are long; the others wait for
-    one of them to finish.
+    The model's end-of-text ids end a text, and ``eos_id`` if given (-1: nothing ends a text); an output without one of
+    them was cut. ``batch_size`` prompts are continued at a time, fewer if they are long; the others wait for a free
+    row.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
@@ -73,10 +72,10 @@ class _Sequence:
 
     prompt: np.ndarray  # [n] int64
     budget: int  # tokens that may be drawn
-    rng: random.Random  # one each, so that draws do not depend on the rest of the batch
+    rng: random.Random  # its own, so that draws do not depend on the rest of the batch
     completion: Completion
     ends: Callable[[list[int]], bool]
-    unread: list[int] = field(default_factory=list)  # tokens that the next forward feeds
+    unread: list[int] = field(default_factory=list)  # tokens that are not in the cache yet: the next forward reads them
 
     @property
     def done(self) -> bool:
@@ -87,12 +86,12 @@ class _Sequence:
 class Sampler:
     """A KV cache of ``rows`` texts and the loop that continues them. Make a new one when the model's weights change.
 
-    Where texts are so long that ``rows`` of them would be more than CACHED_TOKENS, there are fewer rows.
+    There are fewer rows if ``rows`` of the longest texts would exceed CACHED_TOKENS.
 
-    Every forward feeds each running row its unread tokens (a new row's prompt, or the one token drawn before) and draws
-    one token for each. Running rows are the first of the cache; a finished row keeps its tokens until its place is
-    needed. A new prompt takes over the row that it continues (the next turn of an episode), or copies the longest
-    prefix that any row holds (the same tool documentation).
+    Each forward reads the unread tokens of every running row (the prompt of a new row, otherwise the token drawn last)
+    and draws one token for each row. The running rows are the first rows of the cache. A finished row keeps its tokens
+    until another prompt needs it. A new prompt takes over the row whose text it continues (the next turn of an
+    episode), or copies the longest prefix that it shares with a row (the same tool documentation).
 
     Nothing here waits for other ranks: under FSDP make and use a sampler within ``tl.training.distributed.unsharded``.
     """
@@ -104,8 +103,8 @@ class Sampler:
         self.eos_ids = own if eos_id is None else (eos_id, *own) if eos_id >= 0 else ()
         self.rows = rows
         self.cache = KVCache(config, 0, 0, weight.dtype, weight.device)
-        self.held: list[np.ndarray] = []  # token ids of each row of the cache, at least the prompt's
-        self.running: list[_Sequence] = []  # the sequence of each of the first rows
+        self.held: list[np.ndarray] = []  # token ids in each row of the cache; of a running row, those of its prompt
+        self.running: list[_Sequence] = []  # the sequences of the first rows
 
     @torch.no_grad()
     def complete(
@@ -122,12 +121,16 @@ class Sampler:
     ) -> list[Completion]:
         """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``context_length``.
 
-        ``temperature`` 0 is greedy. ``top_p`` keeps the fewest most likely tokens whose probabilities reach it.
-        ``seeds``: one per prompt (default: from torch's generator), on which alone its draws depend, but for rounding.
-        ``logprobs`` are those of softmax(logits / temperature), whatever ``top_p`` (of softmax(logits) if greedy).
-        ``ends`` is asked after each token whether the ids drawn so far are enough, such as a text with a stop string.
-        ``finished`` is called once for each completed prompt.
-        Raises ValueError for a setting out of range and for a prompt that is empty or leaves no room for a token.
+        Args:
+            temperature: 0 is greedy decoding.
+            top_p: draw from the smallest set of most likely tokens whose probabilities reach this sum.
+            seeds: one per prompt (default: from torch's generator); up to rounding, its draws depend on it alone.
+            logprobs: return log-probabilities, of softmax(logits / temperature) (greedy: of softmax(logits)) whatever
+                ``top_p`` is.
+            ends: called with the ids drawn so far after each token; True ends the text, for example at a stop string.
+            finished: called once for each completed prompt.
+
+        Raises ValueError for a setting out of range, and for a prompt that is empty or leaves no room for a token.
         """
         if temperature < 0 or not 0 < top_p <= 1:
             raise ValueError(f"temperature {temperature} must be at least 0, top_p {top_p} over 0 and at most 1")
@@ -142,7 +145,7 @@ class Sampler:
                 self._draw(self._forward(), temperature, top_p, logprobs)
                 for _ in range(self._retire()):
                     finished()
-        except BaseException:  # interrupted between the rows and their records: trust neither
+        except BaseException:  # the cache and its records may disagree now: use neither
             self.running.clear()
             self.held = [held[:0] for held in self.held]
             raise
@@ -175,7 +178,7 @@ class Sampler:
         ]
 
     def _reserve(self, longest: int) -> None:
-        """Makes room for texts of up to ``longest`` tokens. What fits of the rows stays."""
+        """Makes room for texts of up to ``longest`` tokens. Rows keep what fits."""
         self.cache.reserve(rows_at_a_time(self.rows, longest), longest)
         lost = [np.zeros(0, dtype=np.int64)] * len(self.cache.lengths)
         self.held = [ids[:n] for ids, n in zip([*self.held, *lost], self.cache.lengths, strict=False)]
@@ -191,13 +194,13 @@ class Sampler:
         return sorted(sequences, key=key)
 
     def _admit(self, waiting: list[_Sequence]) -> None:
-        """Gives free rows to waiting sequences, which leave the list."""
-        ready = len(self.running)  # rows from here on are read only in the next forward: nothing to copy from them yet
+        """Gives free rows to waiting sequences and removes these from the list."""
+        ready = len(self.running)  # rows that start now are not in the cache yet: nothing can be copied from them
         unread = 0
         for sequence in list(waiting):
             if len(self.running) == len(self.held):
                 return
-            # The last token of a prompt is always fed: its logits are the first to draw from.
+            # The last token of a prompt is always read: the first draw is from its logits.
             shared = [min(common_prefix(held, sequence.prompt), len(sequence.prompt) - 1) for held in self.held]
             sources = [row for row in range(len(shared)) if not ready <= row < len(self.running)]
             source = max(sources, key=shared.__getitem__)
@@ -211,7 +214,7 @@ class Sampler:
             unread += len(sequence.unread)
 
     def _start(self, sequence: _Sequence, source: int, length: int) -> None:
-        """Starts a sequence in a free row with the first ``length`` tokens of row ``source``."""
+        """Starts a sequence in a free row, with the first ``length`` tokens of row ``source`` as its beginning."""
         end = len(self.running)
         continued = source >= end and len(self.held[source]) == length
         row = source if continued else min(range(end, len(self.held)), key=lambda r: len(self.held[r]))
@@ -222,7 +225,7 @@ class Sampler:
         self.running.append(sequence)
 
     def _forward(self) -> Tensor:
-        """Feeds every running row its unread tokens. Returns the logits after them, [n, V]."""
+        """Reads the unread tokens of every running row. Returns the logits [n, V] after the last one of each."""
         unread = [s.unread for s in self.running]
         lengths = [len(ids) for ids in unread]
         ids = torch.tensor([i for row in unread for i in row], device=self.cache.keys.device)
@@ -252,8 +255,8 @@ class Sampler:
             sequence.unread = [drawn]
 
     def _retire(self) -> int:
-        """Moves finished sequences after the running rows and returns their number. The cache does not hold the token
-        drawn last, which has not been read."""
+        """Moves finished sequences behind the running rows and returns their number. The cache does not hold their last
+        token, which was drawn but not read."""
         running = len(self.running)
         for row in reversed(range(len(self.running))):
             sequence = self.running[row]
@@ -271,10 +274,10 @@ class Sampler:
 
 
 def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
-    """Ids [n] drawn from probabilities [n, V], each where its number of ``uniform`` [n] (float64, in [0, 1)) falls in
-    the cumulative distribution of the smallest set of most likely tokens that reach ``top_p``.
+    """Ids [n] drawn from probabilities [n, V] by inverting the cumulative distribution at ``uniform`` [n] (float64, in
+    [0, 1)). Only the smallest set of most likely tokens that reach ``top_p`` is drawn from.
 
-    Raises FloatingPointError where probabilities are NaN.
+    Raises FloatingPointError if probabilities are NaN.
     """
     if top_p < 1:
         probabilities, ids = probabilities.sort(dim=-1, descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""The contents of a checkpoint folder, from the headers of its safetensors files, and its tensors row by row."""
+"""What a checkpoint folder contains, from the headers of its safetensors files; reading tensors by rows; writing."""
 
 import json
 import os
@@ -16,7 +16,7 @@ INDEX_FILE = "model.safetensors.index.json"
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _PICKLES = ("pytorch_model*.bin", "*.bin", "*.pth", "*.pt", "*.ckpt")
-# torch.load runs no code with weights_only; copies, since a file may hold one storage under two names.
+# torch.load with weights_only runs no code. Tensors are cloned because two names may share one storage.
 _CONVERT = """python - {path} <<'EOF'
 import pathlib, sys, torch
 from safetensors.torch import save_file
@@ -32,7 +32,7 @@ class CheckpointError(ValueError):
 
 
 class Product(NamedTuple):
-    """What is added to a tensor: scale · B A, of two tensors of a file."""
+    """A product that is added to a tensor: scale · B A, from two tensors of a file."""
 
     file: Path
     a: str
@@ -50,7 +50,7 @@ class StoredTensor(NamedTuple):
 
 
 class Sum:
-    """A slice of a tensor to which a product is added, row by row, in float32 or wider."""
+    """A slice of a tensor plus a product, computed for the rows that are asked for, in float32 or wider."""
 
     def __init__(self, tensor: Any, product: Product) -> None:
         self._tensor, self._product = tensor, product
@@ -102,15 +102,15 @@ def read_slices(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
 
 
 def hf_name(name: str) -> str:
-    """The published name of one of `Llama`'s or `Critic`'s parameters: its own, below `model.` unless it is a head's;
-    the critic's is called as in a model for token classification."""
+    """The published name of a parameter of `Llama` or `Critic`: `model.` and its own name, but for the heads. The
+    critic's head is named as in a model for token classification."""
     if name.startswith("value_head."):
         return name.replace("value_head.", "score.")
     return name if name.startswith("lm_head.") else f"model.{name}"
 
 
 def own_name(name: str) -> str:
-    """The name of a published tensor among `Llama`'s or `Critic`'s parameters."""
+    """The inverse of `hf_name`."""
     return name.removeprefix("model.").replace("score.", "value_head.")
 
 
@@ -124,7 +124,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
 
 
 def _damage(file: Path) -> str:
-    """What is wrong with a file that safetensors refuses; names the tensor that is cut off, if there is one."""
+    """What is wrong with a file that safetensors rejects; names the tensor where the file was cut short, if it was."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         start = 8 + int.from_bytes(opened.read(8), "little")  # of the tensors, after the header
@@ -179,15 +179,14 @@ def write_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
         raise OSError(f"{file}: {error}") from error
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path, failure: type[ValueError] = CheckpointError) -> dict[str, Any]:
+    """The JSON object in a file. Raises ``failure`` if there is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{file}: no such file. A checkpoint has one; fetch it, or save the model again"
-        ) from error
+        raise failure(f"{file}: no such file. A checkpoint has one; fetch it, or save the model again") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not JSON ({error}). Fetch it again") from error
+        raise failure(f"{file}: not JSON ({error}). Fetch it again") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{file}: expected a JSON object, found {type(content).__name__}. Fetch it again")
+        raise failure(f"{file}: expected a JSON object, found {type(content).__name__}. Fetch it again")
     return content

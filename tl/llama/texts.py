@@ -37,7 +37,6 @@ def write_on(
     Stop strings are searched for in the text, because they can begin or end within a token. ``finished`` is called once
     for each prompt. Raises ValueError as ``Sampler.complete`` does.
     """
-
     longest = max((len(stop.encode()) for stop in stops), default=1)
 
     def ends(ids: list[int]) -> bool:
@@ -56,9 +55,9 @@ def write_on(
 
 @dataclass(frozen=True)
 class _Asked:
-    """A continuation that a text is read for: ``ids[start:]``, of which the text lacks the last."""
+    """A continuation to score: the tokens ``ids[start:]`` of a text."""
 
-    place: tuple[int, int]  # of its context, and of itself among those of the context
+    place: tuple[int, int]  # number of its context, and its own number among those of the context
     ids: list[int]
     start: int
 
@@ -69,16 +68,14 @@ def continuation_logprobs(
     tokenizer: Tokenizer,
     contexts: Sequence[str],
     continuations: Sequence[Sequence[str]],
-    *,
-    finished: Callable[[], object] = lambda: None,
 ) -> list[list[float]]:
     """log p(continuation | context) in nats, summed over its tokens, for each of the continuations of each context.
 
-    Context and continuation are encoded as one text, whose first ``len(encode(context))`` ids are the context: alone,
-    " A" may have other ids than where it stands. What texts have in common is read once, so that continuations of one
-    token take one forward of their context. ``finished`` is called once for each continuation.
+    Context and continuation are encoded as one text, whose first ``len(encode(context))`` ids are the context: encoded
+    alone, a continuation such as " A" may get other ids. Common beginnings of texts are read once, so that all
+    continuations of one token take a single forward over their context.
     """
-    asked: dict[tuple[int, ...], list[_Asked]] = {}  # by the ids to read
+    asked: dict[tuple[int, ...], list[_Asked]] = {}  # by the ids that the model reads: all but the last
     for i, (context, choices) in enumerate(zip(contexts, continuations, strict=True)):
         start = len(encode_text(tokenizer, context))
         for j, choice in enumerate(choices):
@@ -100,13 +97,12 @@ def continuation_logprobs(
                 logprobs = model.lm_head(hidden[end - len(due) : end]).float().log_softmax(-1)
                 i, j = one.place
                 sums[i][j] = logprobs.gather(-1, due[:, None]).sum().item()
-                finished()
     return sums
 
 
 def _packs(starts: dict[tuple[int, ...], int]) -> Iterator[tuple[list[tuple[int, ...]], list[int]]]:
-    """Texts to read in one forward, and how many tokens each reuses of the one of prefix 0 before it (see
-    ``Llama.forward``). ``starts``: of each text the place of the first token to predict."""
+    """Yields the texts to read in one forward, and their prefixes (see ``Llama.forward``). ``starts`` maps each text to
+    the place of the first token that is to be predicted."""
     texts: list[tuple[int, ...]] = []
     prefixes: list[int] = []
     fed, first = 0, np.zeros(0, np.int64)

@@ -1,7 +1,6 @@
 """The tokenizer: encodes one segment at a time, with the same ids for training and generation."""
 
 import io
-import json
 import os
 from collections.abc import Iterable
 from functools import cached_property
@@ -11,7 +10,8 @@ import sentencepiece
 
 from tl.llama.adapter import base_folder
 from tl.llama.byte_level import ByteLevelVocabulary
-from tl.llama.vocabulary import SentencePieceVocabulary, TokenizerError, Vocabulary
+from tl.llama.stored import read_json
+from tl.llama.vocabulary import SentencePieceVocabulary, TokenizerError
 
 __all__ = ["TOKENIZER_FILE", "TOKENIZER_JSON", "Tokenizer", "TokenizerError", "find_vocabulary", "train_vocabulary"]
 
@@ -43,13 +43,12 @@ class Tokenizer:
     def __init__(self, path: str | os.PathLike, template: str = "auto") -> None:
         self.path = _find(Path(path))
         self.template = template
-        self.vocabulary: Vocabulary = (
-            ByteLevelVocabulary(self.path) if self.path.suffix == ".json" else SentencePieceVocabulary(self.path)
-        )
-        self.vocab_size = self.vocabulary.vocab_size
-        self.bos_id = self.vocabulary.bos_id
+        kind = ByteLevelVocabulary if self.path.suffix == ".json" else SentencePieceVocabulary
+        self.vocabulary: ByteLevelVocabulary | SentencePieceVocabulary = kind(self.path)
+        self.vocab_size = self.vocabulary.vocab_size  # all ids are below it
+        self.bos_id = self.vocabulary.bos_id  # -1 if texts begin without such a token
         self.eos_id = self.vocabulary.eos_id
-        self.control_ids = self.vocabulary.control_ids
+        self.control_ids = self.vocabulary.control_ids  # of the tokens that no text is encoded to
 
     @cached_property
     def chat_template(self) -> str:
@@ -57,10 +56,7 @@ class Tokenizer:
         file, settings = self.path.with_name(CHAT_TEMPLATE_FILE), self.path.with_name(SETTINGS_FILE)
         if file.is_file():
             return file.read_text(encoding="utf-8")
-        try:
-            content = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        except ValueError as error:
-            raise TokenizerError(f"{settings}: not JSON ({error}); fetch it again") from error
+        content = read_json(settings, TokenizerError) if settings.is_file() else {}
         template = content.get("chat_template") or ""
         if isinstance(template, list):  # of several by name
             template = next((t["template"] for t in template if t.get("name") == "default"), "")
@@ -94,12 +90,12 @@ class Tokenizer:
         return self.vocabulary.decode(ids)
 
     def continuation(self, ids: list[int]) -> str:
-        """What ids add to a text before them: as `decode`, but a space that they begin with is kept."""
+        """The text that these ids add to an earlier text: as `decode`, but a leading space is kept."""
         return self.decode([*self.encode("\n"), *ids])[1:]
 
     def normalise(self, text: str) -> str:
-        """What is left of a text that was encoded: the text itself, unless the vocabulary normalises it (Qwen's: NFC)
-        or has no piece for one of its bytes (SmolLM2's: a few control characters)."""
+        """The text after encoding and decoding: unchanged, unless the vocabulary normalises it (Qwen's: NFC) or
+        has no piece for one of its bytes (SmolLM2's: a few control characters)."""
         return self.vocabulary.normalise(text)
 
     def piece(self, id: int) -> str:
@@ -112,8 +108,7 @@ class Tokenizer:
 
 
 def find_vocabulary(folder: Path) -> Path | None:
-    """The file in a checkpoint folder that its vocabulary is read from; of an adapter's, which may have none, the
-    base's."""
+    """The vocabulary's file in a checkpoint folder. For an adapter without one, that of its base model."""
     files = (path / name for path in (folder, base_folder(folder)) for name in (TOKENIZER_FILE, TOKENIZER_JSON))
     return next(filter(Path.is_file, files), None)
 

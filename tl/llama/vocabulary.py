@@ -1,8 +1,7 @@
-"""What a `Tokenizer` is made of, and the first of two kinds of it: sentencepiece's vocabularies (Llama 2, Mistral)."""
+"""Sentencepiece vocabularies (Llama 2, Mistral), one of the two kinds that a `Tokenizer` can have."""
 
 import re
 from pathlib import Path
-from typing import Protocol
 
 import sentencepiece
 
@@ -14,30 +13,10 @@ class TokenizerError(ValueError):
     """A vocabulary that cannot be used; the message names the file, what is wrong and what to do."""
 
 
-class Vocabulary(Protocol):
-    """Pieces of text and their ids, as a file holds them."""
-
-    vocab_size: int  # ids are below it
-    bos_id: int  # -1: texts begin without
-    eos_id: int
-    control_ids: dict[str, int]  # of pieces that no text is encoded to
-    adds_space: bool  # a segment is encoded as if a space stood before it, unless it begins with a newline
-
-    def encode(self, segment: str) -> list[int]: ...
-
-    def decode(self, ids: list[int]) -> str: ...
-
-    def piece(self, id: int) -> str: ...
-
-    def bytes_of(self, id: int) -> bytes: ...
-
-    def normalise(self, text: str) -> str: ...
-
-
 class SentencePieceVocabulary:
     """A `tokenizer.model` with Llama's settings: a dummy prefix, bytes for what has no piece, no normalisation."""
 
-    adds_space = True
+    adds_space = True  # `encode` treats a segment as if a space stood before it, unless it begins with a newline
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes()

@@ -1,6 +1,7 @@
 """Reads and writes Hugging Face checkpoints: config.json, safetensors (one file or shards), tokenizer, chat template.
 
-Whatever is wrong with a checkpoint is found from its headers, before any weight is read: a `CheckpointError` says it.
+Everything that is wrong with a checkpoint is found from its headers, before any weight is read, and raises a
+`CheckpointError`.
 """
 
 import functools
@@ -41,13 +42,13 @@ from tl.llama.tokenizer_json import tokenizer_json
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
-# What save_model writes, as patterns.
+# Patterns of the files that save_model writes.
 MODEL_FILES = (
     *(CONFIG_FILE, GENERATION_FILE, WEIGHTS_FILE, INDEX_FILE, "model-*-of-*.safetensors", ".saving"),
     *(TOKENIZER_FILE, TOKENIZER_JSON, SETTINGS_FILE, CHAT_TEMPLATE_FILE),
 )
 SHARD_BYTES = 5_000_000_000
-VALUE_HEAD = hf_name("value_head.weight")  # which a model of values has in place of lm_head
+VALUE_HEAD = hf_name("value_head.weight")  # a critic has it in place of lm_head
 
 _SHOWN_PROBLEMS = 8
 
@@ -75,7 +76,7 @@ def load_model(path: str | os.PathLike, dtype: torch.dtype | None = None, device
 def load_critic(
     path: str | os.PathLike, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> Critic:
-    """As ``load_model``, for a model that was saved with a head of values."""
+    """As ``load_model``, for a model that was saved with a value head."""
     return _load(Critic, Path(path), dtype, device)
 
 
@@ -83,9 +84,9 @@ def _load(kind: type[L], path: Path, dtype: torch.dtype | None, device: torch.de
     config = read_config(path)
     if find_vocabulary(path):
         check_vocabulary(Tokenizer(path), config)
-    stored = fitting_tensors(path, kind)
+    stored = fitting_tensors(path, kind)  # checked against the config; no weights are read yet
     with torch.device("meta"):
-        model = kind(config)
+        model = kind(config)  # shapes without memory
     dtype = dtype or functools.reduce(torch.promote_types, {DTYPES[tensor.dtype] for tensor in stored.values()})
     weights: dict[str, Tensor] = {}
     for name, piece in read_slices(stored):
@@ -98,9 +99,9 @@ def _load(kind: type[L], path: Path, dtype: torch.dtype | None, device: torch.de
 
 
 def read_config(path: str | os.PathLike) -> ModelConfig:
-    """The configuration in a checkpoint folder; generation_config.json may name more tokens that end a text.
+    """The configuration in a checkpoint folder, with the end-of-text tokens that generation_config.json adds.
 
-    Raises CheckpointError if there is none or it describes something else.
+    Raises CheckpointError if it is missing or describes another kind of model.
     """
     path = base_folder(path)
     if not path.is_dir():
@@ -124,9 +125,12 @@ def read_config(path: str | os.PathLike) -> ModelConfig:
 
 
 def fitting_tensors(path: str | os.PathLike, kind: type[Llama] | None = Llama) -> dict[str, StoredTensor]:
-    """``stored_tensors`` of a folder, with what an adapter adds to those of its base; CheckpointError that lists every
-    missing, extra and misshapen tensor where they are not those of the model in its config.json, or where that is of
-    another ``kind``: Llama, Critic, or None for either."""
+    """``stored_tensors`` of a folder, checked to be those of the model in its config.json. For an adapter, those of its
+    base with what the adapter adds.
+
+    Raises CheckpointError that lists all missing, extra and misshapen tensors, or says that the model is not of this
+    ``kind``: Llama, Critic, or None for either.
+    """
     stored, config = stored_tensors(base_folder(path)), read_config(path)
     if VALUE_HEAD in stored and kind is Llama:
         raise CheckpointError(f"{path}: a model of values (python -m tl prm), which says nothing: name another model")
@@ -159,7 +163,7 @@ def fitting_tensors(path: str | os.PathLike, kind: type[Llama] | None = Llama) -
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """CheckpointError if the tokenizer has ids that the model has no embedding for, or another id for </s>."""
+    """Raises CheckpointError if the tokenizer has ids beyond the model's embedding, or another id for </s>."""
     if tokenizer.vocab_size > config.vocab_size:
         raise CheckpointError(
             f"{tokenizer.path}: expected at most {config.vocab_size:,} pieces, the rows of the model's embedding "
@@ -173,7 +177,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
 
 
 def tie(path: Path, weights: dict[str, Tensor]) -> None:
-    """Makes the embedding the head's weight, too. A file may hold the head as well, if it is equal."""
+    """Uses the embedding as the head's weight. A file may hold a head as well, if it is equal."""
     embedding = weights["embed_tokens.weight"]
     head = weights.setdefault("lm_head.weight", embedding)
     if head is not embedding and not torch.equal(head, embedding):
@@ -194,8 +198,8 @@ def save_model(
 ) -> None:
     """Writes a checkpoint folder that this project and other tools open.
 
-    All files are written to a folder of their own inside `path` and moved when complete, config.json last: a save that
-    is cut short leaves an older model as it was or, while moving, a folder without config.json, which nothing opens.
+    All files are written to a temporary folder inside `path` and moved when complete, config.json last. A save that is
+    interrupted leaves an older model intact or, during the move, a folder without config.json, which nothing opens.
 
     Args:
         model: what to save. Its weights are converted and written one shard at a time.
@@ -235,13 +239,16 @@ def save_model(
 
 
 def _publish(staging: Path, path: Path) -> None:
-    """Moves the files up in place of an older model's. In between there is no config.json, hence no checkpoint."""
+    """Replaces an older model's files by these. Meanwhile there is no config.json, so the folder is no checkpoint."""
     for file in staging.glob("*.safetensors"):
-        shutil.copymode(staging / CONFIG_FILE, file)  # safetensors lets nobody else read them, whatever the umask says
+        shutil.copymode(staging / CONFIG_FILE, file)  # safetensors ignores the umask: only the owner could read them
     (path / CONFIG_FILE).unlink(missing_ok=True)
     old = [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]
     if (staging / TOKENIZER_JSON).is_file():
-        old += [path / TOKENIZER_FILE, path / CHAT_TEMPLATE_FILE]  # either would go before what is written now
+        old += [
+            path / TOKENIZER_FILE,
+            path / CHAT_TEMPLATE_FILE,
+        ]  # other programs would prefer these to the new files
     for file in old:
         file.unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == CONFIG_FILE):
@@ -249,7 +256,7 @@ def _publish(staging: Path, path: Path) -> None:
 
 
 def _write_weights(model: Llama, folder: Path, dtype: torch.dtype, shard_bytes: int) -> None:
-    # A tied head is the embedding's own parameter, which named_parameters gives once: the head is left out of the file.
+    # named_parameters gives a tied head once, as the embedding: the file has no head then.
     weights = {hf_name(name): parameter.detach() for name, parameter in model.named_parameters()}
     sizes = {name: weight.numel() * dtype.itemsize for name, weight in weights.items()}
     shards = _split(sizes, shard_bytes)
@@ -292,7 +299,7 @@ def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: s
 
 
 def _byte_level_settings(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Those beside the tokenizer.json. A chat template that writes ``bos_token`` writes what texts begin with here."""
+    """The settings beside the tokenizer.json. Their ``bos_token``, which chat templates write, becomes ours."""
     source = tokenizer.path.with_name(SETTINGS_FILE)
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     settings |= read_json(source) if source.is_file() else {}

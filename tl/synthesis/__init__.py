@@ -21,9 +21,9 @@ from tl.synthesis.mistakes import ERROR_SHARES
 from tl.trajectory import Trajectory
 
 T = TypeVar("T")
-Unseen = bool | Literal["values", "phrasings"]  # which of both a request has from the held-out side: both where True
+Unseen = bool | Literal["values", "phrasings"]  # what a request takes from the held-out side; True: both
 
-LIBRARY = (  # all that may be trained on
+LIBRARY = (  # the toolkits that may be trained on
     "bank",
     "calendar",
     "database",
@@ -38,10 +38,10 @@ LIBRARY = (  # all that may be trained on
     "weather",
 )
 UNSEEN_TOOLKITS = ("contacts", "maps", "recipes")  # never trained on
-MIX = (53, 17, 30)  # of requests: plain successes, with erroneous calls, to be asked about or refused
+MIX = (53, 17, 30)  # of requests: plain successes, those with erroneous calls, those to ask about or refuse
 REQUESTS = (1, 2, 3, 4)  # in a training trajectory
 MAX_TRIES = 1000  # for one episode or conversation
-TRIES_OF_A_KIND = 200  # before no scenario is said to offer it
+TRIES_OF_A_KIND = 200  # before concluding that no scenario offers it
 
 
 def synthesize(
@@ -49,8 +49,9 @@ def synthesize(
 ) -> list[Trajectory]:
     """Training trajectories: conversations of one to four requests that share their tools.
 
-    `mix` weighs plain successes, erroneous calls, and refusals and edge cases among the requests. The tools are read
-    once for all requests of a conversation, which also shows how requests for similar tools differ.
+    `mix` gives the weights of plain successes, erroneous calls, and refusals and edge cases among the requests. The
+    tools of a conversation are read once for all of its requests, which also show how requests for similar tools
+    differ.
     """
     rng = random.Random(f"conversations {seed}")
     lengths = [rng.choice(REQUESTS) for _ in range(size)]
@@ -65,10 +66,10 @@ def held_out(
     *,
     unseen: Unseen = True,
 ) -> list[Question]:
-    """Single turns, one per episode, of requests whose phrasings and values, or one of both, training never uses.
+    """Single turns, one per episode, of requests with phrasings or values, or both, that training never uses.
 
-    At least half of the questions are for the first call of their episode, the others lie after real feedback. With
-    `toolkits=UNSEEN_TOOLKITS` the tools have never been seen either.
+    At least half of the questions ask for the first call of their episode, the others for one after real feedback. With
+    `toolkits=UNSEEN_TOOLKITS` the tools are new as well.
     """
     rng = random.Random(f"items {seed}")
     questions = map(_questions, make_episodes(size, seed, mix, toolkits, unseen=unseen))
@@ -78,14 +79,14 @@ def held_out(
 def prompts(
     size: int = 1194, seed: int = 0, mix: Sequence[float] = MIX, toolkits: Sequence[str] = LIBRARY
 ) -> list[Question]:
-    """Prompts for PPO: histories of the training side and the golden next call, episode after episode all its calls
-    that are right. PPO reads the history of an episode once for all of them."""
+    """Prompts for PPO: histories of the training side with the golden next call, for all correct calls of one episode
+    after the other. PPO reads the history of an episode once for all of its calls."""
     questions = (question for episode in make_episodes(size, seed, mix, toolkits) for question in _questions(episode))
     return list(islice(questions, size))
 
 
 def _questions(episode: Episode) -> list[Question]:
-    """Those of an episode bear its id, which seeds the noise of environments and the session of their tools."""
+    """The questions of an episode. They have its id, which seeds the noise of environments and the tools' session."""
     return [replace(question, id=episode.trajectory.id) for question in questions_of(episode.trajectory)]
 
 
@@ -97,9 +98,9 @@ def make_episodes(
     *,
     unseen: Unseen = False,
 ) -> list[Episode]:
-    """`size` different episodes, of the training side or as far as `unseen` says of the held-out one.
+    """`size` different episodes of the training side or, as far as `unseen` says, of the held-out side.
 
-    Raises `DataError` where the toolkits have no scenario for a kind of episode, or no more different episodes.
+    Raises `DataError` if the toolkits have no scenario for a kind of episode, or no more different episodes.
     """
     return [episode for (episode,) in conversations([1] * size, seed, mix, toolkits, unseen=unseen)]
 
@@ -112,8 +113,8 @@ def conversations(
     *,
     unseen: Unseen = False,
 ) -> list[list[Episode]]:
-    """As many different episodes as each of `lengths` says, with the same tools; otherwise as `make_episodes`."""
-    own = [toolkit for toolkit in toolkits if not is_library_name(toolkit)]  # their files are not run here
+    """Conversations of these `lengths`: lists of different episodes with the same tools. See also `make_episodes`."""
+    own = [toolkit for toolkit in toolkits if not is_library_name(toolkit)]  # the user's files, which are not run here
     repertoire = None if own else Repertoire.of(tuple(sorted(toolkits)))
     if repertoire is None or not repertoire.scenarios:
         raise DataError(
@@ -143,7 +144,7 @@ def conversations(
 
 
 def _lacking(repertoire: Repertoire, specs: Sequence[EpisodeSpec], mix: Sequence[float], rng: random.Random) -> str:
-    """What no scenario offers of the specs, and what to do; empty where each can be had by itself."""
+    """Which of the specs no scenario offers, and what to do; empty if each of them is possible by itself."""
     lacking = [
         spec
         for spec in {spec.error or spec.kind: spec for spec in specs}.values()
@@ -177,7 +178,7 @@ def _episode_specs(size: int, mix: Sequence[float], unseen: Unseen) -> list[Epis
 
 
 def _shares(size: int, weights: dict[T, float]) -> list[T]:
-    """`size` keys in proportion to their weights, none off by more than one."""
+    """`size` keys in proportion to their weights, each count within one of its exact share."""
     keys: list[T] = []
     due = 0.0
     for key, weight in weights.items():

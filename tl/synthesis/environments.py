@@ -1,14 +1,14 @@
 """The five environments of RoTBench for questions of our own: the same requests, with noise in the names of tools.
 
     clean    as it is
-    slight   typing errors: in every other name one to three characters are inserted, left out or replaced
-    medium   names that say nothing: every other name is written backwards or replaced by random letters
-    heavy    names that mislead: the tools swap their names among each other, the parameters of a tool theirs, and every
-             tool wants one parameter more, whose value stands in its description
-    union    all of it at once: typing errors or meaningless names, then swapped, and the parameter more
+    slight   typing errors: in half of the names, one to three characters are inserted, left out or replaced
+    medium   meaningless names: half of the names are written backwards or replaced by random letters
+    heavy    misleading names: the tools exchange their names, the parameters of each tool too, and every tool has an
+             additional required parameter, whose value is in its description
+    union    everything at once: typing errors or meaningless names, then exchanged, and the additional parameter
 
-Descriptions and types stay with what they describe, so that a request can be served in every environment. Noise strikes
-the built-in tools too. History, feedback that names a parameter and accepted answers are renamed along.
+Descriptions and types stay with their tools and parameters, so that a request can be served in every environment. Noise
+affects the built-in tools too. History, feedback that names a parameter and accepted answers are renamed as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from tl.calls import Call, CallSyntaxError, format_call, parse_call
+from tl.calls import Call, format_call
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.schema import ToolSpec
@@ -36,7 +36,7 @@ _ABOUT_PARAMETERS = (ErrorCategory.PARAMETER_HALLUCINATION, ErrorCategory.PARAME
 
 @dataclass(frozen=True)
 class Renaming:
-    """What one tool is called in an environment. `extra` is the name and value of the parameter more."""
+    """The names of one tool in an environment. `extra` is the name and value of the additional parameter."""
 
     name: str
     parameters: dict[str, str]
@@ -74,7 +74,7 @@ def _renamings(tools: Sequence[ToolSpec], environment: Environment, rng: random.
 
 
 def _new_names(names: list[str], environment: Environment, rng: random.Random) -> dict[str, str]:
-    """Old name -> new name, no two alike."""
+    """Old name -> new name; all new names differ."""
     noises = _NOISES[environment]
     new = list(names)
     for at, name in enumerate(names):
@@ -86,7 +86,7 @@ def _new_names(names: list[str], environment: Environment, rng: random.Random) -
 
 
 def _fresh(name: str, taken: Collection[str], rng: random.Random) -> str:
-    """The name, with letters at its end where it is taken."""
+    """The name, with letters appended if it is taken."""
     while name in taken:
         name += rng.choice(string.ascii_letters)
     return name
@@ -139,7 +139,7 @@ def _renamed_tool(tool: ToolSpec, renaming: Renaming) -> ToolSpec:
 
 
 def _renamed_call(call: Call, renamings: dict[str, Renaming]) -> Call:
-    """Names that the tools do not have, as in an erroneous call, stay."""
+    """The call with new names. Names that no tool has, as in an erroneous call, stay."""
     if call.name not in renamings:
         return call
     renaming = renamings[call.name]
@@ -151,12 +151,9 @@ def _renamed_messages(messages: Sequence[Message], renamings: dict[str, Renaming
     renamed, called = [], None
     for message in messages:
         if message.is_call:
-            try:
-                call = parse_call(message.content)
-            except CallSyntaxError:
-                called = None
-            else:
-                called = renamings.get(call.name)
+            call = message.call
+            called = renamings.get(call.name) if call else None
+            if call:
                 message = replace(message, content=format_call(_renamed_call(call, renamings)))
         elif message.role == "tool" and called and classify_feedback(message.content) in _ABOUT_PARAMETERS:
             message = replace(message, content=_renamed_complaint(message.content, called))
@@ -165,7 +162,7 @@ def _renamed_messages(messages: Sequence[Message], renamings: dict[str, Renaming
 
 
 def _renamed_complaint(feedback: str, called: Renaming) -> str:
-    """`f() missing 1 required positional argument: 'x'`, with the new names of f and x."""
+    """Feedback such as `f() missing 1 required positional argument: 'x'` with the new names of f and x."""
     _, parenthesis, rest = feedback.partition("()")
     rest = re.sub(r"'([^']*)'", lambda quoted: f"'{called.parameters.get(quoted[1], quoted[1])}'", rest)
     return called.name + parenthesis + rest

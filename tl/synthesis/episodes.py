@@ -1,8 +1,8 @@
 """Makes synthetic episodes, and conversations of several (paper, Appendix B).
 
 Draw a scenario and its values; let the teacher solve the request with the real executor; choose tools for the prompt
-(those needed, those with similar names, a few others); run the calls once more, now with the wanted mistakes. Feedback
-is always what execution returned.
+(the needed ones, some with similar names, a few others); run the calls again, now with the wanted mistakes. Feedback is
+always what execution returned.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Kind = Literal["plain", "error", "ask", "refusal"]
 REFUSAL = "I cannot handle the task with these tools."
 REFUSE = Call(FINISH.name, {"answer": REFUSAL})
 TOOL_CHARACTERS = 480  # of the tool blocks in an episode's prompt, built-in tools apart
-MORE_CHARACTERS = 110  # of tool blocks for each further request of a conversation
-OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others want a tool that exists, but not in the prompt
-SECOND_MISTAKE = 0.2  # share of the trajectories with erroneous calls that get another one
+MORE_CHARACTERS = 110  # of tool blocks, for each further request of a conversation
+OUT_OF_SCOPE_SHARE = 0.7  # of the refusals; the others need a tool that exists but is not in the prompt
+SECOND_MISTAKE = 0.2  # share of the trajectories with an erroneous call that get a second one
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class EpisodeSpec:
 
     kind: Kind
     error: ErrorCategory | None = None
-    unseen_values: bool = False  # of the held-out side of the split
-    unseen_phrasing: bool = False  # of the request, of what it is wrapped in, and of the user's answer
+    unseen_values: bool = False  # from the held-out side of the split
+    unseen_phrasing: bool = False  # of the request, its wrapping and the user's answer
 
 
 @dataclass(frozen=True)
 class Task:
     """A request with the calls that solve it, `finish` included; `values` lie on one side of the held-out split."""
 
-    source: str  # "toolkit.scenario"; "none" where no tool can serve the request
+    source: str  # "toolkit.scenario"; "none" if no tool can serve the request
     seed: int
     request: str
     template: str
@@ -62,7 +62,7 @@ class Task:
 
     @property
     def toolkit(self) -> str:
-        """Whose tools can serve the request; "none" where there are no such tools."""
+        """The toolkit that can serve the request, or "none"."""
         return self.source.partition(".")[0]
 
     @property
@@ -81,7 +81,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Repertoire:
-    """The toolkits that requests are about, and that prompts take their tools from."""
+    """The toolkits of requests and of the tools in prompts, with their scenarios."""
 
     executor: InProcessExecutor
     scenarios: tuple[Scenario, ...]
@@ -99,7 +99,7 @@ class Repertoire:
 def draw_conversation(
     repertoire: Repertoire, specs: Sequence[EpisodeSpec], number: int, rng: random.Random
 ) -> list[Episode]:
-    """Episodes with the same tools, one for each spec; `[]` when this try does not give all of them."""
+    """Episodes with the same tools, one for each spec; `[]` if this try fails."""
     try:
         tasks = [_draw_task(repertoire, spec, rng) for spec in specs]
     except NoValue:
@@ -117,7 +117,7 @@ def draw_conversation(
 def _make_episode(
     repertoire: Repertoire, spec: EpisodeSpec, task: Task, number: int, rng: random.Random
 ) -> Episode | None:
-    """Runs the task's solution with the mistakes that are to be in it; None where they cannot be made."""
+    """Runs the task's solution with the mistakes that the spec asks for; None if they cannot be made."""
     script = [format_call(call) for call in task.solution]
     if spec.error is ErrorCategory.TOOL_INSTABILITY:
         script = script if task.retried else []
@@ -150,7 +150,7 @@ def join(episodes: Sequence[Episode]) -> Trajectory:
 
 
 def _draw_task(repertoire: Repertoire, spec: EpisodeSpec, rng: random.Random) -> Task:
-    """A request that fits the spec, and what solves it. Raises `NoValue` where there is none."""
+    """A request that fits the spec, with its solution. Raises `NoValue` if there is none."""
     outage = spec.error is ErrorCategory.TOOL_INSTABILITY
     seed = next(seed for seed in iter(lambda: rng.randrange(1_000_000), None) if has_outage(seed) == outage)
     if spec.kind == "refusal" and rng.random() < OUT_OF_SCOPE_SHARE:
@@ -193,9 +193,9 @@ def _wrapped(request: str, spec: EpisodeSpec, rng: random.Random) -> str:
 
 
 def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) -> tuple[list[Call], bool]:
-    """The teacher: follows the plan to its answer, repeating once what failed for want of a connection.
+    """The teacher: follows the plan to its answer, and repeats a call once if the connection failed.
 
-    Returns the calls, and whether one was repeated. Raises `NoValue` where a tool reports that it cannot be done.
+    Returns the calls, and whether one was repeated. Raises `NoValue` if a tool reports that something is impossible.
     """
     calls: list[Call] = []
     retried, result = False, None
@@ -221,7 +221,7 @@ def _solve(repertoire: Repertoire, plan: Plan, scenario: Scenario, seed: int) ->
 
 
 def value_of(text: str) -> JSON:
-    """What a tool returned; a tool that returns text is not JSON."""
+    """What a tool returned: its feedback as JSON, or the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -232,7 +232,7 @@ def value_of(text: str) -> JSON:
 
 
 def report(result: JSON) -> str:
-    """A sentence that tells what a tool returned; of several records, their first fields."""
+    """A sentence that says what a tool returned; of several records, the first field of each."""
     if isinstance(result, list) and len(result) == 1:
         (result,) = result
     if isinstance(result, list) and result and isinstance(result[0], dict):
@@ -265,10 +265,10 @@ def _spoken(name: str) -> str:
 
 
 def _choose_tools(repertoire: Repertoire, tasks: Sequence[Task], rng: random.Random) -> tuple[ToolSpec, ...] | None:
-    """What the solutions need, for the first of these the tool of the most similar name, and others while they fit.
+    """The tools that the solutions need, the tool with the name most similar to the first of these, and others while
+    they fit; shuffled. Toolkits that could serve a refused request are left out.
 
-    No tool of a toolkit that a refused request is for. None where the needed ones do not fit, unless there is but one
-    request, or where one of them would serve a refused request. Shuffled.
+    None if the needed tools do not fit (a single request may exceed the limit), or if a refused request could use one.
     """
     toolkit_of, lengths = repertoire.executor.toolkit_of, repertoire.lengths
     missing = {task.toolkit for task in tasks if task.is_refused}
@@ -300,7 +300,7 @@ def _most_similar(name: str, others: Sequence[str]) -> str:
 def _with_mistake(
     repertoire: Repertoire, task: Task, script: list[str], wanted: ErrorCategory, rng: random.Random
 ) -> list[str]:
-    """The script with a call put in that fails with the category `wanted`; `[]` when no candidate does."""
+    """The script with an additional call that fails with the category `wanted`; `[]` if no candidate does."""
     specs = {tool.name: tool for tool in task.tools}
     right_calls = {format_call(call) for call in task.solution if call.name in specs}
     places = [at for at, text in enumerate(script) if text in right_calls]
@@ -316,7 +316,7 @@ def _with_mistake(
 
 
 def _run(repertoire: Repertoire, task: Task, script: list[str]) -> list[Feedback]:
-    """Runs calls in a new session of the task, with no other tools than its own."""
+    """Runs calls in a new session with only the task's tools."""
     names = [tool.name for tool in task.tools]
     with repertoire.executor.session(task.seed, names, answer=lambda _question: task.user_answer) as session:
         return [session.run(text) for text in script]

@@ -1,4 +1,4 @@
-"""Candidates for typical mistakes of models; the caller executes them to see how they fail."""
+"""Candidates for typical mistakes of models. The caller executes them to see how they fail."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rejection sampling (STaR, arXiv 2203.14465; RFT, arXiv 2308.01825): a policy solves each task several times, with
-tools that run, and the episodes that worked become training data. Where samples of one task differ, they are pairs for
-preference training as well."""
+"""Rejection sampling (STaR, arXiv 2203.14465; RFT, arXiv 2308.01825): a policy tries each task several times, with real
+execution, and successful episodes become training data. Different samples of one task also give pairs for preference
+training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DUPLICATE, SURPLUS = "the same calls once more", "more than --per_task"
 
 
 class Sampled(NamedTuple):
-    """What the episodes of a task are good for."""
+    """The training data from the episodes of one task."""
 
     kept: list[Trajectory]
     pairs: list[Pair]
@@ -40,15 +40,14 @@ def sample_kept(
     dropped: Counter[str],
     first: int = 0,
 ) -> Iterator[Sampled]:
-    """For each task from number `first` on the episodes that are worth training on, and pairs of calls; at most
-    `per_task` of each, all different.
+    """For each task from number `first` on: different episodes to train on and pairs of calls, at most `per_task` each.
 
     A call that is cut ends its episode and is part of no pair: a file holds text, and what is trained on it ends, so a
     policy would unlearn to end a text where the sampled one did not.
 
-    An episode is kept where it ends in a right answer, as far as one is known; erroneous calls on the way stay in it,
-    and are not trained on. `policy_of` makes the policy of some episodes from their requests and seeds; a draw depends
-    on `seed` and the task's place alone. About `parallel` episodes run at a time. `dropped` counts the others by
+    An episode is kept if it ends in a right answer, as far as that is known. Its erroneous calls stay in the context
+    and are not trained on. `policy_of` makes a policy from the requests and seeds of some episodes; a seed depends only
+    on `seed` and the task's number. About `parallel` episodes run at a time. `dropped` counts rejected episodes by
     reason.
     """
     at_a_time = max(1, parallel // samples)
@@ -82,11 +81,11 @@ def _kept(episodes: Episodes, per_task: int, dropped: Counter[str]) -> list[Traj
 
 
 def preferences(episodes: Episodes, most: int) -> list[Pair]:
-    """At most `most` pairs, all different: a call of an episode that is worth training on, where it did not fail, and
-    what another sample said in its place, after the same history, that failed or was no right answer."""
+    """At most `most` different pairs. The chosen side is a call of a kept episode that did not fail, the rejected side
+    the call of another sample after the same history that failed or gave a wrong answer."""
     pairs: dict[tuple, Pair] = {}
     worked = [rollout for request, rollout in episodes if not _fault(request, rollout)]
-    known = all(not r.servable or r.truth is not None or r.check is not None for r, _ in episodes)  # what is right
+    known = all(not r.servable or r.truth is not None or r.check is not None for r, _ in episodes)  # the right answers
     for better in worked:
         for request, worse in episodes:
             n = Pair(better.trajectory, worse.trajectory).history
@@ -104,23 +103,23 @@ def preferences(episodes: Episodes, most: int) -> list[Pair]:
 
 
 def _failed(rollout: Rollout, call: int) -> bool | None:
-    """Whether the call with this number gave an error; None where it was not run, or the executor failed."""
+    """Whether the call with this number gave an error; None if it was not run or the executor failed."""
     category = rollout.categories[call] if call < len(rollout.categories) else None
     return category and category.is_error
 
 
 def _answers_wrongly(request: Request, rollout: Rollout, call: int) -> bool:
-    """Whether the call is `finish` with what is known to be no right answer."""
+    """Whether the call is `finish` with an answer that is known to be wrong."""
     is_last = call == len(rollout.categories) - 1
     return rollout.answer is not None and is_last and fault_of(request, rollout) not in ("", EXECUTOR_FAILED)
 
 
 def _fault(request: Request, rollout: Rollout) -> str:
-    """Why an episode is not worth training on; empty for a good one."""
+    """Why an episode is not kept; empty if it is."""
     return fault_of(request, rollout) or _unrecovered(rollout)
 
 
 def _unrecovered(rollout: Rollout) -> str:
-    """An error is recovered from where a call after it works; the last one of all is `finish`."""
+    """The fault of an episode whose last call before `finish` failed; an earlier error was recovered from."""
     *before, _ = rollout.categories
     return "its last call failed" if before and before[-1] and before[-1].is_error else ""

@@ -1,4 +1,4 @@
-"""Turns episodes of the library into tasks for another solver."""
+"""Turns episodes of the library into tasks for a policy to solve."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from tl.synthesis.episodes import Episode
 
 
 def make_tasks(seed: int = 0, size: int = 1194, **options: Any) -> list[Task]:
-    """Tasks of the tool library, all different; `options` are `make_episodes`'. By default as many as PPO has prompts,
-    of the training side."""
+    """Different tasks of the tool library; `options` are those of `make_episodes`. By default they are of the training
+    side and as many as PPO has prompts."""
     return [task_of(episode) for episode in make_episodes(size, seed, **options)]
 
 
 def task_of(episode: Episode) -> Task:
-    """The request of an episode with its solution, in the same world."""
+    """The task of an episode: its request, solution and session seed."""
     made, trajectory = episode.task, episode.trajectory
     calls = trajectory.calls()
     servable = episode.spec.kind != "refusal"

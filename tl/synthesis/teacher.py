@@ -1,7 +1,7 @@
 """Makes trajectories from tasks (paper, Appendix B): a teacher makes the calls, execution decides what is kept.
 
 The teacher is a language model behind any OpenAI-compatible chat endpoint, or the golden calls of the tasks themselves.
-Feedback is what execution returned, and the answer has to hold what the tools return to somebody who solves the task.
+Feedback is what execution returned, and the answer must contain the facts that the tools return.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ INSTRUCTIONS = (
     f"If the tools cannot serve the request, finish with {REFUSAL!r}"
 )
 MAX_TOKENS = 1024  # of one turn of the teacher
+PARALLEL = 8  # requests at a time
 EXECUTOR_FAILED = "the executor failed"
 
 
 def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint: Endpoint | None) -> Counter[str]:
-    """Appends the teacher's trajectories to a file, task by task, without those that the file already holds. Without an
-    endpoint the golden calls teach. Returns how many were left out, by reason. Raises DataError as `rehearse` does."""
+    """Appends the teacher's trajectories to a file, except for tasks that the file already contains. Without an
+    endpoint, the golden calls are used. Returns how many were left out, by reason. Raises DataError if golden calls
+    are missing, or if the file is of another command."""
     if endpoint is None and (unsolved := [task.id for task in tasks if not task.calls]):
         first = f"{len(unsolved)} of {len(tasks)} tasks have no golden calls, {unsolved[0]} first"
         raise DataError(f"{first}: give them `calls`, or name a --teacher")
@@ -57,7 +59,7 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
 def resumed(out: Path, ids: Collection[str]) -> set[str]:
     """Ids of the records that an earlier run for these ids wrote; an unfinished last line is removed from the file.
 
-    Raises DataError, and leaves the file as it is, where it holds anything else."""
+    Raises DataError and leaves the file unchanged if it contains anything else."""
     if not out.exists():
         return set()
     *lines, rest = out.read_bytes().split(b"\n")
@@ -73,17 +75,15 @@ def resumed(out: Path, ids: Collection[str]) -> set[str]:
     return set(done)
 
 
-def teach(
-    requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str], parallel: int = 8
-) -> Iterator[Trajectory]:
-    """The trajectories worth keeping, `parallel` requests at a time; `faults` counts the others by reason.
+def teach(requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str]) -> Iterator[Trajectory]:
+    """Yields the trajectories worth keeping; `faults` counts the others by reason.
 
-    Raises `EndpointError` when the endpoint fails for good; what was yielded before that is complete.
+    Raises `EndpointError` if the endpoint fails permanently; what was yielded before is complete.
     """
     system = Message("system", INSTRUCTIONS)
     instructed = [replace(request, messages=(system, *request.messages)) for request in requests]
-    policy = EndpointPolicy(endpoint, "auto", parallel, MAX_TOKENS)
-    for index, rollout in play(instructed, policy, parallel):
+    policy = EndpointPolicy(endpoint, "auto", PARALLEL, MAX_TOKENS)
+    for index, rollout in play(instructed, policy, PARALLEL):
         if rollout.stop is StopReason.POLICY:
             raise EndpointError(rollout.note)
         fault = fault_of(requests[index], rollout)
@@ -93,17 +93,15 @@ def teach(
             yield replace(rollout.trajectory, messages=rollout.trajectory.messages[1:])
 
 
-def rehearse(
-    tasks: Sequence[Task], requests: Sequence[Request], faults: Counter[str], parallel: int = 8
-) -> Iterator[Trajectory]:
-    """The trajectories of the golden calls, where all of them work and end in a right answer; `faults` counts the other
-    tasks by reason, and a warning says which call it was. An answer that is not known tells what the last tool gave."""
+def rehearse(tasks: Sequence[Task], requests: Sequence[Request], faults: Counter[str]) -> Iterator[Trajectory]:
+    """Yields the trajectories of the golden calls if all calls work and the answer is right; `faults` counts the other
+    tasks by reason, and a warning names the failed call. An unknown answer reports the last tool's result."""
 
     def golden(dialogues: Sequence[Dialogue]) -> list[Response]:
         return [Response((_next_call(tasks[dialogue.number], dialogue.messages),)) for dialogue in dialogues]
 
     whole = [replace(r, max_turns=len(t.calls) + 1) for r, t in zip(requests, tasks, strict=True)]
-    for index, rollout in play(whole, golden, parallel):
+    for index, rollout in play(whole, golden, PARALLEL):
         wrong = [
             f"{c.content} gave {f.text}"
             for (c, _), f in zip(rollout.trajectory.calls(), rollout.feedback, strict=True)

@@ -1,5 +1,5 @@
-"""The prompts of the models that the paper compares with (Tables 6 to 13), as text: what a server or a script elsewhere
-reads, and answers in a form of `tl.forms`.
+"""The prompts of the models that the paper compares with (Tables 6 to 13), as text for models that run elsewhere. They
+answer in a form of `tl.forms`.
 
 `PROMPTS` maps the name of each form to its writer. Those of Tables 10, 11 and 13 are the project's own prompt formats;
 the GPT series (Table 12) has no text of its own, but OpenAI's messages and tools. Tokens that a tokenizer puts before
@@ -83,7 +83,7 @@ def toolllama(tools: Tools, messages: Messages) -> str:
 
 
 def nexusraven(tools: Tools, messages: Messages) -> str | None:
-    """Table 7. The form has no history: None where there is one."""
+    """Table 7. The form has no history; None for a conversation that has one."""
     if len(messages) > 1:
         return None
     returns = '\n    Returns:\n    string: The feedback from the tool.\n    """'
@@ -140,7 +140,7 @@ def _name_json(message: Message) -> str:
 
 
 def _own(form: type[Template], **settings: str) -> Callable[[Tools, Messages], str]:
-    """A prompt format of the project as text, of any vocabulary: control tokens are written out."""
+    """A prompt format of the project as text, independent of the vocabulary: control tokens are written out."""
 
     def write(tools: Tools, messages: Messages) -> str:
         vocabulary = SimpleNamespace(path="", control_ids=dict.fromkeys(form.needs, 0), vocabulary=spaces)

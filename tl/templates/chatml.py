@@ -42,7 +42,7 @@ _THINKING, _THINKING_END = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class ChatML(Template):
-    """`system` is what the system message says where a conversation has none of its own."""
+    """`system` is the system message of conversations that have none of their own."""
 
     system: str | None = None
 
@@ -50,13 +50,7 @@ class ChatML(Template):
     needs = (_START, _END)
     answer = (_START, "assistant\n")
     after = (_END, "\n")
-
-    @property
-    def lead(self) -> Pieces:
-        return (_CALL, '\n{"name": "')
-
-    def spell(self, name: str) -> str:
-        return json_text(name)[1:-1]
+    lead = (_CALL, '\n{"name": "')
 
     def opening(self, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[Pieces, int]:
         own = [m.content for m in messages[:1] if m.role == "system"]
@@ -81,8 +75,8 @@ class ChatML(Template):
         return Segment((*self.lead, self.spell(call.name) + rest, _CALL_END), message, call, self.lead)
 
     def read(self, text: str) -> tuple[str, ...]:
-        """Text beside the calls and what the model has thought are left out; without a call it speaks to the user. A
-        turn that ends within a thought is no call."""
+        """Text beside the calls and the model's thoughts are left out. Without a call, the text is for the user. A turn
+        that ends within a thought is no call."""
         said = text.rpartition(_THINKING_END)[2]
         if said.lstrip().startswith(_THINKING):
             return (text,)

@@ -14,7 +14,7 @@
 
     "[{\"id\": 7}]"<|eot_id|>…
 
-The form has no parallel calls: as in all our conversations, each call is followed by its own result.
+The form has no parallel calls; as in all our conversations, the result of each call follows it.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from tl.templates.template import Control, Pieces, Segment, Template, json_text,
 from tl.trajectory import Message
 
 # Fixed words of the prompt format of Llama-3.1-Instruct and Llama-3.2-Instruct (Meta, Llama 3.1 and 3.2 Community
-# License). The date is the one that their template has where nobody names another.
+# License). The date is their template's default.
 _ENVIRONMENT = "Environment: ipython\n"
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 _BEFORE_TOOLS = (
@@ -47,13 +47,7 @@ class Llama3(Template):
     needs = (_START, _END, _TURN_END)
     answer = _header("assistant")
     after = (_TURN_END,)
-
-    @property
-    def lead(self) -> Pieces:
-        return ('{"name": "',)
-
-    def spell(self, name: str) -> str:
-        return json_text(name)[1:-1]
+    lead = ('{"name": "',)
 
     def opening(self, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[Pieces, int]:
         own = [m.content.strip() for m in messages[:1] if m.role == "system"]
@@ -77,6 +71,6 @@ class Llama3(Template):
         return Segment((*self.lead, self.spell(call.name) + rest), message, call, self.lead)
 
     def read(self, text: str) -> tuple[str, ...]:
-        """What begins like an object should be a call; without one the model speaks to the user."""
+        """Text that begins like an object should be a call; any other text is for the user."""
         bare = text.strip().removeprefix(_PYTHON_TAG).lstrip()
         return read_json_calls(bare, "json") if bare.startswith("{") else read_plain(text)

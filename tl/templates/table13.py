@@ -8,7 +8,7 @@
     Output: [{"id": 7}]
     Assistant: finish(answer="…")
 
-`</s>` ends a turn; it is a target only, and no part of the history. Plain text where a call is due is a format error.
+`</s>` ends a turn; it is only a target and not part of the history. Plain text instead of a call is a format error.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ class Table13(Template):
 
     @property
     def lead(self) -> Pieces:
-        """The space after `Assistant:`. Sentencepiece adds it by itself; a byte-level vocabulary has it in the call's
-        first token, such as `Ġget`."""
+        """The space after `Assistant:`. Sentencepiece adds it by itself; in a byte-level vocabulary it is part of the
+        call's first token, such as `Ġget`."""
         return () if self.tokenizer.vocabulary.adds_space else (" ",)
 
     def spell(self, name: str) -> str:
@@ -42,7 +42,7 @@ class Table13(Template):
         return ("\n" + _HEADERS[message.role] + message.content,)
 
     def turn(self, message: Message, call: Call | None) -> Segment:
-        """The text of the message to the letter. White space or a quote may precede the name of a call."""
+        """The exact text of the message. White space or a quote may precede the name of a call."""
         text = message.content
         lead = text[: len(text) - len(text.lstrip())]
         if call and text[len(lead)] in "'\"" and format_name(call.name) == call.name:

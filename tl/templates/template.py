@@ -1,13 +1,14 @@
-"""The interface of prompt formats: they write conversations as segments, and parse a model's output."""
+"""The interface of prompt formats: they write conversations as segments and parse a model's output."""
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from tl.calls import JSON, Call, CallSyntaxError, format_call, parse_call
+from tl.calls import JSON, Call, CallSyntaxError, format_call
 from tl.forms import read_calls
 from tl.llama.tokenizer import Tokenizer, TokenizerError
 from tl.schema import BUILT_INS, FINISH, ToolSpec
@@ -20,16 +21,16 @@ class Control(str):
     """A control token, such as `<|im_end|>`: one id if the vocabulary has it, otherwise plain text."""
 
 
-Pieces = tuple[str, ...]  # of a text; a Control among them differs from the same characters in somebody's message
+Pieces = tuple[str, ...]  # a text in parts; a Control among them differs from the same characters in a message
 
 
 class Segment(NamedTuple):
-    """A part of a conversation that is encoded by itself: context, or what the assistant says in `turn`."""
+    """A part of a conversation that is encoded by itself: context, or the text of an assistant's `turn`."""
 
     pieces: Pieces
     turn: Message | None = None
-    call: Call | None = None  # that the turn makes; None for plain text, and for text that should be a call and is none
-    lead: Pieces = ()  # what stands before the called tool's name
+    call: Call | None = None  # that the turn makes; None for plain text and for a call that cannot be parsed
+    lead: Pieces = ()  # of a call: the text before the tool's name
 
     @property
     def text(self) -> str:
@@ -38,18 +39,18 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Template(ABC):
-    """A prompt format for one vocabulary. Raises TokenizerError for a vocabulary without the tokens that it needs.
+    """A prompt format for one vocabulary. Raises TokenizerError if the vocabulary lacks a token of the format.
 
-    Inside the project the text of a call is `name(key=<literal>, …)` everywhere: a template converts it where it writes
-    a turn and where it reads what a model has said.
+    Everywhere else in the project the text of a call is `name(key=<literal>, …)`. A template converts it when it writes
+    a turn and when it reads a model's output.
     """
 
     tokenizer: Tokenizer
 
     name: ClassVar[str]
     needs: ClassVar[Pieces] = ()  # control tokens
-    answer: ClassVar[Pieces]  # stands before a turn of the model
-    after: ClassVar[Pieces] = ()  # stands after it where the conversation goes on
+    answer: ClassVar[Pieces]  # text before a turn of the model
+    after: ClassVar[Pieces] = ()  # text after it, if the conversation goes on
 
     def __post_init__(self) -> None:
         missing = [token for token in self.needs if token not in self.tokenizer.control_ids]
@@ -69,17 +70,17 @@ class Template(ABC):
     def lead(self) -> Pieces:
         """The text before the name in a call."""
 
-    @abstractmethod
     def spell(self, name: str) -> str:
-        """A tool's name as written in a call."""
+        """A tool's name as written in a call: by default as in a JSON string."""
+        return json_text(name)[1:-1]
 
     @abstractmethod
     def opening(self, tools: Sequence[ToolSpec], messages: Sequence[Message]) -> tuple[Pieces, int]:
-        """The text with the tools, and how many of the messages are in it as well."""
+        """The text that presents the tools, and how many of the messages it contains as well."""
 
     @abstractmethod
     def message(self, message: Message) -> Pieces:
-        """A message of the user, or a tool's feedback."""
+        """The text of a user's message or of a tool's feedback."""
 
     @abstractmethod
     def turn(self, message: Message, call: Call | None) -> Segment:
@@ -87,11 +88,11 @@ class Template(ABC):
 
     @abstractmethod
     def read(self, text: str) -> tuple[str, ...]:
-        """The calls in what a model has said, in the project's own text. What cannot be read becomes text that
-        `tl.calls` does not read either."""
+        """The calls in a model's output, as text that `tl.calls` parses. Output that cannot be read becomes text that
+        `tl.calls` rejects."""
 
     def read_one(self, text: str) -> str:
-        """As `read`, if one call is expected; several calls are text that is not a call."""
+        """As `read`, if one call is expected; several calls become text that `tl.calls` rejects."""
         calls = self.read(text)
         return calls[0] if len(calls) == 1 else f"{len(calls)} calls in one turn: {text}"
 
@@ -104,7 +105,7 @@ class Template(ABC):
         segments: list[Segment] = []
         for message in messages[used:]:
             if message.role == "assistant":
-                segments += [Segment((*context, *self.answer)), self.turn(message, _call(message))]
+                segments += [Segment((*context, *self.answer)), self.turn(message, message.call)]
                 context = self.after
             else:
                 context = (*context, *self.message(message))
@@ -113,38 +114,23 @@ class Template(ABC):
         return segments
 
     def encode(self, pieces: Iterable[str]) -> list[int]:
-        """The ids of a segment."""
-        return self.ids_of(self.runs(pieces))
-
-    def runs(self, pieces: Iterable[str]) -> list[str | int]:
-        """The ids of control tokens, and the texts between them whole."""
-        runs: list[str | int] = []
-        for piece in pieces:
-            id = self.tokenizer.control_ids.get(piece) if isinstance(piece, Control) else None
-            if id is not None:
-                runs.append(id)
-            elif runs and isinstance(runs[-1], str):
-                runs[-1] += piece
+        """The ids of a segment's pieces: of each control token, and of the whole texts between them."""
+        ids: list[int] = []
+        for is_text, run in groupby(pieces, self.is_text):
+            if is_text:
+                ids += self.tokenizer.encode("".join(run))
             else:
-                runs.append(str(piece))
-        return runs
+                ids += [self.tokenizer.control_ids[piece] for piece in run]
+        return ids
 
-    def ids_of(self, runs: Iterable[str | int]) -> list[int]:
-        return [id for run in runs for id in ([run] if isinstance(run, int) else self.tokenizer.encode(run))]
+    def is_text(self, piece: str) -> bool:
+        """Whether a piece is encoded as text, as are control tokens that the vocabulary does not have."""
+        return not isinstance(piece, Control) or piece not in self.tokenizer.control_ids
 
     def chat_template(self) -> str:
         """A jinja template that writes the same conversations, for checkpoints that other programs open."""
         template = (ASSETS / f"{self.name}.jinja").read_text(encoding="utf-8")
         return template.replace("BUILT_INS", json.dumps([tool.to_openai() for tool in BUILT_INS]))
-
-
-def _call(message: Message) -> Call | None:
-    if not message.is_call:
-        return None
-    try:
-        return parse_call(message.content)
-    except CallSyntaxError:
-        return None
 
 
 def json_text(value: JSON, indent: int | None = None) -> str:
@@ -153,7 +139,7 @@ def json_text(value: JSON, indent: int | None = None) -> str:
 
 
 def read_json_calls(text: str, form: str) -> tuple[str, ...]:
-    """Calls in a form of `tl.forms`; text that begins like JSON or a tag and is no call stays as it is."""
+    """The calls in a form of `tl.forms`; text that cannot be read as calls stays as it is."""
     try:
         return tuple(format_call(call) for call in read_calls(text, form))
     except CallSyntaxError:
@@ -161,5 +147,5 @@ def read_json_calls(text: str, form: str) -> tuple[str, ...]:
 
 
 def read_plain(text: str) -> tuple[str, ...]:
-    """Plain words of the model as a call of `finish`; silence is no call."""
+    """Plain text of the model as a call of `finish`; empty text is no call."""
     return (format_call(Call(FINISH.name, {"answer": text.strip()})) if text.strip() else "",)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tl.mae import ErrorCategory
-from tl.prompt import WEIGHT_0, Example
+from tl.prompt import Example
+from tl.trajectory.message import WEIGHT_0
 
 REASONS = (*(category.value for category in ErrorCategory), WEIGHT_0)  # why a turn may be masked
 

@@ -21,7 +21,7 @@ __all__ = ["Message", "Note", "Notes", "Trajectory", "call_text"]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A conversation with its tools, including built-in ones. A tool message is the feedback of the call before it."""
+    """A conversation with its tools, including the built-in ones. A tool message answers the call before it."""
 
     id: str
     tools: tuple[ToolSpec, ...]
@@ -44,11 +44,11 @@ class Trajectory:
     def from_openai(cls, record: object, default_id: str = "", notes: Notes | None = None) -> Trajectory:
         """Reads a record of `messages`, with its tools and optionally an `id`. Raises ValueError with the reason.
 
-        Read are present and legacy OpenAI messages and what people call so: tools under `tools`, `functions` or in the
-        system message, calls under `tool_calls` or `function_call` or written in the text, several results in one
-        message, weights of 0. Without any list the tools are the names that are called. Parallel calls become
-        consecutive pairs of call and feedback. Text beside a call and reasoning are dropped, text that ends the
-        conversation becomes `finish(answer=...)`. `notes` counts what was done.
+        Accepts present and legacy OpenAI messages and common variants: tools under `tools`, `functions` or in the
+        system message; calls under `tool_calls` or `function_call` or in the text; several results in one message;
+        weights of 0. If no tools are listed, they are inferred from the calls. Parallel calls become consecutive pairs
+        of call and feedback. Text beside a call and reasoning are dropped, and text that ends the conversation becomes
+        `finish(answer=...)`. `notes` counts what was done.
         """
         if isinstance(record, list):
             record = {"messages": record}
@@ -60,11 +60,11 @@ class Trajectory:
         return cls(str(identifier), *read_record(record, Counter() if notes is None else notes))
 
     def to_openai(self) -> dict:
-        """A record that `from_openai` reads back as an equal trajectory, provided that it does not end in plain text.
+        """A record that `from_openai` reads back as an equal trajectory, unless it ends in plain text.
 
-        A call whose text `format_call` would write differently, such as a malformed one, or that has nulls, keeps its
-        exact text in an extra key `text`; a turn that is not trained has `weight` 0; feedback with a verdict of its
-        source has it as `failed`.
+        A call that `format_call` would write differently (such as a malformed one) or that has nulls keeps its exact
+        text in an extra key `text`. A turn that is not trained has `weight` 0. A source's verdict on feedback is kept
+        as `failed`.
         """
         messages: list[dict] = []
         for index, message in enumerate(self.messages):
@@ -87,12 +87,12 @@ class Trajectory:
 
 
 def call_text(name: str, arguments: JSON) -> str:
-    """The text of a call; arguments that are neither an object nor its JSON text are kept unchanged."""
+    """The text of a call. Arguments that are neither an object nor the JSON text of one are kept as they are."""
     return given_call(name, arguments).text
 
 
 def _write_call(text: str, call_id: str) -> dict:
-    nulls = False  # which a reader may take for padding
+    nulls = False  # readers may take them for padding
     try:
         call = parse_call(text)
         name, arguments = call.name, json.dumps(call.arguments, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The messages of a record as people write them → items: one role, one text, calls and marks in one place each."""
+"""Messages in any of their usual layouts → items with one role, one text, and all calls and marks in one place."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>"
 
 @dataclass
 class GivenCall:
-    """A call as it was given: read, or its text where it cannot be."""
+    """A call of a record: parsed, or `call` is None and there is only its text."""
 
     call: Call | None
     text: str
     id: str | None = None
     name: str | None = None
-    exact: bool = False  # whether the text is to stay as it is
+    exact: bool = False  # whether the text must stay as it is
 
 
 @dataclass
 class Item:
-    """One message. `results` are those of a tool's message, mostly one."""
+    """One message, or one of several results in a message."""
 
     role: Role
     where: str
@@ -55,7 +55,7 @@ class Item:
 
 
 def read_items(messages: object, notes: Notes) -> list[Item]:
-    """Raises ValueError, which names the message, for what is no message or cannot be kept."""
+    """The items of all messages. Raises ValueError that names a message which cannot be read or kept."""
     if not isinstance(messages, list) or not messages:
         raise ValueError("the messages must be a list with at least one message")
     return [item for number, given in enumerate(messages, 1) for item in _items(given, f"message {number}", notes)]
@@ -94,7 +94,7 @@ def keys_of(given: dict) -> str:
 
 
 def _is_trained(given: dict, role: Role, where: str, notes: Notes) -> bool:
-    """False where the source gives the message weight 0. A weight that is neither 0 nor 1 is refused."""
+    """Whether the source leaves a message's weight at 1. Raises ValueError for weights other than 0 and 1."""
     for key in _UNKNOWN_WEIGHTS:
         if given.get(key) is not None:
             raise ValueError(f"{where}: `{key}` affects training and is not supported: use `weight`, 0 or 1")
@@ -114,7 +114,7 @@ def _is_trained(given: dict, role: Role, where: str, notes: Notes) -> bool:
 
 
 class _Parts:
-    """The content of a message: a text, or a list of parts, in order."""
+    """The content of a message, which is a text or a list of parts."""
 
     def __init__(self, content: object, where: str) -> None:
         self.where = where
@@ -142,7 +142,7 @@ class _Parts:
         elif kind in ("tool_call", "function_call"):
             self.calls += calls_of_json(text or part, self.where)
         elif kind == "tool_use":
-            self.calls.append(_given_call(part, self.where))
+            self.calls.append(_call_of_object(part, self.where))
         elif kind == "tool_result":
             text = feedback_of(part.get("content"), self.where)
             self.results.append(Item("tool", self.where, text, id=_id(part, "tool_use_id"), failed=_verdict(part)))
@@ -163,7 +163,7 @@ def text_of(content: object, where: str) -> str:
 
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
-    """Reads calls that stand beside the content, and drops the reasoning."""
+    """Reads the calls beside the content and drops the reasoning."""
     if given["role"] in _CALL_ROLES:
         item.calls, item.text = calls_of_json(item.text, item.where), ""
     item.calls += _structured_calls(given, item.where)
@@ -176,7 +176,7 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
 
 
 def _is_said(thought: object, text: str) -> bool:
-    """Whether there is a thought that is not only a copy of the text."""
+    """Whether there is a thought other than a copy of the text."""
     return bool(thought) and not (isinstance(thought, str) and thought.strip() in ("", text.strip()))
 
 
@@ -190,13 +190,13 @@ def _structured_calls(given: dict, where: str) -> list[GivenCall]:
         listed = json_or_none(listed) or listed
     if listed and (not isinstance(listed, list) or not all(isinstance(call, dict) for call in listed)):
         raise ValueError(f"{where}: `tool_calls` must be a list of objects")
-    calls = [_given_call(call, where) for call in listed or []]
+    calls = [_call_of_object(call, where) for call in listed or []]
     if isinstance(single, str) and single.strip():
         single = json_or_none(single) or single
     if single and not isinstance(single, dict):
         raise ValueError(f"{where}: `function_call` must be an object")
     if isinstance(single, dict) and single.get("name"):
-        call = _given_call(single, where)
+        call = _call_of_object(single, where)
         if calls and [c.text for c in calls] != [call.text]:
             raise ValueError(f"{where}: `tool_calls` and `function_call` contain different calls")
         calls = calls or [call]
@@ -204,13 +204,13 @@ def _structured_calls(given: dict, where: str) -> list[GivenCall]:
 
 
 def calls_of_json(given: object, where: str) -> list[GivenCall]:
-    """The calls in a JSON text, one or a list; a text that cannot be read is a call that cannot be."""
+    """The calls in a JSON text, one or a list. A text that cannot be read counts as one broken call."""
     value = json_or_none(given) if isinstance(given, str) else given
     entries = value if isinstance(value, list) else [value]
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if not entries or len(objects) < len(entries):
         return [GivenCall(None, str(given))]
-    return [_given_call(entry, where) for entry in objects]
+    return [_call_of_object(entry, where) for entry in objects]
 
 
 def json_or_none(text: str) -> object:
@@ -223,7 +223,7 @@ def json_or_none(text: str) -> object:
             return None
 
 
-def _given_call(entry: dict, where: str) -> GivenCall:
+def _call_of_object(entry: dict, where: str) -> GivenCall:
     if isinstance(entry.get("text"), str):
         return replace(call_of_text(entry["text"], _id(entry, "id")), exact=True)
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
@@ -237,7 +237,7 @@ def _given_call(entry: dict, where: str) -> GivenCall:
 
 
 def given_call(name: str, arguments: JSON, call_id: str | None = None) -> GivenCall:
-    """A call by its name and its arguments, which may be a text. Those that are no object stay as they are."""
+    """A call from its name and its arguments, which may be a text. Arguments that are no object stay as they are."""
     try:
         call = Call(name, read_arguments(arguments))
         return GivenCall(call, format_call(call), call_id, name)
@@ -247,7 +247,7 @@ def given_call(name: str, arguments: JSON, call_id: str | None = None) -> GivenC
 
 
 def call_of_text(text: str, call_id: str | None = None) -> GivenCall:
-    """A call in the form of `tl.calls`, which stays as it is written."""
+    """A call in the form of `tl.calls`; its text is kept."""
     try:
         call = parse_call(text)
     except CallSyntaxError:
@@ -256,8 +256,8 @@ def call_of_text(text: str, call_id: str | None = None) -> GivenCall:
     return GivenCall(call, text, call_id, call.name)
 
 
-def read_call(call: Call) -> GivenCall:
-    """A call that was read already."""
+def parsed_call(call: Call) -> GivenCall:
+    """A call that has already been parsed."""
     return GivenCall(call, format_call(call), None, call.name)
 
 
@@ -265,7 +265,7 @@ def read_call(call: Call) -> GivenCall:
 
 
 def _tool_items(given: dict, item: Item) -> Iterator[Item]:
-    """The result in a tool's message, or the results that it holds in tags of their own."""
+    """The result in a tool's message, or several that stand there in tags."""
     ids = given.get("tool_call_ids")
     item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
     item.name = _id(given, "name")
@@ -276,17 +276,17 @@ def _tool_items(given: dict, item: Item) -> Iterator[Item]:
 
 
 def _verdict(given: dict) -> bool | None:
-    """What the source itself says about the call that a result answers."""
+    """The source's own verdict on the call of this result."""
     return next((given[key] for key in _VERDICTS if isinstance(given.get(key), bool)), None)
 
 
 def in_tags(text: str) -> list[str]:
-    """What stands in `<tool_response>` tags, where these are all of the text; else the text."""
+    """The contents of `<tool_response>` tags if the text consists of these; otherwise the text."""
     return [found[2].strip() for found in _RESPONSE.finditer(text)] if _RESPONSES.match(text) else [text]
 
 
 def feedback_of(content: object, where: str) -> str:
-    """A result as text: a text, a list of its parts, or a JSON value."""
+    """A result as text, from a text, a list of parts or a JSON value."""
     if isinstance(content, str):
         return content
     if content is None:

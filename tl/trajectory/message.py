@@ -7,16 +7,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tl.calls import Call, CallSyntaxError, parse_call
+
 Role = Literal["system", "user", "assistant", "tool"]
+WEIGHT_0 = "weight 0 in the data"  # why a turn is not trained
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. With `is_call`, an assistant's content is the text of one call, else what it says to the user.
+    """One turn. With `is_call`, an assistant's content is the text of one call, otherwise text for the user.
 
-    `trained` is False for a turn that its source gives weight 0: it stays in the context. `failed` of a tool's message
-    is the source's own verdict on the call that it answers, None where there is none. A `joined` call stood in one
-    message with the call before it.
+    `trained` is False for a turn with weight 0 in its source; it stays in the context. In a tool's message, `failed` is
+    the source's own verdict on the call, or None. A `joined` call was in the same message as the call before it.
     """
 
     role: Role
@@ -26,9 +28,17 @@ class Message:
     failed: bool | None = None
     joined: bool = field(default=False, compare=False)
 
+    @property
+    def call(self) -> Call | None:
+        """The parsed call; None if the message has none or it cannot be parsed."""
+        try:
+            return parse_call(self.content) if self.is_call else None
+        except CallSyntaxError:
+            return None
+
 
 class Note(enum.Enum):
-    """Something that a reader did and that users may want to know, with its description."""
+    """Something that a reader did to a record and that users may want to know, with its description."""
 
     TEXT_BESIDE_CALL = "texts next to a call, dropped"
     REASONING = "turns with reasoning, which is dropped"

@@ -1,4 +1,4 @@
-"""Matches results to calls: by id, otherwise by name, otherwise by order; a contradiction is an error."""
+"""Matches results to calls: by id, otherwise by name, otherwise by order. A contradiction is an error."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ _CONTENTS = ("content", "results", "result", "response", "output")
 
 
 def pair(calls: list[GivenCall], items: list[Item], is_one_message: bool, notes: Notes) -> list[Item | None]:
-    """For each of the calls in a row the result that answers it, from the tool messages right after them.
+    """For each of these consecutive calls its result, or None, from the tool messages right after them.
 
-    Fewer results than calls, without ids and names, answer the first ones of a message, but of several messages nobody
-    knows which.
+    Without ids and names, fewer results than calls answer the first calls if all calls are in one message. If they are
+    in several messages, it is unknown which calls they answer, and that is an error.
     """
     results = _results(calls, items, notes)
-    ids = [call.id for call in calls]
+    have_ids = any(call.id for call in calls)
     answers: list[Item | None] = [None] * len(calls)
     for result in results:
-        free = [i for i in range(len(calls)) if answers[i] is None]
-        found = _by_id(result, ids, free) if result.id is not None and any(ids) else free
-        named = [i for i in found if calls[i].name == result.name] if result.name else found
-        if result.id is not None and any(ids) and len(found) == 1 and not _contradicts(result, calls):
-            named = found
-        if not named:
-            wanted = result.id if result.id is not None and any(ids) else result.name
+        by_id = have_ids and result.id is not None
+        found = [i for i, call in enumerate(calls) if answers[i] is None and (not by_id or call.id == result.id)]
+        if result.name and not (by_id and len(found) == 1 and not _contradicts(result, calls)):
+            found = [i for i in found if calls[i].name == result.name]
+        if not found:
+            wanted = result.id if by_id else result.name
             raise ValueError(
                 f"{result.where}: feedback for the call {wanted!r:.80}, which does not exist or already has feedback"
             )
-        answers[named[0]] = result
-    unnamed = [r for r in results if (r.id is None or not any(ids)) and r.name is None]
+        answers[found[0]] = result
+    unnamed = [r for r in results if not (have_ids and r.id is not None) and r.name is None]
     if unnamed and len(results) < len(calls) and not is_one_message:
         raise ValueError(
             f"{unnamed[0].where}: {len(calls)} calls and {len(results)} results, but neither ids "
@@ -43,12 +42,8 @@ def pair(calls: list[GivenCall], items: list[Item], is_one_message: bool, notes:
     return answers
 
 
-def _by_id(result: Item, ids: list[str | None], free: list[int]) -> list[int]:
-    return [i for i in free if ids[i] == result.id]
-
-
 def _contradicts(result: Item, calls: list[GivenCall]) -> bool:
-    """Whether a result has the name of another call than the one that has its id."""
+    """Whether a result has the id of one call and the name of another."""
     by_id = next(call for call in calls if call.id == result.id)
     names = {call.name for call in calls}
     return result.name is not None and by_id.name is not None and result.name != by_id.name and result.name in names
@@ -58,7 +53,7 @@ def _contradicts(result: Item, calls: list[GivenCall]) -> bool:
 
 
 def _results(calls: list[GivenCall], items: list[Item], notes: Notes) -> list[Item]:
-    """The results, one each: a list in one message is split over the calls, wrappers with a call's name are opened."""
+    """Single results: a list in one message is split over the calls, and wrappers with a call's name are removed."""
     results = []
     for item in items:
         is_one_of_several = len(items) == 1 < len(calls)
@@ -75,7 +70,7 @@ def _results(calls: list[GivenCall], items: list[Item], notes: Notes) -> list[It
 
 
 def _is_envelope(value: object, calls: list[GivenCall]) -> bool:
-    """`{"name": …, "content": …}` with the name of one of the calls, and nothing else that says anything."""
+    """Whether a value is a wrapper: `{"name": …, "content": …}` with a call's name and nothing else of meaning."""
     if not isinstance(value, dict):
         return False
     contents = [key for key in _CONTENTS if key in value]

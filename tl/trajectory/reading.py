@@ -19,7 +19,7 @@ _WEIGHTS = ("weight", "loss", "train", "trainable", "loss_mask", "loss_weight", 
 
 
 def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple[Message, ...]]:
-    """The tools and the turns of `messages`. Raises ValueError with the reason for what cannot be right."""
+    """The tools and turns of a record with `messages`. Raises ValueError with the reason if it cannot be right."""
     if "messages" not in record:
         raise ValueError(f"no `messages`, but {keys_of(record)}")
     for key in _MEDIA:
@@ -54,7 +54,7 @@ def _json(text: str) -> object:
 
 
 def _with_system(items: list[Item], system: object) -> list[Item]:
-    """One system message at the start, or none: a record's own `system` and all that begin it are joined."""
+    """At most one system message, at the start: the record's `system` and the leading system messages are joined."""
     leading = 0
     while leading < len(items) and items[leading].role == "system":
         leading += 1
@@ -67,7 +67,7 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
 
 
 def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | None:
-    """The tools in the record's list, else those in its system message, which then no longer holds them."""
+    """The tools in the record's list or else in its system message, from which they are then removed."""
     listed = listed_tools(record)
     if items[0].role == "system":
         told, rest = tools_in_text(items[0].text)
@@ -79,7 +79,7 @@ def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | Non
 
 
 def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -> None:
-    """Drops nulls for parameters that the tool does not have: Arrow gives every row the keys of all."""
+    """Drops nulls for parameters that the tool does not have: Arrow gives every row the keys of all rows."""
     spec = next((spec for spec in specs if given.call and spec.name == given.call.name), None)
     if not given.call or not spec or given.exact:
         return
@@ -91,7 +91,7 @@ def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -
 
 
 def _turns(items: list[Item], specs: tuple[ToolSpec, ...], notes: Notes) -> Iterator[Message]:
-    """The messages: every call followed by its feedback, the text that ends the conversation as a call of `finish`."""
+    """The messages, with each call followed by its feedback and a final text as a call of `finish`."""
     at = 0
     while at < len(items):
         item = items[at]
@@ -126,7 +126,7 @@ def _said(item: Item, specs: tuple[ToolSpec, ...], ends: bool) -> Message:
 
 
 def _calls(items: list[Item], results: list[Item], notes: Notes) -> Iterator[Message]:
-    """The calls of messages in a row, each followed by its result."""
+    """The calls of consecutive messages, each followed by its result."""
     calls = [(call, item) for item in items for call in item.calls]
     answers = pair([call for call, _ in calls], results, len(items) == 1, notes)
     notes[Note.TEXT_BESIDE_CALL] += sum(bool(item.text.strip()) for item in items)

@@ -1,4 +1,4 @@
-"""Calls that a model wrote in its text, as other models and data sets do, and results that came as a user's message."""
+"""Calls that are written in an assistant's text, and results that came as a user's message."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tl.calls import Call, CallSyntaxError
 from tl.forms import call_of, marked, marked_calls, read_calls
 from tl.forms.marks import Marked, fences, unfenced
 from tl.schema import FINISH
-from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, read_call
+from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, parsed_call
 from tl.trajectory.message import Note, Notes
 
-SHELL = "bash"  # the tool that a fenced command is a call of
+SHELL = "bash"  # the tool that a command in a code block calls
 
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:([^\n]*)\n+[ \t]*Action Input[ \t]*:", re.MULTILINE)
 _OBSERVATION = re.compile(r"\n[ \t]*Observation[ \t]*:.*", re.DOTALL)
@@ -27,9 +27,9 @@ _OUTPUT = re.compile(
 
 
 def read_text_calls(items: list[Item], names: Collection[str | None], notes: Notes) -> None:
-    """Gives each assistant's item the calls that its text holds; `names` are those of the tools that were declared.
+    """Moves calls from the text of the assistant's items to `calls`; `names` are the names of the declared tools.
 
-    After such a call a user's message that looks like a result is one.
+    After such a call, a user's message that looks like a result becomes one.
     """
     commands = _has_commands(items)
     for at, item in enumerate(items):
@@ -49,7 +49,7 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
 
 
 def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
-    """The calls in a text, and what stands before them."""
+    """(the text before the calls, the calls)."""
     if marks := marked(text):
         return text[: marks[0].start], [call for one in marks for call in _marked(one)]
     if (action := _ACTION.search(text)) and (name := action[1].strip()):
@@ -60,26 +60,26 @@ def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCal
 
 
 def _marked(found: Marked) -> list[GivenCall]:
-    """What is given as objects and cannot be read keeps the name of its tool."""
+    """The calls behind a mark. An object that cannot be read keeps the name of its tool."""
     if found.mark.startswith("tool_call") and found.body[:1] in ("{", "["):
         return calls_of_json(found.body, "")
     try:
-        return [read_call(call) for call in marked_calls(found)]
+        return [parsed_call(call) for call in marked_calls(found)]
     except CallSyntaxError:
         return [GivenCall(None, found.body)]
 
 
 def _action(name: str, arguments: str) -> GivenCall:
-    """What follows a JSON object, such as an imagined observation, is not part of the call."""
+    """A call of Action and Action Input. Text after its arguments, such as an imagined observation, is left out."""
     try:
         (call,) = read_calls(f"Action: {name}\nAction Input: {arguments}", "action")
     except (CallSyntaxError, ValueError):
         return given_call(name, arguments)
-    return read_call(call)
+    return parsed_call(call)
 
 
 def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
-    """A text that is nothing but objects with the name of a known tool and its arguments."""
+    """The calls in a text that consists of objects with the name of a known tool and its arguments."""
     bare = unfenced(text.strip().removeprefix("<|python_tag|>"))
     value = json_or_none(bare) if bare.startswith(("{", "[")) and bare.endswith(("}", "]")) else None
     entries = value if isinstance(value, list) else [value]
@@ -90,25 +90,25 @@ def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
         calls = [call_of(entry) for entry in objects]
     except CallSyntaxError:
         return []
-    return [read_call(call) for call in calls] if all(call.name in names for call in calls) else []
+    return [parsed_call(call) for call in calls] if all(call.name in names for call in calls) else []
 
 
 def _bare_python(text: str, names: Collection[str | None]) -> list[GivenCall]:
-    """A text that is nothing but calls of known tools as Python writes them, one or a list."""
+    """The calls in a text that consists of Python calls of known tools, one or a list."""
     if not text.rstrip().endswith((")", ")]")) or not any(name and f"{name}(" in text for name in names):
         return []
     try:
         calls = read_calls(text, "python")
     except (CallSyntaxError, ValueError):
         return []
-    return [read_call(call) for call in calls] if all(call.name in names for call in calls) else []
+    return [parsed_call(call) for call in calls] if all(call.name in names for call in calls) else []
 
 
 # ---- commands in a fence
 
 
 def _has_commands(items: list[Item]) -> bool:
-    """Whether the fenced blocks of a conversation are run: what the user says next is their output."""
+    """Whether code blocks are commands that are run: the user's next message is then their output."""
     return any(
         item.role == "assistant" and not item.calls and _command(item.text)[1] and after.role == "user"
         and _OUTPUT.match(after.text)
@@ -117,9 +117,9 @@ def _has_commands(items: list[Item]) -> bool:
 
 
 def _command(text: str) -> tuple[str, list[GivenCall]]:
-    """The one fenced block of a text, as a call of the shell, and what stands before it."""
+    """(the text before the only code block, that block as a call of the shell)."""
     blocks = [(start, inner) for start, language, inner in fences(text) if language.lower() in _SHELLS]
     if len(blocks) != 1:
         return text, []
     ((start, command),) = blocks
-    return text[:start], [read_call(Call(SHELL, {"command": command}))]
+    return text[:start], [parsed_call(Call(SHELL, {"command": command}))]

@@ -10,8 +10,8 @@ from itertools import islice
 from tl.calls import Call, CallSyntaxError, parse_literal
 from tl.schema import BUILT_INS, ToolSpec
 
-MAX_PLACES = 10  # in a system message at which a list of tools is looked for
-MAX_TOOLS = 1_000  # objects in a row
+MAX_PLACES = 10  # places in a system message where a list of tools is looked for
+MAX_TOOLS = 1_000  # consecutive objects
 _KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions", "function")
 _OPEN, _CLOSE = "<tools>", "</tools>"
 _LIST = re.compile(r"\[\s*\{")
@@ -36,7 +36,7 @@ def listed_tools(record: dict) -> list | None:
 
 
 def _value(text: str, what: str) -> object:
-    """JSON or a Python literal."""
+    """The value of a text in JSON or as a Python literal."""
     try:
         return json.loads(text, strict=False)
     except ValueError:
@@ -50,7 +50,7 @@ def _value(text: str, what: str) -> object:
 def tools_in_text(text: str) -> tuple[list[dict], str]:
     """The tools that are declared in a system message, and the message without them.
 
-    They stand in `<tools>` tags, as a list, or as objects one after the other (Glaive), in JSON or as Python literals.
+    They are in `<tools>` tags, in a list, or consecutive objects (Glaive), as JSON or Python literals.
     """
     for start, end in islice(_in_tags(text), MAX_PLACES):
         if tools := _declared(_objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())):
@@ -80,7 +80,7 @@ def _objects(text: str) -> object:
 
 
 def _several(text: str, at: int) -> tuple[list[object], int]:
-    """The objects that stand one after the other from here on, and where they end."""
+    """The consecutive objects from here on, and where they end."""
     values: list[object] = []
     while len(values) < MAX_TOOLS:
         start = at
@@ -108,7 +108,7 @@ def _leading(text: str, at: int) -> tuple[object, int]:
 
 
 def closing(text: str, at: int) -> int:
-    """Where the bracket that opens here is closed, behind it; 0 where it is not."""
+    """The position after the bracket that closes the one at `at`; 0 if it is not closed."""
     depth, quote = 0, ""
     position = at
     while position < len(text):
@@ -129,7 +129,7 @@ def closing(text: str, at: int) -> int:
 
 
 def _declared(value: object) -> list[dict]:
-    """The value, if it is a list of tools: objects with names and something that declares them."""
+    """The value if it is a list of tools, which have a name and something that declares them; otherwise []."""
     if not isinstance(value, list) or not value:
         return []
     for tool in value:
@@ -154,11 +154,11 @@ def read_tools(declared: Iterable[object]) -> tuple[ToolSpec, ...]:
 
 
 def implied_tools(calls: Iterable[Call]) -> tuple[ToolSpec, ...]:
-    """The tools of a record without a list: the names that it calls, with all keywords used, all optional."""
+    """The tools of a record without a list: the names that it calls, with the keywords that it uses, all optional."""
     keywords: dict[str, dict[str, dict]] = {}
     for call in calls:
         known = keywords.setdefault(call.name, {})
-        # A keyword that is always null may be there for another tool's sake (Arrow).
+        # A keyword that is always null may belong to another tool (Arrow gives every row the keys of all rows).
         known.update((key, {}) for key, value in call.arguments.items() if value is not None)
     built_in = {"", *(spec.name for spec in BUILT_INS)}  # and no tool without a name
     specs = [ToolSpec(name, "", parameters, ()) for name, parameters in keywords.items() if name not in built_in]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tl.trajectory import Notes
 
-SEARCHER = {  # of level 2, which the list of APIs lacks
+SEARCHER = {  # a tool of level 2 that the list of APIs lacks
     "name": "ToolSearcher",
     "description": "Searches for relevant tools in the library by keywords.",
     "parameters": {"type": "object", "properties": {"keywords": {"type": "string"}}, "required": ["keywords"]},
@@ -33,7 +33,7 @@ def called(turns: list, apis: dict[str, dict]) -> list[dict]:
 
 
 def _messages(turn: object, number: int) -> list[dict]:
-    """A turn of the API is a call and its result; an exception is the source's own verdict on it."""
+    """The messages of a turn. One of the API is a call and its result; an exception is the source's verdict."""
     if not isinstance(turn, dict):
         raise ValueError(f"message {number}: must be an object, not {turn!r:.80}")
     if turn.get("role") != "API":

@@ -19,7 +19,7 @@ FUNCTION_DOC_OF = {  # class -> the file of its functions
 
 
 def available(raw: dict, functions: dict[str, list[dict]]) -> list[dict]:
-    """The functions of the classes that a question involves, but those that it excludes; none if a class is unknown."""
+    """The functions of a question's classes without those that it excludes; none if a class is unknown."""
     classes, excluded = raw["involved_classes"], raw.get("excluded_function") or []
     if not isinstance(classes, list) or not all(of in functions for of in classes):
         return []

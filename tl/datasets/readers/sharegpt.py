@@ -41,7 +41,7 @@ def is_released(raw: object) -> bool:
 
 
 def released(raw: dict, _notes: Notes) -> dict:
-    """A call has its tool's name on the first line and its arguments as JSON below."""
+    """A call has the tool's name on its first line and the arguments as JSON below."""
     turns = turns_of(raw) or []
     if not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("`conversations` must be a list of objects")
@@ -63,7 +63,7 @@ def is_agentinstruct(raw: object) -> bool:
 
 
 def agentinstruct(raw: dict, notes: Notes) -> dict:
-    """`Think: …` and `Act: bash` with a command in a fence; what follows is its output. Loss null is no loss."""
+    """`Think: …` and `Act: bash` with a command in a code block; its output is the next turn. Loss null is no loss."""
     record = sharegpt(raw, notes)
     messages, open_call = [], False
     for given in record["messages"]:
@@ -96,7 +96,7 @@ def is_toolllama(raw: object) -> bool:
 
 
 def toolllama(raw: dict, notes: Notes) -> dict:
-    """One record a step: the calls before the last one are trained in records of their own."""
+    """There is a record for each step, so only the last call of a record is trained."""
     record = sharegpt(raw, notes)
     said = [given for given in record["messages"] if given["role"] in ("assistant", "gpt")]
     for given in said[:-1]:

@@ -1,4 +1,4 @@
-"""SWE-agent's trajectories: `history` with tool calls, or with commands in the text whose output a user brings."""
+"""SWE-agent's trajectories: `history` with tool calls, or with commands in the text and their output in user turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def is_trajectory(raw: object) -> bool:
 
 
 def trajectory(raw: dict, _notes: Notes) -> dict:
-    """The history from its last system message on: what stands before it are demonstrations, as are marked ones."""
+    """The history from its last system message on. Earlier messages and marked ones are demonstrations."""
     history = raw["history"]
     if not all(isinstance(given, dict) for given in history):
         raise ValueError("`history` must be a list of objects")

@@ -42,7 +42,7 @@ def is_tau2(raw: object) -> bool:
 
 
 def tau2(raw: dict, notes: Notes) -> dict:
-    """Without the user's own calls and their results; `error` is the environment's verdict on a call."""
+    """The messages without the user's own calls and their results; `error` is the environment's verdict on a call."""
     messages = []
     for given in _single(raw["messages"]):
         if "user" in _requestors(given):
@@ -58,7 +58,7 @@ def tau2(raw: dict, notes: Notes) -> dict:
 
 
 def _single(messages: list) -> Iterator[dict]:
-    """The messages, the results of parallel calls (`tool_messages` of one) each for itself."""
+    """The messages, with the results of parallel calls (`tool_messages` of one message) as separate ones."""
     for given in messages:
         if not isinstance(given, dict):
             raise ValueError(f"a message must be an object, not {given!r:.80}")

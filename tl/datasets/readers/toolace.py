@@ -45,7 +45,7 @@ def _message(given: dict, names: list[str], notes: Notes) -> dict:
 
 
 def calls_in_list(text: str, names: list[str], notes: Notes) -> list[dict]:
-    """The calls of a list. A call's name is the longest declared one that stands there, else all before "("."""
+    """The calls of a list. A call's name is the longest declared name at its place, otherwise all text before "("."""
     calls, at = [], 0
     while at < len(text):
         if text[at] in " \t\r\n,":

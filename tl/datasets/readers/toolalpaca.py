@@ -52,7 +52,7 @@ def _step(step: object) -> tuple[object, object, str, object]:
 
 
 def _leading_object(given: object) -> object:
-    """The object that an input begins with: what a model wrote after it, its runs did not read."""
+    """The object that an input begins with. ToolAlpaca's runs ignored what the model wrote after it."""
     try:
         value = json.JSONDecoder().raw_decode(given.strip())[0] if isinstance(given, str) else given
     except (ValueError, RecursionError):
@@ -70,7 +70,8 @@ def tools_of(descriptions: dict) -> list[dict]:
 
 
 def tool(name: str, text: str) -> dict:
-    """From text: the description, a line of parameters as JSON, and the form of the output, which is left out."""
+    """The schema of a function from its text, which has a description, a line of parameters as JSON, and the output's
+    form, which is left out."""
     found = _PARAMETERS.search(str(text))
     if not found:
         raise ValueError(f"tool {name}: no line of parameters")

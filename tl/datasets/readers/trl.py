@@ -11,7 +11,7 @@ def is_preference(raw: object) -> bool:
 
 
 def preferred(raw: dict, notes: Notes) -> dict:
-    """What is to be learnt: the chosen completion. Turns of the prompt are context."""
+    """The conversation to learn from, with the chosen completion. Turns of the prompt are context."""
     return _conversation(raw, raw["chosen"] if "chosen" in raw else raw["completion"])
 
 
@@ -29,8 +29,8 @@ def _conversation(raw: dict, completion: object) -> dict:
 
 
 def _joined(prompt: list, completion: list) -> list:
-    """The prompt and what follows it. A completion that begins with a message of the user or the system is the whole
-    conversation (UltraFeedback has it so, and the request once more as the prompt)."""
+    """Prompt and completion. A completion that begins with a user or system message is the whole conversation (as in
+    UltraFeedback, which repeats the request as the prompt)."""
     first = completion[0].get("role") if completion and isinstance(completion[0], dict) else None
     if first not in ("user", "system", "human"):
         return [*map(_context, prompt), *completion]

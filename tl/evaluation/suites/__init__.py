@@ -1,4 +1,4 @@
-"""Benchmarks: one small reader per set of published files, and the rules of its scorer.
+"""Benchmarks: one small reader per set of published files, with the rules of its scorer.
 
 A reader takes a folder and gives a `Suite`; it validates what it reads and raises `tl.datasets.DataError`.
 """
@@ -20,24 +20,24 @@ Scoring = Callable[[Answered], list[CallScore | None]]  # None for an item that 
 
 @dataclass(frozen=True)
 class Suite:
-    """A single-turn benchmark as it was read. `paper` names its columns in Table 3 where the items are the same.
+    """A single-turn benchmark. `paper` names its columns in Table 3, if the items are the paper's.
 
-    `scorings` are the rows of its table, by name; the strict one stands in every table, and last.
+    `scorings` are the rows of its table, by name. The strict scoring is added to every table as the last row.
     """
 
     name: str
     title: str
     questions: tuple[Question, ...]
-    notes: tuple[str, ...] = ()  # which subset was taken, how many items the paper counts, how they are scored
+    notes: tuple[str, ...] = ()  # which items were taken, how many the paper counts, how they are scored
     scorings: Mapping[str, Scoring] = field(default_factory=dict)
     paper: str | None = None
-    family: str = ""  # title of the table in which several suites stand
-    variant: str = ""  # what tells this one from the others there
+    family: str = ""  # title of a table of several suites
+    variant: str = ""  # name of this suite in that table
 
 
 @dataclass(frozen=True)
 class EpisodeSuite:
-    """A multi-turn benchmark. Without a backend its tools do not run, and only DE and `finished` mean something."""
+    """A multi-turn benchmark. Without a backend its tools do not run, and only DE and `finished` are meaningful."""
 
     name: str
     title: str
@@ -48,10 +48,10 @@ class EpisodeSuite:
 
 
 def with_limit(suite: Suite, limit: int, length: Callable[[Call], int]) -> Suite:
-    """The suite with a note on the items whose accepted calls are all longer than a turn may be."""
+    """The suite with a note on the items whose accepted calls are all longer than a turn can be."""
     beyond = sum(all(any(length(call) > limit for call in a) for a in q.answers) for q in suite.questions)
-    said = f"{beyond} items have golden calls of more than {limit} tokens, the limit of a turn: they can only be wrong"
-    return replace(suite, notes=(*suite.notes, f"{said}. --max_new_tokens raises it")) if beyond else suite
+    note = f"{beyond} items have golden calls of more than {limit} tokens, the limit of a turn: they can only be wrong"
+    return replace(suite, notes=(*suite.notes, f"{note}. --max_new_tokens raises it")) if beyond else suite
 
 
 def each(score: Callable[[Question, Prediction], CallScore | None]) -> Scoring:
@@ -70,8 +70,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def has_type(value: JSON, schema: dict) -> bool:
-    """Whether a value and its elements are of the declared type; any value is where none of _TYPES is declared. A
-    whole number may stand for a number, and nothing else for another type."""
+    """Whether a value and its elements have the declared type. Any value has, if the declared type is not in _TYPES. An
+    integer is also a number; no other type includes another."""
     kind = _TYPES.get(str(schema.get("type")))
     if kind is None:
         return True
@@ -94,12 +94,12 @@ def strict_score(question: Question, prediction: Prediction) -> CallScore:
 
 
 def python_score(question: Question, prediction: Prediction) -> CallScore:
-    """Equality as Python's `==` sees it (1, 1.0 and True are equal) with any accepted answer."""
+    """Equality by Python's `==` (1, 1.0 and True are equal) with any accepted answer."""
     return score_calls(question, prediction, operator.eq)
 
 
 def score_calls(question: Question, prediction: Prediction, same: Callable[[dict, dict], bool]) -> CallScore:
-    """`same` compares arguments. Where the model has to stop by itself, a further call leaves only TS right."""
+    """`same` compares arguments. If the model has to stop by itself, an additional call leaves only TS right."""
     if prediction.problem:
         return WRONG
     calls = compared(prediction, question.uncompared)

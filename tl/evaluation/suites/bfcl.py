@@ -29,7 +29,7 @@ Answers = tuple[tuple[Call, ...], ...]
 
 
 def read(data: Path) -> Suite:
-    """All items of the four categories; files of BFCL v3 and v4, whose ground truth lies in the question or beside."""
+    """All items of the four categories, from files of BFCL v3 or v4; the ground truth is in these or other files."""
     questions = tuple(question for category in CATEGORIES for question in _category(data, category, _golden_calls))
     computed = sum(all(call.name in COMPUTED for call in q.answers[0]) for q in questions)
     beyond = [q.id for q in questions if any(_undeclared(call, q.tools) for call in q.answers[0])]
@@ -116,7 +116,7 @@ def _undeclared(call: Call, tools: tuple[ToolSpec, ...]) -> bool:
 
 
 def _combinations(accepted: Accepted) -> list[dict[str, JSON]]:
-    """Every choice of an accepted value for each parameter; "" leaves it out."""
+    """Every combination of accepted values of the parameters; "" leaves a parameter out."""
     made: list[dict[str, JSON]] = [{}]
     for key, values in accepted.items():
         choices = [{} if value == "" else {key: choice} for value in values for choice in _choices(value)]
@@ -125,7 +125,7 @@ def _combinations(accepted: Accepted) -> list[dict[str, JSON]]:
 
 
 def _choices(value: JSON) -> list:
-    """The values that an accepted one stands for: a dictionary has accepted values of its own, in lists too."""
+    """The values that an accepted one stands for: dictionaries, also in lists, have accepted values of their own."""
     if isinstance(value, dict):
         return _combinations(value)
     return [[*choice] for choice in product(*map(_choices, value))] if isinstance(value, list) else [value]

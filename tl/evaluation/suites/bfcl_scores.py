@@ -28,11 +28,11 @@ COMMUTATIVE = {
     "math_gcd": ("a", "b"),
     "math_lcm": ("a", "b"),
 }
-_DEFAULT = re.compile(r"[Dd]efaults? (?:is|to|as) (\w+)")  # of a parameter whose schema says it in words
+_DEFAULT = re.compile(r"[Dd]efaults? (?:is|to|as) (\w+)")  # in the description of a parameter
 
 
 def readable(question: Question, prediction: Prediction) -> Prediction:
-    """A text that is no literal call is read as Python would read it."""
+    """The prediction; a text that is no literal call is parsed as Python."""
     return read_prediction(prediction.texts, "python", question.tools) if prediction.problem else prediction
 
 
@@ -40,7 +40,7 @@ def readable(question: Question, prediction: Prediction) -> Prediction:
 
 
 def arguments_score(question: Question, prediction: Prediction) -> CallScore:
-    """Python's equality of arguments, where these mean the same call: see `_canonical`."""
+    """Python's equality of arguments in their canonical form, see `_canonical`."""
     specs = {tool.name: tool for tool in question.tools}
     read = readable(question, prediction)
     answers = tuple(tuple(_canonical(call, specs) for call in answer) for answer in question.answers)
@@ -49,7 +49,7 @@ def arguments_score(question: Question, prediction: Prediction) -> CallScore:
 
 
 def _canonical(call: Call, specs: Mapping[str, ToolSpec]) -> Call:
-    """The call with declared defaults, its commutative arguments in order, and no float where a whole number is due."""
+    """The call with declared defaults and sorted commutative arguments, and no float in place of a whole number."""
     schemas = specs[call.name].parameters if call.name in specs else {}
     defaults = {key: value for key, schema in schemas.items() if (value := _default(schema)) is not None}
     arguments = defaults | call.arguments
@@ -73,11 +73,11 @@ def _default(schema: dict) -> JSON:
 
 
 def executed_scores(answered: Answered) -> list[CallScore | None]:
-    """By results where all golden functions are COMPUTED: as many calls, and for each golden one another predicted
-    one that gives the same result. By arguments elsewhere, and for TS and PI of calls that give another result."""
+    """By results if all golden functions are COMPUTED: the same number of calls, and for each golden call a predicted
+    one with the same result. Otherwise by arguments, as are TS and PI of calls with other results."""
     scores: list[CallScore | None] = []
     with ExitStack() as opened:
-        executor = None  # not started where nothing has to be run
+        executor = None  # started only if something has to be run
         for question, prediction in answered:
             score = arguments_score(question, prediction)
             answer, calls = question.answers[0], readable(question, prediction).calls
@@ -91,13 +91,13 @@ def executed_scores(answered: Answered) -> list[CallScore | None]:
 
 
 def _executor() -> Executor:
-    """One that has the functions. Raises IsolationError and PoolError as `Executor` does."""
+    """An executor with the functions. Raises IsolationError and PoolError as `Executor` does."""
     return Executor([bfcl_functions.__file__], workers=1)
 
 
 def _result(session: Session, call: Call) -> tuple[JSON] | None:
-    """What a call returns; None where it fails. A result too long to be shown whole is compared as it is shown. Raises
-    PoolError where the executor itself fails, which is no result."""
+    """What a call returns, or None if it fails. A result that is too long is compared as it is cut. Raises PoolError if
+    the executor itself fails."""
     feedback = session.run(format_call(call))
     if feedback.cause is Cause.INFRASTRUCTURE:
         raise PoolError(feedback.text)
@@ -126,9 +126,9 @@ _PUNCTUATION = re.compile(r"[ ,./\-_*^]")
 
 
 def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
-    """The released checker's rules for one call; `accepted` maps an item's id to the values that its parameters may
-    have. TS: the name is right. PI: no parameter is missing or unknown. CF: and the values are of the declared types
-    and among the accepted ones."""
+    """The released checker's rules for one call; `accepted` maps an item's id to the accepted values of its parameters.
+    TS: the name is right. PI: no parameter is missing or unknown. CF: the values also have the declared types and are
+    among the accepted ones."""
 
     def score(question: Question, prediction: Prediction) -> CallScore:
         calls = readable(question, prediction).calls
@@ -147,7 +147,7 @@ def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
 
 
 def _plain(name: str) -> str:
-    """Servers that take no dots in names get underscores instead."""
+    """The name with underscores for dots: some servers do not allow dots in names."""
     return name.replace(".", "_")
 
 
@@ -156,8 +156,8 @@ def _accepts(options: Sequence[JSON], value: JSON) -> bool:
 
 
 def _is_accepted(option: JSON, value: JSON) -> bool:
-    """Texts but for case and punctuation, lists element by element, dictionaries key by key with accepted values of
-    their own."""
+    """Texts are compared without case and punctuation, lists by element, dictionaries by key, each with accepted values
+    of its own."""
     if isinstance(option, str) and isinstance(value, str):
         return _bare(option) == _bare(value)
     if isinstance(option, list) and isinstance(value, list):

@@ -12,7 +12,7 @@ from tl.synthesis.environments import ENVIRONMENTS, Environment
 
 OWN = ("held-out-values", "held-out-phrasings", "held-out", "unseen-tools", "episodes")
 FROM_FILES = ("toolalpaca", "bfcl", "bfcl-ast", "tooleyes", "rotbench", "rotbench-third")
-NOISY = ("held-out", "rotbench", "rotbench-third")  # in each of ENVIRONMENTS; the bare name is the clean one
+NOISY = ("held-out", "rotbench", "rotbench-third")  # exist in each of ENVIRONMENTS; the bare name means "clean"
 EVERY_HELD_OUT = "every-held-out"
 NAMES = (*OWN, *FROM_FILES, EVERY_HELD_OUT)
 LEVELS = f"{', '.join(NOISY)} also with the noise of an environment, as in held-out:{'|'.join((*ENVIRONMENTS, 'all'))}"
@@ -24,8 +24,8 @@ def read_suites(
 ) -> list[Suite | EpisodeSuite]:
     """The suites of these names, from the official files under `data` or from the tool library.
 
-    Raises DataError for a name that does not exist, for `data` that is missing or that none of them reads, and for bad
-    files, tl.executor.IsolationError where tools would run with less isolation than is required.
+    Raises DataError for an unknown name, for `data` that is missing or that no suite reads, and for bad files;
+    tl.executor.IsolationError if isolation is required and not available.
     """
     names = list(dict.fromkeys(single for name in names for single in expanded(name)))
     from_files = [name for name in names if name.partition(":")[0] in FROM_FILES]
@@ -39,7 +39,7 @@ def read_suites(
 
 
 def expanded(name: str) -> list[str]:
-    """The suites that a name stands for. Raises DataError for a name that does not exist."""
+    """The suites that a name stands for. Raises DataError for an unknown name."""
     if name == EVERY_HELD_OUT:
         return ["held-out-values", "held-out-phrasings", "held-out", "unseen-tools", *expanded("held-out:all")[1:]]
     suite, _, level = name.partition(":")

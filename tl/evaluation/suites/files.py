@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from collections.abc import Sequence
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tl.datasets import DataError
+from tl.datasets.files import open_plain
 
 
 def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
-    """The first existing file `data[/folder…]/name[.gz]`, with as few of the leading folders as lead to one.
+    """The first existing file `data[/folder…]/name[.gz]`; leading folders may be missing from the path.
 
     Raises DataError that names the folder and what was looked for there.
     """
@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_list(path: Path) -> list[dict]:
-    """A JSON list of objects, at least one."""
+    """A JSON list of at least one object."""
     records = read_json(path)
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         raise DataError(f"{path}: expected a JSON list of objects")
@@ -43,12 +43,12 @@ def read_list(path: Path) -> list[dict]:
 
 
 def read_records(path: Path) -> list[dict]:
-    """JSON objects, at least one: in a list, or one a line."""
+    """At least one JSON object, in a list or one per line."""
     return read_list(path) if read_text(path).lstrip().startswith("[") else read_lines(path)
 
 
 def read_lines(path: Path) -> list[dict]:
-    """JSON objects, one a line, at least one."""
+    """At least one JSON object, one per line."""
     records = []
     for number, line in enumerate((line for line in read_text(path).split("\n") if line.strip()), 1):
         try:
@@ -64,9 +64,9 @@ def read_lines(path: Path) -> list[dict]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, plain or gzip. Raises DataError where it cannot be read."""
+    """The text of a file, plain or gzip. Raises DataError if it cannot be read."""
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
+        with open_plain(path) as file:
+            return file.read().decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -1,7 +1,7 @@
-"""General ability (paper, section 6.3 and Figure 5): what a suite of plain texts is, and how two models compare on it.
+"""General ability (paper, section 6.3 and Figure 5): suites of plain texts, and comparing two models on them.
 
-The paper names three sets and gives bars only: no shots, no prompts, no numbers. So each suite says its settings, and
-what counts is the difference between a base model and the one tuned from it, item by item under the same settings.
+The paper names three sets but shows only bars: no shots, no prompts, no numbers. So each suite says its settings, and
+what counts is the difference between a base model and the model tuned from it, item by item under the same settings.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Grades = dict[str, bool]  # name of a score -> whether the item is right by it
 
 @dataclass(frozen=True)
 class TextItem:
-    """A text to go on from, `header`, then `shots`, then `question`; with `choices`, one of them is to be chosen.
+    """A text to continue: `header`, `shots`, `question`. With `choices`, one of them is to be chosen.
 
-    `gold` is what `TextSuite.grade` compares with.
+    `TextSuite.grade` compares the answer with `gold`.
     """
 
     id: str
@@ -32,7 +32,7 @@ class TextItem:
     group: str = ""
 
     def prompt(self, fits: Callable[[str], bool] = lambda text: True) -> tuple[str, int]:
-        """The text with as many of the shots, from the first, as fit; and how many were dropped."""
+        """The text with as many of the first shots as fit, and how many were dropped."""
         for n in range(len(self.shots), 0, -1):
             text = self.header + "".join(self.shots[:n]) + self.question
             if fits(text):
@@ -42,9 +42,9 @@ class TextItem:
 
 @dataclass(frozen=True)
 class TextSuite:
-    """A set of texts. `grade` takes items and what was said to each; its first score is the suite's number.
+    """A set of texts. `grade` takes items and answers; the first of its scores is the suite's number.
 
-    `stops` and `max_new_tokens` are for sets whose answers are written; `areas` maps groups to what they belong to.
+    `stops` and `max_new_tokens` are for sets with written answers; `areas` maps groups to larger ones.
     """
 
     name: str
@@ -59,8 +59,8 @@ class TextSuite:
 
 @dataclass(frozen=True)
 class TextResult:
-    """What a model said to the items of a suite, and how that was graded. `cut` (answers), `dropped` (shots) and
-    `too_long` (items) are counts."""
+    """A model's answers to the items of a suite, with their grades, and the numbers of `cut` answers, `dropped` shots
+    and items that were `too_long`."""
 
     model: str
     said: list[str]
@@ -75,7 +75,7 @@ class TextResult:
 
 
 def to_json(suite: TextSuite, results: Sequence[TextResult]) -> dict:
-    """All that was said, and how it was graded."""
+    """All answers and their grades."""
     models = [
         {
             "model": result.model,
@@ -100,40 +100,40 @@ def to_json(suite: TextSuite, results: Sequence[TextResult]) -> dict:
 
 
 def lines(suite: TextSuite, results: Sequence[TextResult]) -> list[str]:
-    """The scores of one or more models on the same items, the differences of the later ones to the first."""
+    """The scores of one or more models on the same items, and the differences of the later models to the first."""
     settings = suite.settings + (f"; at most {suite.max_new_tokens} new tokens" if suite.max_new_tokens else "")
-    said = [
+    table = [
         f"{suite.title}: {len(suite.items)} items",
         *textwrap.wrap(settings, 100, initial_indent="  ", subsequent_indent="    "),
     ]
     for result in results:
-        said.append(f"  {result.model}  ({result.seconds:.0f} s)")
+        table.append(f"  {result.model}  ({result.seconds:.0f} s)")
         for score in result.grades[0]:
-            said.append(f"    {score:<22}{_share(result.right(score))}")
+            table.append(f"    {score:<22}{_share(result.right(score))}")
         if suite.max_new_tokens:
-            said.append(f"    {result.cut} answers cut at {suite.max_new_tokens} tokens")
+            table.append(f"    {result.cut} answers cut at {suite.max_new_tokens} tokens")
         if result.dropped or result.too_long:
-            said.append(f"    did not fit into its context: {result.dropped} shots, {result.too_long} whole items")
+            table.append(f"    did not fit into its context: {result.dropped} shots, {result.too_long} whole items")
     base, *others = results
     for other in others:
-        said += [f"  {other.model} (second) minus {base.model} (first), in points", HEADER]
-        said += [paired_line(score, pairs(base.right(score), other.right(score))) for score in base.grades[0]]
-    return said + _group_lines(suite, results)
+        table += [f"  {other.model} (second) minus {base.model} (first), in points", HEADER]
+        table += [paired_line(score, pairs(base.right(score), other.right(score))) for score in base.grades[0]]
+    return table + _group_lines(suite, results)
 
 
 def _group_lines(suite: TextSuite, results: Sequence[TextResult]) -> list[str]:
-    """Shares of every area, and of every group in it, a column for each model."""
+    """Shares of each area and of each group in it, with a column per model."""
     if not suite.areas:
         return []
-    said = []
+    table = []
     for area in sorted(set(suite.areas.values())):
         groups = sorted({item.group for item in suite.items if suite.areas[item.group] == area})
         for name, members in ([(area, set(groups))] if groups else []) + [(f"  {g}", {g}) for g in groups]:
             at = [i for i, item in enumerate(suite.items) if item.group in members]
             score = next(iter(results[0].grades[0]))
             shares = (percent(sum(result.grades[i][score] for i in at), len(at)) for result in results)
-            said.append(f"    {name:<40}{len(at):>6}" + "".join(f"{share:9.2f}" for share in shares))
-    return said
+            table.append(f"    {name:<40}{len(at):>6}" + "".join(f"{share:9.2f}" for share in shares))
+    return table
 
 
 def _share(right: Sequence[bool]) -> str:
@@ -142,5 +142,5 @@ def _share(right: Sequence[bool]) -> str:
 
 
 def pairs(first: Sequence[bool], second: Sequence[bool]) -> list[list[Pair]]:
-    """Two models on the same items, each item on its own."""
+    """Two models on the same items; each item is a cluster of its own."""
     return [[pair] for pair in zip(first, second, strict=True)]

@@ -53,8 +53,8 @@ def _read(path: Path) -> list[tuple[str, str]]:
 
 
 def grade(items: Sequence[TextItem], said: Sequence[str]) -> list[Grades]:
-    """By the first `#### N` (strict), by the last number of all (flexible), and by its value, which makes 18.0 right.
-    `no number` counts answers such as `finish(answer="done")`, which is wrong by all three."""
+    """By the first `#### N` (strict), by the last number (flexible), and by the value of the last number, so that 18.0
+    equals 18. `no number` counts answers such as `finish(answer="done")`, which are wrong by all three."""
     return [_grades(item.gold, text) for item, text in zip(items, said, strict=True)]
 
 

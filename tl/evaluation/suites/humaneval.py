@@ -18,7 +18,7 @@ STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 MAX_NEW_TOKENS = 512
 SECONDS = 3.0
 
-# A program may end in many ways, sys.exit(0) among them: only one that ran to its end has this exit code.
+# Only a program that ran to its end has this exit code; sys.exit(0) does not give it.
 _PASSED = 91
 _RUN = f"""
 import os
@@ -49,7 +49,7 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
 
 
 def _test(record: dict) -> str:
-    """What stands after prompt and completion."""
+    """The code after prompt and completion."""
     return f"\n{record['test']}\ncheck({record['entry_point']})\n"
 
 
@@ -69,5 +69,5 @@ def passes(machines: Machines, program: str) -> bool:
     try:
         with machines.open([File("/tmp/program.py", source)]) as machine:
             return machine.run([system_python(), "-I", "-B", "-c", _RUN], "/tmp", SECONDS).code == _PASSED
-    except MachineError:  # it took all memory, or killed what ran it
+    except MachineError:  # the program took all memory, or killed the process that ran it
         return False

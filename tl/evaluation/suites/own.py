@@ -25,8 +25,8 @@ FAMILY = "Held-out requests: what was never seen, and noisy tools (section 6.1)"
 def read_held_out(
     seed: int, name: str = "held-out", environment: Environment = "clean", unseen: Unseen = True
 ) -> Suite:
-    """Single calls: requests whose phrasings and values, or one of both, are never used in training, in one of five
-    environments."""
+    """Single calls, in one of five environments: requests with phrasings or values, or both, that training never
+    uses."""
     questions = [in_environment(question, environment, seed) for question in held_out(seed=seed, unseen=unseen)]
     noise = "" if environment == "clean" else f", environment {environment}"
     new = "phrasings and values" if unseen is True else unseen
@@ -35,7 +35,7 @@ def read_held_out(
 
 
 def read_unseen_tools(seed: int) -> Suite:
-    """Single calls with tools that are never used in training either."""
+    """Single calls with tools that training never uses either."""
     questions = held_out(seed=seed, toolkits=UNSEEN_TOOLKITS)
     suite = _suite(questions, "unseen-tools", "Requests to unseen tools", f"toolkits {', '.join(UNSEEN_TOOLKITS)}")
     return replace(suite, family=FAMILY, variant="clean, all of these and tools")
@@ -63,17 +63,17 @@ def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> S
 
 
 def _speaks(question: Question) -> bool:
-    """Whether the user is answered or asked, in words that can differ."""
+    """Whether the golden call is an answer or a question to the user, whose wording can differ."""
     return question.answers[0][0].name in (FINISH.name, ASK_TO_USER.name)
 
 
 def calls_score(question: Question, prediction: Prediction) -> CallScore | None:
-    """To the letter, of items whose golden call is one of a tool."""
+    """Strict score of the items whose golden call is that of a tool; None for the others."""
     return None if _speaks(question) else strict_score(question, prediction)
 
 
 def answers_score(question: Question, prediction: Prediction) -> CallScore | None:
-    """Of the other items: an answer by its facts, as in whole episodes; what has none is scored in TS and PI only."""
+    """Score of the other items: an answer by its facts, as in whole episodes; without facts, TS and PI only."""
     if not _speaks(question):
         return None
     ts, pi, _ = strict_score(question, prediction)
@@ -99,7 +99,7 @@ def read_episodes(seed: int, size: int, require_isolation: bool = False) -> Epis
 
 
 def task_suite(paths: Sequence[str], executor: Executor) -> EpisodeSuite:
-    """The tasks of one's own files, with the executor's tools. Raises tl.datasets.DataError as `read_tasks` does."""
+    """The tasks of the user's files, with the executor's tools. Raises tl.datasets.DataError as `read_tasks` does."""
     requests = tuple(task.request(executor) for task in read_tasks(paths, executor))
     known = sum(request.truth is not None or request.check is not None for request in requests)
     notes = (

@@ -1,4 +1,4 @@
-"""RoTBench (Ye et al., 2024b): the call that is due in the first or third turn, in five environments of noisy tools.
+"""RoTBench (Ye et al., 2024b): the next call in the first or third turn, in five environments of noisy tools.
 
 A file of the environments slight, medium and heavy holds the items of "clean" twice: once with noise in the names of
 the tools, once in the parameters. All are scored.
@@ -23,7 +23,7 @@ ENVIRONMENTS = ("clean", "slight", "medium", "heavy", "union")
 TURNS = {"first": "First_Turn", "third": "Third_Turn"}
 PAPER_COUNT = 105  # Table 2; it reports the first turn of the clean environment
 
-FREE = "None"  # in an answer: the keyword is due, its value free
+FREE = "None"  # as a value in an answer: the keyword must be there, with any value
 
 _TOOLS_START = "following tools:"
 _ACTION, _INPUT = "Action:", "Action Input:"
@@ -73,7 +73,7 @@ def _tool_list(system: str) -> list[dict]:
 
 
 def _message(turn: dict, index: int) -> Message:
-    """A turn of the history. What the user says after a call answers the question that the call asked."""
+    """A turn of the history. A user's turn after a call answers the question of that call."""
     role, text = turn["from"], turn["value"]
     if role == "assistant":
         return Message("assistant", format_call(_read(text)), is_call=True)
@@ -90,13 +90,13 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
     """The rules of the released scorer (Code/Evaluation/evaluate.py of RoTBench), its side effects included.
 
     - A call without arguments is wrong throughout, whatever the answer.
-    - The answers are tried in order, until one is right in all respects. When an answer calls the last tool, a
-      predicted `finish` counts as that tool, and stays so for the answers that follow.
-    - Tool selection: the name is that of an answer. The name does not have to be among the tools.
-    - Parameter identification: the keywords are those of an answer that has the name.
-    - Content: an argument that is the text "None" in the answer may have any value. It is taken out of the prediction
-      too, which a later answer with the same keywords therefore no longer matches.
-    - Of the last two tools, and of tools named `finish` or `ask_to_user`, the values do not count.
+    - The answers are tried in order until one is right in all respects. When an answer calls the last tool, a
+      predicted `finish` counts as that tool, also for all later answers.
+    - Tool selection: the name is that of an answer. It does not have to be among the tools.
+    - Parameter identification: the keywords are those of an answer with this name.
+    - Content: an argument that is the text "None" in the answer may have any value. It is also removed from the
+      prediction, which then no longer matches a later answer with the same keywords.
+    - For the last two tools and tools named `finish` or `ask_to_user`, the values do not count.
     - Values compare as in Python: 1, 1.0 and true are equal.
     """
     name, arguments = _as_released(prediction)
@@ -121,9 +121,9 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
 
 
 def _as_released(prediction: Prediction) -> tuple[str, dict]:
-    """Name and arguments as the released scorer cuts them out of text in the benchmark's own form, where one character
-    before the name is skipped and only JSON may follow "Action Input:", and in NexusRaven's. Of other forms, the call
-    that was read."""
+    """Name and arguments as the released scorer cuts them out of a text. In the benchmark's own form, it skips one
+    character before the name, and only JSON may follow "Action Input:"; it also reads NexusRaven's form. For other
+    forms, the call that was parsed."""
     text = prediction.texts[0] if len(prediction.texts) == 1 else ""
     if raven := _RAVEN.match(text):
         return _raven_call(raven[1])
@@ -140,9 +140,8 @@ def _as_released(prediction: Prediction) -> tuple[str, dict]:
 
 
 def _raven_call(text: str) -> tuple[str, dict]:
-    """Of several calls the first, up to a semicolon wherever it stands; of nested ones the innermost, the one around
-    the first closing bracket. An argument that is the empty text is dropped; a value with an equals sign in it cannot
-    be read."""
+    """The first of several calls, which ends at the first semicolon anywhere; of nested calls the innermost, at the
+    first closing bracket. Arguments with an empty text are dropped; a value with an equals sign cannot be read."""
     text = text.partition(";")[0].strip()
     if text.count("(") > 1:
         inner = text[: text.find(")") + 1]

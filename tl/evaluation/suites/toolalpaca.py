@@ -22,7 +22,7 @@ _KEY_TWICE = re.compile(r'("[^"]*":\s*)\1')
 
 
 def read(data: Path) -> Suite:
-    """One item for each request; of its golden steps the first is the answer."""
+    """One item per request. Its first golden step is the answer."""
     path = find(data, ["toolalpaca"], ["eval_real.json"])
     questions: list[Question] = []
     several = 0
@@ -52,7 +52,7 @@ def read(data: Path) -> Suite:
 
 
 def _odd_types(question: Question) -> bool:
-    """Whether an argument of the golden call is not of the type that the documentation has for it."""
+    """Whether an argument of the golden call does not have its documented type."""
     [golden] = question.answers[0]
     schemas = next((tool.parameters for tool in question.tools if tool.name == golden.name), {})
     return not all(has_type(value, schemas.get(key, {})) for key, value in golden.arguments.items())
@@ -69,7 +69,7 @@ def _question(identifier: str, tools: tuple[ToolSpec, ...], request: str, answer
 
 
 def _step(step: dict) -> Call:
-    """A golden step. Its arguments are JSON text, in which four answers of the official file have a key twice."""
+    """A golden step. Its arguments are JSON text; four answers of the official file have a key twice there."""
     arguments = json.loads(_KEY_TWICE.sub(r"\1", step["Action_Input"]))
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of a golden step are not an object: {arguments!r:.80}")

@@ -21,13 +21,13 @@ MAX_TURNS = 10
 NL2BASH = ("1", "2", "3", "4")
 COUNTS = {"1": 60, "2": 53, "3": 60, "4": 27, "test": 24}
 
-# Golden commands that do not reach 1 against themselves: their output has the time, or their archives do.
+# Golden commands whose reward against themselves is below 1: their output or their archives contain the time.
 UNSTABLE = {"1": (12, 45, 47), "2": (18, 32, 48), "3": (11, 12, 22, 29, 33, 44, 57), "4": (11,)}
 
 
 @dataclass(frozen=True)
 class Task:
-    """A query and the golden command that answers it; `unstable` where that does not even agree with itself."""
+    """A query and its golden command. `unstable`: running the golden command twice does not give the full reward."""
 
     file_system: str
     index: int
@@ -57,9 +57,9 @@ def read(data: Path, file_systems: Sequence[str] = NL2BASH) -> list[Task]:
 
 
 class Environment:
-    """A task being worked on: actions in, observations and rewards out. `rewards` holds one for each action.
+    """An episode on a task: takes actions, gives observations. `rewards` holds one reward per action.
 
-    Raises tl.executor.machines.MachineError once what runs in there has broken it.
+    Raises tl.executor.machines.MachineError once a command has broken the machine.
     """
 
     def __init__(self, machines: Machines, task: Task) -> None:
@@ -77,7 +77,7 @@ class Environment:
 
     @property
     def judged(self) -> bool:
-        """Whether the golden command says what is right here: it is stable, and its programs are installed."""
+        """Whether the golden command is a valid reference here: it is stable, and its programs are installed."""
         return not self.task.unstable and "command not found" not in self._golden.output
 
     def step(self, action: str) -> Steps[Observation]:
@@ -92,10 +92,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class _State:
-    """A file system after commands, and what the last one wrote."""
+    """The state of a file system after commands, and the output of the last one."""
 
     changes: list[Change]
-    digests: dict[Change, str]  # of what was added
+    digests: dict[Change, str]  # of added files
     output: str = ""
 
 
@@ -109,7 +109,7 @@ def _state(shell: Shell, output: str = "") -> Steps[_State]:
 
 
 def _golden(machines: Machines, task: Task) -> Steps[_State]:
-    """What the golden command leaves, run from the root folder of an untouched file system."""
+    """The state after the golden command, run in the root folder of a new file system."""
     shell = Shell(machines, task.file_system, "golden")
     try:
         observation = yield from shell.run(task.gold, "/")

@@ -38,8 +38,8 @@ BASH = ToolSpec.from_openai(
 
 
 class ShellSession(InProcessSession):
-    """An episode on a task: its calls run here, its commands in the task's machine. Over once the task is solved, or
-    without `until_solved` with `finish` alone."""
+    """An episode on a task: calls run in this process, their commands in the task's machine. It ends with `finish` and,
+    with `until_solved`, once the task is solved."""
 
     def __init__(self, environment: Environment, until_solved: bool = True) -> None:
         super().__init__({BASH.name: Tool(BASH, self._bash)}, no_answer)
@@ -57,12 +57,12 @@ class ShellSession(InProcessSession):
         return observation.text[:MAX_OBSERVATION]
 
     def check(self, name: str, answer: str) -> Verdict:
-        """Whether the task is solved, whatever the answer says."""
+        """Whether the task is solved; the answer does not matter."""
         return Verdict(self.environment.solved)
 
 
 def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -> Request:
-    """The task, to be played; its environment, which holds the rewards, is put into `opened` under its id."""
+    """The task as a request. Its environment, which holds the rewards, is put into `opened` under the task's id."""
 
     def open_session() -> ShellSession:
         opened[task.id] = Environment(machines, task)
@@ -74,8 +74,8 @@ def request_of(task: Task, machines: Machines, opened: dict[str, Environment]) -
 
 @dataclass(frozen=True)
 class ShellTask(tasks.Task):
-    """A task for PPO: an episode ends with `finish`, and is right if the effect of its commands is that of `check`, the
-    golden one."""
+    """A task for PPO: an episode ends with `finish`, and is right if its commands have the effect of the golden
+    command, `check`."""
 
     file_system: str = ""
 
@@ -86,8 +86,7 @@ class ShellTask(tasks.Task):
 
 
 def shell_tasks(data: Path) -> list[ShellTask]:
-    """The 200 tasks, without those whose golden command does not agree with itself. Raises DataError, and MachineError
-    where commands cannot be isolated."""
+    """The 200 tasks without the unstable ones. Raises DataError, and MachineError if commands cannot be isolated."""
     _machines()
     return [
         ShellTask(task.id, (BASH, *BUILT_INS), task.query, check=task.gold, file_system=task.file_system)
@@ -102,13 +101,13 @@ def _session(task: Task) -> ShellSession:
 
 @cache
 def _machines() -> Machines:
-    """Those of this process, which ends them."""
+    """The machines of this process, which end with it."""
     return Machines(own_root=True)
 
 
 @dataclass(frozen=True)
 class Played:
-    """How a task went: the reward after each action; `judged` as in `Environment`."""
+    """The result of a task: the reward after each action; `judged` as in `Environment`."""
 
     task: Task
     rewards: tuple[float, ...]
@@ -128,7 +127,7 @@ class Played:
 
 
 def lines(played: Sequence[Played]) -> list[str]:
-    """Success, reward and turns of each file system, of the first three and of all."""
+    """Success, reward and turns for each file system, for the first three and for all."""
     rows: dict[str, list[Played]] = defaultdict(list)
     for one in played:
         rows[f"file system {one.task.file_system}"].append(one)

@@ -1,5 +1,5 @@
-"""InterCode's file systems as tables: what its set-up scripts leave behind, slips included, since the golden commands
-were written on the result (princeton-nlp/intercode, MIT). There is no Docker image to be had for them."""
+"""InterCode's file systems as tables: the files that its set-up scripts create, mistakes included, because the golden
+commands were written for the result (princeton-nlp/intercode, MIT). There are no published Docker images of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from tl.executor.machines import File
 
-# Seconds since files were last changed, where the scripts set no time: as in the recorded runs, of which that of the
-# third file system was made within an hour of its image.
+# Seconds since files were last changed, if the scripts set no time: as in the recorded runs. The run on the third file
+# system was made within an hour of its image.
 AGES = dict.fromkeys(("1", "2", "4", "test"), 7 * 86_400.0) | {"3": 600.0}
 
-# What any Linux has besides programs. Those that are not in IGNORED count as part of the file system.
+# Folders and files of any Linux besides programs. Those that are not in IGNORED count as part of the file system.
 IGNORED = [
     "bin",
     "boot",
@@ -68,7 +68,7 @@ def _texts(
 
 
 def _archive(files: Iterable[File], names: Iterable[str]) -> bytes:
-    """A .tar.gz of some files, under their paths without the leading slash."""
+    """A .tar.gz of some files, named by their paths without the leading slash."""
     by_path = {file.path: file for file in files}
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -89,7 +89,7 @@ def _script(shell: str, text: str) -> str:
     return f"#!/bin/{shell}\n{text}\n"
 
 
-# ---- the first, and the older one of the 24 test queries
+# ---- the first file system, and that of the 24 test queries, which is an older version
 
 _JAVA = 'public class %s { public static void main(String[] args) { System.out.println(\\"%s!\\"); }}\n'
 _SUB1, _SUB2, _SUB3 = "/testbed/dir1/subdir1", "/testbed/dir2/subdir2", "/testbed/dir3/subdir1"
@@ -175,7 +175,7 @@ def _test_queries() -> list[File]:
     return _folders(_TESTBED) + _texts(texts, (*_SCRIPTS, *_PYTHONS))
 
 
-# ---- the second
+# ---- the second file system
 
 _ELF = bytes.fromhex("7f454c4601010100000000000000000002000300010000000000000080040800800408") + b"\n"
 _SQL = "".join(
@@ -241,7 +241,7 @@ def _second() -> list[File]:
     return [*files, File("/system/folder2.tar.gz", _archive(files, inside))]
 
 
-# ---- the third, and the fourth, which has nothing of its own
+# ---- the third file system, and the fourth, which has no files of its own
 
 
 def _third() -> list[File]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from tl.evaluation.suites.intercode.shell import Change
 
-ADDED = ("??", "A", "C")  # states whose content is compared; that of modified files never is
+ADDED = ("??", "A", "C")  # states of files whose content is compared; modified files are never compared
 _WORD = re.compile(r"\b\w\w+\b")
 
 
@@ -20,7 +20,7 @@ def changes_part(ours: Collection[Change], golden: Collection[Change]) -> float:
 
 
 def content_part(ours: Mapping[Change, str], golden: Mapping[Change, str]) -> float:
-    """0.33 times the share of equal digests, of the files that both sides added."""
+    """0.33 times the share of equal digests among the files that both sides added."""
     common = ours.keys() & golden.keys()
     return round(0.33 * sum(ours[c] == golden[c] for c in common) / len(common), 2) if common else 0.33
 
@@ -31,8 +31,8 @@ def output_part(ours: str, golden: str) -> float:
 
 
 def similarity(a: str, b: str) -> float:
-    """Cosine of the tf-idf vectors of two texts, as fitted on these two alone: lower-case words of two and more
-    characters, idf = ln(3 / (1 + df)) + 1. Of texts without such words: whether they are equal."""
+    """Cosine of the tf-idf vectors of two texts, fitted on these alone: lower-case words of at least two characters,
+    idf = ln(3 / (1 + df)) + 1. For texts without such words: whether they are equal."""
     counts = [Counter(_WORD.findall(text.lower())) for text in (a, b)]
     words = counts[0].keys() | counts[1].keys()
     if not words:

@@ -1,7 +1,7 @@
 """InterCode's shell: how an action becomes a command, and what is left in the file system afterwards.
 
-The released environment hands `/bin/bash -c "ACTION"` to Docker's client, which splits it into words as a shell would.
-So double quotes within an action vanish and a backslash before one is lost; the golden commands were written with that.
+The released environment passes `/bin/bash -c "ACTION"` to Docker's client, which splits it into words as a shell does.
+So double quotes within an action vanish, and a backslash before one is lost. The golden commands rely on that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECONDS = 10.0
 MALFORMED, TIMED_OUT = "Malformed command", "Command timed out"
 
 _GIT = "git -c user.email=a@b -c user.name=intercode"
-# Then the reset with which a released episode begins: it also removes the empty folders, of which git knows nothing.
+# `git clean` is the reset at the start of a released episode: it also removes empty folders, which git does not track.
 _SET_UP = f"cd / && git init -q && git add -A && {_GIT} commit -q -m 'initial commit' && git clean -q -fd"
 
 Change = tuple[str, str]  # path and status, as `git status --short` has them
@@ -28,14 +28,14 @@ Change = tuple[str, str]  # path and status, as `git status --short` has them
 
 @dataclass(frozen=True)
 class Observation:
-    """What an action gave: its text, and whether it ran with exit code 0."""
+    """The output of an action, and whether its exit code was 0."""
 
     text: str
     valid: bool
 
 
 class Shell:
-    """One of InterCode's file systems in a machine of its own, with the working directory between actions."""
+    """One of InterCode's file systems in a machine of its own; keeps the working directory between actions."""
 
     def __init__(self, machines: Machines, file_system: str, host: str) -> None:
         self.shell: Literal["/bin/bash", "/bin/sh"] = "/bin/sh" if file_system == "test" else "/bin/bash"
@@ -57,7 +57,7 @@ class Shell:
         self.machine.close()
 
     def act(self, action: str) -> Steps[Observation]:
-        """Runs an action. One that begins with `cd` only moves, if that succeeds."""
+        """Runs an action. If it begins with `cd` and succeeds, it changes the working directory."""
         moved = None
         if action.startswith("cd"):
             _, found, target = action.partition("cd ")
@@ -82,19 +82,19 @@ class Shell:
         return Observation(run.output, run.code == 0)
 
     def words(self, action: str) -> list[str] | None:
-        """The words of the command line, None where its quotes are not balanced."""
+        """The words of the command line; None if its quotes are not balanced."""
         try:
             return shlex.split(f'{self.shell} -c "{action.strip()}"')
         except ValueError:
             return None
 
     def changes(self) -> Steps[list[Change]]:
-        """What differs from the first commit. Words are taken in pairs, as released: a space in a path shifts them."""
+        """The differences from the first commit, read as pairs of words as released: a space in a path shifts them."""
         status = (yield from self.machine.steps(["git", "status", "--short"], HOME="/root")).output.split()
         return list(zip(status[1::2], status[::2], strict=False))
 
     def digest(self, path: str) -> Steps[str]:
-        """Of an added file. For a folder the release calls a program that its image lacks: all are alike."""
+        """The digest of an added file. For folders the release calls a program that its image lacks: all are equal."""
         if "." not in path:
             return ""
         run: Run = yield from self.machine.steps(["md5sum", *shlex.split(path)])
@@ -102,7 +102,7 @@ class Shell:
 
 
 def joined(folder: str, target: str) -> str:
-    """The folder that `cd target` leads to, without a look at what is there."""
+    """The folder that `cd target` leads to, by its name alone."""
     parts: list[str] = []
     for part in (target if target.startswith("/") else f"{folder}/{target}").split("/"):
         if part == "..":
@@ -113,6 +113,6 @@ def joined(folder: str, target: str) -> str:
 
 
 def aged(files: tuple[File, ...], seconds: float) -> list[File]:
-    """The files as if they had been made so long ago."""
+    """The files, last changed so many seconds ago unless they have a time of their own."""
     made = time.time() - seconds
     return [file if file.mtime is not None else replace(file, mtime=made) for file in files]
