@@ -169,6 +169,7 @@ def ends(pid):
     [
         ("nonsense-program --x", "MCP server 'nonsense-program --x' cannot be used: FileNotFoundError"),
         (f"{sys.executable} -c 'print(1)'", "cannot be used"),
+        (shlex.join([sys.executable, "-c", "raise OSError('no disk')"]), "; it said: OSError: no disk"),
     ],
 )
 def test_a_server_that_cannot_be_used_is_told(given, problem):

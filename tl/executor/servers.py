@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import resource
 import shlex
+import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 from tl.calls import JSON
 from tl.executor.library import Catalogue, Tool
@@ -42,17 +44,19 @@ class Servers(Catalogue):
             raise ToolkitError(INSTALL) from None
         for command in commands:
             loading(command)
-            try:
-                specs = map(ToolSpec.from_openai, anyio.run(self._list, command))
-                self.add(command, {spec.name: spec for spec in specs})
-            except ToolkitError:
-                raise
-            except Exception as error:
-                raise ToolkitError(f"MCP server {command!r} cannot be used: {_innermost(error)!r}") from error
+            with TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+                try:
+                    specs = map(ToolSpec.from_openai, anyio.run(self._list, command, log))
+                    self.add(command, {spec.name: spec for spec in specs})
+                except ToolkitError:
+                    raise
+                except Exception as error:
+                    reason = f"{_innermost(error)!r}{_last_line(log)}"
+                    raise ToolkitError(f"MCP server {command!r} cannot be used: {reason}") from error
 
-    async def _list(self, command: str) -> list[dict]:
+    async def _list(self, command: str, log: TextIO) -> list[dict]:
         declared: list[dict] = []
-        async with self._client(command) as client:
+        async with self._client(command, log) as client:
             cursor = None
             while True:
                 page = await client.list_tools(cursor=cursor)
@@ -61,12 +65,12 @@ class Servers(Catalogue):
                 if not cursor:
                     return declared
 
-    def _client(self, command: str) -> Any:
-        """Of a server that starts when the client is entered."""
-        from mcp import Client, StdioServerParameters
+    def _client(self, command: str, log: TextIO) -> Any:
+        """Of a server that starts when the client is entered, and whose stderr is `log`."""
+        from mcp import Client, StdioServerParameters, stdio_client
 
         program, *arguments = shlex.split(command)
-        return Client(StdioServerParameters(command=program, args=arguments, cwd=self._cwd))
+        return Client(stdio_client(StdioServerParameters(command=program, args=arguments, cwd=self._cwd), log))
 
     def open(self, seed: int, names: Collection[str] | None = None) -> OpenServers:
         """A new episode with the `chosen` tools."""
@@ -83,7 +87,7 @@ class OpenServers:
         self._open = ExitStack()  # never closed
         self._portal = self._open.enter_context(start_blocking_portal())
         self._clients = {
-            command: self._open.enter_context(self._portal.wrap_async_context_manager(client(command)))
+            command: self._open.enter_context(self._portal.wrap_async_context_manager(client(command, sys.stderr)))
             for command in dict.fromkeys(catalogue.toolkit_of[name] for name in chosen)
         }
         _limit_memory(memory)
@@ -122,6 +126,13 @@ def _limit_memory(memory: int) -> None:
     """From here on this process may take `memory` bytes more. Its servers, which are running, keep their own limits."""
     used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + memory, resource.RLIM_INFINITY))
+
+
+def _last_line(log: TextIO) -> str:
+    """The end of what a server has written to stderr, to be appended to an error."""
+    log.seek(0)
+    *_, last = log.read().strip().split("\n")
+    return f"; it said: {last:.300}" if last else ""
 
 
 def _innermost(error: BaseException) -> BaseException:
