@@ -48,7 +48,7 @@ from tl.ppo import (
 )
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
-from tl.rl.data import PPOData, PPOTask, read_prompts, task_data
+from tl.rl.data import PPOData, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.filtering import REDRAWS, draw_with_signal
 from tl.rl.log import log_rollouts, rollout_metrics
@@ -81,7 +81,7 @@ from tl.training.run import (
     show,
 )
 
-Prompt = Question | PPOTask
+Prompt = Question | Task  # of a single call, or of a whole episode
 ROLLOUTS_LOGGED = 4  # rollouts of a step that are written out as text
 
 
@@ -245,7 +245,7 @@ def sample_rollouts(
     made: Sequence[Experience | None] = []
     with distributed.unsharded(actor) as plain, distributed.propagate_errors(world):
         if mine and executor:
-            made = sample_episodes(plain, tokenizer, cast("Sequence[PPOTask]", mine), executor, config, seeds)
+            made = sample_episodes(plain, tokenizer, cast("Sequence[Task]", mine), executor, config, seeds)
         elif mine:
             made = sample_steps(plain, tokenizer, cast("Sequence[Question]", mine), config, seeds)
     return [experience for part in distributed.gather_objects(made, world) for experience in part]

@@ -22,11 +22,12 @@ from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
 from tl.rl.config import PPOConfig
-from tl.rl.data import PPOTask, task_data
+from tl.rl.data import task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.steps import Experience, sample_steps
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
+from tl.rollout.tasks import Task
 from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, make_episodes
 from tl.synthesis.episodes import Episode
@@ -56,7 +57,7 @@ def model(tokenizer) -> Llama:
 
 
 @pytest.fixture(scope="module")
-def tasks(tokenizer) -> list[PPOTask]:
+def tasks(tokenizer) -> list[Task]:
     return task_data(make_tasks(size=60), tokenizer, 1024).prompts
 
 
@@ -66,14 +67,14 @@ def episodes() -> dict[str, Episode]:
     return {episode.trajectory.id: episode for episode in make_episodes(60)}
 
 
-def episode_of(task: PPOTask) -> Episode:
+def episode_of(task: Task) -> Episode:
     return episodes()[task.id]
 
 
 @pytest.fixture(scope="module")
 def prompts(tasks) -> list[Question]:
     """The first call of each task."""
-    return [Question(t.id, t.task.tools, (), (t.task.calls[:1],), prompt_ids=t.prompt_ids) for t in tasks[:8]]
+    return [Question(t.id, t.tools, (), (t.calls[:1],), prompt_ids=t.prompt_ids) for t in tasks[:8]]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def script(monkeypatch, tokenizer):
             ids = tokenizer.encode(text.removesuffix("…")) + [self.eos_id] * (not text.endswith("…"))
             return Completion(ids, [-0.5] * len(ids), not text.endswith("…"))
 
-    def say(started: Question | PPOTask, said: Sequence[str]) -> None:
+    def say(started: Question | Task, said: Sequence[str]) -> None:
         texts[tuple(started.prompt_ids)] = list(said)
 
     monkeypatch.setattr("tl.rl.episodes.Sampler", Scripted)
@@ -228,16 +229,16 @@ def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
 # ---- whole episodes
 
 
-def of_kind(tasks: Sequence[PPOTask], kind: str, calls: int = 2) -> PPOTask:
+def of_kind(tasks: Sequence[Task], kind: str, calls: int = 2) -> Task:
     """A task of a kind whose solution has so many calls, ``finish`` included."""
-    return next(t for t in tasks if episode_of(t).spec.kind == kind and len(t.task.calls) == calls)
+    return next(t for t in tasks if episode_of(t).spec.kind == kind and len(t.calls) == calls)
 
 
-def solution(task: PPOTask) -> list[str]:
-    return [format_call(call) for call in task.task.calls]
+def solution(task: Task) -> list[str]:
+    return [format_call(call) for call in task.calls]
 
 
-def play(model, tokenizer, executor, task: PPOTask, script, said: Sequence[str]) -> Experience:
+def play(model, tokenizer, executor, task: Task, script, said: Sequence[str]) -> Experience:
     script(task, said)
     [experience] = sample_episodes(model, tokenizer, [task], executor, CONFIG, [0])
     return experience
@@ -317,7 +318,7 @@ def test_giving_up_earns_no_more_than_failing_to_the_end(model, tokenizer, execu
 def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, reward, model, tokenizer, executor, script):
     papers = make_episodes(30, mix=(1, 0, 0), toolkits=("papers",))
     trajectory, episode = next((e.trajectory, e) for e in papers if "get_paper" in [t.name for t in e.trajectory.tools])
-    task = PPOTask(encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer), task_of(episode))
+    task = replace(task_of(episode), prompt_ids=encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer))
     detour = 'ask_to_user(question="Why?")'  # works, and is not what the solution does
     experience = play(model, tokenizer, executor, task, script, [detour, said, 'finish(answer="Nothing.")'])
     first, second = experience.calls[:2]
@@ -340,7 +341,7 @@ def test_the_golden_call_stays_due_until_its_tool_works(model, tokenizer, execut
     assert call == again
     experience = play(model, tokenizer, executor, task, script, [call, again, *rest])
     assert [c.reward for c in experience.calls] == [0.0] + [1.0] * len(rest) + [2.0]
-    golden = task.task.calls[0]
+    golden = task.calls[0]
     other = format_call(Call(golden.name, {key: "no such" for key in golden.arguments}))
     experience = play(model, tokenizer, executor, task, script, [other, call, *rest])  # the outage hits the wrong call
     assert classify_feedback(experience.calls[0].feedback) is ErrorCategory.TOOL_INSTABILITY
@@ -402,8 +403,8 @@ def test_long_feedback_is_cut_as_in_training(tokenizer, executor, tasks, script,
 
     monkeypatch.setattr(Session, "steps", talks)
     experience = play(model, tokenizer, executor, task, script, ["f()", "g()…"])
-    messages = (*task.task.messages, Message("assistant", "f()", True), Message("tool", "ab " * 5000))
-    before = encode_prompt(task.task.tools, messages, tokenizer)
+    messages = (*task.messages, Message("assistant", "f()", True), Message("tool", "ab " * 5000))
+    before = encode_prompt(task.tools, messages, tokenizer)
     assert experience.ids == before + tokenizer.encode("g()")[:-1]
 
 

@@ -147,7 +147,7 @@ def test_tasks_are_the_requests_of_the_training_side(tokenizer):
     assert not held_out & {episode.task.template for episode in made}
     for task, episode in zip(tasks, made, strict=True):
         trajectory = episode.trajectory
-        assert (task.id, task.task.calls) == (trajectory.id, episode.task.solution)
+        assert (task.id, task.calls) == (trajectory.id, episode.task.solution)
         assert task.prompt_ids == encode_prompt(trajectory.tools, trajectory.messages[:1], tokenizer)
 
 

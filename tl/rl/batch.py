@@ -92,7 +92,7 @@ class PPOBatch:
 
 def action_values(critic: Critic, micro: MicroBatch) -> Tensor:
     """V at the position that predicts each action of a micro-batch, [M]."""
-    return critic(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions)[0]
+    return critic(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions)[0]  # [1, M] -> [M]
 
 
 def minibatches(groups: Sequence[Sequence[int]], size: int, epochs: int, seed: int) -> Iterator[list[int]]:

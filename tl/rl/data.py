@@ -15,30 +15,18 @@ from tl.metrics import Question
 from tl.prompt import call_length, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.rollout.tasks import Task
-from tl.schema import BUILT_INS, FINISH, ToolSpec
+from tl.schema import BUILT_INS, FINISH
 from tl.synthesis import prompts as synthetic_prompts
-from tl.trajectory import Message, Trajectory
+from tl.trajectory import Trajectory
 
 TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
-
-
-@dataclass(frozen=True)
-class PPOTask:
-    """A task that the policy solves with the executor's tools."""
-
-    prompt_ids: list[int]
-    task: Task
-
-    @property
-    def id(self) -> str:
-        return self.task.id
 
 
 @dataclass
 class PPOData:
     """The prompts or tasks of a run, and the records that were left out."""
 
-    prompts: list[Question] | list[PPOTask] = field(default_factory=list)
+    prompts: list[Question] | list[Task] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
 
     @cached_property
@@ -110,7 +98,7 @@ def task_data(tasks: Sequence[Task], tokenizer: Tokenizer, max_length: int) -> P
     prompts = []
     for task in tasks:
         try:
-            prompts.append(PPOTask(_prompt_ids(task.tools, task.messages, tokenizer, max_length), task))
+            prompts.append(replace(task, prompt_ids=_prompt_ids(task, tokenizer, max_length)))
         except ValueError as error:
             raise DataError(f"task {task.id}: {error}") from error
     return PPOData(prompts)
@@ -132,7 +120,7 @@ def prompt_of(trajectory: Trajectory) -> Question:
 
 def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new_tokens: int | None) -> Question:
     """Raises ValueError for a prompt or a golden call that is too long."""
-    prompt_ids = _prompt_ids(question.tools, question.messages, tokenizer, max_length)
+    prompt_ids = _prompt_ids(question, tokenizer, max_length)
     for call in question.golden:
         needed = call_length(call, tokenizer)
         # The text of finish and ask_to_user need not match, so it may be shorter.
@@ -141,20 +129,17 @@ def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new
     return replace(question, prompt_ids=prompt_ids)
 
 
-def _prompt_ids(
-    tools: Sequence[ToolSpec], messages: Sequence[Message], tokenizer: Tokenizer, max_length: int
-) -> list[int]:
-    ids = encode_prompt(tools, messages, tokenizer)
+def _prompt_ids(prompt: Question | Task, tokenizer: Tokenizer, max_length: int) -> list[int]:
+    ids = encode_prompt(prompt.tools, prompt.messages, tokenizer)
     if len(ids) > max_length:
         raise ValueError(f"the prompt has {len(ids):,} tokens, more than --max_length {max_length:,}")
     return ids
 
 
-def _content(prompt: Question | PPOTask) -> list[JSON]:
+def _content(prompt: Question | Task) -> list[JSON]:
     """Everything that training depends on."""
-    if isinstance(prompt, PPOTask):
-        task = prompt.task
-        world = [task.seed, task.user_answer, task.servable, task.truth, list(task.facts), task.check]
-        return [list(prompt.prompt_ids), [format_call(call) for call in task.calls], world]
+    if isinstance(prompt, Task):
+        world = [prompt.seed, prompt.user_answer, prompt.servable, prompt.truth, list(prompt.facts), prompt.check]
+        return [list(prompt.prompt_ids), [format_call(call) for call in prompt.calls], world]
     tools = [tool.to_openai() for tool in prompt.tools]
     return [list(prompt.prompt_ids), [format_call(call) for call in prompt.golden], tools]

@@ -10,19 +10,19 @@ from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS, Sampler, rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.rl.config import PPOConfig
-from tl.rl.data import PPOTask
 from tl.rl.process_rewards import OUTCOME_REWARD, step_rewards
 from tl.rl.steps import Experience, ScoredCall, complete
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import Request, Rollout, ends_right, play
 from tl.rollout.policy import Drawn, SamplingPolicy
+from tl.rollout.tasks import Task
 from tl.templates import template_of
 
 
 def sample_episodes(
     model: Llama,
     tokenizer: Tokenizer,
-    prompts: Sequence[PPOTask],
+    tasks: Sequence[Task],
     executor: Executor,
     config: PPOConfig,
     seeds: Sequence[int],
@@ -33,17 +33,17 @@ def sample_episodes(
     another call. It is None if the executor failed. The policy generates for one half of the episodes while the tools
     of the other half run.
     """
-    first_prompts = [task.prompt_ids for task in prompts]
-    longest = max(map(len, first_prompts), default=0) + config.max_new_tokens
-    rows = rows_at_a_time(min(len(prompts), MAX_ROWS), longest)
+    prompts = [task.prompt_ids for task in tasks]
+    longest = max(map(len, prompts), default=0) + config.max_new_tokens
+    rows = rows_at_a_time(min(len(tasks), MAX_ROWS), longest)
     draw = partial(complete, Sampler(model, rows, eos_id=template_of(tokenizer).end_id), config)
     room = model.config.context_length - config.max_new_tokens
-    policy = SamplingPolicy(draw, tokenizer, first_prompts, seeds, room)
-    requests = [prompt.task.request(executor) for prompt in prompts]
+    policy = SamplingPolicy(draw, tokenizer, prompts, seeds, room)
+    requests = [task.request(executor) for task in tasks]
     played = dict(play(requests, policy, rows, n_groups=2, strict=True))
     return [
-        score_episode(request, played[i], policy.turns[i], prompt.task.calls, config)
-        for i, (prompt, request) in enumerate(zip(prompts, requests, strict=True))
+        score_episode(request, played[i], policy.turns[i], task.calls, config)
+        for i, (task, request) in enumerate(zip(tasks, requests, strict=True))
     ]
 
 

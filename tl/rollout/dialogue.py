@@ -62,10 +62,10 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
             before, names = answers[i].texts, [_name(text) for text in turn.texts]
-            if before and names == [FINISH.name]:
+            if before and names == [FINISH.name]:  # it stops after its calls
                 continue
-            stops = not {*names} - {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
-            if len(before) >= questions[i].n_calls and stops:
+            no_call = not {*names} - {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
+            if no_call and len(before) >= questions[i].n_calls:  # it stops after the calls that are due
                 continue
             answers[i] = turn._replace(texts=before + turn.texts)
             only_calls = names and not {None, FINISH.name} & set(names)

@@ -25,7 +25,8 @@ class Task:
     """A request and its solution, as far as it is known. `seed` determines the tools' state.
 
     `calls` are the golden calls in order, possibly up to `finish`. `truth`, `facts` and `check`, a function in the
-    tools' files, decide whether a final answer is right, as in `Request`.
+    tools' files, decide whether a final answer is right, as in `Request`. `prompt_ids` is the tokenised prompt, empty
+    until the task is tokenised.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Task:
     truth: str | None = None
     facts: tuple[str, ...] = ()
     check: str | None = None
+    prompt_ids: Sequence[int] = ()
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -150,4 +150,5 @@ def target_nll(model: Llama, micro: MicroBatch) -> Tensor:
 
 def target_hidden(model: Llama, micro: MicroBatch) -> Tensor:
     """The final hidden states from which the targets of a micro-batch are predicted, [M, C]."""
-    return model(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions, return_hidden=True)[0]
+    hidden = model(micro.input_ids, micro.lengths, micro.prefixes, at=micro.positions, return_hidden=True)  # [1, M, C]
+    return hidden[0]
