@@ -118,7 +118,7 @@ def played_by(
 
 def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
     """Replays recorded actions and prints the tasks whose outcome differs; returns the records."""
-    recorded = _recorded(config.replay)
+    recorded = {name: turns for path in config.replay for name, turns in _turns(Path(path))}
     tasks = [task for task in tasks if task.id in recorded]
     with ThreadPoolExecutor(cores()) as threads:
         played = list(
@@ -155,12 +155,8 @@ def _replayed(task: Task, actions: Sequence[str], machines: Machines) -> Played:
     return Played.of(environment)
 
 
-def _recorded(paths: Sequence[str]) -> dict[str, dict]:
-    """The recorded turns in published result files, by task id."""
-    return {name: turns for path in paths for name, turns in _turns(Path(path))}
-
-
 def _turns(path: Path) -> Iterator[tuple[str, dict]]:
+    """Each task's id and recorded turns in a published file of results."""
     try:
         for record in read_json(path).values():
             file_system = Path(record["dataset"]).stem.rpartition("_")[2]

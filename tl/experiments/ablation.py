@@ -1,9 +1,9 @@
 """The paper's ablation (section 5.3, Table 5) on the embedded model: each of MAE, PKT and IRM alone and all together.
 
-Eight variants from four fine-tunings a seed, as IRM is PPO from the checkpoint of its fine-tuning. Requests whose
-golden tool shares the beginning of its name with another tool of the prompt are reported apart, since PKT is about
-them. The sweeps, which the paper does not have, go over PKT's largest weight and over the share of trajectories with
-errors, with MAE and without. `tl.experiments.results` documents the results' file, ablation.json.
+Eight variants need four fine-tunings per seed, since IRM is PPO from the checkpoint of a fine-tuning. Requests whose
+golden tool shares the beginning of its name with another tool of the prompt are also reported separately, since PKT
+aims at them. The sweeps, which the paper does not have, vary PKT's maximum weight and, with and without MAE, the share
+of trajectories with errors. `tl.experiments.results` documents the results file, ablation.json.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tl.pkt import key_positions
 from tl.prompt import name_ids
 from tl.synthesis import MIX
 
-SHARED = "shared prefix"  # group of the requests whose tool's name parts from another one after its first token
+SHARED = "shared prefix"  # group of requests whose golden tool's name begins with the same token as another tool's
 APART = "other names"
 ERRORS = MIX[1]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How a model is trained. ``errors`` is the share of the requests with erroneous calls, in percent."""
+    """How a model is trained. ``errors`` is the percentage of generated requests with erroneous calls."""
 
     name: str
     mae: bool = False
@@ -67,11 +67,11 @@ class Experiment:
     sweeps: tuple[Sweep, ...] = ()
     notes: tuple[str, ...] = ()
     leaves_out: bool = False  # a variant of which a part fails, and goes on; never the reference
-    paper: dict[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper to stand beside ours
+    paper: dict[str, list[list[str]]] = field(default_factory=dict)  # tables of the paper, to be shown with ours
 
     @property
     def everything(self) -> list[Variant]:
-        """The variants of rows and curves."""
+        """The variants of all rows and curves."""
         points = (variant for sweep in self.sweeps for curve in sweep.curves.values() for variant in curve)
         return [*self.variants, *points]
 
@@ -96,7 +96,7 @@ COLUMNS = (
     *episode_columns("Episodes", "episodes"),
 )
 
-# A weight of 1 is none, and without erroneous calls there is nothing to mask: these points are shared.
+# With w_max 1, PKT has no effect, and without erroneous calls neither has MAE, so the curves share these points.
 NO_ERRORS = replace(NONE, errors=0)
 SWEEPS = (
     Sweep(
@@ -127,7 +127,7 @@ ABLATION = Experiment(
         ]
     },
 )
-# The row of a benchmark's report that other pages quote; strict for all other suites.
+# Benchmark -> the scoring that its published results use; strict for all other suites.
 SCORINGS = {"rotbench": "official", "toolalpaca": "arguments", "bfcl": "executed", "bfcl-ast": "accepted"}
 EPISODES = ("episodes", "tooleyes")
 ENVIRONMENTS = tuple(expanded("held-out:all"))
@@ -145,7 +145,7 @@ ROBUSTNESS = Experiment(
 
 
 def ablation_of(model: str, suites: Sequence[str]) -> Experiment:
-    """The eight rows for a model of the user's own, on suites by name. Raises DataError for a name that is none."""
+    """The eight rows for the user's own model, on suites by name. Raises DataError for an unknown name."""
     names = tuple(dict.fromkeys(name for suite in suites for name in expanded(suite)))
     columns: list[Column] = []
     for name in names:
@@ -163,7 +163,7 @@ def ablation_of(model: str, suites: Sequence[str]) -> Experiment:
 
 
 def add_groups(report: dict, experiment: Experiment, seed: int, vocabulary: Path) -> None:
-    """Puts the scores of the groups SHARED and APART into a report of ``evaluate.py``, where columns ask for them."""
+    """Adds the scores of the groups SHARED and APART to a report of ``evaluate.py``, for columns that need them."""
     for suite in {column.suite for column in experiment.columns if column.group}:
         scores: dict[str, list[CallScore]] = {}
         for item in report["suites"][suite]["items"]:
@@ -174,7 +174,7 @@ def add_groups(report: dict, experiment: Experiment, seed: int, vocabulary: Path
 
 @cache
 def groups_of(name: str, seed: int, vocabulary: Path) -> dict[str, str]:
-    """Identifier of each question of a suite -> its group."""
+    """Id of each question of a suite -> its group."""
     [suite] = read_suites([name], None, seed)
     assert isinstance(suite, Suite)
     split = partial(name_ids, tokenizer=Tokenizer(vocabulary))

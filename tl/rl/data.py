@@ -26,7 +26,7 @@ TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
 class PPOData:
     """The prompts or tasks of a run, and the records that were left out."""
 
-    prompts: list[Question] | list[Task] = field(default_factory=list)
+    prompts: list[Question] | list[Task]
     bad: list[BadRecord] = field(default_factory=list)
 
     @cached_property
