@@ -70,6 +70,14 @@ def parse_call(text: str) -> Call:
     return call
 
 
+def call_or_none(text: str) -> Call | None:
+    """As `parse_call`, but None for any other text."""
+    try:
+        return parse_call(text)
+    except CallSyntaxError:
+        return None
+
+
 def parse_literal(text: str) -> JSON:
     """Reads exactly one JSON or Python literal, as it may occur after `key=`. Raises CallSyntaxError."""
     scanner = _whole(text)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tl.calls import Call, CallSyntaxError, format_call, parse_call, same_value
+from tl.calls import Call, call_or_none, format_call, parse_call, same_value
 from tl.mae import ErrorCategory, erroneous_calls
 from tl.schema import ToolSpec
 from tl.trajectory import Message, Trajectory
@@ -96,11 +96,8 @@ def score_call(prediction: str, answers: str | Call | Sequence[str | Call], tool
     golden = [parse_call(answer) if isinstance(answer, str) else answer for answer in accepted]
     if not golden:
         raise ValueError("no accepted answer to score against")
-    try:
-        call = parse_call(prediction)
-    except CallSyntaxError:
-        return WRONG
-    if all(call.name != tool.name for tool in tools):
+    call = call_or_none(prediction)
+    if call is None or all(call.name != tool.name for tool in tools):
         return WRONG
     return max(match_calls([call], [answer]) for answer in golden)
 

@@ -23,7 +23,7 @@ def plain_record(trajectory: Trajectory) -> dict:
         return record
     answer = _answer(trajectory.messages[-1]) if trajectory.messages else None
     before = trajectory.messages[:-1] if answer else trajectory.messages
-    called = {message.call.name for message in before if message.call}
+    called = {call.name for message in before if (call := message.call)}
     left_out = {FINISH.name} - called | ({ASK_TO_USER.name} - called if FINISH.name not in called else set())
     plain = record | {"tools": [tool for tool in record["tools"] if tool["function"]["name"] not in left_out]}
     if answer:

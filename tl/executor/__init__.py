@@ -24,7 +24,7 @@ from functools import partial
 from signal import Signals
 from typing import Literal, TypeVar
 
-from tl.calls import MAX_LENGTH, CallSyntaxError, parse_call
+from tl.calls import MAX_LENGTH, call_or_none
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
@@ -208,8 +208,8 @@ class Session:
             raise RuntimeError("the episode has finished: open a new session")
         if len(text) > MAX_LENGTH:
             return execute({}, text)  # rejected here: too long for a call, and for a message to the session
-        if self._elsewhere and (session := self._elsewhere.get(_tool_of(text))):
-            return (yield from session.steps(text))
+        if self._elsewhere and (call := call_or_none(text)) and call.name in self._elsewhere:
+            return (yield from self._elsewhere[call.name].steps(text))
         try:
             return (yield from self._retried(partial(self._run, text), 2))
         except PoolError as error:
@@ -308,13 +308,6 @@ class Session:
         if self._process is not None:
             self._pool.release(self._process)
             self._process = None
-
-
-def _tool_of(text: str) -> str:
-    try:
-        return parse_call(text).name
-    except CallSyntaxError:
-        return ""
 
 
 def _parse_reply(reply: dict, elapsed: float) -> tuple[Feedback, str | None, bool]:

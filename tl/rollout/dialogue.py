@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tl.calls import CallSyntaxError, parse_call
+from tl.calls import call_or_none
 from tl.forms import Prediction, read_prediction
 from tl.metrics import Question
 from tl.schema import ASK_TO_USER, FINISH, ToolSpec
@@ -61,7 +61,8 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
         turns = policy([_dialogue(questions[i], answers[i].texts) for i in due])
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
-            before, names = answers[i].texts, [_name(text) for text in turn.texts]
+            before, calls = answers[i].texts, map(call_or_none, turn.texts)
+            names = [call.name if call else None for call in calls]
             if before and names == [FINISH.name]:  # it stops after its calls
                 continue
             no_call = not {*names} - {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
@@ -86,10 +87,3 @@ def _dialogue(question: Question, texts: Sequence[str]) -> Dialogue:
         return Dialogue(question.tools, question.messages, question.prompt_ids)
     turns = [m for text in texts for m in (Message("assistant", text, is_call=True), Message("tool", ""))]
     return Dialogue(question.tools, (*question.messages, *turns))
-
-
-def _name(text: str) -> str | None:
-    try:
-        return parse_call(text).name
-    except CallSyntaxError:
-        return None

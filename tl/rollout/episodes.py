@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tl.calls import CallSyntaxError, parse_call
+from tl.calls import call_or_none
 from tl.executor import Cause, Feedback, Verdict
 from tl.executor.driving import Steps, drive
 from tl.mae import ErrorCategory
@@ -190,11 +190,8 @@ class _Episode:
 
 def final_answer(text: str) -> str | None:
     """The answer in a call of `finish`; None for anything else."""
-    try:
-        call = parse_call(text)
-    except CallSyntaxError:
-        return None
-    if call.name != FINISH.name or "answer" not in call.arguments:
+    call = call_or_none(text)
+    if call is None or call.name != FINISH.name or "answer" not in call.arguments:
         return None
     answer = call.arguments["answer"]
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)

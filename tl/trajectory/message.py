@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tl.calls import Call, CallSyntaxError, parse_call
+from tl.calls import Call, call_or_none
 
 Role = Literal["system", "user", "assistant", "tool"]
 WEIGHT_0 = "weight 0 in the data"  # why a turn is not trained
@@ -31,10 +31,7 @@ class Message:
     @property
     def call(self) -> Call | None:
         """The parsed call; None if the message has none or it cannot be parsed."""
-        try:
-            return parse_call(self.content) if self.is_call else None
-        except CallSyntaxError:
-            return None
+        return call_or_none(self.content) if self.is_call else None
 
 
 class Note(enum.Enum):
