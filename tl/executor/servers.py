@@ -38,7 +38,7 @@ class Servers(Catalogue):
         self._memory = memory
         self._cwd = os.getcwd()
         try:
-            import anyio
+            import anyio  # a dependency of mcp
             import mcp  # noqa: F401 - imported once, before sessions are forked
         except ImportError:
             raise ToolkitError(INSTALL) from None

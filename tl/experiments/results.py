@@ -18,8 +18,8 @@ The folder of an experiment gets KIND.md and KIND.json, rewritten after every se
                              null in the first row, which is the reference}],
      "sweeps": {"w_max": {"title", "x": [1, 3, 9, 27], "curves": [{"name": "PKT", "points": [a row for each x]}]}}}
 
-Intervals are 95 %, see `tl.experiments.comparison`; null with one seed, but for "items". "sweeps" is empty unless they
-were asked for.
+Intervals are 95 % (see `tl.experiments.comparison`). "interval" is null with one seed, "items" is not. "sweeps" is
+empty without --sweeps.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
     taken = ", ".join(f"{duration(s)} {kind}" for kind, s in seconds.items() if s)
     over_seeds = "over the seeds, with its 95 % t-interval"
     over_items = (
-        "request by request, with its 95 % interval over the requests: whether the same models would differ on others. "
-        "What another seed would give takes several"
+        "request by request, with its 95 % interval over the requests: whether these models would differ on other "
+        "requests. What another training would give is not known from one seed"
     )
     return [
         f"{results['command']}; {results['machine']}",

@@ -25,7 +25,7 @@ class ByteLevelVocabulary:
         content = read_json(path, TokenizerError)
         if content.get("model", {}).get("type") != "BPE" or not _mentions(content.get("decoder"), "ByteLevel"):
             raise TokenizerError(
-                f"{path}: not a byte-level vocabulary, as Llama 3 and Qwen have it. That of a Llama 2 or a Mistral is "
+                f"{path}: not a byte-level vocabulary, which Llama 3 and Qwen have. That of Llama 2 and Mistral is "
                 "read from its tokenizer.model: copy it from the original checkpoint"
             )
         added = {token["content"]: token for token in content.get("added_tokens") or ()}

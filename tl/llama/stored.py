@@ -102,8 +102,8 @@ def read_slices(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Any]]:
 
 
 def hf_name(name: str) -> str:
-    """The published name of a parameter of `Llama` or `Critic`: `model.` and its own name, but for the heads. The
-    critic's head is named as in a model for token classification."""
+    """The published name of a parameter of `Llama` or `Critic`: `model.` before its own name, except for the heads.
+    The critic's head is named as in a model for token classification."""
     if name.startswith("value_head."):
         return name.replace("value_head.", "score.")
     return name if name.startswith("lm_head.") else f"model.{name}"

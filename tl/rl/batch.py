@@ -73,9 +73,9 @@ class PPOBatch:
     def micro_batches(self, rows: Sequence[int]) -> Iterator[tuple[MicroBatch, list[int]]]:
         """This rank's share of some rollouts in micro-batches, each with its rows."""
         shard = self.sharing.micro_batches(rows, self.micro_tokens, self.world.rank, self.world.size)
-        for mine, prefixes in shard:
-            micro = collate([self.examples[row] for row in mine], prefixes)
-            yield micro.to(self.world.device), mine
+        for micro_rows, prefixes in shard:
+            micro = collate([self.examples[row] for row in micro_rows], prefixes)
+            yield micro.to(self.world.device), micro_rows
 
     def n_actions(self, rows: Sequence[int]) -> int:
         """Number of actions of some rollouts, over all ranks."""

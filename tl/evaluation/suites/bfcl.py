@@ -63,8 +63,8 @@ def read_ast(data: Path) -> Suite:
     notes = (
         f"all {len(questions)} items of {', '.join(AST_CATEGORIES)}",
         ASKED_ON,
-        "accepted: the released checker's rules. Values of the declared type that are among the accepted ones (texts "
-        "but for case, blanks and ,./-_*^), and no parameter left out that has to be there",
+        "accepted: the released checker's rules. Every required parameter is given, and every value has the declared "
+        "type and is an accepted one; in texts, case, blanks and ,./-_*^ are ignored",
     )
     scorings = {"accepted": ast_scoring(accepted)}
     return Suite("bfcl-ast", "BFCL, accepted values", questions, notes, scorings)

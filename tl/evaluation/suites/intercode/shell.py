@@ -113,6 +113,6 @@ def joined(folder: str, target: str) -> str:
 
 
 def aged(files: tuple[File, ...], seconds: float) -> list[File]:
-    """The files, last changed so many seconds ago unless they have a time of their own."""
+    """The files; those without a modification time get one that lies ``seconds`` in the past."""
     made = time.time() - seconds
     return [file if file.mtime is not None else replace(file, mtime=made) for file in files]
