@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +18,8 @@ from tl.training.checkpoint import load_state, newest_state, save_state
 from tl.training.distributed import process_group
 from tl.training.loop import StopSignals, resume_command
 from tl.training.run import SETTINGS_FILE, STATES, newest_run
+
+REPO = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -136,3 +140,30 @@ def test_a_signal_is_heard_where_nobody_reads_what_is_said(monkeypatch):
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.received is signal.SIGTERM
+
+
+RANK = """
+import atexit, os
+from tl.training.loop import run_script
+
+class Finalized:
+    def __del__(self):
+        os.write(1, b" finalized")
+
+kept = Finalized()
+atexit.register(print, "at exit", end="")
+
+def main():
+    print("work", end=" ")
+    return 3
+
+run_script(main)
+"""
+
+
+@pytest.mark.parametrize(("ranks", "ends"), [("1", "work at exit finalized"), ("2", "work at exit")])
+def test_one_of_several_ranks_ends_without_finalization(ranks, ends):
+    """A thread of gloo that wakes up in it would abort the process. Output, exit handlers and status are kept."""
+    environment = os.environ | {"WORLD_SIZE": ranks}
+    done = subprocess.run([sys.executable, "-c", RANK], cwd=REPO, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (ends, 3), done.stderr

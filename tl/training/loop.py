@@ -1,5 +1,6 @@
 """The loop around the steps of a training run: log, states, evaluations, and stop signals."""
 
+import atexit
 import math
 import os
 import shlex
@@ -195,10 +196,25 @@ def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: s
     expected: tuple[type[Exception], ...] = (*own, *errors)
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
     try:
-        sys.exit(main())
+        status = main()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            _end_rank(status)
+        sys.exit(status)
     except RankError:
         sys.exit(1)  # the rank that failed says why
     except expected as error:
         sys.exit(f"error: {visible(str(error))}")
     except KeyboardInterrupt:
         sys.exit(interrupted)
+
+
+def _end_rank(status: int) -> NoReturn:
+    """Ends one of several ranks without the interpreter's finalization.
+
+    DTensor's caches keep the process group, and with it gloo's threads, after ``destroy_process_group``. If such a thread
+    still waits for the interpreter's lock to drop a tensor, finalization aborts the process after all its work is done.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
