@@ -211,8 +211,8 @@ def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: s
 def _end_rank(status: int) -> NoReturn:
     """Ends one of several ranks without the interpreter's finalization.
 
-    DTensor's caches keep the process group, and with it gloo's threads, after ``destroy_process_group``. If such a thread
-    still waits for the interpreter's lock to drop a tensor, finalization aborts the process after all its work is done.
+    DTensor's caches keep the process group, and with it gloo's threads, after ``destroy_process_group``. If such a
+    thread still waits for the interpreter's lock to drop a tensor, finalization aborts the process.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()
