@@ -74,6 +74,18 @@ def test_what_several_processes_prepare_is_what_one_encodes(data, small_tokenize
     assert found.report == report and found.report.read == 31
 
 
+def killed(path: str, records: list) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_told_in_a_line(data, small_tokenizer, monkeypatch):
+    monkeypatch.setattr(prepared, "CHUNK", 8)
+    monkeypatch.setattr(prepared, "FEW", 2)
+    monkeypatch.setattr(prepared, "_work", killed)
+    with pytest.raises(DataError, match="a process that read the data has ended without an answer"):
+        load(str(data), small_tokenizer)
+
+
 def test_a_second_start_reads_no_record(data, small_tokenizer, tmp_path, monkeypatch):
     first = load(str(data), small_tokenizer, tmp_path / "cache")
     monkeypatch.setattr(prepared, "_write", None)

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cache
@@ -214,14 +215,20 @@ def _in_parallel(worker: "Worker", paths: Sequence[str]) -> Iterator[tuple[int, 
     context = multiprocessing.get_context("forkserver")  # a fork could inherit locks held by this process's threads
     context.set_forkserver_preload([__name__])
     waiting: deque[tuple[int, Future]] = deque()
-    with ProcessPoolExecutor(cpus, context, _start, worker.arguments) as pool:
-        for n, path, chunk in chain(first, chunks):
-            waiting.append((n, pool.submit(_work, path, chunk)))
-            if len(waiting) > 2 * cpus:  # limits how much of the files is in memory
-                done, future = waiting.popleft()
+    try:
+        with ProcessPoolExecutor(cpus, context, _start, worker.arguments) as pool:
+            for n, path, chunk in chain(first, chunks):
+                waiting.append((n, pool.submit(_work, path, chunk)))
+                if len(waiting) > 2 * cpus:  # limits how much of the files is in memory
+                    done, future = waiting.popleft()
+                    yield done, *future.result()
+            for done, future in waiting:
                 yield done, *future.result()
-        for done, future in waiting:
-            yield done, *future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that read the data has ended without an answer. The system may have killed it for lack of "
+            'memory. If this is a script of your own, it needs `if __name__ == "__main__":` around what it does'
+        ) from error
 
 
 def _chunks(records: Iterator[Any]) -> Iterator[list]:
