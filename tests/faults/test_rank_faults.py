@@ -5,12 +5,14 @@ import os
 import signal
 import socket
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from ranks import CONTEXT
 from runs import arguments, before_step, losses, metrics, weights
+from torch.distributed import TCPStore
 
 import train_sft
 from tl.training import distributed
@@ -70,3 +72,30 @@ def test_a_rank_is_not_waited_for_for_ever_and_both_go_on_from_the_last_state(to
     assert losses(tmp_path / "run") == pytest.approx(losses(whole), rel=1e-4)
     ours = weights(tmp_path / "run")
     assert all((ours[name] - weight).abs().max() < 1e-4 for name, weight in weights(whole).items())
+
+
+def started_again(rank: int, port: int, start: int, seconds: float) -> None:
+    """Joins the group as a rank that torchrun has started ``start`` times before does, ``seconds`` late."""
+    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place |= {"GROUP_WORLD_SIZE": 1, "TORCHELASTIC_RESTART_COUNT": start, "TORCHELASTIC_USE_AGENT_STORE": True}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    time.sleep(seconds)
+    with distributed.process_group():
+        pass
+    os._exit(0)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_ranks_that_are_started_again_do_not_call_those_that_ended(late):
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's own, which outlives the ranks
+    for start, seconds in enumerate((0.0, 2.0)):
+        ranks = [
+            CONTEXT.Process(target=started_again, args=(rank, store.port, start, seconds * (rank == late)))
+            for rank in range(2)
+        ]
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            rank.join(SECONDS)
+            rank.kill()
+        assert [rank.exitcode for rank in ranks] == [0, 0]

@@ -93,10 +93,8 @@ def process_group() -> Iterator[World]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, timeout=TIMEOUT)
-    else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    store, rank, size = _rendezvous() if "RANK" in os.environ else (dist.HashStore(), 0, 1)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     world = World(dist.get_rank(), dist.get_world_size(), device)
     try:
         yield world
@@ -111,6 +109,18 @@ def process_group() -> Iterator[World]:
             ) from error
         raise
     dist.destroy_process_group()
+
+
+def _rendezvous() -> tuple[dist.Store, int, int]:
+    """The store that the ranks meet at, this rank, and the number of ranks.
+
+    When torchrun starts the ranks of a machine again, they get the store of those that ended, with the addresses of
+    those: each start has keys of its own. (On several machines the counts of starts may differ.)
+    """
+    store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        store = dist.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return store, rank, size
 
 
 def load(
