@@ -1,12 +1,12 @@
-"""Models compared over seeds: means, and 95 % intervals of what differs from a reference, paired seed by seed.
+"""Models compared over seeds: means, and 95 % intervals of the differences from a reference, paired seed by seed.
 
 A pair is two models of one seed: the same data in the same order, evaluated on the same items. The interval is
-Student's, from the spread of the pairs' differences, and so holds what comes from data, order and items, which all
-depend on the seed. With three seeds it has two degrees of freedom and is wide; with one there is none.
+Student's, from the spread of the pairs' differences. It covers the chance in data, order and items, which all depend on
+the seed. With three seeds it has two degrees of freedom and is wide; with one seed there is none.
 
-Where items are right or wrong there is a second interval, from a bootstrap over seeds and items. With one seed it is
-over the items alone: it takes the two models as they are, and says whether they would differ on other items. With few
-seeds it is too narrow: of three it sees two thirds of the variance between them.
+For metrics of single items, right or wrong, there is a second interval, from a bootstrap over seeds and items. With one
+seed it is over the items alone: it says whether these two models would differ on other items. With few seeds it is too
+narrow: with three, it contains two thirds of the variance between seeds.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Values = Sequence[float | None]  # one per seed, in percent; None where there wa
 
 @dataclass(frozen=True)
 class Column:
-    """A metric: where it stands in the report of an evaluation, and what it is called in a table.
+    """A metric: its place in the report of an evaluation, and its title in a table.
 
-    ``group`` is one of a single-turn suite's groups, "" for all its items; whole episodes have no groups. Single turns
-    count as `scoring` scores them.
+    ``group`` is a group of a single-turn suite, "" for all items; suites of episodes have no groups. ``scoring`` is how
+    single turns are scored.
     """
 
     table: str  # columns of one table stand side by side
@@ -54,18 +54,18 @@ class Column:
         return ".".join(filter(None, (self.suite, self.group, self.metric)))
 
     def value(self, report: Mapping) -> float | None:
-        """The metric in report.json of ``evaluate.py``; None where the report has no item of that kind."""
+        """The metric in a report.json of ``evaluate.py``; None if the report has no such item."""
         scores = self._scores(report)
         return scores[self.metric] if scores else None
 
     def items(self, report: Mapping) -> int:
-        """How many items of a report the metric is about."""
+        """The number of the report's items that the metric is computed on."""
         scores = self._scores(report)
         return scores["n"] if scores else 0
 
     def pairs(self, report: Mapping, reference: Mapping) -> list[list[Pair]]:
-        """The items of a reference's report and of another one's, those of one id together; none where the metric is no
-        share of items, or is one of a group."""
+        """The items of a reference's report and of another report, paired by id. Empty if the metric is not a share of
+        items, or if it is a group's."""
         keys = {"answer_accuracy": ["right"]} | {name: ["scores", self.scoring, name] for name in CallScore._fields}
         if self.group or self.metric not in keys:
             return []
@@ -79,7 +79,7 @@ class Column:
 
     @property
     def head(self) -> str:
-        """The title with the direction that is better."""
+        """The title with an arrow in the better direction."""
         return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
     def to_json(self) -> dict:
@@ -125,7 +125,7 @@ def spread(values: Values) -> dict:
 
 
 def compare(values: Mapping[str, Values], reference: Mapping[str, Values]) -> dict[str, dict]:
-    """What each metric has more than in ``reference``, seed by seed: its ``spread``."""
+    """The ``spread`` of each metric's difference from ``reference``, seed by seed."""
     more = {
         key: [None if a is None or b is None else a - b for a, b in zip(values[key], reference[key], strict=True)]
         for key in values
@@ -134,15 +134,14 @@ def compare(values: Mapping[str, Values], reference: Mapping[str, Values]) -> di
 
 
 def over_items(column: Column, reports: Reports, references: Reports) -> Interval | None:
-    """95 % interval of a metric's difference from the reference over seeds and items: a bootstrap that draws seeds, and
-    items of each; with one seed that of ``evaluate.py --compare``. None where a seed has no report or the metric no
-    items."""
+    """95 % interval of a metric's difference from the reference, by a bootstrap that draws seeds, and items of each
+    seed. With one seed it is that of ``evaluate.py --compare``. None if a seed has no report or the metric no items."""
     each = [differences(column.pairs(a, b)) if a and b else [] for a, b in zip(reports, references, strict=True)]
     if not all(each):
         return None
     rng = np.random.default_rng(0)
     means = np.stack([[resampled_means(clusters, rng) for clusters in each] for _ in each])  # [place, seed, resample]
-    seeds = rng.integers(len(each), size=(len(each), 1, means.shape[2]))  # which of them stands in each place
+    seeds = rng.integers(len(each), size=(len(each), 1, means.shape[2]))  # the seed drawn for each place
     return percentile_interval(np.take_along_axis(means, seeds, axis=1).mean(axis=(0, 1)))
 
 
@@ -164,8 +163,8 @@ def row_json(name: str, values: Mapping[str, Values], reference: Mapping[str, Va
 
 
 def tables(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, list[list[str]]]:
-    """Title of a table -> its lines of cells, the first being the heads: means, and in brackets the difference from the
-    reference with its interval."""
+    """Title of a table -> its lines of cells, heads first: means, and in brackets the difference from the reference
+    with its interval."""
     found = {}
     for title in dict.fromkeys(column.table for column in columns):
         own = [column for column in columns if column.table == title]
@@ -175,7 +174,7 @@ def tables(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, list[li
 
 
 def cell(row: dict, key: str) -> str:
-    """``63.1 (+4.0 [-1.2, 9.2])``, with one seed the interval over its items; without difference for the reference."""
+    """``63.1 (+4.0 [-1.2, 9.2])``: with one seed, the interval is over items. The reference has no difference."""
     mean, difference = row["mean"][key], row["difference"]
     if mean is None:
         return "–"
@@ -190,7 +189,7 @@ def _signed(mean: float, interval: Interval | None) -> str:
 
 
 def item_table(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, list[list[str]]]:
-    """As ``tables``, the differences again with their intervals over seeds and items."""
+    """Like ``tables``: the differences with their intervals over seeds and items."""
     _, *others = rows
     own = [c for c in columns if any(row["difference"][c.key]["items"] for row in others)]
 
@@ -204,7 +203,7 @@ def item_table(columns: Sequence[Column], rows: Sequence[dict]) -> dict[str, lis
 
 
 def markdown_lines(found: Mapping[str, list[list[str]]]) -> list[str]:
-    """Tables as Markdown that can be read as it stands, too."""
+    """Tables as Markdown, with aligned columns so that the source is readable, too."""
     lines = []
     for title, table in found.items():
         widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]

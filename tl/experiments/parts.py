@@ -1,8 +1,8 @@
-"""Runs of the scripts in an experiment: finished runs are reused, interrupted ones are resumed.
+"""The parts of an experiment, each a run of a script: finished parts are reused, interrupted ones are resumed.
 
-A part lies in a folder of its own whose name ends in the digest of all that its result depends on: settings, base
-model, data. With another setting it is another part, so that results are never mixed. What is not in the digest is the
-code: after changing it, start with an empty folder. What a script prints is in the folder's log.txt.
+A part has a folder of its own, whose name ends in a digest of all that its result depends on: settings, base model,
+data. With another setting it is another part, so that results are never mixed. The digest does not cover the code:
+after changing that, start with an empty folder. What a script prints goes to the folder's log.txt.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tl.training.loop import STOPPED
 from tl.training.run import METRICS_FILE, is_finished
 
 HOME = Path(__file__).resolve().parents[2]
-# Others are verbs of `python -m tl`.
+# All other kinds are commands of `python -m tl`.
 SCRIPTS = {
     "sft": HOME / "train_sft.py",
     "ppo": HOME / "train_ppo.py",
     "evaluation": HOME / "evaluate.py",
 }
 RECORD, LOG, REPORT = "part.json", "log.txt", "report.json"
-TAIL = 12  # lines of a log that an error message shows
+TAIL = 12  # lines of the log in an error message
 DREW = re.compile(r"^ *drew ([\d,]+) tokens", re.MULTILINE)  # what rejection and prm print
 
 
@@ -48,27 +48,27 @@ class PartError(Exception):
 
 
 def digest(value: object) -> str:
-    """Of anything that JSON can hold."""
+    """Twelve hexadecimal digits of the SHA-256 of a value that JSON can hold."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def digest_of_files(folder: Path) -> str:
-    """Of the names and the contents of the files in a folder."""
+    """The digest of the names and contents of a folder's files."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
     return digest([[file.name, sha256(file)] for file in files])
 
 
 @dataclass(frozen=True)
 class Part:
-    """A run of one of SCRIPTS, or of a verb of `python -m tl`."""
+    """A run of one of SCRIPTS, or of a command of `python -m tl`."""
 
     kind: str
     name: str
-    flags: list[str]  # all but those that say where the result goes
+    flags: list[str]  # without those that say where the result goes
     settings: dict  # all that the result depends on
     root: Path
-    place: str = "model"  # of the result in the folder; what it begins with is where the script writes
+    place: str = "model"  # path of the result in the folder; the script's --out is its first component
 
     @property
     def digest(self) -> str:
@@ -86,7 +86,7 @@ class Part:
         return json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
 
     def sampled(self) -> int:
-        """Tokens that a finished part drew to learn from. Those of a process that was killed are not counted."""
+        """Tokens that a finished part sampled to learn from, without those of killed processes."""
         if self.kind == "ppo":
             steps = [json.loads(line) for line in (self.model / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
             each = self.settings["settings"]["batch_size"]
@@ -100,26 +100,26 @@ class Part:
         if self.kind == "evaluation":
             return [*command, "--report", str(self.folder / REPORT)]
         out = self.folder / Path(self.place).parts[0]
-        resumed = self.kind != "rejection" and out.exists()  # rejection goes on by itself
+        resumed = self.kind != "rejection" and out.exists()  # rejection resumes without a flag
         return [*command, "--out", str(out), *(["--resume"] if resumed else [])]
 
     def seconds(self) -> float | None:
-        """What a finished part took, interruptions included; None for one that is not finished."""
+        """Wall-clock seconds of a finished part over all its runs; None if it is not finished."""
         record = self._record()
         return record["seconds"] if record["finished"] else None
 
     def cpu_seconds(self) -> float:
-        """As ``seconds``, of all cores."""
+        """Processor seconds of a finished part, summed over all cores."""
         return self._record()["cpu_seconds"]
 
     def error(self) -> str | None:
-        """The last line that a part printed which has failed."""
+        """The last line that a failed part printed; None if it has not failed."""
         return self._record().get("error")
 
     def make(self) -> None:
-        """Does the part, or what is left of it. The time of a killed process is not counted.
+        """Runs the part, or the rest of it. The time of killed processes is not counted.
 
-        Raises Stopped after a signal, PartError where the script fails.
+        Raises Stopped after a signal, PartError if the script fails.
         """
         record = self._record()
         if record["finished"]:
@@ -153,14 +153,14 @@ class Part:
 
 
 def children_seconds() -> float:
-    """CPU time of all child processes that have ended, and of theirs."""
+    """Processor seconds of all descendants that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def run(command: Sequence[str], log: Path | None) -> tuple[int, bool]:
-    """The exit status of a process that writes to the log, or where this one does, and whether a signal came meanwhile:
-    SIGTERM and Ctrl-C are passed on to the process, which decides when to end."""
+    """Runs a command that prints to ``log`` (None: to where this process prints). Returns its exit status, and whether
+    a signal came meanwhile: SIGTERM and Ctrl-C are passed on to the command, which decides when to end."""
     process: subprocess.Popen | None = None
     received: list[int] = []
 
@@ -190,13 +190,13 @@ def run(command: Sequence[str], log: Path | None) -> tuple[int, bool]:
 
 
 def _end_with_parent() -> None:
-    """Of this process, when it is killed: a script that went on alone would still hold the part's folder."""
+    """Ends a script when this process is killed: alone, it would still hold the lock of the part's folder."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def seconds_left(parts: Sequence[Part]) -> float | None:
-    """An estimate for those of the parts that are not finished: the mean of their kind so far, or of all where the
-    kind has none; None before anything is finished."""
+    """Estimated seconds of the unfinished parts: for each the mean of its kind's finished parts, or of all finished
+    parts if there is none of its kind. None if no part is finished."""
     taken: dict[str, list[float]] = {}
     left = []
     for part in parts:

@@ -1,5 +1,5 @@
-"""From variants and seeds to parts: two or three of each, fine-tuning, PPO where the variant has IRM, evaluation.
-`tl.experiments.craft` has a plan of its own.
+"""The plan of an experiment: which parts each variant and seed takes (fine-tuning, PPO if the variant has IRM,
+evaluation), and the loop that runs them. `tl.experiments.craft` has a plan of its own.
 
 Data, order, prompts and evaluated items depend on the seed alone, so that variants are compared seed by seed.
 """
@@ -27,14 +27,14 @@ from tl.training.config import RunConfig, TrainingConfig
 from tl.training.config import resolve_config as resolve_sft
 from tl.trajectory import Trajectory
 
-PLACES = {"model", "data", "eval_data", *RunConfig.__dataclass_fields__}  # settings that say nothing about the result
+PLACES = {"model", "data", "eval_data", *RunConfig.__dataclass_fields__}  # settings that do not change the result
 RESOLVE: dict[str, Callable[[list[str]], TrainingConfig]] = {
     "sft": resolve_sft,
     "ppo": resolve_ppo,
     "dpo": partial(resolve_dpo, description=""),
     "prm": partial(resolve_prm, description=""),
 }
-BAR = "{desc}: {n_fmt}/{total_fmt} parts |{bar}| {elapsed}{postfix}"  # its own estimate would count all parts alike
+BAR = "{desc}: {n_fmt}/{total_fmt} parts |{bar}| {elapsed}{postfix}"  # tqdm's own estimate would count all parts alike
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Budget:
     requests: int = 400
     episodes: int = 100
     max_steps: int | None = None  # of each training, for trials
-    calls: int = 0  # that each way of `tl.experiments.craft` samples
+    calls: int = 0  # sampled by each way of `tl.experiments.craft`
 
 
 FULL, QUICK = Budget(), Budget(share=0.2, requests=100, episodes=50)
 
 
 class Plan:
-    """The parts under ``out`` of models that are trained from ``base``: on ``data``, trajectory files, or on data that
-    is made anew for each seed; evaluated with the official files in the folder ``official``."""
+    """The parts, in the folder ``out``, of models trained from ``base``. They are trained on the trajectory files
+    ``data``, or on data generated for each seed, and evaluated with the official files in the folder ``official``."""
 
     def __init__(
         self, out: Path, budget: Budget, base: Path = TINY, data: Sequence[str] = (), official: Path | None = None
@@ -77,7 +77,7 @@ class Plan:
         return self._training("ppo", name, sft.model, self.prompts(seed), flags, source)
 
     def trained(self, variant: Variant, seed: int) -> list[Part]:
-        """What makes the model: fine-tuning, and PPO if it is in the variant."""
+        """The trainings that make the model: fine-tuning, and PPO if the variant has IRM."""
         return [self.sft(variant, seed), *([self.ppo(variant, seed)] if variant.irm else [])]
 
     def evaluation(self, experiment: Experiment, variant: Variant, seed: int) -> Part:
@@ -94,11 +94,11 @@ class Plan:
         return Part("evaluation", name, flags, settings, self.out / "parts")
 
     def costs(self, experiment: Experiment, variant: Variant, seed: int) -> dict[str, float]:
-        """What a variant took beyond what it has in common with others, by the heads of a table."""
+        """What only this variant took, not what it shares with others: head of a table column -> amount."""
         return {}
 
     def parts_of(self, experiment: Experiment, variant: Variant, seed: int) -> list[Part]:
-        """The parts of a variant, those that others need before them."""
+        """The parts of a variant, each after the parts that it needs."""
         return [*self.trained(variant, seed), self.evaluation(experiment, variant, seed)]
 
     def parts(self, experiment: Experiment, seed: int) -> list[Part]:
@@ -107,7 +107,7 @@ class Plan:
         return list({part.digest: part for part in made}.values())
 
     def error(self, experiment: Experiment, variant: Variant, seed: int) -> str | None:
-        """Why a variant was left out, see Experiment.leaves_out."""
+        """Why a variant was left out (see Experiment.leaves_out); None if it was not."""
         return next(filter(None, (part.error() for part in self.parts_of(experiment, variant, seed))), None)
 
     def _training(self, kind: str, name: str, model: Path, data: Path, flags: list[str], source: dict) -> Part:
@@ -116,13 +116,13 @@ class Plan:
         return self._run(kind, name, model, ["--data", str(data), *flags], {**source, "data": data.name})
 
     def _run(self, kind: str, name: str, model: Path, flags: list[str], source: dict) -> Part:
-        """A training from ``model``; ``source`` names by digests what it is and what it is trained on."""
+        """A training that starts from ``model``; ``source`` holds the digests of that model and of the data."""
         settings = {**source, "settings": self.settings(kind, *flags)}
         return Part(kind, name, ["--model", str(model), *flags], settings, self.out / "parts")
 
     def _settings(self, kind: str, *flags: str) -> dict:
-        """Those that a training's result depends on."""
-        base = ["--model", str(self.base)]  # has the shape of the model, which need not be there yet
+        """The settings that a training's result depends on."""
+        base = ["--model", str(self.base)]  # the real model may not exist yet; it has the same shape
         resolved = asdict(RESOLVE[kind]([*base, *flags]))
         return {key: value for key, value in resolved.items() if key not in PLACES}
 
@@ -147,10 +147,10 @@ class Plan:
 
 
 def carry_out(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Does what is not done yet, seed by seed; after each, gives the seeds that are complete.
+    """Runs all parts that are not finished, seed by seed; after each seed, yields the seeds that are complete.
 
-    Raises tl.experiments.parts.Stopped when a signal stopped a part, and PartError when one failed, unless the
-    experiment leaves its variant out; the same call resumes.
+    Raises tl.experiments.parts.Stopped if a signal stopped a part, and PartError if one failed, unless the experiment
+    leaves such a variant out. The same call resumes.
     """
     everything = [part for seed in seeds for part in plan.parts(experiment, seed)]
     with tqdm(total=len(everything), desc=experiment.kind, bar_format=BAR) as bar:

@@ -3,9 +3,9 @@
 The folder of an experiment gets KIND.md and KIND.json, rewritten after every seed::
 
     {"version": 1, "kind": "ablation" | "robustness" | "craft", "title", "command", "machine", "quick": bool,
-     "seeds": [0, 1, 2],                         those that are complete
+     "seeds": [0, 1, 2],                         the complete ones
      "budget": {"share", "requests", "episodes",    of the default training; items of a suite
-                "calls"},                        that each way of craft samples
+                "calls"},                        sampled by each way of craft
      "seconds": {"sft", "ppo", "evaluation", …},    of all parts
      "columns": [{"key": "held-out.ts", "table": "Seen toolkits", "title": "TS", "higher_is_better": bool,
                   "n": [items, or episodes, per seed], …}],
@@ -42,7 +42,7 @@ from tl.files import write_whole
 
 
 def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **about: object) -> dict:
-    """The results of seeds all of whose parts are done."""
+    """The results over ``seeds``, whose parts must all be finished."""
     reports = {
         variant: [report(experiment, plan, variant, seed) for seed in seeds] for variant in experiment.everything
     }
@@ -91,7 +91,7 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
 
 
 def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> dict | None:
-    """None where the variant was left out."""
+    """The evaluation's report; None if the variant was left out."""
     if plan.error(experiment, variant, seed):
         return None
     found = plan.evaluation(experiment, variant, seed).report()
@@ -100,7 +100,7 @@ def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> d
 
 
 def seconds_of(experiment: Experiment, plan: Plan, variant: Variant, seeds: Sequence[int]) -> dict:
-    """Kind of part -> its seconds, seed by seed. Variants share their fine-tuning, which then stands with each."""
+    """Kind of part -> its seconds for each seed. A fine-tuning that variants share is counted with each of them."""
     found: dict[str, list[float]] = {}
     for seed in seeds:
         of_kind: dict[str, float] = {}
@@ -112,7 +112,7 @@ def seconds_of(experiment: Experiment, plan: Plan, variant: Variant, seeds: Sequ
 
 
 def total_seconds(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> dict[str, float]:
-    """Kind of part -> what all of them took, each counted once."""
+    """Kind of part -> seconds of all parts of that kind, each counted once."""
     totals: dict[str, float] = {}
     for part in (part for seed in seeds for part in plan.parts(experiment, seed)):
         totals[part.kind] = totals.get(part.kind, 0.0) + (part.seconds() or 0.0)
@@ -125,7 +125,7 @@ def machine() -> str:
 
 
 def write(results: dict, experiment: Experiment, out: Path) -> None:
-    """KIND.json and KIND.md."""
+    """Writes KIND.json and KIND.md to ``out``."""
     write_whole(out / f"{experiment.kind}.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     write_whole(out / f"{experiment.kind}.md", markdown(results, experiment))
 
@@ -146,7 +146,7 @@ def tables_of(results: dict, experiment: Experiment) -> dict[str, list[list[str]
 
 
 def cost_table(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
-    """Means over the seeds, where the rows have costs."""
+    """The costs' means over the seeds; empty if the rows have no costs."""
     if not rows[0]["costs"]:
         return {}
     heads = ["", *rows[0]["costs"]]
@@ -156,7 +156,7 @@ def cost_table(rows: Sequence[dict]) -> dict[str, list[list[str]]]:
 
 
 def notes(results: dict, experiment: Experiment) -> list[str]:
-    """What was done, where and how long it took, and how to read the tables."""
+    """What was run, on which machine, how long it took, and how to read the tables."""
     seeds, seconds, budget = results["seeds"], results["seconds"], results["budget"]
     steps = "" if budget["max_steps"] is None else f", {budget['max_steps']} steps at most"
     sampled = f"{budget['calls']} calls sampled by each way; " if budget["calls"] else ""
@@ -185,7 +185,7 @@ def notes(results: dict, experiment: Experiment) -> list[str]:
 
 
 def resolution(n: int) -> str:
-    """What an interval over few seeds can show."""
+    """A sentence on how large a difference must be for an interval over ``n`` seeds to exclude 0."""
     least = T_975[min(n - 1, len(T_975)) - 1] / n**0.5
     return (
         f"an interval of {n} seeds leaves out 0 where the mean difference is more than {least:.1f} times the seeds' "
