@@ -24,7 +24,7 @@ from tl.evaluation.compare import bootstrap_interval
 from tl.experiments import parts, plan
 from tl.experiments.ablation import ABLATION, APART, COLUMNS, ROBUSTNESS, SHARED, SWEEPS, VARIANTS, group, groups_of
 from tl.experiments.comparison import T_975, Column, cell, markdown_lines, over_items, row_json, t_interval, tables
-from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT
+from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import Part, PartError, Stopped, duration, seconds_left
 from tl.experiments.plan import FULL, QUICK, Budget, Plan, carry_out
 from tl.experiments.results import markdown, resolution, results_json, write
@@ -593,6 +593,13 @@ def test_best_of_8_asks_the_start_itself(ways):
     ]  # the stub's scores
     [rloo] = [row["difference"]["held-out.ts"] for row in results["rows"] if row["name"] == "PPO, rloo"]
     assert values["PPO, rloo"] == [80] and rloo["mean"] == 10
+
+
+def test_a_part_is_the_same_wherever_the_experiment_lies(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "synthesize", partial(synthesize, 4))
+    monkeypatch.setattr(plan, "prompts", partial(prompts, 2))
+    here, there = ([part.digest for part in CraftPlan(tmp_path / at, QUICK_CRAFT).parts(CRAFT, 0)] for at in "ab")
+    assert here == there and len(here) == 24
 
 
 def test_costs_are_what_a_way_adds(ways):

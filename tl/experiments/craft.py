@@ -93,8 +93,7 @@ class CraftPlan(Plan):
         start, *others = self.trained(variant, seed)
         if not variant.choice:
             return super().evaluation(experiment, variant, seed)
-        prm = ["--prm", str(others[-1].model)] if others else []
-        return self._evaluation(experiment, start, seed, [*variant.choice, *prm])
+        return self._evaluation(experiment, start, seed, variant.choice, prm=others[-1] if others else None)
 
     def costs(self, experiment: Experiment, variant: Variant, seed: int) -> dict[str, float]:
         """What a way adds to the start, and its evaluation; the start's own costs are those of its fine-tuning."""

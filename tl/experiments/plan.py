@@ -81,17 +81,21 @@ class Plan:
         return [self.sft(variant, seed), *([self.ppo(variant, seed)] if variant.irm else [])]
 
     def evaluation(self, experiment: Experiment, variant: Variant, seed: int) -> Part:
-        return self._evaluation(experiment, self.trained(variant, seed)[-1], seed, [])
+        return self._evaluation(experiment, self.trained(variant, seed)[-1], seed)
 
-    def _evaluation(self, experiment: Experiment, trained: Part, seed: int, more: Sequence[str]) -> Part:
+    def _evaluation(
+        self, experiment: Experiment, trained: Part, seed: int, more: Sequence[str] = (), prm: Part | None = None
+    ) -> Part:
         budget = self.budget
         flags = ["--suite", *experiment.suites, "--seed", str(seed), *more]
         flags += ["--limit", str(budget.requests), "--episodes", str(budget.episodes)]
-        settings = {"model": trained.digest, "flags": flags}
+        settings, places = {"model": trained.digest, "flags": flags}, ["--model", str(trained.model)]
+        if prm:
+            settings["prm"] = prm.digest
+            places += ["--prm", str(prm.model)]
         if self.official:
-            flags += ["--data", str(self.official.resolve())]
-        name, flags = f"{experiment.kind}-{trained.name}", ["--model", str(trained.model), *flags]
-        return Part("evaluation", name, flags, settings, self.out / "parts")
+            places += ["--data", str(self.official.resolve())]
+        return Part("evaluation", f"{experiment.kind}-{trained.name}", [*places, *flags], settings, self.out / "parts")
 
     def costs(self, experiment: Experiment, variant: Variant, seed: int) -> dict[str, float]:
         """What only this variant took, not what it shares with others: head of a table column -> amount."""
