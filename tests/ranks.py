@@ -19,6 +19,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["train_sft"])
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def take_place(rank: int, size: int, port: int, **more: object) -> None:
+    """Gives this process the environment of a rank that torchrun has started, and ``more`` of it."""
+    place = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in (place | more).items()})
+
+
 class Ranks:
     """A gloo group of ``size`` processes."""
 
@@ -50,8 +61,7 @@ class Ranks:
         self._connections = []
 
     def _start(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
+        port = free_port()
         pipes = [CONTEXT.Pipe() for _ in range(self.size)]
         self._connections = [ours for ours, _ in pipes]
         self._processes = [
@@ -63,8 +73,7 @@ class Ranks:
 
 
 def _work(rank: int, size: int, port: int, connection: Connection) -> None:
-    place = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    take_place(rank, size, port)
     torch.set_num_threads(1)
     with process_group() as world:
         while True:

@@ -1,22 +1,17 @@
 """Generation: the batched sampler with its cache, against a slow reference that reads all text for every token."""
 
-import os
 import random
-import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.queues import SimpleQueue
 
 import pytest
 import torch
 from checkpoints import with_large_weights
-from torch import multiprocessing
 
 import tl.llama.sampling
 from tl.llama import Llama, ModelConfig, generate
 from tl.llama.sampling import Sampler, sample
-from tl.training.distributed import process_group, shard, unsharded
+from tl.training.distributed import World, shard, unsharded
 
 EOS = 2
 CONFIG = ModelConfig(
@@ -332,29 +327,17 @@ def test_logprobs_only_on_request(model: Llama) -> None:
 # ------------------------------------------------------------------------------------------------------------ ranks
 
 
-def generate_on_a_rank(rank: int, port: int, outputs: SimpleQueue) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    with process_group() as world:
-        model = shard(random_model(), world)
-        with unsharded(model) as plain:
-            outputs.put((rank, generate(plain, SHARE_OF_RANK[rank], 20)))
+def generate_on_a_rank(world: World) -> list[list[int]]:
+    with unsharded(shard(random_model(), world)) as plain:
+        return generate(plain, SHARE_OF_RANK[world.rank], 20)
 
 
 @pytest.mark.long
-def test_sharded_ranks_with_unequal_work_neither_wait_for_one_another_nor_say_anything_else(model: Llama) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    outputs = multiprocessing.get_context("spawn").SimpleQueue()
-    ranks = multiprocessing.spawn(generate_on_a_rank, (port, outputs), nprocs=2, join=False)
-    deadline = time.monotonic() + 120
-    while not ranks.join(timeout=1):
-        if time.monotonic() > deadline:
-            for process in ranks.processes:
-                process.kill()
-            pytest.fail("the ranks wait for one another")
-    for rank, said in (outputs.get(), outputs.get()):
-        assert said == generate(model, SHARE_OF_RANK[rank], 20)
+def test_sharded_ranks_with_unequal_work_neither_wait_for_one_another_nor_say_anything_else(
+    model: Llama, two_ranks
+) -> None:
+    said = two_ranks.run(generate_on_a_rank, timeout=120)  # TimeoutError: the ranks wait for one another
+    assert said == [generate(model, prompts, 20) for prompts in SHARE_OF_RANK]
 
 
 # -------------------------------------------------------------------------------------------------------- bad input

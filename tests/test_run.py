@@ -143,7 +143,8 @@ def test_a_signal_is_heard_where_nobody_reads_what_is_said(monkeypatch):
 
 
 RANK = """
-import atexit, os
+import atexit, os, sys
+from tl.training.config import RunError
 from tl.training.loop import run_script
 
 class Finalized:
@@ -155,6 +156,8 @@ atexit.register(print, "at exit", end="")
 
 def main():
     print("work", end=" ")
+    if "fail" in sys.argv:
+        raise RunError("broken")
     return 3
 
 run_script(main)
@@ -167,3 +170,11 @@ def test_one_of_several_ranks_ends_without_finalization(ranks, ends):
     environment = os.environ | {"WORLD_SIZE": ranks}
     done = subprocess.run([sys.executable, "-c", RANK], cwd=REPO, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == (ends, 3), done.stderr
+
+
+def test_a_rank_that_fails_ends_so_too():
+    environment = os.environ | {"WORLD_SIZE": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", RANK, "fail"], cwd=REPO, env=environment, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("work at exit", "error: broken\n", 1)

@@ -3,14 +3,13 @@
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ranks import CONTEXT
+from ranks import CONTEXT, free_port, take_place
 from runs import arguments, before_step, losses, metrics, weights
 from torch.distributed import TCPStore
 
@@ -26,8 +25,7 @@ FAULTS = {"dies": signal.SIGKILL, "hangs": signal.SIGSTOP}
 
 def rank_of_two(rank: int, port: int, flags: list[str], said: Path, number: int | None) -> None:
     """train_sft.py as torchrun starts it; with a signal's number, the second rank gets that before its second step."""
-    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    take_place(rank, 2, port)
     with said.open("a") as file:
         os.dup2(file.fileno(), 2)
     distributed.TIMEOUT = timedelta(seconds=TIMEOUT if number else SECONDS)
@@ -38,8 +36,7 @@ def rank_of_two(rank: int, port: int, flags: list[str], said: Path, number: int 
 
 
 def started(flags: list[str], folder: Path, number: int | None = None) -> list[multiprocessing.Process]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     ranks = [
         CONTEXT.Process(target=rank_of_two, args=(rank, port, flags, folder / f"rank-{rank}", number))
         for rank in range(2)
@@ -76,13 +73,11 @@ def test_a_rank_is_not_waited_for_for_ever_and_both_go_on_from_the_last_state(to
 
 def started_again(rank: int, port: int, start: int, seconds: float) -> None:
     """Joins the group as a rank that torchrun has started ``start`` times before does, ``seconds`` late."""
-    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    place |= {"GROUP_WORLD_SIZE": 1, "TORCHELASTIC_RESTART_COUNT": start, "TORCHELASTIC_USE_AGENT_STORE": True}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    elastic = {"GROUP_WORLD_SIZE": 1, "TORCHELASTIC_RESTART_COUNT": start, "TORCHELASTIC_USE_AGENT_STORE": True}
+    take_place(rank, 2, port, **elastic)
     time.sleep(seconds)
     with distributed.process_group():
         pass
-    os._exit(0)
 
 
 @pytest.mark.parametrize("late", [0, 1])

@@ -95,7 +95,7 @@ def process_group() -> Iterator[World]:
     backend = "cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo"
     store, rank, size = _rendezvous() if "RANK" in os.environ else (dist.HashStore(), 0, 1)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-    world = World(dist.get_rank(), dist.get_world_size(), device)
+    world = World(rank, size, device)
     try:
         yield world
     except BaseException as error:

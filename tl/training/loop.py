@@ -197,15 +197,17 @@ def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: s
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
     try:
         status = main()
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            _end_rank(status)
-        sys.exit(status)
     except RankError:
-        sys.exit(1)  # the rank that failed says why
+        status = 1  # the rank that failed says why
     except expected as error:
-        sys.exit(f"error: {visible(str(error))}")
+        print(f"error: {visible(str(error))}", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
-        sys.exit(interrupted)
+        print(interrupted, file=sys.stderr)
+        status = 1
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _end_rank(status)
+    sys.exit(status)
 
 
 def _end_rank(status: int) -> NoReturn:
