@@ -164,17 +164,18 @@ run_script(main)
 """
 
 
-@pytest.mark.parametrize(("ranks", "ends"), [("1", "work at exit finalized"), ("2", "work at exit")])
+def as_a_rank(ranks: int, *arguments: str) -> tuple[str, str, int]:
+    """Output, messages and status of one of ``ranks`` ranks."""
+    command, environment = [sys.executable, "-c", RANK, *arguments], os.environ | {"WORLD_SIZE": str(ranks)}
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+    return done.stdout, done.stderr, done.returncode
+
+
+@pytest.mark.parametrize(("ranks", "ends"), [(1, "work at exit finalized"), (2, "work at exit")])
 def test_one_of_several_ranks_ends_without_finalization(ranks, ends):
     """A thread of gloo that wakes up in it would abort the process. Output, exit handlers and status are kept."""
-    environment = os.environ | {"WORLD_SIZE": ranks}
-    done = subprocess.run([sys.executable, "-c", RANK], cwd=REPO, env=environment, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == (ends, 3), done.stderr
+    assert as_a_rank(ranks) == (ends, "", 3)
 
 
 def test_a_rank_that_fails_ends_so_too():
-    environment = os.environ | {"WORLD_SIZE": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", RANK, "fail"], cwd=REPO, env=environment, capture_output=True, text=True
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("work at exit", "error: broken\n", 1)
+    assert as_a_rank(2, "fail") == ("work at exit", "error: broken\n", 1)
