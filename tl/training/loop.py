@@ -195,27 +195,29 @@ def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: s
     own = CheckpointError, TokenizerError, DataError, RunError, LostRankError, OSError
     expected: tuple[type[Exception], ...] = (*own, *errors)
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
+    status: int | str
     try:
         status = main()
     except RankError:
         status = 1  # the rank that failed says why
     except expected as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        status = 1
+        status = f"error: {visible(str(error))}"
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        status = 1
+        status = interrupted
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _end_rank(status)
     sys.exit(status)
 
 
-def _end_rank(status: int) -> NoReturn:
-    """Ends one of several ranks without the interpreter's finalization.
+def _end_rank(status: int | str) -> NoReturn:
+    """As ``sys.exit``, for one of several ranks: without the interpreter's finalization.
 
     DTensor's caches keep the process group, and with it gloo's threads, after ``destroy_process_group``. If such a
     thread still waits for the interpreter's lock to drop a tensor, finalization aborts the process.
     """
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+        status = 1
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
