@@ -42,9 +42,6 @@ from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, tooleyes, with_limit
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import task_suite, trajectory_suite
-from tl.executor import IsolationError
-from tl.executor.pool import PoolError
-from tl.executor.toolkits import ToolkitError
 from tl.forms import Form, Prediction
 from tl.llama.adapter import base_folder
 from tl.llama.config import ModelConfig
@@ -56,7 +53,7 @@ from tl.rl.prm import check_prm
 from tl.rollout.answers import REFUSALS
 from tl.rollout.best_of import BestOfPolicy, Choose, first, majority, most_valued
 from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
-from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError, EndpointPolicy
+from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.options import ToolOptions
 from tl.rollout.policy import LlamaPolicy
@@ -73,8 +70,6 @@ LONG_TURN = 512  # token limit of a turn in benchmarks
 SHORT_TURN = 96  # token limit in generated sets, whose golden calls have at most 70 tokens
 
 TOOLEYES = "tooleyes"  # the only suite that accepts --tools
-ERRORS = (IsolationError, PoolError, ToolkitError, EndpointError)  # errors of tool execution and of endpoints
-
 Result = SingleTurnResult | EpisodeResult
 Answered = tuple[Suite | EpisodeSuite, list]  # a suite with the predictions or rollouts of its first items
 
@@ -406,4 +401,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, *ERRORS, interrupted="interrupted; run the same command again to resume")
+    run_script(main, interrupted="interrupted; run the same command again to resume")

@@ -24,10 +24,7 @@ import torch
 from torch import Tensor
 
 from tl.evaluation.suites.intercode.episodes import shell_tasks
-from tl.executor import Executor, IsolationError
-from tl.executor.machines import MachineError
-from tl.executor.pool import PoolError
-from tl.executor.toolkits import ToolkitError
+from tl.executor import Executor
 from tl.irm import call_reward
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
@@ -386,4 +383,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, IsolationError, MachineError, PoolError, ToolkitError)
+    run_script(main)

@@ -19,7 +19,6 @@ import torch
 from torch.optim import Optimizer
 
 from tl.assets import TINY
-from tl.executor.toolkits import ToolkitError
 from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.tokenizer import Tokenizer
@@ -259,4 +258,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, ToolkitError)  # of the tool library, where data is generated
+    run_script(main)

@@ -10,6 +10,7 @@ import torch
 from forms import make_tokenizer
 from test_cli_stats import record
 
+from tl.__main__ import main as tl_main
 from tl.assets import TINY
 from tl.cli import show
 from tl.cli.show import Style, terminal, training_settings
@@ -213,7 +214,7 @@ def test_which_sample_is_shown(flags, shown, dataset, small_tokenizer, capsys):
 
 @pytest.mark.parametrize("flags", [["--number", "3"], ["--number", "-1"], ["--id", "fourth"], ["--max_length", "5"]])
 def test_a_sample_that_is_not_there_is_one_message_and_status_2(flags, dataset, small_tokenizer, capsys):
-    assert show.main([str(dataset), "--tokenizer", str(small_tokenizer.path), *flags]) == 2
+    assert tl_main(["show", str(dataset), "--tokenizer", str(small_tokenizer.path), *flags]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and captured.out == ""
 
@@ -242,10 +243,10 @@ def test_a_page_holds_many_samples_and_is_not_overwritten_unasked(dataset, small
     argv = [str(dataset), "--tokenizer", str(small_tokenizer.path), "--html", str(out), "--samples", "2"]
     assert show.main(argv) == 0
     assert out.read_text(encoding="utf-8").count("<article") == 2
-    assert show.main(argv) == 2
+    assert tl_main(["show", *argv]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert show.main([*argv, "--overwrite"]) == 0
-    assert show.main([*argv, "--overwrite", "--html", str(dataset)]) == 2
+    assert tl_main(["show", *argv, "--overwrite", "--html", str(dataset)]) == 2
     assert "one of the files to show" in capsys.readouterr().err
-    assert show.main([*argv, "--html", str(tmp_path / "nowhere" / "page.html")]) == 2
+    assert tl_main(["show", *argv, "--html", str(tmp_path / "nowhere" / "page.html")]) == 2
     assert "No such file" in capsys.readouterr().err

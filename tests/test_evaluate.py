@@ -159,7 +159,7 @@ def test_a_fault_of_our_own_is_no_message_to_the_user(monkeypatch):
     monkeypatch.setattr(evaluate, "check", fault)
     monkeypatch.setattr("sys.argv", ["evaluate.py"])
     with pytest.raises(ValueError, match="shorter"):
-        run_script(evaluate.main, *evaluate.ERRORS)
+        run_script(evaluate.main)
 
 
 def test_an_error_is_one_line(tmp_path):

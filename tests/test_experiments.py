@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tl.__main__ import main as tl_main
 from tl.assets import TINY
 from tl.calls import Call
 from tl.cli import experiments as verb
@@ -505,12 +506,11 @@ def test_requests_are_grouped_by_whether_the_called_name_parts_from_another(name
     assert group(question, lambda name: name.replace("_", " _").split()) == expected
 
 
-def test_names_that_share_nothing_but_a_bare_word_mark_are_apart():
-    tokenizer = Tokenizer(TINY)
+def test_names_that_share_nothing_but_a_bare_word_mark_are_apart(small_tokenizer):
     names = ["get_a", "add_b"]
-    assert [tokenizer.piece(tokenizer.encode(name)[0]) for name in names] == ["▁", "▁"]
+    assert [small_tokenizer.piece(small_tokenizer.encode(name)[0]) for name in names] == ["▁", "▁"]
     question = Question("q", tuple(map(tool, names)), (), ((Call("get_a", {}),),))
-    assert group(question, partial(name_ids, tokenizer=tokenizer)) == APART
+    assert group(question, partial(name_ids, tokenizer=small_tokenizer)) == APART
 
 
 def test_columns_of_a_group_count_its_items_alone(stub, tmp_path):
@@ -662,7 +662,7 @@ def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):
-    assert verb.main(flags) == 2
+    assert tl_main(["experiments", *flags]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 
+from tl.__main__ import main as tl_main
 from tl.cli import convert, formats, label
 from tl.datasets import read
 from tl.datasets.label import labelled, plain_record
@@ -103,7 +104,7 @@ def data(tmp_path):
 def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys):
     out, page = tmp_path / "out.jsonl", tmp_path / "page.html"
     argv = [str(data), "--out", str(out)]
-    assert label.main(argv) == 2
+    assert tl_main(["label", *argv]) == 2
     assert "line 2: no `messages`, but a" in capsys.readouterr().err and not out.exists()
     assert label.main([*argv, "--on_bad_data", "skip", "--html", str(page)]) == 0
     told = capsys.readouterr()
@@ -111,7 +112,7 @@ def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys
     assert "messages split" not in told.out  # written flat, they had been split before
     assert [t.id for t in read(out)[0]] == ["t", "u"]
     assert "masked: tool call failure" in page.read_text() and "weight 0 in the data" in page.read_text()
-    assert label.main([*argv, "--on_bad_data", "skip"]) == 2 and "already exists" in capsys.readouterr().err
+    assert tl_main(["label", *argv, "--on_bad_data", "skip"]) == 2 and "already exists" in capsys.readouterr().err
 
 
 def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):
@@ -122,7 +123,7 @@ def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):
     assert convert.main([*shares, "--out", str(out), "--on_bad_data", "skip"]) == 0
     assert "10 records" in capsys.readouterr().out
     assert len(read(out)[0]) == 10
-    assert convert.main([str(data), "--out", str(data), "--overwrite"]) == 2
+    assert tl_main(["convert", str(data), "--out", str(data), "--overwrite"]) == 2
 
 
 def test_formats_are_listed_a_line_each(capsys):

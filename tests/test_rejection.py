@@ -10,6 +10,7 @@ import pytest
 from toolkits import INVENTORY, quiet_executor
 
 import train_sft
+from tl.__main__ import main as tl_main
 from tl.assets import TINY
 from tl.cli import rejection
 from tl.config import parse_config
@@ -164,7 +165,7 @@ def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continue
     pairs.write_bytes(b"".join(whole[1].splitlines(keepends=True)[:3]))
     assert rejection.main([*flags, "--pairs", str(pairs)]) == 0
     assert (out.read_bytes(), pairs.read_bytes()) == whole
-    assert rejection.main([*flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
+    assert tl_main(["rejection", *flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
     assert "was begun without --pairs" in capsys.readouterr().err
 
 
@@ -211,7 +212,7 @@ def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatc
 
     monkeypatch.setattr("tl.experiments.parts.run", run)
     flags = ["--model", str(TINY), "--out", str(tmp_path / "star"), "--rounds", "2"]
-    assert rejection.main(flags) == 2
+    assert tl_main(["rejection", *flags]) == 2
     assert "round 1: nothing was kept" in capsys.readouterr().err
 
 
@@ -227,7 +228,7 @@ def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatc
     ],
 )
 def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
-    assert rejection.main(["--out", str(tmp_path / "kept.jsonl"), *flags]) == 2
+    assert tl_main(["rejection", "--out", str(tmp_path / "kept.jsonl"), *flags]) == 2
     assert message in capsys.readouterr().err
 
 

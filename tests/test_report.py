@@ -8,6 +8,7 @@ import shutil
 import pytest
 from test_cli_stats import record
 
+from tl.__main__ import main as tl_main
 from tl.cli import report as verb
 from tl.experiments.comparison import Column
 from tl.irm import RewardCase
@@ -239,7 +240,7 @@ def test_rubbish_in_the_right_files_breaks_nothing(tmp_path):
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert verb.main([str(tmp_path / "empty")]) == 2
+    assert tl_main(["report", str(tmp_path / "empty")]) == 2
     assert "empty contains no run: it has none of metrics.jsonl" in capsys.readouterr().err
     with pytest.raises(NoRunError, match="is not a folder"):
         read_runs([str(tmp_path / "none")])
@@ -248,7 +249,7 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path, capsys):
 def test_an_existing_page_is_kept_unless_it_may_be_replaced(ppo, tmp_path, capsys):
     out = tmp_path / "out.html"
     out.write_text("mine")
-    assert verb.main([str(ppo), "--out", str(out)]) == 2
+    assert tl_main(["report", str(ppo), "--out", str(out)]) == 2
     assert "add --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     write([str(ppo)], out, "--overwrite")

@@ -5,6 +5,7 @@ import torch
 from checkpoints import CONFIG, make_model
 from torch.utils.flop_counter import FlopCounterMode
 
+from tl.__main__ import main as tl_main
 from tl.cli import scaling as verb
 from tl.llama import save_model
 from tl.llama.lora import LoRA, adapter_parameters
@@ -154,5 +155,5 @@ def test_verb_refuses_what_cannot_be_meant(flags, problem, capsys):
 
 
 def test_verb_says_in_one_line_that_a_checkpoint_cannot_be_read(capsys):
-    assert verb.main(["--model", "nowhere"]) == 2
+    assert tl_main(["scaling", "--model", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from toolkits import INVENTORY, quiet_executor
 
 import evaluate
+from tl.__main__ import main as tl_main
 from tl.calls import format_call
 from tl.cli.synthesis import main
 from tl.datasets import DataError
@@ -170,7 +171,7 @@ def test_the_examples_tasks_are_solved_by_their_golden_calls(tmp_path, capsys):
 def test_flags_that_do_not_go_together_are_refused(flags, problem, tmp_path, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert main([*flags, "--out", str(tmp_path / "x.jsonl")]) == 2
+        assert tl_main(["synthesis", *flags, "--out", str(tmp_path / "x.jsonl")]) == 2
     assert re.search(problem, capsys.readouterr().err)
 
 

@@ -3,6 +3,9 @@
 import importlib
 import sys
 
+from tl.errors import UserError
+from tl.files import visible
+
 # Name of a module in tl.cli with a function `main(argv)` -> what the command does.
 VERBS = {
     "show": "show training samples with masked calls, key tokens, weights and losses",
@@ -23,7 +26,8 @@ VERBS = {
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command `argv[0]` and returns its exit status; without arguments, lists the commands."""
+    """Runs the command `argv[0]` and returns its exit status, 2 for an error that the user can mend (1 if the command
+    says so); without arguments, lists the commands."""
     if argv and argv[0] in VERBS:
         try:
             return importlib.import_module(f"tl.cli.{argv[0]}").main(argv[1:])
@@ -33,6 +37,9 @@ def main(argv: list[str]) -> int:
         except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             sys.stderr.close()
             return 0
+        except (UserError, OSError) as error:
+            print(f"python -m tl {argv[0]}: {visible(str(error))}", file=sys.stderr)
+            return 2
     usage = ["usage: python -m tl COMMAND …      (python -m tl COMMAND --help describes its flags)", ""]
     usage += [f"    {verb:<11} {purpose}" for verb, purpose in VERBS.items()]
     asked_for_help = not argv or argv[0] in ("-h", "--help")

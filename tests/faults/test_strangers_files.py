@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tl.cli import convert
+from tl.__main__ import main as tl_main
 from tl.cli import report as report_cli
 
 STEERS = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
@@ -52,7 +52,7 @@ def test_a_bad_record_cannot_steer_the_terminal(tmp_path, capsys):
     record = {"messages": [{"role": STEERS, "content": STEERS}], STEERS: 1}
     data = tmp_path / f"{STEERS.replace('/', '')}.jsonl"
     data.write_text(json.dumps(record, ensure_ascii=False) + "\n")
-    assert convert.main([str(data), "--out", str(tmp_path / "out.jsonl")]) == 2
+    assert tl_main(["convert", str(data), "--out", str(tmp_path / "out.jsonl")]) == 2
     said = "".join(capsys.readouterr())
     assert "\\x1b]0;owned" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
 

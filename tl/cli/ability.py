@@ -10,7 +10,6 @@ docs/general_ability.md describes the prompts and the scoring.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,11 +22,9 @@ from tl.evaluation.ability import evaluate, limited
 from tl.evaluation.report_file import check_report, write_report
 from tl.evaluation.suites import gsm8k, humaneval, mmlu
 from tl.evaluation.suites.general import TextResult, TextSuite, lines, to_json
-from tl.executor.machines import MachineError, Machines
-from tl.files import visible
-from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CheckpointError, load_model
-from tl.training.config import RunError
+from tl.executor.machines import Machines
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.training.distributed import World
 from tl.training.run import alone
 
@@ -51,13 +48,9 @@ class AbilityConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if something cannot be read or run."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(AbilityConfig, argv, __doc__, prog="python -m tl ability")
-    try:
-        run(config)
-    except (CheckpointError, TokenizerError, DataError, MachineError, RunError, OSError) as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        return 2
+    run(config)
     return 0
 
 

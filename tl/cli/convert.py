@@ -17,7 +17,6 @@ from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
 from tl.datasets.label import plain_record
 from tl.datasets.mix import split_share
-from tl.files import visible
 from tl.trajectory import Trajectory
 
 
@@ -36,15 +35,11 @@ class ConvertConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if something cannot be read or written."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ConvertConfig, argv, __doc__, prog="python -m tl convert")
-    try:
-        check(config)
-        report = ReadReport()
-        written = write_records(config, map(plain_record, trajectories(config, report)))
-    except (DataError, OSError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return 2
+    check(config)
+    report = ReadReport()
+    written = write_records(config, map(plain_record, trajectories(config, report)))
     print_notes(report)
     print(f"{written:,} records in {config.out}")
     return 0

@@ -22,6 +22,7 @@ from pathlib import Path
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import DataError
+from tl.errors import UserError
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, ablation_of
 from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import PartError, Stopped
@@ -60,30 +61,26 @@ class ExperimentsConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, 1 if a part failed, even if the others are in the table, or was stopped, or 2 if the flags are
-    invalid."""
+    """Exit status 0, or 1 if a part was stopped or failed, even if the others are in the table. Raises `UserError` for
+    invalid flags."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = {
         "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
         "robustness": ROBUSTNESS,
         "craft": CRAFT,
     }
-    try:
-        if not config.kinds or not {*config.kinds} <= experiments.keys():
-            raise ValueError(f"name at least one experiment: {', '.join(experiments)}")
-        for flag in ("sweeps", "suite"):
-            if getattr(config, flag) and "ablation" not in config.kinds:
-                raise ValueError(f"--{flag} only applies to ablation")
-        files, folders = ([p for p in config.data if Path(p).is_dir() is folder] for folder in (False, True))
-        if len(folders) > 1 or (config.sweeps and files):
-            raise ValueError(
-                "--data takes at most one folder" if folders[1:] else "--sweeps generates its data: leave --data out"
-            )
-        if config.suite:
-            experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
-    except (ValueError, DataError) as error:
-        print(f"python -m tl experiments: {visible(str(error))}", file=sys.stderr)
-        return 2
+    if not config.kinds or not {*config.kinds} <= experiments.keys():
+        raise UserError(f"name at least one experiment: {', '.join(experiments)}")
+    for flag in ("sweeps", "suite"):
+        if getattr(config, flag) and "ablation" not in config.kinds:
+            raise UserError(f"--{flag} only applies to ablation")
+    files, folders = ([p for p in config.data if Path(p).is_dir() is folder] for folder in (False, True))
+    if len(folders) > 1 or (config.sweeps and files):
+        raise UserError(
+            "--data takes at most one folder" if folders[1:] else "--sweeps generates its data: leave --data out"
+        )
+    if config.suite:
+        experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
     base, official = Path(config.model or TINY), Path(folders[0]) if folders else None
     suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))

@@ -10,7 +10,6 @@ systems, which needs Linux with mount namespaces. docs/bash.md lists the differe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,14 +26,12 @@ from tl.evaluation.suites.general import pairs
 from tl.evaluation.suites.intercode import COUNTS, NL2BASH, Environment, Task, read
 from tl.evaluation.suites.intercode.episodes import Played, lines, request_of
 from tl.executor.driving import drive
-from tl.executor.machines import MachineError, Machines
+from tl.executor.machines import Machines
 from tl.executor.pool import cores
-from tl.files import visible
-from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CheckpointError, load_model
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
-from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.run import alone
 
@@ -56,15 +53,11 @@ class InterCodeConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if something cannot be read or run."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
-    try:
-        tasks = read_tasks(config)
-        with Machines(own_root=True) as machines:
-            results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
-    except (CheckpointError, TokenizerError, DataError, MachineError, RunError, OSError) as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        return 2
+    tasks = read_tasks(config)
+    with Machines(own_root=True) as machines:
+        results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
     write_report(Path(config.report), asdict(config), {"intercode": {"title": "InterCode-bash", "items": results}})
     print(f"every task with its rewards: {config.report}")
     return 0

@@ -8,7 +8,6 @@ Turns that should not be trained also get a `why`. --html shows all turns on a w
 train_sft.py with the same weights.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from tl.cli.convert import ConvertConfig, check, print_notes, trajectories, writ
 from tl.config import option, parse_config
 from tl.datasets import DataError, ReadReport
 from tl.datasets.label import Style, labelled
-from tl.files import visible
-from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.samples import page
 from tl.report.views import view
@@ -40,21 +38,17 @@ class LabelConfig(ConvertConfig):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if something cannot be read or written."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(LabelConfig, argv, __doc__, prog="python -m tl label")
     counts: Counter[str] = Counter()
-    try:
-        if config.html and Path(config.html).exists() and not config.overwrite:
-            raise DataError(f"{config.html} already exists: choose another name, or add --overwrite")
-        check(config)
-        report, shown = ReadReport(), list[Trajectory]()
-        found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
-        written = write_records(config, _records(found, config.style, counts))
-        if config.html:
-            Path(config.html).write_text(_page(shown, config), encoding="utf-8")
-    except (DataError, TokenizerError, OSError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return 2
+    if config.html and Path(config.html).exists() and not config.overwrite:
+        raise DataError(f"{config.html} already exists: choose another name, or add --overwrite")
+    check(config)
+    report, shown = ReadReport(), list[Trajectory]()
+    found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
+    written = write_records(config, _records(found, config.style, counts))
+    if config.html:
+        Path(config.html).write_text(_page(shown, config), encoding="utf-8")
     print_notes(report)
     print(f"{written:,} records in {config.out}")
     print(f"turns to train on   {counts.pop('trained', 0):,}")

@@ -22,9 +22,7 @@ from tqdm import tqdm
 
 from tl.datasets import DataError
 from tl.datasets.files import raw_records
-from tl.executor import Executor, IsolationError
-from tl.executor.pool import PoolError
-from tl.executor.toolkits import ToolkitError
+from tl.executor import Executor
 from tl.llama.config import ModelConfig
 from tl.llama.model import Critic
 from tl.llama.sampling import MAX_ROWS, cache_size
@@ -59,7 +57,7 @@ from tl.training.run import (
 
 
 def main(argv: Sequence[str]) -> int:
-    run_script(partial(start, argv), IsolationError, PoolError, ToolkitError)
+    run_script(partial(start, argv))
 
 
 def start(argv: Sequence[str]) -> int:

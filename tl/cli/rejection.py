@@ -25,16 +25,14 @@ from tqdm import tqdm
 
 from tl.config import option, parse_config
 from tl.datasets import DataError
-from tl.executor import Executor, IsolationError
-from tl.executor.pool import PoolError
-from tl.executor.toolkits import ToolkitError
+from tl.executor import Executor
 from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
-from tl.files import open_alone, visible
+from tl.files import open_alone
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS
-from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CheckpointError, load_model
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import load_model
 from tl.rollout.options import ToolOptions
 from tl.rollout.policy import drawn_line, sampling_policy
 from tl.rollout.tasks import Task, read_tasks
@@ -43,11 +41,8 @@ from tl.synthesis.rejection import sample_kept
 from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import resumed
 from tl.templates import TEMPLATE_HELP, TemplateName
-from tl.training.config import RunError
 from tl.training.loop import STOPPED
 from tl.training.run import alone, is_finished
-
-ERRORS = (CheckpointError, TokenizerError, DataError, RunError, ToolkitError, PoolError, IsolationError, OSError)
 
 
 @dataclass
@@ -83,14 +78,10 @@ class RejectionConfig(ToolOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 with one line if the model, the tools, the tasks or the file are at fault."""
+    """Exit status 0, or that of a round that failed. Raises `UserError` or `OSError` if it cannot begin."""
     config = parse_config(RejectionConfig, argv, __doc__, prog="python -m tl rejection")
-    try:
-        check(config)
-        return run_rounds(config, argv) if config.rounds else run(config)
-    except ERRORS as error:
-        print(f"python -m tl rejection: {visible(str(error))}", file=sys.stderr)
-        return 2
+    check(config)
+    return run_rounds(config, argv) if config.rounds else run(config)
 
 
 def check(config: RejectionConfig) -> None:

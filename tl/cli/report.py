@@ -7,13 +7,11 @@ A folder may contain a run of train_sft.py or train_ppo.py, the report.json of e
 `python -m tl experiments`. The page says what is missing or damaged. Charts need matplotlib; everything else does not.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tl.config import option, parse_config
-from tl.files import visible
 from tl.report.datasets import data_columns
 from tl.report.page import NO_PICTURES, has_charts, report
 from tl.report.runs import NoRunError, read_runs
@@ -31,20 +29,16 @@ class ReportConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if a folder is not a run or the page cannot be written."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ReportConfig, argv, __doc__, prog="python -m tl report")
     out = Path(config.out)
-    try:
-        if not config.runs:
-            raise NoRunError("name at least one run folder, such as runs/sft")
-        if out.exists() and not config.overwrite:
-            raise NoRunError(f"{out} already exists: choose another --out, or add --overwrite")
-        runs = read_runs(config.runs)
-        data = data_columns(runs, config.samples)
-        out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")
-    except (NoRunError, OSError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return 2
+    if not config.runs:
+        raise NoRunError("name at least one run folder, such as runs/sft")
+    if out.exists() and not config.overwrite:
+        raise NoRunError(f"{out} already exists: choose another --out, or add --overwrite")
+    runs = read_runs(config.runs)
+    data = data_columns(runs, config.samples)
+    out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")
     for run in runs:
         print("\n".join(f"{run.name}: {note}" for note in run.notes), end="\n" if run.notes else "")
     print(f"{out} ({out.stat().st_size / 2**20:.1f} MiB)" + ("" if has_charts() else f"\n{NO_PICTURES}"))

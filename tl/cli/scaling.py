@@ -8,15 +8,13 @@ A step is one micro-batch of --tokens tokens on each GPU. The GPUs are H200s, 8 
 are in tl/training/scaling.py.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl.config import option, parse_config
-from tl.files import visible
 from tl.llama.config import ModelConfig
 from tl.llama.lora import LoRA
-from tl.llama.weights import CheckpointError, read_config
+from tl.llama.weights import read_config
 from tl.training.distributed import Checkpointing
 from tl.training.memory import count_parameters
 from tl.training.scaling import CODE_LLAMA, H200, Step, Work, estimate, least_tokens, model_flops
@@ -45,15 +43,11 @@ class ScalingConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if the checkpoint cannot be read."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ScalingConfig, argv, __doc__, prog="python -m tl scaling")
     lora = LoRA(config.lora_rank, 2.0 * config.lora_rank) if config.lora_rank else None
     work = Work(config.tokens, config.length, config.target_share, config.checkpointing, lora)
-    try:
-        models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
-    except CheckpointError as error:
-        print(f"python -m tl scaling: {visible(str(error))}", file=sys.stderr)
-        return 2
+    models = {"given": read_config(config.model)} if config.model else CODE_LLAMA
     print("\n".join(table(models, config.gpus, work)))
     return 0
 

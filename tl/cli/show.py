@@ -21,10 +21,11 @@ from typing import Any, Literal
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError, read
+from tl.datasets import AUTO, DATA_FORMAT, read
+from tl.errors import UserError
 from tl.files import visible
-from tl.llama.tokenizer import Tokenizer, TokenizerError
-from tl.llama.weights import CONFIG_FILE, CheckpointError, check_vocabulary, load_model
+from tl.llama.tokenizer import Tokenizer
+from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
 from tl.report.datasets import encoding_options
@@ -130,19 +131,15 @@ def _token(token: TokenView, style: Style) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if something cannot be read, found or written."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ShowConfig, argv, __doc__, prog="python -m tl show")
-    try:
-        check(config)
-        samples = list(load(config))
-        if not samples:
-            raise LookupError("nothing to show: no assistant turn fits within --max_length")
-        if config.html:
-            title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
-            Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
-    except (DataError, TokenizerError, CheckpointError, LookupError, OSError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return 2
+    check(config)
+    samples = list(load(config))
+    if not samples:
+        raise UserError("nothing to show: no assistant turn fits within --max_length")
+    if config.html:
+        title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
+        Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
     if config.html:
         print(f"{counted(len(samples), 'sample')} in {config.html}")
     else:
@@ -152,14 +149,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: ShowConfig) -> None:
-    """Raises LookupError for flags that contradict each other, and for a page that would replace an existing file."""
+    """Raises UserError for flags that contradict each other, and for a page that would replace an existing file."""
     if config.id is not None and config.number is not None:
-        raise LookupError("--id and --number both choose a trajectory: use only one of them")
+        raise UserError("--id and --number both choose a trajectory: use only one of them")
     if config.html and Path(config.html).exists():
         if not config.overwrite:
-            raise LookupError(f"{config.html} already exists: choose another name, or add --overwrite")
+            raise UserError(f"{config.html} already exists: choose another name, or add --overwrite")
         if any(Path(config.html).samefile(file) for file in config.files if Path(file).exists()):
-            raise LookupError(f"{config.html} is one of the files to show: choose another name for the page")
+            raise UserError(f"{config.html} is one of the files to show: choose another name for the page")
 
 
 def load(config: ShowConfig) -> Iterator[SampleView]:
@@ -173,7 +170,7 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
         for line in report.skipped_lines():
             print(line, file=sys.stderr)
         if not trajectories:
-            raise LookupError("nothing to show: every record is bad")
+            raise UserError("nothing to show: every record is bad")
     else:
         trajectories = synthesize(seed=config.seed)
     options = encoding_options(training_settings(Path(config.model or config.tokenizer or TINY)))
@@ -194,15 +191,15 @@ def training_settings(source: Path) -> dict[str, Any]:
 
 
 def choose(trajectories: Sequence[Trajectory], config: ShowConfig) -> Sequence[Trajectory]:
-    """One trajectory, or `config.samples` of them for a page. Raises LookupError if there is no such trajectory."""
+    """One trajectory, or `config.samples` of them for a page. Raises UserError if there is no such trajectory."""
     if config.id is not None:
         found = [t for t in trajectories if t.id == config.id]
         if not found:
-            raise LookupError(f"no trajectory has the id {config.id!r}")
+            raise UserError(f"no trajectory has the id {config.id!r}")
         return found
     if config.number is not None:
         if not 0 <= config.number < len(trajectories):
-            raise LookupError(
+            raise UserError(
                 f"--number {config.number} does not exist: trajectories are numbered 0 to {len(trajectories) - 1}"
             )
         return [trajectories[config.number]]

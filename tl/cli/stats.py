@@ -19,8 +19,7 @@ from tqdm import tqdm
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
-from tl.files import visible
-from tl.llama.tokenizer import Tokenizer, TokenizerError
+from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
 from tl.report.runs import names
@@ -75,21 +74,17 @@ def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 if a file, all its records or the tokenizer cannot be read."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(StatsConfig, argv, __doc__, prog="python -m tl stats")
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     columns = {}
-    try:
-        tokenizer = Tokenizer(config.tokenizer, config.template)
-        titles = names(config.files) or ["default training set"]
-        for title, name in zip(titles, config.files or [""], strict=True):
-            report = ReadReport()
-            data = dataset_statistics(trajectories(name, report, config), tokenizer, options)
-            done = {note.value: count for note, count in report.notes.items()}
-            columns[title] = {**summary(data, tokenizer), "records skipped": len(report.bad), "while reading": done}
-    except (DataError, TokenizerError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return 2
+    tokenizer = Tokenizer(config.tokenizer, config.template)
+    titles = names(config.files) or ["default training set"]
+    for title, name in zip(titles, config.files or [""], strict=True):
+        report = ReadReport()
+        data = dataset_statistics(trajectories(name, report, config), tokenizer, options)
+        done = {note.value: count for note, count in report.notes.items()}
+        columns[title] = {**summary(data, tokenizer), "records skipped": len(report.bad), "while reading": done}
     if config.json:
         print(json.dumps(columns, ensure_ascii=False, indent=2))
     else:

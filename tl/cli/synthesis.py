@@ -14,7 +14,6 @@ no teacher, the tasks' golden calls are executed. To resume either of them, run 
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +22,8 @@ from typing import Literal
 
 from tl.config import option, parse_config
 from tl.datasets import DataError, read
-from tl.executor import IsolationError
-from tl.executor.pool import PoolError
-from tl.executor.toolkits import ToolkitError
-from tl.files import visible
 from tl.mae import ErrorCategory, call_categories
-from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointError
+from tl.rollout.endpoint import KEY_VARIABLE, Endpoint
 from tl.rollout.options import ToolOptions
 from tl.rollout.tasks import read_tasks
 from tl.synthesis import LIBRARY, MIX, UNSEEN_TOOLKITS, held_out, prompts, synthesize
@@ -73,17 +68,13 @@ class SynthesisConfig(ToolOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 2 with one line if flags, a toolkit, the file or the teacher are at fault."""
+    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(SynthesisConfig, argv, __doc__, prog="python -m tl synthesis")
-    try:
-        check(config)
-        if config.teacher or config.tasks:
-            taught(config, Endpoint(config.teacher, config.teacher_model) if config.teacher else None)
-        else:
-            write(config.path, make(config))
-    except (DataError, OSError, ToolkitError, PoolError, IsolationError, EndpointError) as error:
-        print(f"python -m tl synthesis: {visible(str(error))}", file=sys.stderr)
-        return 2
+    check(config)
+    if config.teacher or config.tasks:
+        taught(config, Endpoint(config.teacher, config.teacher_model) if config.teacher else None)
+    else:
+        write(config.path, make(config))
     return 0
 
 

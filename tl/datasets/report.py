@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tl.errors import UserError
 from tl.files import spelled
 from tl.trajectory import Note, Notes
 
@@ -27,7 +28,7 @@ class BadRecord:
         return spelled(f"{self.path}, {self.place}: {self.reason}")
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """Files cannot be read or contain bad records, which are listed in `bad`."""
 
     def __init__(self, message: str, bad: Sequence[BadRecord] = ()) -> None:

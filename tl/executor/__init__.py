@@ -25,6 +25,7 @@ from signal import Signals
 from typing import Literal, TypeVar
 
 from tl.calls import MAX_LENGTH, call_or_none
+from tl.errors import UserError
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
@@ -44,7 +45,7 @@ _NEVER_REPORTED = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}
 _NOTHING_RAN = {Cause.FORMAT_ERROR, Cause.UNKNOWN_TOOL, Cause.UNEXPECTED_KEYWORD, Cause.MISSING_ARGUMENT}
 
 
-class IsolationError(RuntimeError):
+class IsolationError(UserError):
     """Isolation is required, but this machine lacks some of its layers."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tl.errors import UserError
 from tl.executor.driving import Steps, drive
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import confines_commands
@@ -22,7 +23,7 @@ from tl.executor.zygote import Settings
 SECONDS = 10.0
 
 
-class MachineError(RuntimeError):
+class MachineError(UserError):
     """A machine is not available here, or has ended, for example because its programs took too much memory."""
 
 

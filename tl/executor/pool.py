@@ -12,8 +12,10 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
+from tl.errors import UserError
 from tl.executor import frames
 from tl.executor.driving import Steps, Wait
 from tl.executor.library import Catalogue
@@ -33,7 +35,7 @@ _ENVIRONMENT = {
 }
 
 
-class PoolError(RuntimeError):
+class PoolError(UserError):
     """The pool itself failed; the call is not the cause."""
 
 
@@ -157,7 +159,8 @@ class _ZygoteProcess:
                 start_new_session=True,
             )
         self._control.settimeout(START_SECONDS)
-        self._control.sendall(frames.encode(asdict(settings)))
+        with suppress(BrokenPipeError):  # of a process that has ended: `hello` says so
+            self._control.sendall(frames.encode(asdict(settings)))
 
     def hello(self) -> dict:
         """The isolation and the tools of a new zygote, once it has loaded them."""

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import tools
+from tl.errors import UserError
 from tl.schema import BUILT_INS, ToolSpec
 
 LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
@@ -26,7 +27,7 @@ DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
 CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
 
 
-class ToolkitError(ImportError):
+class ToolkitError(UserError, ImportError):
     """A toolkit cannot be used; the message names it and says why."""
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from tl.errors import UserError
 from tl.executor.sandbox import kernel
 from tl.files import sha256, write_whole
 from tl.training.loop import STOPPED
@@ -43,7 +44,7 @@ class Stopped(Exception):
     """A signal stopped a part; it can be resumed."""
 
 
-class PartError(Exception):
+class PartError(UserError):
     """A script failed; the message shows the end of its log."""
 
 

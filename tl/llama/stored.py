@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from tl.errors import UserError
+
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
@@ -27,7 +29,7 @@ save_file({{name: w.clone() for name, w in weights.items()}}, folder / "model.sa
 EOF"""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError, ValueError):
     """A checkpoint cannot be loaded; the message names file, tensor, expected and found values, and what to do."""
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import sentencepiece
 
+from tl.errors import UserError
+
 PROBE = "\n  a\tb  \u00e9 \n\n"
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-class TokenizerError(ValueError):
+class TokenizerError(UserError, ValueError):
     """A vocabulary that cannot be used; the message names the file, what is wrong and what to do."""
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tl.errors import UserError
 from tl.evaluation.report_file import NOT_SCORED, is_scored
 from tl.llama.weights import CONFIG_FILE
 from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_SCRIPT
@@ -20,7 +21,7 @@ HUGE = 1e15  # larger than any count of a run; floats represent all integers up 
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, *EXPERIMENT_FILES)
 
 
-class NoRunError(ValueError):
+class NoRunError(UserError):
     """A folder contains nothing to report on."""
 
 

@@ -19,6 +19,7 @@ from email.message import Message
 from typing import Any, NamedTuple, TypeVar
 
 from tl.calls import Call, CallSyntaxError, format_call
+from tl.errors import UserError
 from tl.files import spelled
 from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
@@ -34,7 +35,7 @@ SHORTEST_SECRET = 8  # characters; shorter keys, such as "EMPTY", are words that
 T = TypeVar("T")
 
 
-class EndpointError(RuntimeError):
+class EndpointError(UserError):
     """A failed request. `unreachable`: there was no answer at all, so the next request will fail as well. `refused`:
     the server rejected the request itself. `malformed`: the answer is not a chat completion. `retry_after`: seconds
     after which it may succeed; None if it never will."""

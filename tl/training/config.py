@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
 from tl.datasets import AUTO, DATA_FORMAT
+from tl.errors import UserError
 from tl.llama.adapter import is_adapter
 from tl.llama.lora import LINEAR_LAYERS, LinearLayer, LoRA
 from tl.llama.weights import read_config
@@ -26,7 +27,7 @@ other models when --lora_rank is set.
 """
 
 
-class RunError(RuntimeError):
+class RunError(UserError):
     """A run cannot start or continue; the message says what to do."""
 
 

@@ -19,6 +19,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
 
+from tl.errors import UserError
 from tl.llama.lora import LoRA, add_lora, initial_a, lora_of
 from tl.llama.model import Critic, Llama
 from tl.llama.weights import fitting_tensors, hf_name, own_name, read_config, read_slices, tie
@@ -76,7 +77,7 @@ class RankError(RuntimeError):
     """Another rank failed; the message names it and the reason."""
 
 
-class LostRankError(RuntimeError):
+class LostRankError(UserError):
     """Another rank has ended or does not answer."""
 
 

@@ -17,12 +17,10 @@ from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from tl.datasets import DataError
+from tl.errors import UserError
 from tl.files import visible
-from tl.llama.tokenizer import TokenizerError
-from tl.llama.weights import CheckpointError
 from tl.training.config import RunError, TrainingConfig
-from tl.training.distributed import LostRankError, RankError, World, any_rank
+from tl.training.distributed import RankError, World, any_rank
 from tl.training.run import Progress, append_metrics
 
 STOPPED = 143  # exit status after any stop signal
@@ -189,18 +187,16 @@ def resume_command() -> str:
     return f"{launcher} {shlex.join(arguments)} --resume"
 
 
-def run_script(main: Callable[[], int], *errors: type[Exception], interrupted: str = "interrupted") -> NoReturn:
-    """Calls a script's ``main`` and exits with its status. Errors that a user can fix (files, runs, and the script's
-    ``errors``) are reported without a traceback; ``interrupted`` is printed after Ctrl-C."""
-    own = CheckpointError, TokenizerError, DataError, RunError, LostRankError, OSError
-    expected: tuple[type[Exception], ...] = (*own, *errors)
+def run_script(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
+    """Calls a script's ``main`` and exits with its status. ``UserError`` and ``OSError`` are reported without a
+    traceback; ``interrupted`` is printed after Ctrl-C."""
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
     status: int | str
     try:
         status = main()
     except RankError:
         status = 1  # the rank that failed says why
-    except expected as error:
+    except (UserError, OSError) as error:
         status = f"error: {visible(str(error))}"
     except KeyboardInterrupt:
         status = interrupted

@@ -1,0 +1,6 @@
+"""The errors that are the user's to mend."""
+
+
+class UserError(Exception):
+    """Scripts and commands print it without a traceback, so it says what is wrong, where and, where that is known, what
+    to do."""
