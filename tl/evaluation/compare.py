@@ -44,7 +44,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
     alone = [len(side) - len(keys) for side in sides]
     if not keys:
         raise DataError(f"{name}: the reports have no item in common")
-    lines = ["", str(first.get("title", name))]
+    lines = ["", f"{first.get('title', 'Suite')} ({name})"]
     if any(alone):
         lines.append(f"  {alone[0]} items are only in the first report and {alone[1]} only in the second: not compared")
     lines.append(HEADER)
