@@ -11,8 +11,8 @@ from tl.llama import Llama, ModelConfig, save_model
 
 NEVER = -1  # an end-of-text id that no token has
 
-SMALL = ModelConfig(  # the size of the embedded model
-    vocab_size=3072,
+SMALL = ModelConfig(  # about the size of the embedded model, and as many pieces
+    vocab_size=4096,
     hidden_size=192,
     intermediate_size=512,
     num_hidden_layers=6,

@@ -237,7 +237,7 @@ def test_orthogonalise_moves_all_singular_values_near_one():
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
     config = BaseConfig(rate=2.0, decay=0.25)
     rates = [make.learning_rate(done / 100, config) for done in range(101)]
-    assert 0 < rates[0] < rates[1] == 2.0
+    assert 0 < rates[0] < rates[1] < rates[2] == 2.0
     assert rates[10:75] == [2.0] * 65
     assert rates[90] == pytest.approx(0.8) and rates[100] == 0
 
@@ -307,20 +307,17 @@ def test_the_state_of_another_run_is_refused(small):
 
 def test_the_checkpoint_is_small(tiny, tokenizer):
     assert sum(file.stat().st_size for file in TINY.iterdir()) <= 8e6
+    assert tiny.config == make.CONFIG
+    assert tokenizer.vocab_size == make.CONFIG.vocab_size
     assert 3.0e6 <= sum(p.numel() for p in tiny.parameters()) <= 3.9e6
-    assert 3.0e6 <= sum(p.numel() for p in Llama(make.CONFIG).parameters()) <= 3.9e6
-    assert tiny.config.max_position_embeddings == make.CONFIG.max_position_embeddings == 2048
-    assert tokenizer.vocab_size == tiny.config.vocab_size
     assert json.loads((TINY / "config.json").read_text())["tie_word_embeddings"] is True
     assert load_model(TINY).embed_tokens.weight.dtype == torch.bfloat16
 
 
-def test_the_model_reads_pages_of_a_corpus_that_is_younger_than_it_is(tiny, tokenizer):
-    """The embedded weights are of an earlier corpus (README.md beside them), on which they were below 2.5. So has a
-    model of this corpus to be."""
+def test_the_model_reads_pages_that_it_was_not_trained_on(tiny, tokenizer):
     batch = [[1, *tokenizer.encode(document(make.HELD_OUT + seed))][:600] for seed in range(12)]
     with torch.no_grad():
-        assert make.loss_of(tiny, batch).item() < 3.0  # a uniform guess: 8.0
+        assert make.loss_of(tiny, batch).item() < 1.2  # a uniform guess: 8.3
 
 
 def test_the_model_copies_what_it_has_read_once(tiny, tokenizer):

@@ -146,7 +146,7 @@ def test_weights_are_those_of_the_key_positions(tokenizer):
 
 
 def test_weights_of_the_embedded_vocabulary_by_hand():
-    """A bare word mark is no key token, and that two names begin with one makes them no names with a shared prefix."""
+    """The first word of a name is one piece with its word mark. get_paper ends where the longer name goes on."""
     tokenizer = Tokenizer(TINY)
     example = encode_trajectory(
         trajectory(Message("user", "x"), call("get_papers_by_keywords", query="owls")), tokenizer
@@ -156,14 +156,13 @@ def test_weights_of_the_embedded_vocabulary_by_hand():
         for id, weight in zip(example.targets.tolist(), example.weights.tolist(), strict=True)
         if id != NO_TARGET
     ] == [
-        ("▁", 1), ("get", 8), ("_", 1), ("paper", 1), ("s", 8), ("_", 1), ("by", 1), ("_", 1), ("key", 1), ("w", 1),
-        ("ords", 1), ("(", 1), ("query", 1), ('="', 1), ("owl", 1), ("s", 1), ('")', 1), ("</s>", 1),  # (18 - 2) / 2
+        ("▁get", 7), ("_", 1), ("paper", 1), ("s", 7), ("_", 1), ("by", 1), ("_", 1), ("key", 1), ("words", 1),
+        ("(", 1), ("query", 1), ('="', 1), ("owl", 1), ("s", 1), ('")', 1), ("</s>", 1),  # (16 - 2) / 2
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "pieces"), [("get", ["get"]), ("finish", ["▁f", "in", "ish"])])
-def test_ids_of_a_name_begin_with_the_first_piece_that_has_text(name, pieces):
-    tokenizer = Tokenizer(TINY)
+@pytest.mark.parametrize(("name", "pieces"), [("get", ["g", "e", "t"]), ("search", ["▁se", "ar", "ch"])])
+def test_ids_of_a_name_begin_with_the_first_piece_that_has_text(name, pieces, tokenizer):
     assert tokenizer.piece(tokenizer.encode("get")[0]) == "▁"
     assert [tokenizer.piece(id) for id in name_ids(name, tokenizer)] == pieces
 

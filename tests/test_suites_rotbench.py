@@ -9,13 +9,11 @@ from functools import partial
 import pytest
 from growth import seconds
 
-from tl.assets import TINY
 from tl.calls import Call, format_call
 from tl.datasets import DataError
 from tl.evaluation.error_analysis import Fault, diagnose, name_words
 from tl.evaluation.suites import rotbench, strict_score
 from tl.forms import read_prediction
-from tl.llama.tokenizer import Tokenizer
 from tl.metrics import CallScore, Question
 from tl.prompt import name_ids
 from tl.schema import ToolSpec
@@ -174,13 +172,14 @@ def test_the_words_of_a_name(name, words):
     assert name_words(name) == words
 
 
-@pytest.mark.parametrize("split", [name_words, partial(name_ids, tokenizer=Tokenizer(TINY))])
 @pytest.mark.parametrize(("called", "fault"), [("get_rates", Fault.PREFIX), ("add_rate", Fault.FIRST)])
-def test_wrong_tools_are_told_apart_by_what_their_names_begin_with(called, fault, split):
-    """Both names begin with a bare word mark in the embedded vocabulary, which is no beginning."""
+def test_wrong_tools_are_told_apart_by_what_their_names_begin_with(called, fault, small_tokenizer):
+    """Both names begin with a bare word mark in this vocabulary, which is no beginning."""
     names = ("get_rate", "get_rates", "add_rate")
+    assert {small_tokenizer.piece(small_tokenizer.encode(name)[0]) for name in names} == {"▁"}
     question = Question("q", tuple(ToolSpec(n, "", {}, ()) for n in names), (), ((Call("get_rate", {}),),))
-    assert diagnose(question, read_prediction([f"{called}()"]), split).faults == {fault}
+    for split in (name_words, partial(name_ids, tokenizer=small_tokenizer)):
+        assert diagnose(question, read_prediction([f"{called}()"]), split).faults == {fault}
 
 
 def test_a_free_argument_is_gone_for_later_answers_of_the_same_keywords(suite):

@@ -1,6 +1,6 @@
 """Makes the embedded base model from nothing but a seed: vocabulary, text and weights.
 
-    OMP_NUM_THREADS=1 python -m tl.assets.tiny.make --out DIR --tokens 64000000 --state STATE
+    OMP_NUM_THREADS=1 python -m tl.assets.tiny.make --out DIR --state STATE
 
 A Llama of 3.7 million parameters learns to continue the documents of corpus.py, each a sequence of its own that begins
 with <s>. Echoes (a few strings again and again) and short documents come first, since copying is learned late from long
@@ -50,7 +50,7 @@ VOCABULARY_DOCUMENTS = 3000
 SHORT, LONG = 256, 1280  # longest document in tokens, at the start of a run and from BaseConfig.growth on
 BATCH = 4096  # tokens a step, about
 FEWEST_ECHOES = 0.02  # their share of the documents once BaseConfig.echoes is over
-WARM_UP = 0.01  # share of the run
+WARM_UP = 0.016  # share of the run
 AVERAGE = 0.99  # of the running average of the weights, per step
 HELD_OUT = 900_000_000  # documents from this number on are never trained on
 LOG_EVERY = 20  # steps
@@ -61,13 +61,13 @@ class BaseConfig:
     """How long and on what the model is trained. Shares are of the whole run."""
 
     out: str = option("tiny", "folder to write the checkpoint to")
-    tokens: int = option(64_000_000, "length of the training")
+    tokens: int = option(40_000_000, "length of the training")
     state: str = option("tiny-state", "folder with all that the run continues from, and its log")
     seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
-    echoes: float = option(0.04, "share over which the echoes are replaced by the other documents")
-    growth: float = option(0.08, "share over which longer and longer documents come in")
+    echoes: float = option(0.064, "share over which the echoes are replaced by the other documents")
+    growth: float = option(0.128, "share over which longer and longer documents come in")
     rate: float = option(4e-3, "peak learning rate")
-    decay: float = option(0.4, "share over which the learning rate falls to zero")
+    decay: float = option(0.18, "share over which the learning rate falls to zero")
     save_minutes: float = option(4.0, "minutes between saved states")
     half: bool = option(True, "products in bfloat16: half again as fast on a processor that has it, slower elsewhere")
 
