@@ -70,6 +70,7 @@ LONG_TURN = 512  # token limit of a turn in benchmarks
 SHORT_TURN = 96  # token limit in generated sets, whose golden calls have at most 70 tokens
 
 TOOLEYES = "tooleyes"  # the only suite that accepts --tools
+
 Result = SingleTurnResult | EpisodeResult
 Answered = tuple[Suite | EpisodeSuite, list]  # a suite with the predictions or rollouts of its first items
 
