@@ -39,7 +39,7 @@ from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
 from tl.evaluation.report_file import check_report, write_report
 from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
-from tl.evaluation.suites import EpisodeSuite, Suite, tooleyes, with_limit
+from tl.evaluation.suites import EpisodeSuite, Suite, note_too_long, tooleyes
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import task_suite, trajectory_suite
 from tl.forms import Form, Prediction
@@ -66,8 +66,8 @@ from tl.training.loop import run_script
 from tl.training.memory import SamplingMemory, count_parameters, sampling_memory, size_lines
 from tl.training.run import newest_run, read_checkpoint, show
 
-LONG_TURN = 512  # token limit of a turn in benchmarks
-SHORT_TURN = 96  # token limit in generated sets, whose golden calls have at most 70 tokens
+LONG_TURN = 512  # token limit of a turn
+SHORT_TURN = 96  # in generated sets, whose golden calls have at most 70 tokens
 
 TOOLEYES = "tooleyes"  # the only suite that accepts --tools
 
@@ -106,7 +106,8 @@ class EvaluationConfig(ToolOptions):
     batch_size: int = option(32, "items to process at once; fewer if they are too long to fit", at_least=1)
     max_new_tokens: int | None = option(
         None,
-        f"token limit per turn; longer turns count as wrong (default: {SHORT_TURN}, or {LONG_TURN} with --data)",
+        f"token limit per turn; longer turns count as wrong (default: {LONG_TURN}; {SHORT_TURN} for a local model on generated "
+        "requests)",
         at_least=1,
     )
     best_of: int = option(
@@ -127,7 +128,9 @@ class EvaluationConfig(ToolOptions):
     @property
     def turn_tokens(self) -> int:
         """Token limit of a turn."""
-        return (LONG_TURN if self.data else SHORT_TURN) if self.max_new_tokens is None else self.max_new_tokens
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        return LONG_TURN if self.data or self.tasks or self.endpoint else SHORT_TURN
 
     @property
     def source(self) -> Path:
@@ -352,7 +355,7 @@ def ask_model(
             answered.append((suite, multi_turn(suite, policy, journals[-1], config, world)))
             continue
         if not config.endpoint:
-            suite = with_limit(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))
+            suite = note_too_long(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))
         answered.append((suite, single_turn(suite, policy, journals[-1], config, world)))
     return answered, tokens, journals
 

@@ -50,7 +50,7 @@ from tl.rl.episodes import sample_episodes
 from tl.rl.filtering import REDRAWS, draw_with_signal
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.prm import check_prm
-from tl.rl.steps import Experience, sample_steps
+from tl.rl.calls import Experience, sample_calls
 from tl.rl.update import Models, start_values, update_policy, update_values
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
@@ -112,7 +112,9 @@ def iterate(
             call_rewards = progress_rewards(batch.call_rewards, values, batch.call_index, batch.mask)
             batch = replace(batch, call_rewards=call_rewards)
         if models.critic and not models.critic.optimizer.state:  # before its first update
-            start_values(models.critic, batch, config.gamma)
+            zeros = torch.zeros_like(batch.call_rewards)
+            _, returns = estimate_advantages(batch.call_rewards, zeros, batch, replace(config, lam=1.0))
+            start_values(models.critic, returns[batch.mask])
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
 
     seconds = time.perf_counter() - started
@@ -244,7 +246,7 @@ def sample_rollouts(
         if mine and executor:
             made = sample_episodes(plain, tokenizer, cast("Sequence[Task]", mine), executor, config, seeds)
         elif mine:
-            made = sample_steps(plain, tokenizer, cast("Sequence[Question]", mine), config, seeds)
+            made = sample_calls(plain, tokenizer, cast("Sequence[Question]", mine), config, seeds)
     return [experience for part in distributed.gather_objects(made, world) for experience in part]
 
 
@@ -272,7 +274,7 @@ def train(
     whether a stop signal ended training (see ``main_loop``). A run that died between rollouts and updates samples the
     same rollouts again."""
     progress = restore(saved, *models.trained())
-    groups = data.prefix_groups(config.samples_per_prompt)
+    groups = data.prefix_groups(config.samples_per_prompt)  # each prompt that many times, next to each other
     n = sum(map(len, groups))
     samples, steps = plan(config, n, progress)
 
@@ -333,6 +335,12 @@ def read_or_make_tasks(config: PPOConfig, executor: Executor) -> Sequence[Task]:
     return read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed)
 
 
+def steps_lines(config: PPOConfig, data: PPOData) -> list[str]:
+    """The number of steps of a run from the start, and the rollouts of each."""
+    _, steps = plan(config, len(data.prompts) * config.samples_per_prompt, Progress())
+    return [f"steps               {steps:,} of {config.batch_size} rollouts, {config.samples_per_prompt} of each prompt"]
+
+
 def estimate_memory(
     config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
 ) -> PPOMemory:
@@ -364,7 +372,8 @@ def run(config: PPOConfig, world: World) -> int:
         tokenizer = Tokenizer(source, config.template)
         if executor:
             show({"tools": config.tool_lines(executor)}, world)
-        show({"tokens": [template_line(tokenizer)], "data": data.lines(), title: memory.lines()}, world)
+        sections = {"tokens": [template_line(tokenizer)], "data": data.lines(), "steps": steps_lines(config, data)}
+        show(sections | {title: memory.lines()}, world)
         if config.dry_run:
             return 0
         saved = open_run(config, data.fingerprint, world)

@@ -5,8 +5,8 @@
     torchrun --nproc_per_node 8 train_sft.py --model …
 
 Departures from the paper: a trajectory is one sample, encoded once (the released code encodes its history again for
-each call), and ``batch_size`` counts trajectories over all ranks. An epoch therefore has fewer steps with more calls
-each, and the default learning rate is higher in proportion (see ``peak_rate``).
+each call), and --batch_size counts trajectories over all ranks. An epoch therefore has fewer steps with more calls
+each, and the default learning rate is higher in proportion (docs/training_at_scale.md).
 """
 
 import math
@@ -73,8 +73,8 @@ def learning_rate(step: int, steps: int, peak: float, warmup_ratio: float) -> fl
 
 
 def peak_rate(config: SFTConfig, data: TrainingData) -> float:
-    """The requested learning rate or, by default, the released code's 1e-6 scaled by the correct calls per step over
-    4, its number of calls per step. The weights then move about as far in the same number of passes."""
+    """The requested learning rate or, by default, the released code's 1e-6 times (trained turns per step) / 4, where 4
+    is its number of turns per step. The weights then move about as far in the same number of passes."""
     if config.learning_rate is not None:
         return config.learning_rate
     return RELEASED_RATE * turns_a_step(config, data) / RELEASED_TURNS
@@ -96,7 +96,7 @@ def train_step(model: Llama, optimizer: Optimizer, examples: list[Example], conf
     step_loss = torch.zeros((), device=world.device)
     for micro in mine:
         micro = micro.to(world.device)
-        nll = target_nll(model, micro)  # [M]
+        nll = target_nll(model, micro)  # [M], one for each target; MAE and PKT are in the weights (tl/prompt.py)
         loss = weighted_cross_entropy(nll, micro.weights, micro.turn_index, config.norm, total)
         (loss * world.size).backward()  # FSDP averages gradients over the ranks, but the loss is a sum
         step_loss = step_loss + loss.detach()
@@ -192,9 +192,9 @@ def steps_lines(config: SFTConfig, data: TrainingData) -> list[str]:
     """Lines that compare the number of steps and the learning rate with the released code's."""
     _, steps = plan(config, len(data.examples), Progress())
     turns, samples = turns_a_step(config, data), math.ceil(data.statistics.turns_trained * config.epochs)
-    origin = "as configured"
+    origin = "as set, or as preset for the model"
     if config.learning_rate is None:
-        origin = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, scaled by the correct calls per step"
+        origin = f"{RELEASED_RATE:g} x {turns:.1f} / {RELEASED_TURNS}, scaled by the trained turns per step"
     return [
         f"steps               {steps:,} of {config.batch_size} trajectories, {turns:.1f} trained turns each step; the "
         f"released code would take {-(-samples // RELEASED_TURNS):,} steps of {RELEASED_TURNS} turns",

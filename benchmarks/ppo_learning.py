@@ -26,7 +26,7 @@ from tl.irm import call_reward
 from tl.llama import Tokenizer, load_model
 from tl.metrics import score_episodes
 from tl.rl.config import PPOConfig
-from tl.rl.steps import sample_steps
+from tl.rl.calls import sample_calls
 from tl.rollout.episodes import outcome, play
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out
@@ -47,7 +47,7 @@ def measure(folder: Path) -> dict:
     config = PPOConfig(max_new_tokens=MAX_NEW_TOKENS)
     texts = predict(model, tokenizer, questions)
     rewards = [call_reward(t, q.golden, q.tools, config.free_text).value for q, t in zip(questions, texts, strict=True)]
-    drawn = sample_steps(model, tokenizer, questions, config, range(REQUESTS))
+    drawn = sample_calls(model, tokenizer, questions, config, range(REQUESTS))
     sampled = [call.reward for experience in drawn for call in experience.calls]
     suite = read_episodes(ITEMS_SEED, EPISODES)
     policy = LlamaPolicy(model, tokenizer, 32, MAX_NEW_TOKENS)

@@ -19,7 +19,7 @@ from tl.llama import Llama
 from tl.llama.sampling import Sampler
 from tl.metrics import Question
 from tl.rl.config import PPOConfig
-from tl.rl.steps import Experience, ScoredCall
+from tl.rl.calls import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.run import Progress
 
@@ -27,7 +27,7 @@ STEPS, ROLLOUTS, PROMPT, NEW = 10, 2, 60, 4
 
 
 def sample(actor: Llama, _: object, prompts: list[Question], config: PPOConfig, seeds: list[int]) -> list[Experience]:
-    """In place of ``sample_steps``: texts without words."""
+    """In place of ``sample_calls``: texts without words."""
     ids = [list(prompt.prompt_ids) for prompt in prompts]
     completions = Sampler(actor, len(ids), eos_id=NEVER).complete(ids, NEW, 1.0, seeds=seeds, logprobs=True)
     experiences = [Experience(prompt.id, list(prompt.prompt_ids)) for prompt in prompts]
@@ -38,7 +38,7 @@ def sample(actor: Llama, _: object, prompts: list[Question], config: PPOConfig, 
 
 def peak(folder: str, rank: int) -> tuple[float, float]:
     """(GiB, processor seconds of the steps) of this process."""
-    train_ppo.sample_steps = sample  # type: ignore[assignment]
+    train_ppo.sample_calls = sample  # type: ignore[assignment]
     sizes = {"batch_size": ROLLOUTS, "minibatch_size": ROLLOUTS, "max_new_tokens": NEW, "micro_tokens": 256}
     config = PPOConfig(**sizes, checkpointing="none", lora_rank=rank, show_every=0)
     texts = random_texts(MEDIUM, ROLLOUTS, PROMPT, PROMPT)

@@ -43,7 +43,7 @@ from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Completion, Sampler, cache_size
 from tl.metrics import Question
 from tl.rl.data import PPOData
-from tl.rl.steps import Experience, ScoredCall
+from tl.rl.calls import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.batching import MicroBatch
 from tl.training.checkpoint import SavedState, load_state, save_state
@@ -279,7 +279,7 @@ def ppo(config: ModelConfig, ranks: int, prompt: int, new: int) -> dict[str, Any
             experience.add(Completion([1] * new, [-1.0] * new, True), ScoredCall("", float(number), None))
         return experiences
 
-    train_ppo.sample_steps = sample
+    train_ppo.sample_calls = sample
     prompts = [Question(str(n), (), (), (), prompt_ids=[n + 3] * prompt) for n in range(rollouts)]
     progress = Progress()
 

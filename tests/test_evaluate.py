@@ -12,7 +12,7 @@ import evaluate
 from tl.calls import format_call
 from tl.datasets import DataError
 from tl.datasets.questions import read_questions
-from tl.evaluation.suites import bfcl, own, with_limit
+from tl.evaluation.suites import bfcl, note_too_long, own
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
 from tl.llama.config import ModelConfig
@@ -146,7 +146,7 @@ def test_a_number_out_of_its_range_is_a_usage_error(flags, capsys):
     assert f"{flags[0]} is {flags[1]}; it must be" in capsys.readouterr().err
 
 
-def test_more_episodes_than_there_are_is_an_error_that_a_user_can_mend(monkeypatch):
+def test_more_episodes_than_there_are_is_an_error_that_a_user_can_fix(monkeypatch):
     monkeypatch.setattr("tl.synthesis.MAX_TRIES", 0)
     with pytest.raises(DataError, match="ask for fewer"):
         evaluate.main(["--suite", "episodes"])
@@ -456,7 +456,7 @@ def test_golden_calls_beyond_the_limit_of_a_turn_are_counted(model, tmp_path, ca
     flags = ["--model", str(model), "--suite", "held-out", "--limit", "1", "--report", str(tmp_path / "report.json")]
     assert evaluate.main([*flags, "--max_new_tokens", "3"]) == 0
     assert "400 items have golden calls of more than 3 tokens" in capsys.readouterr().out
-    assert "golden calls of more than" not in "".join(with_limit(own.read_held_out(0), 9, lambda call: 9).notes)
+    assert "golden calls of more than" not in "".join(note_too_long(own.read_held_out(0), 9, lambda call: 9).notes)
 
 
 def test_an_interval_takes_the_copies_of_a_request_together(data):

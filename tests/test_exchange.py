@@ -7,7 +7,7 @@ import pytest
 import evaluate
 from tl.calls import Call
 from tl.datasets import DataError
-from tl.evaluation.compare import bootstrap_interval, compare_reports, mcnemar
+from tl.evaluation.compare import bootstrap_interval, compare_reports, mcnemar, paired_line
 from tl.evaluation.judge import Judge
 from tl.evaluation.suites import python_score
 from tl.forms import read_calls, read_prediction
@@ -61,7 +61,8 @@ def test_items_of_one_report_alone_are_counted_and_copies_of_a_request_are_one_c
 
 def test_episodes_are_compared_by_their_answers(tmp_path):
     for name, valid in (("a", False), ("b", True)):
-        items = [{"id": "e", "trajectory": {}, "valid": valid, "real": valid, "right": None}]
+        items = [{"id": "e", "trajectory": {}, "servable": True, "valid": valid, "real": valid, "right": None}]
+        items.append(items[0] | {"id": "out of scope", "servable": False, "valid": not valid, "real": not valid})
         (tmp_path / name).write_text(json.dumps({"suites": {"episodes": {"title": "E", "items": items}}}))
     lines = compare_reports(tmp_path / "a", tmp_path / "b")
     assert row(lines, "valid") == row(lines, "real") == [1, 0, 100, 100, 100, 100, 1, 0, 1]
@@ -95,6 +96,11 @@ def test_mcnemars_exact_test_by_hand():
     assert mcnemar(0, 0) == 1 and mcnemar(2, 2) == 1
     assert mcnemar(7, 1) == mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 256)
     assert mcnemar(0, 5) == pytest.approx(1 / 16)
+
+
+def test_copies_of_a_request_count_once_in_mcnemars_test():
+    line = paired_line("ts", [[(False, True), (False, True)]] * 5 + [[(False, True), (True, False)]])
+    assert line.split()[-3:] == ["11", "1", f"{2 / 32:.4f}"]
 
 
 def test_the_bootstrap_of_equal_values_is_that_value_and_of_many_about_the_normal_one():

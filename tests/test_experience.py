@@ -24,7 +24,7 @@ from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajecto
 from tl.rl.config import PPOConfig
 from tl.rl.data import task_data
 from tl.rl.episodes import sample_episodes
-from tl.rl.steps import Experience, sample_steps
+from tl.rl.calls import Experience, sample_calls
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
 from tl.rollout.tasks import Task
@@ -109,7 +109,7 @@ def script(monkeypatch, tokenizer):
         texts[tuple(started.prompt_ids)] = list(said)
 
     monkeypatch.setattr("tl.rl.episodes.Sampler", Scripted)
-    monkeypatch.setattr("tl.rl.steps.Sampler", Scripted)
+    monkeypatch.setattr("tl.rl.calls.Sampler", Scripted)
     return say
 
 
@@ -131,13 +131,13 @@ def prompt_of(tokenizer: Tokenizer, golden: Call = CATS, history: str = "") -> Q
 
 def test_positions_predict_the_actions_with_the_probabilities_that_the_sampler_saw(model, tokenizer, prompts):
     model = copy.deepcopy(model).float()
-    for experience in sample_steps(model, tokenizer, prompts, CONFIG, range(8)):
+    for experience in sample_calls(model, tokenizer, prompts, CONFIG, range(8)):
         difference = teacher_forced(model, experience) - torch.tensor(experience.sampler_logprobs)
         assert difference.abs().max() < 1e-4
 
 
 def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, prompts):
-    experiences = sample_steps(model, tokenizer, prompts, CONFIG, range(8))
+    experiences = sample_calls(model, tokenizer, prompts, CONFIG, range(8))
     finished = [e.actions[-1] == tokenizer.eos_id for e in experiences]
     assert set(finished) == {True, False}
     for prompt, experience, ended in zip(prompts, experiences, finished, strict=True):
@@ -150,7 +150,7 @@ def test_the_actions_are_the_drawn_tokens_and_nothing_else(model, tokenizer, pro
 
 
 def test_the_reward_stands_on_the_last_action(model, tokenizer, prompts):
-    for experience in sample_steps(model, tokenizer, prompts, CONFIG, range(8)):
+    for experience in sample_calls(model, tokenizer, prompts, CONFIG, range(8)):
         [call] = experience.calls
         assert call.reward == REWARDS[call.case] and call.feedback is None
         assert experience.rewards == [0.0] * (len(experience.actions) - 1) + [call.reward]
@@ -169,7 +169,7 @@ def test_the_reward_stands_on_the_last_action(model, tokenizer, prompts):
 )
 def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
     script(prompt := prompt_of(tokenizer), [said])
-    [experience] = sample_steps(None, tokenizer, [prompt], CONFIG, [0])
+    [experience] = sample_calls(None, tokenizer, [prompt], CONFIG, [0])
     assert experience.calls[0].case is case and experience.rewards[-1] == REWARDS[case]
     assert experience.stop is (StopReason.CUT if said.endswith("…") else StopReason.FINISHED)
     assert experience.calls[0].golden == 'search(query="cats")'
@@ -177,7 +177,7 @@ def test_a_call_is_scored_against_the_golden_one(said, case, script, tokenizer):
 
 def test_what_stands_in_the_context_earns_nothing(script, tokenizer):
     script(prompt := prompt_of(tokenizer, history='search(query="cats")'), ["cats"])
-    [experience] = sample_steps(None, tokenizer, [prompt], CONFIG, [0])
+    [experience] = sample_calls(None, tokenizer, [prompt], CONFIG, [0])
     assert experience.calls[0].case is RewardCase.FORMAT_ERROR
 
 
@@ -187,7 +187,7 @@ def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always
     cases = []
     for said in ('finish(answer="Here they are.")', 'finish(text="Here they are.")'):
         script(prompt := prompt_of(tokenizer, Call("finish", {"answer": "Done."})), [said])
-        [experience] = sample_steps(None, tokenizer, [prompt], config, [0])
+        [experience] = sample_calls(None, tokenizer, [prompt], config, [0])
         cases.append(experience.calls[0].case)
     assert cases == [
         RewardCase.CONTENT if compare_text else RewardCase.ALL_RIGHT,
@@ -197,13 +197,13 @@ def test_what_is_said_to_the_user_is_compared_only_if_asked_for_but_names_always
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_a_sample_depends_on_its_seed_alone(batch_size, model, tokenizer, prompts, monkeypatch):
-    whole = sample_steps(model, tokenizer, prompts, CONFIG, range(8))
-    monkeypatch.setattr("tl.rl.steps.MAX_ROWS", batch_size)
-    backwards = sample_steps(model, tokenizer, prompts[::-1], CONFIG, range(7, -1, -1))[::-1]
-    parts = [sample_steps(model, tokenizer, prompts[i : i + 2], CONFIG, [i, i + 1]) for i in (4, 0, 6, 2)]
+    whole = sample_calls(model, tokenizer, prompts, CONFIG, range(8))
+    monkeypatch.setattr("tl.rl.calls.MAX_ROWS", batch_size)
+    backwards = sample_calls(model, tokenizer, prompts[::-1], CONFIG, range(7, -1, -1))[::-1]
+    parts = [sample_calls(model, tokenizer, prompts[i : i + 2], CONFIG, [i, i + 1]) for i in (4, 0, 6, 2)]
     for other in (backwards, parts[1] + parts[3] + parts[0] + parts[2]):
         assert [e.actions for e in other] == [e.actions for e in whole]
-    again = sample_steps(model, tokenizer, prompts, CONFIG, range(1, 9))
+    again = sample_calls(model, tokenizer, prompts, CONFIG, range(1, 9))
     assert [e.actions for e in again] != [e.actions for e in whole]
 
 
@@ -222,7 +222,7 @@ def test_as_many_episodes_run_at_a_time_as_their_prompts_leave_room_for(model, t
 
 
 def test_a_rank_without_prompts_samples_nothing(model, tokenizer):
-    assert sample_steps(model, tokenizer, [], CONFIG, []) == []
+    assert sample_calls(model, tokenizer, [], CONFIG, []) == []
     assert sample_episodes(model, tokenizer, [], None, CONFIG, []) == []
 
 
@@ -330,16 +330,16 @@ def test_off_the_way_of_the_solution_a_call_is_scored_by_its_feedback(said, rewa
 def test_an_outage_is_not_the_calls_doing(model, tokenizer, executor, tasks, script):
     task = next(t for t in tasks if episode_of(t).task.retried)
     detour = 'ask_to_user(question="Why?")'
-    experience = play(model, tokenizer, executor, task, script, [detour, *solution(task)])
+    experience = play(model, tokenizer, executor, task, script, [detour, solution(task)[0], *solution(task)])
     assert classify_feedback(experience.calls[1].feedback) is ErrorCategory.TOOL_INSTABILITY
-    assert [c.reward for c in experience.calls[1:]] == [0.0] * (len(solution(task)) - 1) + [1.0] and experience.right
+    assert [c.reward for c in experience.calls[1:]] == [0.0] * len(solution(task)) + [1.0] and experience.right
 
 
 def test_the_golden_call_stays_due_until_its_tool_works(model, tokenizer, executor, tasks, script):
     task = next(t for t in tasks if episode_of(t).task.retried)
-    call, again, *rest = solution(task)
-    assert call == again
-    experience = play(model, tokenizer, executor, task, script, [call, again, *rest])
+    call, *rest = solution(task)
+    assert task_of(episode_of(task), retries=True).calls == (task.calls[0], *task.calls)
+    experience = play(model, tokenizer, executor, task, script, [call, call, *rest])
     assert [c.reward for c in experience.calls] == [0.0] + [1.0] * len(rest) + [2.0]
     golden = task.calls[0]
     other = format_call(Call(golden.name, {key: "no such" for key in golden.arguments}))

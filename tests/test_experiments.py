@@ -659,6 +659,7 @@ def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
         (["robustness", "--suite", "bfcl"], "--suite only applies to ablation"),
         (["ablation", "--suite", "nonsense"], "unknown suite nonsense; choose from"),
         (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps generates its data"),
+        (["craft", "--model", "mine"], "leave --model and --data out"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):

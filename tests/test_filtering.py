@@ -12,7 +12,7 @@ import train_ppo
 from tl.datasets import read
 from tl.rl.config import PPOConfig, check
 from tl.rl.filtering import REDRAWS, draw_with_signal, with_signal
-from tl.rl.steps import Experience, ScoredCall, sample_steps
+from tl.rl.calls import Experience, ScoredCall, sample_calls
 from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.trajectory import Trajectory
@@ -71,7 +71,7 @@ def test_it_is_refused_where_samples_are_not_compared(advantage):
 @pytest.fixture
 def flags(toy_sft, tmp_path, monkeypatch) -> list[str]:
     """Four steps of four samples, of two prompts; each earns 1 or -2, as its tokens decide."""
-    monkeypatch.setattr(train_ppo, "sample_steps", sample_by_tokens)
+    monkeypatch.setattr(train_ppo, "sample_calls", sample_by_tokens)
     data = [str(toy_sft / "prompts.jsonl")]
     if not Path(*data).exists():
         write_prompts(toy_sft)
@@ -88,7 +88,7 @@ def write_prompts(toy: Path) -> None:
 
 
 def sample_by_tokens(*args) -> list[Experience]:
-    return [earning(e, random.Random(str(e.actions)).choice((1.0, -2.0, -2.0))) for e in sample_steps(*args)]
+    return [earning(e, random.Random(str(e.actions)).choice((1.0, -2.0, -2.0))) for e in sample_calls(*args)]
 
 
 def earning(experience: Experience, reward: float) -> Experience:
@@ -117,7 +117,7 @@ def test_what_was_dropped_is_counted_and_a_resumed_run_draws_the_same(flags, tmp
 
 
 def test_a_step_without_any_signal_says_so_and_teaches_nothing(flags, toy_sft, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_ppo, "sample_steps", lambda *args: [earning(e, 1.0) for e in sample_steps(*args)])
+    monkeypatch.setattr(train_ppo, "sample_calls", lambda *args: [earning(e, 1.0) for e in sample_calls(*args)])
     with pytest.warns(UserWarning, match="step 2: the samples of each prompt earned the same"):
         assert train_ppo.main([*flags, "--max_steps", "2"]) == 0
     assert column(tmp_path / "run", "filtered_prompts") == [10, 10]  # two prompts, and two in each of four draws more
@@ -127,7 +127,7 @@ def test_a_step_without_any_signal_says_so_and_teaches_nothing(flags, toy_sft, t
 
 def run_on(world: World, flags: list[str]) -> list[dict]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_ppo, "sample_steps", sample_by_tokens)
+        patch.setattr(train_ppo, "sample_calls", sample_by_tokens)
         config = train_ppo.resolve_config(flags)
         assert train_ppo.run(config, world) == 0
     return metrics(Path(config.out)) if world.is_main else []

@@ -121,6 +121,10 @@ def test_an_interval_by_hand_for_clusters_of_unequal_size():
     assert share_interval([(1, 2), (2, 2), (1, 4)]) == percent(wilson_interval(4, 8))
 
 
+def test_clusters_that_happen_to_agree_do_not_count_as_more_trials_than_there_are():
+    assert share_interval([(10, 20), (11, 20)]) == percent(wilson_interval(21, 40))
+
+
 def test_an_interval_of_clustered_calls_holds_its_share():
     """Beta-distributed episodes of up to nine calls: 95 % within a binomial error of 300 trials; Wilson's has 70 %."""
     rng = random.Random(0)

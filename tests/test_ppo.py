@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from tl.losses import kl, policy_loss, policy_stats, token_entropy, value_loss
-from tl.ppo import explained_variance, gae, group_advantages, rloo_advantages, token_rewards, turn_gae, whiten
+from tl.ppo import (
+    explained_variance,
+    gae,
+    group_advantages,
+    progress_rewards,
+    rloo_advantages,
+    token_rewards,
+    turn_gae,
+    whiten,
+)
 
 F64 = torch.float64
 
@@ -55,6 +64,26 @@ def test_turns_have_one_advantage_each_and_discount_by_the_call():
     first = 0.25 + 0.5 * 3.0 - 1.0 + 0.5 * second
     assert advantages.tolist() == [[first, first, second, 0.0]]
     assert returns.tolist() == [[first + 1.0, first + 1.0, second + 3.0, 0.0]]
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1, 5])
+def test_what_stands_between_the_calls_of_a_row_changes_nothing(elsewhere):
+    """Prompt and feedback may have any number of a call there, and no values."""
+    generator = torch.Generator().manual_seed(2)
+    rewards, values = (torch.randn(2, 5, dtype=F64, generator=generator) for _ in range(2))
+    call_index, mask = torch.tensor([[0, 0, 1, 2, 2], [0, 1, 1, 1, 0]]), ones(2, 5)
+    mask[1, 4] = False
+    at = torch.tensor([2, 3, 6, 7, 9])  # of the actions in longer rows
+
+    def spread(x, filler):
+        return torch.full((2, 11), filler, dtype=x.dtype).index_copy(1, at, x)
+
+    apart = spread(call_index, elsewhere), spread(mask, False)
+    longer = turn_gae(spread(rewards, math.nan), spread(values, math.nan), *apart, 0.9, 0.8)
+    for got, expected in zip(longer, turn_gae(rewards, values, call_index, mask, 0.9, 0.8), strict=True):
+        torch.testing.assert_close(got, spread(expected, 0.0))
+    got = progress_rewards(spread(rewards, 0.0), spread(values, math.nan), *apart)
+    torch.testing.assert_close(got, spread(progress_rewards(rewards, values, call_index, mask), 0.0))
 
 
 def test_turns_of_one_action_are_steps_of_gae():
@@ -215,10 +244,13 @@ def test_policy_stats_by_hand():
 
 
 def test_value_loss_by_hand():
-    values, old, returns = tensor(1.0, 0.0, math.nan), tensor(0.0, 0.1, 0.0), tensor(2.0, 1.0, 0.0)
+    values, old, returns = tensor(1.0, 0.0, math.nan), tensor(0.0, 0.1, 0.0), tensor(2.0, 1.0, math.nan)
+    values.requires_grad_()
     mask = torch.tensor([True, True, False])
     # Clipped to 0.2: max(1, 1.8²) = 3.24; within the clip: max(1, 1) = 1
-    assert value_loss(values, old, returns, mask, 0.2).item() == pytest.approx(0.5 * (3.24 + 1) / 2)
+    loss = value_loss(values, old, returns, mask, 0.2)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.5 * (3.24 + 1) / 2) and values.grad.isfinite().all()
 
 
 def test_value_gradient_is_zero_where_clipping_makes_the_error_larger():

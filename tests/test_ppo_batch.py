@@ -8,7 +8,7 @@ import torch
 
 from tl.llama import Llama, ModelConfig
 from tl.rl.batch import PPOBatch, minibatches
-from tl.rl.steps import Experience
+from tl.rl.calls import Experience
 from tl.training.batching import target_nll
 from tl.training.distributed import World
 

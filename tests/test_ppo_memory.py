@@ -10,7 +10,7 @@ from tl.llama.sampling import Sampler
 from tl.metrics import Question
 from tl.rl.config import PPOConfig
 from tl.rl.data import PPOData
-from tl.rl.steps import Experience, ScoredCall
+from tl.rl.calls import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.memory import PPOMemory, ppo_memory
 from tl.training.run import Progress
@@ -42,7 +42,7 @@ def sample(actor: Llama, _tokenizer, prompts: list[Question], config, seeds: lis
 @pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 8, "update"), (SAMPLING, 124, "sampling")])
 def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, phase, tmp_path, monkeypatch):
     """Of two steps, the second with the optimizers' state there from the beginning."""
-    monkeypatch.setattr(train_ppo, "sample_steps", sample)
+    monkeypatch.setattr(train_ppo, "sample_calls", sample)
     save_model(Llama(CONFIG), tmp_path)
     prompts = [of_ids(str(n), [(n + i) % 3000 for i in range(length)]) for n in range(config.batch_size)]
     with distributed.process_group() as world:

@@ -12,7 +12,7 @@ from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.model import Critic
 from tl.llama.sampling import Completion
 from tl.rl.batch import PPOBatch
-from tl.rl.steps import Experience, ScoredCall
+from tl.rl.calls import Experience, ScoredCall
 from tl.rl.update import Learner
 from tl.training import distributed
 from tl.training.distributed import World

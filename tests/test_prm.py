@@ -95,10 +95,13 @@ def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with
     episodes, _ = read_returns([str(steps)])
     assert [e.to_line({}) for e in episodes] == [Returns.of(json.loads(e.to_line({}))).to_line({}) for e in episodes]
     good = json.loads(episodes[0].to_line({}))
+    asked, *rest = good["messages"]
+    text = {"role": "assistant", "content": "Which one?"}
     bad = {
         "has `right` and `trials`": {k: v for k, v in good.items() if k != "right"},
         "expected one more than calls": good | {"right": [1], "trials": [1]},
         "lists of whole numbers": good | {"right": "many"},
+        "has a text of the assistant": good | {"messages": [asked, text, asked, *rest]},
         "from 0 to `trials`": good | {"right": [9] * len(good["trials"])},
     }
     for reason, line in {"not JSON": "{", **{reason: json.dumps(record) for reason, record in bad.items()}}.items():

@@ -40,9 +40,11 @@ def test_a_call_that_fails_leaves_the_golden_one_due():
     assert steps[0].case is RewardCase.TOOL_HALLUCINATION and steps[2].case is RewardCase.CONTENT
 
 
-def test_a_solution_that_repeats_a_call_after_an_outage_wants_it_once():
-    repeated = [SOLUTION[0], SOLUTION[0], *SOLUTION[1:]]
-    assert earned((SEARCH, OUTAGE), (SEARCH, GOOD), (BOOK, GOOD), (FINISH, GOOD), solution=repeated) == [0, 1, 1, 1]
+def test_a_golden_call_is_due_until_its_tool_works_and_as_often_as_the_solution_makes_it():
+    assert earned((SEARCH, OUTAGE), (SEARCH, GOOD), (BOOK, GOOD), (FINISH, GOOD)) == [0, 1, 1, 1]
+    twice = [SOLUTION[0], SOLUTION[0], *SOLUTION[1:]]
+    assert earned((SEARCH, GOOD), (SEARCH, GOOD), (BOOK, GOOD), (FINISH, GOOD), solution=twice) == [1, 1, 1, 1]
+    assert earned((SEARCH, GOOD), (BOOK, GOOD), solution=twice) == [1, -1.5]
 
 
 def test_another_call_that_works_abandons_the_solution_and_then_the_feedback_decides():

@@ -90,15 +90,16 @@ def test_a_model_out_of_reach_breaks_the_episode_off():
     assert rollout.stop is StopReason.POLICY and rollout.categories == () and rollout.note == "no answer"
 
 
+@pytest.mark.parametrize("text", ["f(x=", 'finish(answer="12")'])  # the second only looks whole
 @pytest.mark.parametrize(("strict", "stop", "calls"), [(False, StopReason.FINISHED, 2), (True, StopReason.CUT, 1)])
-def test_a_turn_that_was_cut_is_run_unless_strict(strict, stop, calls):
+def test_a_call_that_was_cut_is_a_format_error_and_ends_a_strict_episode(text, strict, stop, calls):
     def policy(dialogues):
         begun = len(dialogues[0].messages) > 1
-        return [Response(('finish(answer="x")',)) if begun else Response(("f(x=",), "cut", StopReason.CUT)]
+        return [Response(('finish(answer="x")',)) if begun else Response((text,), "cut", StopReason.CUT)]
 
     [(_, rollout)] = play([request()], policy, 1, strict=strict)
     assert rollout.stop is stop and len(rollout.trajectory.calls()) == calls
-    assert len(rollout.categories) == (0 if strict else calls)
+    assert rollout.categories == (() if strict else (FAILURE, RIGHT))
 
 
 @pytest.mark.parametrize(("strict", "stop"), [(False, StopReason.FINISHED), (True, StopReason.EXECUTOR)])
@@ -265,6 +266,27 @@ def test_the_facts_of_an_answer_are_its_figures_and_what_tools_said():
 )
 def test_an_answer_is_right_if_it_has_the_facts(answer, right):
     assert is_right(answer, "It is packed, 155.8.", ("155.8", "packed")) is right
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "right"),
+    [
+        ("5 and 6", "The ids are 5,6.", True),
+        ("10 to 12", "From 10-12.", True),
+        ("17:15 to 18:00", "Open 17:15-18:00.", True),
+        ("155.8", "It is 155.8km.", True),
+        ("-9", "It is −9 degrees.", True),
+        ("1,200.50", "1200.5", True),
+        ("34", "The scores are 3,4.", False),
+        ("200", "It costs 1,200.", False),
+        ("12", "On 2026-12-04.", False),
+        ("9007199254740992", "9007199254740993", False),
+        ("12000", "Its id is 12E3.", False),
+        ("7", "Agent 007.", False),
+    ],
+)
+def test_figures_are_compared_as_numbers_where_they_are_numbers(truth, answer, right):
+    assert is_right(answer, truth, facts_of(truth, ())) is right
 
 
 def test_without_facts_the_words_have_to_be_the_same():

@@ -204,6 +204,7 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
         assert evaluate.main([*model, "--tools", INVENTORY, "--tasks", TEST, "--allow_network"]) == 0
     out = capsys.readouterr().out
     assert "20 tasks of" in out and "of 2 servable requests with the correct answer" in out
+    assert "2 episodes have a call that was cut off at the token limit" in out
     assert "3 tools of inventory" in out and "tools may open network connections" in out
     assert json.loads(report.read_text())["suites"]["tasks"]
     with pytest.raises(RunError, match="need --tasks"):

@@ -24,7 +24,7 @@ from tl.losses import weighted_cross_entropy
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_call, encode_feedback, encode_prompt, encode_trajectory, name_ids
 from tl.rl.config import PPOConfig
-from tl.rl.steps import Experience, ScoredCall, sample_steps
+from tl.rl.calls import Experience, ScoredCall, sample_calls
 from tl.rollout.dialogue import Dialogue, ask, prediction_of
 from tl.rollout.policy import LlamaPolicy, SamplingPolicy
 from tl.templates import template_line, template_of
@@ -240,11 +240,11 @@ def test_an_episode_of_ppo_has_the_ids_of_the_training_example(tokenizer, calls)
 
 
 def test_a_step_of_ppo_is_rewarded_for_the_call_that_was_said(tokenizer, calls, monkeypatch):
-    monkeypatch.setattr("tl.rl.steps.Sampler", Scripted(tokenizer, [calls[0], Call("get_paper", {"id": 1})]))
+    monkeypatch.setattr("tl.rl.calls.Sampler", Scripted(tokenizer, [calls[0], Call("get_paper", {"id": 1})]))
     ids = encode_prompt(TOOLS, FOUR_TURNS.messages[:1], tokenizer)
     question = Question("q", TOOLS, FOUR_TURNS.messages[:1], ((calls[0],),), prompt_ids=ids)
     model = Llama(ModelConfig(tokenizer.vocab_size, 8, 8, 1, 1, 1, 8, 64))
-    right, wrong = sample_steps(model, tokenizer, [question] * 2, PPOConfig(), [0, 1])
+    right, wrong = sample_calls(model, tokenizer, [question] * 2, PPOConfig(), [0, 1])
     assert [e.calls[0].case for e in (right, wrong)] == [RewardCase.ALL_RIGHT, RewardCase.WRONG_TOOL]
     assert right.ids == [*ids, *right.actions[:-1]] and right.actions[-1] == template_of(tokenizer).end_id
 

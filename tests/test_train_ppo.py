@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import os
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
 from tl.rl.batch import PPOBatch
-from tl.rl.steps import Experience, ScoredCall, sample_steps
+from tl.rl.calls import Experience, ScoredCall, sample_calls
+from tl.ppo import gae
 from tl.rl.update import Learner, start_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
@@ -121,7 +123,7 @@ def test_advantages_without_a_critic_load_none_and_need_several_samples(toy, tmp
 @pytest.mark.parametrize("advantage", ["gae", "turn", "group", "rloo"])
 def test_a_three_armed_task_is_solved(tmp_path, monkeypatch, advantage):
     """From a random model, whose chance of the right call is one in eight."""
-    monkeypatch.setattr(train_ppo, "sample_steps", sample_arms)
+    monkeypatch.setattr(train_ppo, "sample_calls", sample_arms)
     torch.manual_seed(0)
     save_model(Llama(ModelConfig(8, 16, 32, 1, 2, 2, 8, 16)), tmp_path)
     flags = f"--model {tmp_path} --kl_coef 0.05 --actor_lr 1e-2 --critic_lr 1e-2 --ppo_epochs 2 --show_every 0"
@@ -159,11 +161,11 @@ def test_trains_logs_and_leaves_a_model(toy, tmp_path, capsys):
 
 
 def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatch):
-    def sample_with_a_pause(*args, sample=train_ppo.sample_steps):
+    def sample_with_a_pause(*args, sample=train_ppo.sample_calls):
         time.sleep(0.2)
         return sample(*args)
 
-    monkeypatch.setattr(train_ppo, "sample_steps", sample_with_a_pause)
+    monkeypatch.setattr(train_ppo, "sample_calls", sample_with_a_pause)
     train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1"))
     [line] = metrics(tmp_path / "run")
     assert line["generation_share"] * line["seconds"] == pytest.approx(line["generation_seconds"])
@@ -183,6 +185,7 @@ def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     out = capsys.readouterr().out
     assert "kl_coef" in out and "prompts" in out and "optimizer" in out and "sampling" in out
+    assert re.search(r"^steps +[1-9]\d* of 4 rollouts, \d of each prompt$", out, re.M)
 
 
 def test_the_preset_is_for_the_embedded_model_only(toy):
@@ -238,9 +241,9 @@ def test_equal_rewards_leave_the_policy_where_it_is(toy, tmp_path, monkeypatch, 
     """A call of one token and calls of several all earn the same: there is nothing to learn."""
 
     def sample(*args):
-        return [replace(e, rewards=[0.0] * (len(e.rewards) - 1) + [reward]) for e in sample_steps(*args)]
+        return [replace(e, rewards=[0.0] * (len(e.rewards) - 1) + [reward]) for e in sample_calls(*args)]
 
-    monkeypatch.setattr(train_ppo, "sample_steps", sample)
+    monkeypatch.setattr(train_ppo, "sample_calls", sample)
     train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", "--gamma", "1", "--lam", "0.5"))
     [line] = metrics(tmp_path / "run")
     assert line["policy_grad_norm"] == 0 and line["policy_steps"] == 1 and line["response_length"] > 1
@@ -253,7 +256,8 @@ def test_the_critic_starts_at_the_mean_return_of_the_first_rollouts(toy):
     with distributed.process_group() as world:
         model = distributed.load(Critic, toy / "model", world)
         batch = PPOBatch.of(rollouts(), 100, world)
-        start_values(Learner(model, torch.optim.SGD(model.parameters()), 1.0), batch, gamma=0.5)
+        _, returns = gae(batch.call_rewards, torch.zeros_like(batch.call_rewards), batch.mask, gamma=0.5, lam=1.0)
+        start_values(Learner(model, torch.optim.SGD(model.parameters()), 1.0), returns[batch.mask])
         values = batch.values(model)
     torch.testing.assert_close(values[batch.mask], torch.full((7,), (1.75 - 1.125) / 7))
 
@@ -295,13 +299,13 @@ def test_an_update_that_went_too_far_is_the_last_one_of_its_step(toy, tmp_path, 
 
 def fail_rollouts(failing: list[int], monkeypatch) -> None:
     """Lets the first so many rollouts of each step fail; of the steps after those none."""
-    sample, remaining = train_ppo.sample_steps, iter(failing)
+    sample, remaining = train_ppo.sample_calls, iter(failing)
 
     def fail(*args):
         made, n = sample(*args), next(remaining, 0)
         return [None] * n + made[n:]
 
-    monkeypatch.setattr(train_ppo, "sample_steps", fail)
+    monkeypatch.setattr(train_ppo, "sample_calls", fail)
 
 
 def test_rollouts_without_a_reward_are_left_out_and_counted(toy, tmp_path, monkeypatch):

@@ -245,7 +245,7 @@ def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tm
     assert "2e-06 at the peak: 1e-06 x 8.0 / 4" in out
     assert train_sft.main([*flags, "--overwrite", "--learning_rate", "3e-3", "--max_steps", "1"]) == 0
     assert metrics(tmp_path / "run")[0]["learning_rate"] == 3e-3
-    assert "0.003 at the peak: as configured" in capsys.readouterr().out
+    assert "0.003 at the peak: as set" in capsys.readouterr().out
 
 
 def test_what_does_not_touch_the_learning_may_change_on_resume(toy, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ VERBS = {
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command `argv[0]` and returns its exit status, 2 for an error that the user can mend (1 if the command
+    """Runs the command `argv[0]` and returns its exit status, 2 for an error that the user can fix (1 if the command
     says so); without arguments, lists the commands."""
     if argv and argv[0] in VERBS:
         try:

@@ -84,7 +84,7 @@ def weighted_cross_entropy(
     call.
 
     * ``norm="sum"``: Σ w·nll / total, total 1 by default: the paper's sum, where a token's gradient scales with its
-      weight.
+      weight. Training passes the number of tokens with weight.
     * ``norm="call"``: Σ_calls (Σ w·nll / Σ w) / total: each call and each text turn counts equally (the released code).
       Calls without weight are excluded; total is by default the number of calls with weight.
 
@@ -146,6 +146,7 @@ def value_loss(
 
     All tensors have one shape; mask is True at actions, ``total`` as in ``policy_loss``.
     """
+    values, old_values, returns = (torch.where(mask, x, 0.0) for x in (values, old_values, returns))
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     error = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     return 0.5 * _masked_sum(error, mask) / _divisor(mask.sum() if total is None else total, values)

@@ -207,8 +207,8 @@ def share_interval(clusters: Sequence[tuple[int, int]]) -> Interval:
     """95 % interval, in percent, of a share of trials that come in clusters, such as the calls of an episode.
 
     `clusters` holds (successes, trials) of each. The result is Wilson's interval for the effective number of trials:
-    the number of independent trials with the same variance (design effect; linearised ratio, Kish 1965). It equals the
-    number of trials if each cluster has one, and the number of clusters if all trials have the same outcome.
+    the number of independent trials with the same variance (design effect; linearised ratio, Kish 1965), at most their
+    real number. It equals that if each cluster has one, and the number of clusters if all trials have the same outcome.
     """
     clusters = [cluster for cluster in clusters if cluster[1]]
     successes, n = (sum(column) for column in zip(*clusters, strict=True)) if clusters else (0, 0)
@@ -216,7 +216,7 @@ def share_interval(clusters: Sequence[tuple[int, int]]) -> Interval:
     if 0 < successes < n:
         share = successes / n
         variance = sum((count - share * of) ** 2 for count, of in clusters) / n**2
-        effective = share * (1 - share) / variance if variance else float(n)
+        effective = min(share * (1 - share) / variance, n) if variance else float(n)
     low, high = wilson_interval(successes / n * effective if n else 0, effective)
     return 100 * low, 100 * high
 

@@ -56,11 +56,11 @@ def turn_gae(
     A call's reward is the sum of its actions' rewards and its value that of its first action, V before the call;
     ``gamma`` and ``lam`` count calls. call_index [B, T] numbers the calls of each row from 0.
     """
-    before = F.pad(call_index[:, :-1], (1, 0), value=-1)
+    first, _ = _ends_of_calls(call_index, mask)
     index = torch.where(mask, call_index, 0)
     per_call = rewards.new_zeros(rewards.shape)  # there are at most as many calls as actions
     call_rewards = per_call.scatter_add(1, index, torch.where(mask, rewards, 0.0))
-    call_values = per_call.scatter_add(1, index, torch.where(mask & (call_index != before), values, 0.0))
+    call_values = per_call.scatter_add(1, index, torch.where(first, values, 0.0))
     is_call = per_call.scatter_add(1, index, mask.to(rewards.dtype)) > 0
     advantages, returns = gae(call_rewards, call_values, is_call, gamma, lam)
     return tuple(torch.where(mask, x.gather(1, index), 0.0) for x in (advantages, returns))  # type: ignore[return-value]
@@ -74,11 +74,20 @@ def progress_rewards(call_rewards: Tensor, values: Tensor, call_index: Tensor, m
     discounting, this potential-based shaping does not change the best policy (Ng, Harada and Russell, 1999): the
     rewards of an episode add up to those in ``call_rewards`` minus its first V. call_index as in ``turn_gae``.
     """
-    first = mask & (call_index != F.pad(call_index[:, :-1], (1, 0), value=-1))
-    index, before = torch.where(mask, call_index, 0), torch.where(first, values, 0.0)
-    own = torch.zeros_like(values).scatter_add(1, index, before).gather(1, index)
-    last = mask & (F.pad((first | ~mask)[:, 1:], (0, 1), value=True))
-    return call_rewards + torch.where(last, F.pad(before[:, 1:], (0, 1)) - own, 0.0)
+    first, last = _ends_of_calls(call_index, mask)
+    index = torch.where(mask, call_index, 0)
+    before = torch.zeros_like(values).scatter_add(1, index, torch.where(first, values, 0.0))  # [B, calls]
+    change = F.pad(before[:, 1:], (0, 1)) - before
+    return call_rewards + torch.where(last, change.gather(1, index), 0.0)
+
+
+def _ends_of_calls(call_index: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a position is the first, and whether it is the last action of its call; both [B, T]."""
+    end = call_index.shape[1]  # larger than any number of a call
+    before = torch.where(mask, call_index, -1).cummax(dim=1).values
+    after = torch.where(mask, call_index, end).flip(1).cummin(dim=1).values.flip(1)
+    first = call_index != F.pad(before[:, :-1], (1, 0), value=-1)
+    return mask & first, mask & (call_index != F.pad(after[:, 1:], (0, 1), value=end))
 
 
 def group_advantages(returns: Tensor, groups: Tensor, standardise: bool = True, eps: float = 1e-4) -> Tensor:

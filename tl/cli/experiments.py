@@ -5,7 +5,7 @@
     python -m tl experiments ablation --model X --data train.jsonl OFFICIAL --suite rotbench toolalpaca bfcl
                                                    Table 5 for your model on the benchmarks
     python -m tl experiments robustness            no part against all parts under noisy tool names (Figure 4)
-    python -m tl experiments craft --quick         ways on from a short fine-tuning, each with as many sampled calls:
+    python -m tl experiments craft --quick         continuations of a short fine-tuning, each with as many calls:
                                                    more SFT, rejection, DPO, PPO in six ways, best of 8
 
 Each training and evaluation runs in its own process and logs to log.txt in its folder under --out. To resume an
@@ -74,6 +74,8 @@ def main(argv: Sequence[str]) -> int:
     for flag in ("sweeps", "suite"):
         if getattr(config, flag) and "ablation" not in config.kinds:
             raise UserError(f"--{flag} only applies to ablation")
+    if "craft" in config.kinds and (config.model or config.data):
+        raise UserError("craft goes on from the embedded model, on the library's tasks: leave --model and --data out")
     files, folders = ([p for p in config.data if Path(p).is_dir() is folder] for folder in (False, True))
     if len(folders) > 1 or (config.sweeps and files):
         raise UserError(

@@ -131,7 +131,8 @@ def taught(config: SynthesisConfig, endpoint: Endpoint | None) -> None:
         if config.tasks:
             tasks = read_tasks(config.tasks, executor)
         else:
-            tasks = make_tasks(config.seed, config.n, mix=read_mix(config.mix), toolkits=config.tools or LIBRARY)
+            mix, toolkits = read_mix(config.mix), config.tools or LIBRARY
+            tasks = make_tasks(config.seed, config.n, retries=True, mix=mix, toolkits=toolkits)
         faults = write_taught(config.path, tasks, executor, endpoint)
     print(summary(read(config.path)[0] if config.path.stat().st_size else []))
     print("left out: " + (", ".join(f"{count} {fault}" for fault, count in faults.items()) or "none"))

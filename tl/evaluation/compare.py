@@ -83,6 +83,8 @@ def _metrics(item: Mapping) -> list[tuple[str, ...]]:
 
 
 def _value(item: Mapping, metric: Sequence[str]) -> bool | None:
+    if metric[0] in ("valid", "real") and item.get("servable") is False:  # not counted, as in VA
+        return None
     value: object = item
     for key in metric:
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -91,15 +93,17 @@ def _value(item: Mapping, metric: Sequence[str]) -> bool | None:
 
 def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
     """A line under HEADER: the shares of both sides, and their paired difference. A cluster is items that belong
-    together."""
+    together, and counts once in McNemar's test."""
     pairs = [pair for cluster in clusters for pair in cluster]
     n = len(pairs)
     shares = [100 * sum(pair[side] for pair in pairs) / n for side in (0, 1)]
     better, worse = pairs.count((False, True)), pairs.count((True, False))
-    low, high = bootstrap_interval(differences(clusters))
+    changes = differences(clusters)
+    low, high = bootstrap_interval(changes)
+    p = mcnemar(sum(change > 0 for change, _ in changes), sum(change < 0 for change, _ in changes))
     return (
         f"  {name:<22}{n:>5}{shares[0]:8.2f}{shares[1]:8.2f}{shares[1] - shares[0]:+12.2f}"
-        f"  [{low:+7.2f}, {high:+7.2f}]{better:>9}{worse:>7}{mcnemar(better, worse):11.4f}"
+        f"  [{low:+7.2f}, {high:+7.2f}]{better:>9}{worse:>7}{p:11.4f}"
     )
 
 
@@ -129,7 +133,8 @@ def percentile_interval(means: np.ndarray) -> tuple[float, float]:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """Two-sided exact p-value: the probability that a fair coin splits the changed items at least as unevenly."""
+    """Two-sided exact p-value: the probability that a fair coin splits the changed items (or clusters) at least as
+    unevenly."""
     n = better + worse
     tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1)) / 2**n
     return min(1.0, 2 * tail)

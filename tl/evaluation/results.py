@@ -26,7 +26,7 @@ from tl.metrics import (
     share_interval,
 )
 from tl.rollout.answers import FORCED, REFUSALS
-from tl.rollout.episodes import Request, Rollout, outcome
+from tl.rollout.episodes import CUT_OFF, Request, Rollout, outcome
 
 WIDTH = 34  # of the first column of a table
 LINE = 118  # to which notes are wrapped
@@ -194,6 +194,9 @@ class EpisodeResult:
             lines.append(f"  {len(self.missing)} requests got no answer and are not counted: {some(self.missing)}")
         if len(self.rollouts) < len(self.suite.requests):
             lines.append(f"  only the first {len(self.rollouts)} requests")
+        played = [rollout.trajectory for _, rollout, _ in self.outcomes]
+        if cut := sum(any(feedback == CUT_OFF.text for _, feedback in episode.calls()) for episode in played):
+            lines.append(f"  {cut} episodes have a call that was cut off at the token limit: --max_new_tokens raises it")
         shares = [("DE", "de", scores.n_calls, "calls with a documentation error")]
         if self.suite.has_backend:
             shares += [

@@ -25,7 +25,7 @@ ROUNDS = 2  # of rejection
 CALLS_OF_AN_EPISODE = 3
 CALLS_OF_A_PRM_TASK = 24  # an episode of three calls, and four ways on from each: 3 + 4 · (3 + 2 + 1), less what fails
 STEP = 32  # calls, or episodes' worth of calls, that PPO learns from at a time
-RATE = ("--learning_rate", "3e-4")  # of fine-tuning that goes on: less than at first, where it falls to 0
+RATE = ("--learning_rate", "3e-4")  # of more SFT: less than at first, where it falls to 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class CraftPlan(Plan):
 
     def _rejection(self, way: Way, start: Part, seed: int) -> list[Part]:
         tasks = self._tasks(CALLS_OF_AN_EPISODE * SAMPLES * ROUNDS)
-        train = shlex.join([*RATE, "--epochs", "2", "--eval_every", "0"])
+        train = shlex.join(["--learning_rate", "1e-4", "--epochs", "1", "--eval_every", "0"])
         flags = ["--rounds", str(ROUNDS), "--size", tasks, "--seed", str(seed), "--train", train]
         return [self._sampling("rounds", start, seed, flags, f"rounds/round-{ROUNDS}/model")]
 
@@ -120,7 +120,7 @@ class CraftPlan(Plan):
         sampling = self._sampling("pairs", start, seed, flags, "kept.jsonl")
         pairs = sampling.folder / "pairs.jsonl"
         sampling = replace(sampling, flags=[*sampling.flags, "--pairs", str(pairs)])
-        flags = ["--data", str(pairs), "--seed", str(seed), "--batch_size", "8", "--epochs", "2"]
+        flags = ["--data", str(pairs), "--seed", str(seed), "--batch_size", "8", "--epochs", "1"]
         return [sampling, self._further(way, start, seed, flags, pairs=sampling.digest)]
 
     def _ppo(self, way: Way, start: Part, seed: int) -> list[Part]:

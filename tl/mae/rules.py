@@ -54,7 +54,7 @@ _PARTS = {
         r"(?:no such (?:file or directory|process|device(?: or address)?)|permission denied|operation not permitted|"
         r"is a directory|not a directory|directory not empty|file exists|input/output error|invalid argument|"
         r"no space left on device|read-only file system|device or resource busy|argument list too long|broken pipe|"
-        r"name or service not known|too many open files|not supported|not found)"
+        r"name or service not known|too many open files|not supported|(?:command )?not found)"
     ),
 }
 
@@ -95,6 +95,9 @@ MESSAGES = (
         (r"(?:https?)?connection(?:pool)?\(|\('connection |max retries exceeded", "HTTPSConnectionPool(host='x.org')"),
         (r"<urlopen error|\[errno -\d|\[ssl:|\[winerror", "[Errno -2] Name or service not known"),
         (r"\d{3} (?:client|server) error: ", "400 Client Error: Bad Request for url: https://x.org/"),
+        (r"(?:client|server) error '\d{3}\b", "Client error '404 Not Found' for url 'https://x.org/'"),
+        (r"request failed with status code \d{3}\b", "Request failed with status code 404"),
+        (r"\[errno (?:12|32|10\d|11[0-3])\]", "[Errno 111] Connection refused"),
         (r"<http>(?:429|5(?!01)\d\d):?,? (?:[a-z]+ ){0,3}(?:error|gateway|unavailable|requests)\b", "502 Bad Gateway"),
         (r"invalid api call\b", "Invalid API call. Currency codes might be invalid."),
     ),
@@ -126,6 +129,14 @@ MESSAGES = (
         ),
         (r"command .{1,400} (?:returned non-zero exit status|died with <?signal)", "Command 'x' died with <Signals>."),
         (r"(?:<parameter> type|response|validation|parse|syntax) error\s*<stop>|\[errno \d+\]", "Response error."),
+    ),
+    *_rules(
+        ErrorCategory.OTHER,
+        (
+            r"<http>(?:401|402|403|407|451):?,? (?:unauthori[sz]ed|payment required|forbidden|proxy authentication|"
+            r"unavailable for legal)\b",
+            "HTTP Error 403: Forbidden",
+        ),
     ),
 )
 
@@ -236,6 +247,7 @@ REASONS_OF_PARAMETERS = (
     *_rules(
         ErrorCategory.PARAMETER_MISSING,
         (r".*?\bmissing (?!or )(?:\w+ ){0,2}(?:<name> )?<parameter>\b", "Bad Request: missing required parameter 'x'"),
+        (r".*?\bfield required\b", "Field required"),
         (
             r".*?\b(?:<parameter>|fields?|value|id|name|address|domain|date|query|<name>) (?:[\w ]{1,40} )?"
             r"(?:is|are|was|must be) (?:missing(?! or)|required\b|provided|not (?:provided|given|set)|specified)",

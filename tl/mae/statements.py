@@ -252,7 +252,8 @@ def _unwrapped(value: object) -> object:
 def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
     """The error that one object reports: an error field that is not empty, a failing status, a false success."""
     status = next((code for key, value in answer.items() if (code := _status_field(key, value, answer))), None)
-    fails = status or (alone and _says_failed(answer))
+    is_pydantics = isinstance(answer.get("loc"), list) and "msg" in answer
+    fails = status or is_pydantics or (alone and _says_failed(answer))
     if fails or any(_is_error_field(key, value, alone) for key, value in answer.items()):
         yield Statement(Place.FIELD, _words(answer)[:MAX_STATEMENT], status)
 
@@ -278,7 +279,7 @@ def _says_failed(answer: dict[str, object]) -> bool:
 
 def _is_error_field(key: str, value: object, alone: bool) -> bool:
     if _SUCCESS_KEY.fullmatch(key):
-        return alone and (value is False or value == "false")
+        return alone and str(value).lower() == "false"
     if _STATUS_KEY.fullmatch(key):
         return alone and isinstance(value, str) and bool(_FAILED_WORD.fullmatch(value.strip()))
     if _ERROR_CODE_KEY.fullmatch(key):

@@ -67,7 +67,7 @@ class PPOConfig(ToolOptions, TrainingConfig):
     )
     critic: bool = option(True, "learn a value function for gae and turn; without it, all values are 0")
     kl_coef: float = option(0.4, "β, the weight of KL(policy ‖ SFT model) in the reward", at_least=0)
-    gamma: float = option(1.0, "γ, the discount per token", at_least=0, at_most=1)
+    gamma: float = option(1.0, "γ, the discount per token, or per call with --advantage turn", at_least=0, at_most=1)
     lam: float = option(0.95, "λ of generalised advantage estimation", at_least=0, at_most=1)
     clip: float = option(0.2, "clip the probability ratio π / π_old to 1 ± this", positive=True)
     value_clip: float = option(0.2, "clip the change of a value in one step to ± this", positive=True)

@@ -56,7 +56,7 @@ class DPOConfig(TrainingConfig):
         0.1, "β, the strength of the KL penalty; larger values stay closer to the initial model", positive=True
     )
     label_smoothing: float = option(0.0, "assumed fraction of pairs whose labels are swapped", at_least=0, at_most=0.5)
-    learning_rate: float = option(1e-6, "learning rate, constant over the run", embedded=1e-4, lora=1e-5, at_least=0)
+    learning_rate: float = option(1e-6, "learning rate, constant over the run", embedded=2e-5, lora=1e-5, at_least=0)
     weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
     epochs: float = option(1.0, "number of passes over the pairs", positive=True)
     max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)

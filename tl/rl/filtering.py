@@ -6,7 +6,7 @@ from itertools import islice
 from math import ceil
 from typing import TypeVar
 
-from tl.rl.steps import Experience
+from tl.rl.calls import Experience
 
 REDRAWS = 4  # draws per step that replace dropped prompts
 

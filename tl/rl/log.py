@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tl.irm import RewardCase
 from tl.llama.tokenizer import Tokenizer
-from tl.rl.steps import Experience
+from tl.rl.calls import Experience
 from tl.rollout.dialogue import StopReason
 from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 

@@ -1,6 +1,5 @@
 """Process rewards: rewards by rules for each call of an episode."""
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,7 +47,7 @@ def step_rewards(
     abandons it. From then on, or if no solution is known, the feedback decides (CASE_OF_FEEDBACK). Failures in a row
     together cost as much as the worst of them: each is charged only for what it does worse than those before it.
     """
-    due = [call for call, _ in itertools.groupby(solution)]  # solutions repeat a call after an outage
+    due = list(solution)
     charged = 0.0  # cost of the failures since the last successful call
     for text, feedback in calls:
         case = _case(text, feedback, due, tools, free_text)

@@ -42,6 +42,8 @@ class Returns:
         if not isinstance(record, dict) or not {"right", "trials"} <= record.keys():
             raise ValueError("an episode with returns has `right` and `trials`; `python -m tl prm` makes them")
         episode, right, trials = Trajectory.from_openai(record), record["right"], record["trials"]
+        if any(message.role == "assistant" and not message.is_call for message in episode.messages):
+            raise ValueError("an episode with returns consists of calls; it has a text of the assistant")
         for counts in (right, trials):
             if not isinstance(counts, list) or not all(type(n) is int for n in counts):
                 raise ValueError("`right` and `trials` are lists of whole numbers")

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 
 from tl.llama.model import Critic, Llama
 from tl.losses import policy_loss, policy_stats, token_entropy, token_nll, value_loss
-from tl.ppo import gae
 from tl.rl.batch import PPOBatch, action_values
 from tl.rl.config import PPOConfig
 from tl.training import distributed
@@ -104,11 +103,11 @@ def update_policy(
 
 
 @torch.no_grad()
-def start_values(critic: Learner[Critic], batch: PPOBatch, gamma: float) -> None:
-    """Sets the bias of an untrained critic's head to the mean return of these rollouts. With values of 0 and λ below 1,
-    advantages would differ by token, and move the policy, even if all rollouts earned the same."""
-    _, returns = gae(batch.call_rewards, torch.zeros_like(batch.call_rewards), batch.mask, gamma, lam=1.0)
-    critic.model.value_head.bias.fill_(returns[batch.mask].double().mean().item())
+def start_values(critic: Learner[Critic], returns: Tensor) -> None:
+    """Sets the bias of an untrained critic's head to the mean of the first rollouts' returns at their actions. With
+    values of 0 and λ below 1, advantages would differ by token, and move the policy, even if all rollouts earned the
+    same."""
+    critic.model.value_head.bias.fill_(returns.double().mean().item())
 
 
 def update_values(

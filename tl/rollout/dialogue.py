@@ -37,7 +37,8 @@ class Dialogue(NamedTuple):
 class Response(NamedTuple):
     """The calls of one turn as text, normally one; text that is not a call is kept as it is.
 
-    `stop` is CUT if the text was cut, CONTEXT or POLICY if there is no text; `note` describes it in words.
+    `stop` is CUT if the text was cut, CONTEXT or POLICY if there is no text; `note` says so in words. An answer with a
+    note is wrong (see `prediction_of`).
     """
 
     texts: tuple[str, ...] = ()
@@ -62,15 +63,14 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
         open_before, due = due, []
         for i, turn in zip(open_before, turns, strict=True):
             before, calls = answers[i].texts, map(call_or_none, turn.texts)
-            names = [call.name if call else None for call in calls]
-            if before and names == [FINISH.name]:  # it stops after its calls
-                continue
-            no_call = not {*names} - {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
-            if no_call and len(before) >= questions[i].n_calls:  # it stops after the calls that are due
-                continue
+            names = {call.name if call else None for call in calls}  # None: text that is not a call
+            finishes = names == {FINISH.name}
+            calls_no_tool = names <= {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
+            if before and (finishes or (calls_no_tool and len(before) >= questions[i].n_calls)):
+                continue  # the model stops; its answer is the calls before
             answers[i] = turn._replace(texts=before + turn.texts)
-            only_calls = names and not {None, FINISH.name} & set(names)
-            if only_calls and not turn.note and len(answers[i].texts) < questions[i].n_calls + questions[i].to_the_end:
+            may_go_on = bool(names) and not names & {None, FINISH.name} and not turn.note
+            if may_go_on and len(answers[i].texts) < questions[i].n_calls + questions[i].to_the_end:
                 due.append(i)
     return answers
 

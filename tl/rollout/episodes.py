@@ -21,6 +21,8 @@ from tl.rollout.dialogue import Dialogue, Policy, Response, StopReason
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory import Message, Trajectory
 
+CUT_OFF = Feedback("SyntaxError: the call was cut off at the limit of tokens", Cause.FORMAT_ERROR)
+
 MAX_TURNS = 9
 
 
@@ -93,9 +95,9 @@ def play(
     The tools of one group of episodes run, all at once, while the policy answers another group. The grouping depends
     on the episodes and not on timing, so equal answers give equal episodes.
 
-    An episode ends with `finish`, with the last turn that its request allows, or when the policy has no answer. A turn
-    that was cut is run like any other and gets the feedback of a format error. With `strict`, it is not run and ends
-    the episode, and so does a call or a check in which the executor itself failed.
+    An episode ends with `finish`, with the last turn that its request allows, or when the policy has no answer. A call
+    that was cut is not run and gets the feedback of a format error. With `strict`, it ends the episode, and so does a
+    call or a check in which the executor itself failed.
     """
     waiting = deque(enumerate(requests))
     groups = [_Group(parallel // n_groups + (number < parallel % n_groups)) for number in range(n_groups)]
@@ -155,9 +157,10 @@ class _Episode:
             self.messages += [Message("assistant", text, is_call=True) for text in turn.texts]
             self.stop = turn.stop
             return
-        for text in turn.texts:
+        for number, text in enumerate(turn.texts, 1):
             self.messages.append(Message("assistant", text, is_call=True))
-            feedback = yield from self.session.steps(text)
+            is_cut = turn.stop is StopReason.CUT and number == len(turn.texts)
+            feedback = CUT_OFF if is_cut else (yield from self.session.steps(text))
             self.feedback.append(feedback)
             if strict and feedback.cause is Cause.INFRASTRUCTURE:
                 self.stop, self.note = StopReason.EXECUTOR, feedback.text

@@ -121,12 +121,14 @@ class SFTConfig(TrainingConfig):
     pkt: bool = option(True, "give key tokens a higher weight (PKT)")
     w_max: float = option(9.0, "maximum weight of a key token", at_least=1)
     norm: Literal["call", "sum"] = option(
-        "call", "how the loss is averaged; call: every call or text turn counts the same; sum: by token weight"
+        "call",
+        "how the loss is averaged; call: every call or text turn counts the same; sum: sum of weight x loss of all trained "
+        "tokens / their number",
     )
     learning_rate: float | None = option(
         None,
         "peak learning rate, reached by linear warm-up and followed by cosine decay to 0 (default: the released code's "
-        "1e-6 scaled by the number of correct calls per step divided by 4)",
+        "1e-6 times the number of trained turns per step / 4)",
         embedded=1e-3,
         lora=1e-4,
         at_least=0,

@@ -47,7 +47,7 @@ class EpisodeSuite:
     paper: bool = False  # Table 4 is about it
 
 
-def with_limit(suite: Suite, limit: int, length: Callable[[Call], int]) -> Suite:
+def note_too_long(suite: Suite, limit: int, length: Callable[[Call], int]) -> Suite:
     """The suite with a note on the items whose accepted calls are all longer than a turn can be."""
     beyond = sum(all(any(length(call) > limit for call in a) for a in q.answers) for q in suite.questions)
     note = f"{beyond} items have golden calls of more than {limit} tokens, the limit of a turn: they can only be wrong"

@@ -1,6 +1,6 @@
 """Rollouts of PPO: calls sampled from the policy at temperature 1, kept as ids, and their rewards (paper, section 3.3).
 
-Two kinds: one call per prompt (``sample_steps``, as in the paper) and whole tasks (``sample_episodes``). Sampled ids
+Two kinds: one call per prompt (``sample_calls``, as in the paper) and whole tasks (``sample_episodes``). Sampled ids
 are never tokenised again. A call's reward depends on the text of its ids and on the executor's feedback to it, never
 on the context before it.
 """
@@ -65,7 +65,7 @@ class Experience:
         self.calls.append(call)
 
 
-def sample_steps(
+def sample_calls(
     model: Llama, tokenizer: Tokenizer, prompts: Sequence[Question], config: PPOConfig, seeds: Sequence[int]
 ) -> list[Experience]:
     """Samples one call for each prompt and scores it against the golden calls (the paper's rollouts).
