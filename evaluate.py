@@ -106,8 +106,8 @@ class EvaluationConfig(ToolOptions):
     batch_size: int = option(32, "items to process at once; fewer if they are too long to fit", at_least=1)
     max_new_tokens: int | None = option(
         None,
-        f"token limit per turn; longer turns count as wrong (default: {LONG_TURN}; {SHORT_TURN} for a local model on generated "
-        "requests)",
+        f"token limit per turn; longer turns count as wrong (default: {LONG_TURN}; {SHORT_TURN} for a local model on "
+        "generated requests)",
         at_least=1,
     )
     best_of: int = option(

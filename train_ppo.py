@@ -44,13 +44,13 @@ from tl.ppo import (
     whiten,
 )
 from tl.rl.batch import PPOBatch, minibatches
+from tl.rl.calls import Experience, sample_calls
 from tl.rl.config import PPOConfig, check_lengths, resolve_config
 from tl.rl.data import PPOData, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.filtering import REDRAWS, draw_with_signal
 from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.prm import check_prm
-from tl.rl.calls import Experience, sample_calls
 from tl.rl.update import Models, start_values, update_policy, update_values
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
@@ -242,7 +242,7 @@ def sample_rollouts(
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
     mine, seeds = prompts[begin:end], [config.seed * 2**40 + first + i for i in range(begin, end)]
     made: Sequence[Experience | None] = []
-    with distributed.unsharded(actor) as plain, distributed.propagate_errors(world):
+    with distributed.unsharded(actor, world) as plain, distributed.propagate_errors(world):
         if mine and executor:
             made = sample_episodes(plain, tokenizer, cast("Sequence[Task]", mine), executor, config, seeds)
         elif mine:
@@ -338,7 +338,8 @@ def read_or_make_tasks(config: PPOConfig, executor: Executor) -> Sequence[Task]:
 def steps_lines(config: PPOConfig, data: PPOData) -> list[str]:
     """The number of steps of a run from the start, and the rollouts of each."""
     _, steps = plan(config, len(data.prompts) * config.samples_per_prompt, Progress())
-    return [f"steps               {steps:,} of {config.batch_size} rollouts, {config.samples_per_prompt} of each prompt"]
+    each = f"{config.batch_size} rollouts, {config.samples_per_prompt} of each prompt"
+    return [f"steps               {steps:,} of {each}"]
 
 
 def estimate_memory(

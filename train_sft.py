@@ -114,7 +114,7 @@ def evaluate(
     """TS, PI and CF (percent) of the model's greedy calls on held-out requests, and the loss on the golden calls of the
     first ``eval_items`` of them, the same in every evaluation of a run. The ranks share the requests."""
     for_loss = held_out[: config.eval_items]
-    with distributed.unsharded(model) as plain, distributed.propagate_errors(world):
+    with distributed.unsharded(model, world) as plain, distributed.propagate_errors(world):
         loss = golden_loss(plain, tokenizer, for_loss[world.rank :: world.size], config.micro_tokens)
     [loss] = distributed.sum_over_ranks([loss])
     if world.is_main and not math.isfinite(loss):

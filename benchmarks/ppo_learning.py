@@ -25,8 +25,8 @@ from tl.experiments.comparison import t_interval
 from tl.irm import call_reward
 from tl.llama import Tokenizer, load_model
 from tl.metrics import score_episodes
-from tl.rl.config import PPOConfig
 from tl.rl.calls import sample_calls
+from tl.rl.config import PPOConfig
 from tl.rollout.episodes import outcome, play
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import held_out

@@ -18,8 +18,8 @@ from benchmarks.models import MEDIUM, NEVER, random_checkpoint, random_texts
 from tl.llama import Llama
 from tl.llama.sampling import Sampler
 from tl.metrics import Question
-from tl.rl.config import PPOConfig
 from tl.rl.calls import Experience, ScoredCall
+from tl.rl.config import PPOConfig
 from tl.training import distributed
 from tl.training.run import Progress
 

@@ -42,8 +42,8 @@ import train_sft
 from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Completion, Sampler, cache_size
 from tl.metrics import Question
-from tl.rl.data import PPOData
 from tl.rl.calls import Experience, ScoredCall
+from tl.rl.data import PPOData
 from tl.training import distributed
 from tl.training.batching import MicroBatch
 from tl.training.checkpoint import SavedState, load_state, save_state
@@ -253,7 +253,7 @@ def sft(config: ModelConfig, ranks: int, checkpointing: str, tokens: int, micro_
         rows, length, new = 4, 1000, 24
 
         def evaluate() -> None:
-            with torch.no_grad(), distributed.unsharded(model) as plain:
+            with torch.no_grad(), distributed.unsharded(model, world) as plain:
                 prompts = [[row + 3] * length for row in range(rows)]
                 Sampler(plain, rows, eos_id=2).complete(prompts, new)
 

@@ -21,10 +21,10 @@ from tl.llama.sampling import Completion
 from tl.mae import ErrorCategory, classify_feedback
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_feedback, encode_prompt, encode_trajectory
+from tl.rl.calls import Experience, sample_calls
 from tl.rl.config import PPOConfig
 from tl.rl.data import task_data
 from tl.rl.episodes import sample_episodes
-from tl.rl.calls import Experience, sample_calls
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import MAX_TURNS
 from tl.rollout.tasks import Task

@@ -577,7 +577,7 @@ def test_every_way_gets_the_same_number_of_calls(ways):
 def test_the_flags_of_rejection_are_valid(ways):
     stub, _, _ = ways
     rounds, pairs = [parse_config(RejectionConfig, flags) for kind, flags in stub.asked if kind == "rejection"]
-    assert rounds.rounds == 2 and "--learning_rate 3e-4" in rounds.train and not rounds.pairs
+    assert rounds.rounds == 2 and "--learning_rate 1e-4" in rounds.train and not rounds.pairs
     assert pairs.pairs == stub.flags("dpo", "--data")[0] and not pairs.rounds
 
 

@@ -10,9 +10,9 @@ from runs import Crash, crash_at, digest, metrics
 
 import train_ppo
 from tl.datasets import read
+from tl.rl.calls import Experience, ScoredCall, sample_calls
 from tl.rl.config import PPOConfig, check
 from tl.rl.filtering import REDRAWS, draw_with_signal, with_signal
-from tl.rl.calls import Experience, ScoredCall, sample_calls
 from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.trajectory import Trajectory

@@ -328,7 +328,7 @@ def test_logprobs_only_on_request(model: Llama) -> None:
 
 
 def generate_on_a_rank(world: World) -> list[list[int]]:
-    with unsharded(shard(random_model(), world)) as plain:
+    with unsharded(shard(random_model(), world), world) as plain:
         return generate(plain, SHARE_OF_RANK[world.rank], 20)
 
 

@@ -126,7 +126,7 @@ def in_bfloat16(world: World, toy: Path):
     data = load_training_data([str(toy / "data.jsonl")], tokenizer, train_sft.EncodingOptions(), progress=False)
     target_nll(model, collate(list(data.examples)[world.rank :: world.size])).mean().backward()
     kinds = {(p.dtype, p.requires_grad, p.grad is not None) for p in model.parameters()}
-    with torch.no_grad(), distributed.unsharded(model) as plain:
+    with torch.no_grad(), distributed.unsharded(model, world) as plain:
         logits = plain(torch.arange(12)[None])
     sharded_again = isinstance(model.lm_head.weight, DTensor)
     return kinds, returned, logits, sharded_again

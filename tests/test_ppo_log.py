@@ -6,8 +6,8 @@ import pytest
 
 from tl.irm import RewardCase
 from tl.report.page import CURVES, case_key
-from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rl.calls import Experience, ScoredCall
+from tl.rl.log import log_rollouts, rollout_metrics
 from tl.rollout.dialogue import StopReason
 
 

@@ -8,9 +8,9 @@ import train_ppo
 from tl.llama import Llama, ModelConfig, save_model
 from tl.llama.sampling import Sampler
 from tl.metrics import Question
+from tl.rl.calls import Experience, ScoredCall
 from tl.rl.config import PPOConfig
 from tl.rl.data import PPOData
-from tl.rl.calls import Experience, ScoredCall
 from tl.training import distributed
 from tl.training.memory import PPOMemory, ppo_memory
 from tl.training.run import Progress

@@ -166,17 +166,20 @@ def test_evaluation_while_training_does_not_depend_on_the_ranks(toy_sft, two_ran
     assert one == pytest.approx(two, rel=1e-5) and one["step"] == 2
 
 
-def run_with_an_evaluation_that_fails(world: World, flags: list[str]) -> tuple[int, list[str]]:
-    """As ``run``; on rank 1 no loss can be computed."""
+def run_with_an_evaluation_that_fails(world: World, flags: list[str], function: str) -> tuple[int, list[str]]:
+    """As ``run``; on rank 1 the function fails."""
     with pytest.MonkeyPatch.context() as patch:
         if world.rank == 1:
-            patch.setattr(train_sft, "golden_loss", Mock(side_effect=MemoryError("of rank 1")))
+            patch.setattr(function, Mock(side_effect=MemoryError("of rank 1")))
         return run(world, flags)
 
 
-def test_an_evaluation_that_fails_on_one_rank_fails_on_all_and_the_model_is_saved(toy_sft, two_ranks, tmp_path):
+@pytest.mark.parametrize("function", ["train_sft.golden_loss", "tl.training.distributed._check_memory"])
+def test_an_evaluation_that_fails_on_one_rank_fails_on_all_and_the_model_is_saved(
+    function, toy_sft, two_ranks, tmp_path
+):
     flags = arguments(toy_sft, tmp_path / "run", "--max_steps", "1", "--eval_data", str(toy_sft / "data.jsonl"))
-    first, second = two_ranks.run(run_with_an_evaluation_that_fails, flags)
+    first, second = two_ranks.run(run_with_an_evaluation_that_fails, flags, function)
     assert first == (0, ["step 1: the evaluation failed, RankError: rank 1 failed: MemoryError: of rank 1"])
     assert second == (0, [])
     assert (tmp_path / "run" / "config.json").exists()
@@ -192,6 +195,9 @@ def test_an_exception_on_one_rank_reaches_all(two_ranks):
     first, second = two_ranks.run(fail_on_rank_1)
     assert isinstance(first, RankError) and "rank 1 failed: RunError: out of cats" in str(first)
     assert isinstance(second, RunError)
+    here = World(0, 2, torch.device("cpu"))
+    assert distributed.all_know(first, here) and distributed.all_know(second, here)
+    assert not distributed.all_know(RunError("out of cats"), here)
 
 
 def cannot_read(path: Path) -> str:
@@ -331,7 +337,7 @@ def test_bfloat16_is_for_computing_weights_and_the_sum_of_gradients_are_float32(
 def logits_of_the_whole(world: World, toy: Path) -> tuple[list[str], torch.Tensor, bool]:
     """(classes of the plain view's modules, its logits, whether the model is sharded again after it)."""
     model = distributed.load(Llama, toy / "model", world, "full")
-    with torch.no_grad(), distributed.unsharded(model) as plain:
+    with torch.no_grad(), distributed.unsharded(model, world) as plain:
         logits = plain(torch.arange(12)[None])
     return [type(m).__name__ for m in plain.modules()], logits, isinstance(model.lm_head.weight, DTensor)
 

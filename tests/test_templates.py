@@ -23,8 +23,8 @@ from tl.llama.weights import read_config
 from tl.losses import weighted_cross_entropy
 from tl.metrics import Question
 from tl.prompt import NO_TARGET, encode_call, encode_feedback, encode_prompt, encode_trajectory, name_ids
-from tl.rl.config import PPOConfig
 from tl.rl.calls import Experience, ScoredCall, sample_calls
+from tl.rl.config import PPOConfig
 from tl.rollout.dialogue import Dialogue, ask, prediction_of
 from tl.rollout.policy import LlamaPolicy, SamplingPolicy
 from tl.templates import template_line, template_of

@@ -2,8 +2,8 @@
 
 import json
 import math
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,9 +24,9 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
+from tl.ppo import gae
 from tl.rl.batch import PPOBatch
 from tl.rl.calls import Experience, ScoredCall, sample_calls
-from tl.ppo import gae
 from tl.rl.update import Learner, start_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed

@@ -93,7 +93,7 @@ def weighted_cross_entropy(
     counts = weights > 0
     weighted = weights * torch.where(counts, nll, 0.0)
     if norm == "sum":
-        return weighted.sum() / _divisor(1.0 if total is None else total, weighted)
+        return weighted.sum() / _divisor(1.0 if total is None else total)
     if norm != "call":
         raise ValueError(f"norm is {norm!r}, expected 'call' or 'sum'")
     if call_index is None:
@@ -103,7 +103,7 @@ def weighted_cross_entropy(
     denominator = per_call.index_add(0, call_index, weights.to(weighted.dtype))
     trained = denominator > 0
     means = numerator / torch.where(trained, denominator, 1.0)
-    return means.sum() / _divisor(trained.sum() if total is None else total, weighted)
+    return means.sum() / _divisor(trained.sum() if total is None else total)
 
 
 def policy_loss(
@@ -121,7 +121,7 @@ def policy_loss(
     """
     ratio = _ratio(logp, old_logp, mask)
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-    return -_masked_sum(gain, mask) / _divisor(mask.sum() if total is None else total, logp)
+    return -_masked_sum(gain, mask) / _divisor(mask.sum() if total is None else total)
 
 
 @torch.no_grad()
@@ -149,7 +149,7 @@ def value_loss(
     values, old_values, returns = (torch.where(mask, x, 0.0) for x in (values, old_values, returns))
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     error = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
-    return 0.5 * _masked_sum(error, mask) / _divisor(mask.sum() if total is None else total, values)
+    return 0.5 * _masked_sum(error, mask) / _divisor(mask.sum() if total is None else total)
 
 
 def dpo_loss(
@@ -170,7 +170,7 @@ def dpo_loss(
     chosen, rejected = dpo_rewards(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta)
     margin = chosen - rejected
     gain = (1 - label_smoothing) * F.logsigmoid(margin) + label_smoothing * F.logsigmoid(-margin)
-    return -gain.sum() / _divisor(len(margin) if total is None else total, margin)
+    return -gain.sum() / _divisor(len(margin) if total is None else total)
 
 
 def dpo_rewards(
@@ -213,7 +213,8 @@ def _masked_sum(x: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, x, 0.0).sum()
 
 
-def _divisor(total: Tensor | float, like: Tensor) -> Tensor:
+def _divisor(total: Tensor | float) -> Tensor | float:
     """total, or 1 if it is 0, so that the loss is 0 instead of NaN if there is nothing to train on."""
-    total = torch.as_tensor(total, dtype=like.dtype, device=like.device)
+    if not isinstance(total, Tensor):  # and stays a number: a GPU need not be told
+        return total if total > 0 else 1.0
     return torch.where(total > 0, total, 1.0)

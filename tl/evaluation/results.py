@@ -196,7 +196,7 @@ class EpisodeResult:
             lines.append(f"  only the first {len(self.rollouts)} requests")
         played = [rollout.trajectory for _, rollout, _ in self.outcomes]
         if cut := sum(any(feedback == CUT_OFF.text for _, feedback in episode.calls()) for episode in played):
-            lines.append(f"  {cut} episodes have a call that was cut off at the token limit: --max_new_tokens raises it")
+            lines.append(f"  {cut} episodes have a call that was cut off at the token limit (--max_new_tokens)")
         shares = [("DE", "de", scores.n_calls, "calls with a documentation error")]
         if self.suite.has_backend:
             shares += [

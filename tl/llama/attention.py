@@ -40,9 +40,14 @@ def document_attention(
     if prefixes is not None and any(prefixes):
         return partial(attend_groups, groups=prefix_group_masks(lengths, prefixes, x))
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) and head_dim in KERNEL_HEAD_SIZES:
-        bounds = torch.tensor([0, *lengths]).cumsum(0).to(x.device, torch.int32)
+        bounds = on_device(torch.tensor([0, *lengths]).cumsum(0).to(torch.int32), x.device)
         return partial(attend_varlen, bounds=bounds, longest=max(lengths))
     return partial(attend_documents, lengths=lengths)
+
+
+def on_device(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on ``device``. A copy to a GPU starts from pinned memory, so the CPU does not wait for it."""
+    return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
 
 
 def attention_at(at: Tensor, attend: partial[Tensor]) -> Attend:
@@ -113,8 +118,8 @@ def prefix_group_masks(lengths: Sequence[int], prefixes: Sequence[int], x: Tenso
 def _prefix_group_mask(lengths: Sequence[int], prefixes: Sequence[int], x: Tensor) -> PrefixGroupMask:
     first, *others = lengths
     counts = torch.tensor(others, dtype=torch.long)
-    document = torch.arange(len(others)).repeat_interleave(counts).to(x.device)  # of each token in the other documents
-    prefix = torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts).to(x.device)
+    document = on_device(torch.arange(len(others)).repeat_interleave(counts), x.device)  # of each token in the others
+    prefix = on_device(torch.tensor(prefixes[1:], dtype=torch.long).repeat_interleave(counts), x.device)
     place = torch.arange(sum(others), device=x.device)
     of_first = torch.arange(first, device=x.device) < prefix[:, None]
     of_own = (document == document[:, None]) & (place <= place[:, None])

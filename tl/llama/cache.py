@@ -67,8 +67,8 @@ class KVCache:
         if a == b:
             return
         longer = max(self.lengths[a], self.lengths[b])
-        for cached in (self.keys, self.values):
-            cached[:, [a, b], :, :longer] = cached[:, [b, a], :, :longer]
+        for cached in (*self.keys, *self.values):  # layer by layer: the copies take memory
+            cached[[a, b], :, :longer] = cached[[b, a], :, :longer]
         self.lengths[a], self.lengths[b] = self.lengths[b], self.lengths[a]
 
     def attention(self, lengths: Sequence[int], x: Tensor) -> list[partial[Tensor]]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tl.llama.attention import Attend, attention_at, document_attention, take
+from tl.llama.attention import Attend, attention_at, document_attention, on_device, take
 from tl.llama.cache import KVCache
 from tl.llama.config import ModelConfig
 
@@ -175,7 +175,8 @@ class Llama(nn.Module):
     def _rotary(self, starts: Sequence[int], lengths: Sequence[int], x: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin [B, T, 1, D/2] of the tokens' positions, which begin at ``starts[i]`` in document i; computed in
         float64, returned in x's dtype."""
-        positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)]).to(x.device)
+        positions = torch.cat([torch.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
+        positions = on_device(positions, x.device)
         angles = positions[:, None] * rotary_frequencies(self.config, x.device)
         angles = angles.view(*x.shape[:2], 1, -1)
         return angles.cos().to(x.dtype), angles.sin().to(x.dtype)

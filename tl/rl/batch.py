@@ -15,8 +15,8 @@ from torch import Tensor
 
 from tl.llama.model import Critic, Llama
 from tl.prompt import NO_TARGET, Example
-from tl.rl.prefix_groups import PrefixSharing
 from tl.rl.calls import Experience
+from tl.rl.prefix_groups import PrefixSharing
 from tl.training import distributed
 from tl.training.batching import MicroBatch, collate, grouped_order, target_nll
 from tl.training.distributed import World

@@ -188,7 +188,7 @@ def train_step(critic: Learner[Critic], examples: Sequence[Example], config: PRM
 @torch.no_grad()
 def score_steps(critic: Critic, examples: Sequence[Example], micro_tokens: int, world: World) -> list[Scored]:
     """What the model says of each step of the examples. Each rank reads a part; all must call it."""
-    with distributed.unsharded(critic) as plain, distributed.propagate_errors(world):
+    with distributed.unsharded(critic, world) as plain, distributed.propagate_errors(world):
         mine = []
         for micro in micro_batches(examples[world.rank :: world.size], micro_tokens):
             micro = micro.to(world.device)

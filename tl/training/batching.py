@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from tl.llama.attention import on_device
 from tl.llama.model import Llama
 from tl.losses import token_nll
 from tl.prompt import Example
@@ -32,14 +33,10 @@ class MicroBatch:
         return self.trained_turns if norm == "call" else len(self.targets)
 
     def to(self, device: torch.device) -> "MicroBatch":
-        """A copy on ``device``. Copies to a GPU start from pinned memory, so the CPU does not wait for them."""
-
-        def move(value: Any) -> Any:
-            if not isinstance(value, Tensor) or device.type == "cpu":
-                return value
-            return value.pin_memory().to(device, non_blocking=True)
-
-        return MicroBatch(**{name: move(value) for name, value in vars(self).items()})
+        """A copy on ``device``."""
+        return MicroBatch(
+            **{name: on_device(x, device) if isinstance(x, Tensor) else x for name, x in vars(self).items()}
+        )
 
 
 def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) -> MicroBatch:

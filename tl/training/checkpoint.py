@@ -169,7 +169,8 @@ def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Seque
     weights, moments = get_state_dict(model, optimizers)
     try:
         tensors = {"model": _trained(weights, model), "optimizer": moments}
-        dcp.save(tensors, storage_writer=dcp.FileSystemWriter(folder))
+        # Without copies ahead, which would hold all of this rank's tensors in pinned memory and keep that.
+        dcp.save(tensors, storage_writer=dcp.FileSystemWriter(folder, per_thread_copy_ahead=0))
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
         rank, (cause, _) = next(iter(error.failures.items()))
         raise OSError(f"{folder}: rank {rank}: {cause}") from error

@@ -122,8 +122,8 @@ class SFTConfig(TrainingConfig):
     w_max: float = option(9.0, "maximum weight of a key token", at_least=1)
     norm: Literal["call", "sum"] = option(
         "call",
-        "how the loss is averaged; call: every call or text turn counts the same; sum: sum of weight x loss of all trained "
-        "tokens / their number",
+        "how the loss is averaged; call: every call or text turn counts the same; sum: the sum of weight x loss of all "
+        "trained tokens, divided by their number",
     )
     learning_rate: float | None = option(
         None,

@@ -77,6 +77,9 @@ class RankError(RuntimeError):
     """Another rank failed; the message names it and the reason."""
 
 
+AGREED = "Every rank knows of this error."  # a note on an exception, see propagate_errors
+
+
 class LostRankError(UserError):
     """Another rank has ended or does not answer."""
 
@@ -220,16 +223,27 @@ def shard(model: Llama, world: World, checkpointing: Checkpointing = "none") -> 
 
 
 @contextmanager
-def unsharded(model: Llama) -> Iterator[Llama]:
+def unsharded(model: Llama, world: World) -> Iterator[Llama]:
     """While entered, every rank has all parameters in the compute dtype, in a model of the same kind without FSDP's
-    wrappers. Ranks may then run different numbers of forward passes, since none waits for another rank."""
+    wrappers. Ranks may then run different numbers of forward passes, since none waits for another rank.
+
+    Every rank raises if one has no memory for the parameters."""
     sharded = _sharded(model)
+    if sharded:  # an error amid the gathering would leave the ranks in different collectives
+        with propagate_errors(world):
+            _check_memory(model, world)
     try:
         for module in sharded:
             module.unshard()
         yield _from_tensors(dict(model.named_parameters()), model) if sharded else model
     finally:
         reshard(model)
+
+
+def _check_memory(model: Llama, world: World) -> None:
+    """Allocates as much memory as all parameters take, and frees it."""
+    size = sum(p.numel() for p in model.parameters()) * world.compute_dtype.itemsize
+    torch.empty(size, dtype=torch.uint8, device=world.device)
 
 
 def reshard(model: Llama) -> None:
@@ -313,7 +327,7 @@ def gather_objects(value: T, world: World) -> list[T]:
 def propagate_errors(world: World) -> Iterator[None]:
     """If the body raises on one rank, every rank raises instead of waiting for it forever: that rank its own exception,
     the others a RankError. If several ranks fail with the same error, only the first raises its own. The body must not
-    communicate."""
+    communicate. See ``all_know``."""
     error = None
     try:
         yield
@@ -323,9 +337,15 @@ def propagate_errors(world: World) -> Iterator[None]:
     own = reports[world.rank]
     for rank, report in enumerate(reports):
         if error is not None and rank == world.rank:
+            error.add_note(AGREED)
             raise error
         if report is not None and own in (None, report):
             raise RankError(f"rank {rank} failed: {report}") from error
+
+
+def all_know(error: Exception, world: World) -> bool:
+    """Whether every rank has raised because of this error, so that all can go on together."""
+    return world.size == 1 or isinstance(error, RankError) or AGREED in getattr(error, "__notes__", ())
 
 
 def on_main(function: Callable[[], T], world: World) -> T:

@@ -88,7 +88,7 @@ def predict_in_parts(
 ) -> list[str]:
     """Like ``predict``, with the questions split over the ranks; every rank gets all calls. All ranks must call it."""
     mine = questions[world.rank :: world.size]
-    with unsharded(model) as plain, propagate_errors(world):
+    with unsharded(model, world) as plain, propagate_errors(world):
         texts = predict(plain, tokenizer, mine, max_new_tokens, bar=world.is_main) if mine else []
     parts = gather_objects(texts, world)
     return [parts[i % world.size][i // world.size] for i in range(len(questions))]

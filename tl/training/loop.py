@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from tl.errors import UserError
 from tl.files import visible
 from tl.training.config import RunError, TrainingConfig
-from tl.training.distributed import RankError, World, any_rank
+from tl.training.distributed import RankError, World, all_know, any_rank
 from tl.training.run import Progress, append_metrics
 
 STOPPED = 143  # exit status after any stop signal
@@ -79,6 +80,8 @@ def main_loop(
             try:
                 scores = evaluate(items)
             except Exception as error:  # any, but most likely out of memory
+                if not all_know(error, world):
+                    raise  # the other ranks may wait for this one somewhere
                 if world.is_main:
                     reason = f"{type(error).__name__}: {error}"
                     warnings.warn(f"step {progress.step}: the evaluation failed, {reason}", stacklevel=2)
@@ -191,6 +194,7 @@ def run_script(main: Callable[[], int], interrupted: str = "interrupted") -> NoR
     """Calls a script's ``main`` and exits with its status. ``UserError`` and ``OSError`` are reported without a
     traceback; ``interrupted`` is printed after Ctrl-C."""
     warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     status: int | str
     try:
         status = main()
@@ -200,7 +204,12 @@ def run_script(main: Callable[[], int], interrupted: str = "interrupted") -> NoR
         status = f"error: {visible(str(error))}"
     except KeyboardInterrupt:
         status = interrupted
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    except Exception:
+        if not several:
+            raise
+        traceback.print_exc()
+        status = 1
+    if several:
         _end_rank(status)
     sys.exit(status)
 
@@ -209,7 +218,8 @@ def _end_rank(status: int | str) -> NoReturn:
     """As ``sys.exit``, for one of several ranks: without the interpreter's finalization.
 
     DTensor's caches keep the process group, and with it gloo's threads, after ``destroy_process_group``. If such a
-    thread still waits for the interpreter's lock to drop a tensor, finalization aborts the process.
+    thread still waits for the interpreter's lock to drop a tensor, finalization aborts the process. NCCL's group waits
+    for the other ranks there.
     """
     if isinstance(status, str):
         print(status, file=sys.stderr)
