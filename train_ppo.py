@@ -61,7 +61,7 @@ from tl.training.batching import batches, epoch_order
 from tl.training.checkpoint import SavedState
 from tl.training.config import RunError
 from tl.training.distributed import World
-from tl.training.held_out import cached_tokens, load_held_out, percentages, predict_in_parts, score
+from tl.training.held_out import cached_tokens, held_out_line, load_held_out, percentages, predict_in_parts, score
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, parameters_text, ppo_memory
@@ -373,8 +373,8 @@ def run(config: PPOConfig, world: World) -> int:
         tokenizer = Tokenizer(source, config.template)
         if executor:
             show({"tools": config.tool_lines(executor)}, world)
-        sections = {"tokens": [template_line(tokenizer)], "data": data.lines(), "steps": steps_lines(config, data)}
-        show(sections | {title: memory.lines()}, world)
+        sections = {"tokens": [template_line(tokenizer)], "data": [*data.lines(), held_out_line(held_out)]}
+        show(sections | {"steps": steps_lines(config, data), title: memory.lines()}, world)
         if config.dry_run:
             return 0
         saved = open_run(config, data.fingerprint, world)

@@ -37,6 +37,7 @@ from tl.training.held_out import (
     MAX_NEW_TOKENS,
     cached_tokens,
     golden_loss,
+    held_out_line,
     load_held_out,
     percentages,
     predict_in_parts,
@@ -178,7 +179,7 @@ def describe(
     """Sections of text about data, steps and memory."""
     lengths = data.examples.lengths()
     tokens, cached = largest_micro_batch(lengths, config), cached_tokens(held_out, MAX_NEW_TOKENS, world.size)
-    sections = {"data": data.lines(), "steps": steps_lines(config, data)}
+    sections = {"data": [*data.lines(), held_out_line(held_out)], "steps": steps_lines(config, data)}
     sections |= step_section(config, model, tokens, world, cached)
     if config.dry_run and config.model:
         share = data.statistics.targets / sum(lengths)

@@ -81,7 +81,7 @@ def test_the_report_has_both_scorings_and_every_item(data, capsys):
     assert [i["id"] for i in suite["items"]] == [r["id"] for r in RECORDS]
     assert suite["items"][0]["scores"]["strict"] == {"ts": True, "pi": True, "cf": False}
     assert [i["reason"] for i in suite["items"]] == [
-        'content of a: find(a="Big cat", b="2") is due',
+        'content of a: expected find(a="Big cat", b="2")',
         "find instead of find_all",
         "right",
         "find: hallucination c; redundancy b; missing a",

@@ -155,7 +155,7 @@ def test_a_free_argument_counts_for_nothing_in_strict_scores_and_diagnoses_eithe
     right, wrong = (read_prediction([f'rate(base="EUR", to="{to}", date="today")']) for to in ("JPY", "USD"))
     assert strict_score(question, right) == ALL and strict_score(question, wrong) == NAMES
     assert diagnose(question, right, list).reason == "right"
-    assert diagnose(question, wrong, list).reason == 'content of to: rate(base="EUR", to="JPY", date="today") is due'
+    assert diagnose(question, wrong, list).reason == 'content of to: expected rate(base="EUR", to="JPY", date="today")'
     assert strict_score(question, read_prediction(['rate(base="EUR", to="JPY")'])) == TOOL
 
 

@@ -101,7 +101,7 @@ def _compare(call: Call, golden: Call, question: Question, tokens: Callable) -> 
         return {fault for fault, keys in names.items() if keys}, f"{call.name}: {'; '.join(named)}"
     wrong = [key for key in given if not same_value(call.arguments[key], golden.arguments[key])]
     alike = all(_bare(call.arguments[key]) == _bare(golden.arguments[key]) for key in wrong)
-    reason = f"content of {', '.join(wrong)}: {format_call(golden)} is due"
+    reason = f"content of {', '.join(wrong)}: expected {format_call(golden)}"
     return ({Fault.ALIKE if alike else Fault.OTHER}, reason) if wrong else (set(), "")
 
 

@@ -133,7 +133,7 @@ def _curves(runs: Sequence[Run]) -> str:
     if not (drawn := _charts(draw)):
         return ""
     key = tables.key((i, run.name) for i, run in enumerate(runs) if run.metrics)
-    told = "The last scores of a training are on all held-out requests, earlier ones on --eval_items of them."
+    told = "The last scores of a training run are on all held-out requests, earlier ones on --eval_items of them."
     return f"{key}<p class=facts>{told}</p>{drawn}"
 
 

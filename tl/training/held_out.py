@@ -94,6 +94,13 @@ def predict_in_parts(
     return [parts[i % world.size][i // world.size] for i in range(len(questions))]
 
 
+def held_out_line(questions: Sequence[Question]) -> str:
+    """What the run is evaluated on, as a line of text."""
+    return (
+        f"held-out requests   {len(questions):,}" if questions else "held-out requests   none (--eval_data names them)"
+    )
+
+
 def cached_tokens(questions: Sequence[Question], max_new_tokens: int, ranks: int = 1) -> int:
     """Size in tokens of the largest KV cache of a rank in ``predict_in_parts``."""
     shares = [questions[rank::ranks] for rank in range(ranks)]
