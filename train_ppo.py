@@ -240,6 +240,7 @@ def sample_rollouts(
     share a prefix, go to the same rank.
     """
     begin, end = (len(prompts) * rank // world.size for rank in (world.rank, world.rank + 1))
+    # A run has 2**40 seeds of its own; MAX_SEED such ranges fit into 64 bits.
     mine, seeds = prompts[begin:end], [config.seed * 2**40 + first + i for i in range(begin, end)]
     made: Sequence[Experience | None] = []
     with distributed.unsharded(actor, world) as plain, distributed.propagate_errors(world):
