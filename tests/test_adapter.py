@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import arguments, weights
 from safetensors.torch import load_file, save_file
 
 import evaluate
 import train_sft
 from benchmarks.families import fill
+from runs import arguments, weights
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.llama.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_folder, save_adapter
 from tl.llama.lora import LoRA, add_lora
 from tl.llama.weights import CheckpointError
+from tl.templates import template_line
 from tl.training import distributed
-from tl.training.config import RunError
+from tl.training.config import RunError, SFTConfig, check_settings
 
 PEFT = json.loads((Path(__file__).parent / "data" / "peft_adapter.json").read_text())
 LORA = LoRA(PEFT["adapter_config"]["r"], PEFT["adapter_config"]["lora_alpha"])
@@ -165,7 +166,14 @@ def test_a_run_leaves_the_merged_model_and_the_adapter_that_makes_it(toy_sft, ru
     assert base_folder(run / "adapter") == toy_sft / "model"
     for name, weight in merged.items():
         torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-7)
-    assert Tokenizer(run / "adapter").path == toy_sft / "model" / "tokenizer.model"
+    assert template_line(Tokenizer(run / "adapter")) == template_line(Tokenizer(run))
+    assert "as saved with the model" in template_line(Tokenizer(run))
+
+
+def test_a_run_never_replaces_the_base_of_the_adapter_that_it_starts_from(toy_sft, run):
+    config = SFTConfig(model=str(run / "adapter"), out=str(toy_sft / "model"), overwrite=True)
+    with pytest.raises(RunError, match=r"model is inside --out .*model"):
+        check_settings(config)
 
 
 def test_programs_take_an_adapter_for_a_model(toy_sft, run, tmp_path, capsys):

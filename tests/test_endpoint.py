@@ -3,9 +3,11 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import Mock
 
 import pytest
 
+from tl.rollout import endpoint
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy, texts_of
 from tl.schema import BUILT_INS
@@ -85,6 +87,22 @@ def test_an_answer_that_is_no_chat_completion_is_an_error(serve):
     url, _ = serve(lambda body: (200, '{"choices": []}'))
     with pytest.raises(EndpointError, match="not a chat completion"):
         Endpoint(url, "m").chat([])
+
+
+def test_an_answer_that_is_no_http_is_an_error_of_this_answer(serve, monkeypatch):
+    url, _ = serve(lambda body: {"content": "Hi"})
+    with monkeypatch.context() as patch, pytest.raises(EndpointError, match="no HTTP answer: length") as error:
+        patch.setattr(endpoint, "_exchange", Mock(side_effect=ValueError("length must be non-negative")))
+        Endpoint(url, "m").chat([])
+    assert error.value.malformed and not error.value.unreachable
+
+
+@pytest.mark.parametrize("status", [401, 200])
+def test_a_key_is_left_out_also_where_the_servers_words_are_cut(serve, status):
+    url, _ = serve(lambda body: (status, json.dumps({"said": "x" * 180 + "sk-secret-012345678" + "y" * 300})))
+    with pytest.raises(EndpointError) as error:
+        Endpoint(url, "m", wait=0.001, key="sk-secret-012345678").chat([])
+    assert "sk-" not in str(error.value)
 
 
 def test_nobody_there_is_unreachable():

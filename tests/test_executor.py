@@ -71,6 +71,7 @@ def test_a_finish_that_is_not_accepted_does_not_end_the_episode(session):
 def test_the_user_answers_in_this_process(executor):
     with executor.session(answer=lambda question: f"{question} {os.getpid()}") as session:
         assert session.run('ask_to_user(question="Which?")').text == f"Which? {os.getpid()}"
+        assert session.run("ask_to_user(question=5)").text == f"5 {os.getpid()}"
     with executor.session() as session:
         assert session.run('ask_to_user(question="Which?")').text == UNKNOWN_ANSWER
 

@@ -124,6 +124,10 @@ def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):
     assert "10 records" in capsys.readouterr().out
     assert len(read(out)[0]) == 10
     assert tl_main(["convert", str(data), "--out", str(data), "--overwrite"]) == 2
+    beside = tmp_path / "new.jsonl.new"  # not ours
+    beside.write_bytes(data.read_bytes())
+    assert tl_main(["convert", str(beside), "--out", str(tmp_path / "new.jsonl")]) == 2
+    assert beside.read_bytes() == data.read_bytes() and not (tmp_path / "new.jsonl").exists()
 
 
 def test_formats_are_listed_a_line_each(capsys):

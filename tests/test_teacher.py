@@ -164,6 +164,18 @@ def test_an_endpoint_that_refuses_the_key_ends_the_run(run, made):
         run(made, lambda *_: (401, "invalid api key"))
 
 
+def test_a_request_that_the_endpoint_refuses_is_left_out_and_the_others_go_on(run, made):
+    solve, asked = solving(made), []
+
+    def answer(*arguments):
+        asked.append(arguments)
+        return (400, "content filter") if len(asked) == 1 else solve(*arguments)
+
+    with pytest.warns(UserWarning, match="left out: .*content filter"):
+        kept, faults, _ = run(made, answer)
+    assert len(kept) == len(made) - 1 and faults == {"the endpoint refused it": 1}
+
+
 def test_an_overloaded_endpoint_is_tried_again(run, made):
     failures = [(500, "overloaded"), (429, "slow down"), (503, "")]
     solve = solving(made)

@@ -143,6 +143,8 @@ BROKEN = [
     ("def tool(*args: int) -> int:\n    return 1\n", "function tool, parameter args: .*named parameters"),
     ("def tool(x: set) -> int:\n    return 1\n", "function tool, parameter x: no JSON type"),
     ("X = 1\n", "neither a public function nor a class"),
+    ("async def tool() -> int:\n    return 1\n", "tool is async or a generator: a tool has to return its result"),
+    (f"{TOOL}\ndef good(session, answer):\n    yield True\n", "good is async or a generator"),
     ("class A:\n    def a(self): ...\n\nclass B:\n    def b(self): ...\n", "which class has the tools, A, B"),
     ("def finish(answer: str) -> str: ...\n", "tools whose names are already taken: finish"),
     (f"import os\nos._exit(3)\n{TOOL}", r"a\.py exited with code 3"),
@@ -153,6 +155,36 @@ BROKEN = [
 def test_a_file_that_cannot_be_used_is_told_with_place_and_reason(start, text, problem):
     with pytest.raises(ToolkitError, match=problem):
         start(text)
+
+
+VALUES = '''
+from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple, TypedDict
+
+class Colour(Enum):
+    RED = 1
+
+class Place(NamedTuple):
+    x: int
+
+class Item(TypedDict):
+    name: str
+
+@lru_cache
+def price(name: str) -> int:
+    """What it costs."""
+    return len(name)
+
+cost = price
+'''
+
+
+def test_classes_of_values_are_no_toolkits_and_any_public_function_is_a_tool(start):
+    executor = start(VALUES)
+    assert list(executor.specs) == ["price", "cost"] and executor.specs["cost"].name == "cost"
+    with executor.session(0, ["price", "cost"]) as session:
+        assert [session.run(f'{name}(name="owl")').text for name in ("price", "cost")] == ["3", "3"]
 
 
 def test_tools_of_the_same_name_are_refused(start):

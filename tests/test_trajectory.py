@@ -572,3 +572,86 @@ def test_damaged_records_are_read_or_refused_and_nothing_else():
             spec.to_prompt()
         assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
     assert 1_000 < refused < 4_500
+
+
+# ---- what people have beside the usual
+
+WEATHER = {"name": "weather", "description": "", "parameters": {"type": "object", "properties": {"city": {}}}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"tool_calls": [{"name": "search", "q": "cats"}]},
+        {"tool_calls": [{"function": {"name": "search", "argument": '{"q": "cats"}'}}]},
+        {"content": '<tool_call>{"name": "search", "q": "cats"}</tool_call>'},
+    ],
+)
+def test_arguments_under_an_unknown_key_make_a_broken_call(call):
+    notes = Counter()
+    trajectory = Trajectory.from_openai(record(user(), {"role": "assistant", **call}, feedback("[]")), notes=notes)
+    assert notes[Note.BROKEN_CALLS] == 1 and erroneous_calls(trajectory) == [True]
+
+
+def test_arguments_that_are_a_call_s_text_are_read_and_not_counted_as_broken():
+    notes = Counter()
+    given = record(user(), calls('q="cats"'), feedback("[]"))
+    assert Trajectory.from_openai(given, notes=notes).messages[1] == called('search(q="cats")')
+    assert not notes[Note.BROKEN_CALLS]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ('{"name": "search", "parameters": {"q": "a"}}; {"name": "search", "parameters": {"q": "b"}}', ["a", "b"]),
+        ('{"name": "search", "args": {"q": "a"}}<|eom_id|>', ["a"]),
+    ],
+)
+def test_calls_of_llama_3_in_a_text(said, wanted):
+    assert [message.content for message in read(user(), text(said))[1:]] == [f'search(q="{q}")' for q in wanted]
+
+
+@pytest.mark.parametrize(
+    ("messages", "more", "reason"),
+    [
+        ([user(), text("<TOOLCALL>[search]</TOOLCALL>")], {}, "message 2: a call in a form that cannot be read"),
+        ([user(), text("<think>Let me")], {}, "message 2: reasoning that does not end"),
+        ([user(), text("Yes.")], {"label": False}, "`label` is false"),
+        ([user(), text("Yes.")], {"kto_tag": False}, "`kto_tag` is false"),
+        ([user() | {"images": ["a.png"]}, text("Yes.")], {}, "message 1: has `images`"),
+        ([user(), calls("{}"), feedback("[]") | {"is_error": "true"}], {}, "`is_error` must be true or false"),
+        ([user() | {"tools": [WEATHER]}, text("Yes.")], {}, "message 1: only the record"),
+    ],
+)
+def test_what_cannot_be_meant_to_be_trained_on_is_refused(messages, more, reason):
+    with pytest.raises(ValueError, match=reason):
+        read(*messages, **more)
+
+
+def test_reasoning_may_lack_its_opening_tag_and_stand_before_a_call():
+    assert read(user(), text("Let me see.\n</think>\n\nYes."))[1] == called('finish(answer="Yes.")')
+    thought = {"role": "function_call", "content": '<think>So.</think>\n{"name": "search", "arguments": {"q": "a"}}'}
+    assert read(user(), thought, feedback("[]"))[1] == called('search(q="a")')
+    assert read(user(), text("Yes.\n</think>"))[1] == called('finish(answer="Yes.\\n</think>")')  # nothing else is said
+
+
+def test_a_system_message_may_hold_the_tools_or_come_in_parts():
+    given = {"messages": [{"role": "system", "content": "Brief.", "tools": [WEATHER]}, user(), text("Yes.")]}
+    assert Trajectory.from_openai(given).tools[0].name == "weather"
+    given = {"messages": [user(), text("Yes.")], "system": [{"type": "text", "text": "Answer in French."}]}
+    assert Trajectory.from_openai(given).messages[0] == Message("system", "Answer in French.")
+
+
+def test_a_list_of_tools_that_breaks_off_is_refused_and_an_example_of_a_call_is_no_list():
+    first, broken = json.dumps(WEATHER), '{"name": "b", "description": "an "inch""}'
+    for told in (f"<tools>\n{first}\n{broken}\n</tools>", f"{first}\n{broken}"):
+        with pytest.raises(ValueError, match="goes on with what is no tool"):
+            Trajectory.from_openai({"messages": [{"role": "system", "content": told}, user(), text("Yes.")]})
+    example = 'Answer like [{"name": "func_name", "arguments": {}}].'
+    assert read({"role": "system", "content": example}, user(), text("Yes."))[0].content == example
+
+
+def test_what_a_user_says_after_results_is_said_by_the_user():
+    called_in_text = text('<tool_call>{"name": "search", "arguments": {"q": "a"}}</tool_call>')
+    said = read(user(), called_in_text, user("<tool_response>1</tool_response>\nIn French."), text("Oui."))
+    assert [(m.role, m.content) for m in said[2:4]] == [("tool", "1"), ("user", "In French.")]

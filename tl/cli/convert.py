@@ -72,12 +72,13 @@ def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
     """Writes one record per line to a temporary file that replaces `out` at the end; returns the number of records."""
     out = Path(config.out).resolve()
     unfinished = out.with_name(f"{out.name}.new")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
+    with unfinished.open("x", encoding="utf-8") as file:  # not a file that somebody else has there
+        try:
             written = sum(file.write(json.dumps(record, ensure_ascii=False) + "\n") > 0 for record in records)
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            file.flush()
+            unfinished.replace(out)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return written
 
 

@@ -74,7 +74,9 @@ class RejectionConfig(ToolOptions):
     from_: Literal["base", "last"] = option(
         "base", "with --rounds: model that each training starts from; base: --model; last: the previous round's"
     )
-    train: str = option("", "with --rounds: flags for train_sft.py, as one quoted string")
+    train: str = option(
+        "", "with --rounds: flags for train_sft.py, as one quoted string after an equals sign (--train='--epochs 2')"
+    )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -73,7 +73,7 @@ class Companions:
             raw = raw | self.golden.get(str(raw.get("id")), {})
             tools = None if raw.get("function") else bfcl.available(raw, self.functions)
             raw = raw | ({"function": tools} if tools else {})
-        elif isinstance(raw, dict) and ("messages" in raw or tau.is_tau(raw)) and listed_tools(raw) is None:
+        elif isinstance(raw, dict) and (_has_messages(raw) or tau.is_tau(raw)) and listed_tools(raw) is None:
             tools = self.tools or (self.domain_tools if tau.is_tau(raw) or tau.is_tau2(raw) else [])
             raw = raw | ({"tools": tools} if tools else {})
         else:
@@ -101,7 +101,7 @@ class Companions:
         return [place for folder in folders for place in (folder / API_LIST, folder / f"{API_LIST}.gz")]
 
     def _tool_list(self) -> Path:
-        return self.path.with_name(f"{self.path.name.partition('.')[0]}_tools.json")
+        return self.path.with_name(f"{Path(self.path.name.removesuffix('.gz')).stem}_tools.json")
 
     def _domains(self) -> list[Path]:
         domain = next((domain for domain in tau.DOMAINS if domain in self.path.name), None)
@@ -141,6 +141,10 @@ class Companions:
     def domain_tools(self) -> list[dict]:
         """The tools of the τ-bench domain that the file's name contains, from a file `…DOMAIN…tools.json` beside it."""
         return [tool for place in self._domains() for tool in _objects(place)]
+
+
+def _has_messages(raw: dict) -> bool:
+    return any(key in raw for key in ("messages", "conversations", "conversation", "prompt", "chosen"))
 
 
 def _objects(place: Path) -> list[dict]:

@@ -125,6 +125,8 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
         return _described(error), _cause_of(error)
     try:
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False)
+    except MemoryError as error:
+        return _described(error), Cause.MEMORY
     except Exception as error:
         return _described(error), Cause.NOT_SERIALISABLE
     return text, Cause.OK

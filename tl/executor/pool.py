@@ -32,6 +32,7 @@ _ENVIRONMENT = {
     "HOME": DIRECTORY,
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",  # sets have the same order in all processes, so that a replay gives the same feedback
+    "OMP_NUM_THREADS": "1",  # threads that a tools file starts while it is loaded do not exist in the sessions
 }
 
 

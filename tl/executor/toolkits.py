@@ -5,6 +5,7 @@ Loading a file runs it: in the executor's processes, or, for trusted files with 
 
 from __future__ import annotations
 
+import enum
 import importlib.util
 import inspect
 import json
@@ -12,11 +13,11 @@ import sys
 import traceback
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, is_typeddict
 
 import tools
 from tl.errors import UserError
@@ -24,6 +25,7 @@ from tl.schema import BUILT_INS, ToolSpec
 
 LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
 DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
+_NO_TOOLKITS = (BaseException, enum.Enum, tuple)  # classes of values
 CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
 
 
@@ -141,17 +143,22 @@ def _described(module: ModuleType, name: str) -> Toolkit:
     if len(classes) > 1 and "Toolkit" not in classes:
         raise TypeError(f"which class has the tools, {', '.join(classes)}? Call it Toolkit, or the others _Something")
     toolkit = classes.get("Toolkit") or next(iter(classes.values()), None)
-    functions = {key: value for key, value in mine.items() if inspect.isfunction(value)}
+    functions = {key: value for key, value in mine.items() if inspect.isfunction(inspect.unwrap(value))}
     checks = {key: f for key, f in functions.items() if list(inspect.signature(f).parameters) == CHECK_PARAMETERS}
     make = _maker(toolkit) if toolkit else lambda seed: module
     state = make(0)
     names = _methods(toolkit) if toolkit else [key for key in functions if key not in checks]
     if not names:
         raise TypeError("it has neither a public function nor a class with a public method")
+    tools = {tool: getattr(state, tool) for tool in names}
+    for key, function in (tools | checks).items():
+        bare = inspect.unwrap(function)
+        if inspect.iscoroutinefunction(bare) or inspect.isgeneratorfunction(bare) or inspect.isasyncgenfunction(bare):
+            raise TypeError(f"{key} is async or a generator: a tool has to return its result")
     return Toolkit(
         name,
         make,
-        {tool: ToolSpec.from_function(getattr(state, tool)) for tool in names},
+        {tool: replace(ToolSpec.from_function(function), name=tool) for tool, function in tools.items()},
         checks,
         "\n\n".join(filter(None, [module.__doc__, inspect.getdoc(toolkit) if toolkit else None])),
         getattr(toolkit, "example", None),
@@ -164,8 +171,11 @@ def _public(thing: object) -> dict[str, Any]:
 
 
 def _methods(toolkit: type) -> list[str]:
-    """Names of the public methods, inherited ones included, in order of definition; none for an exception."""
-    bases = [] if issubclass(toolkit, BaseException) else reversed(toolkit.__mro__[:-1])
+    """Names of the public methods, inherited ones included, in order of definition; none for exceptions and for types
+    of values, such as an enumeration."""
+    if issubclass(toolkit, _NO_TOOLKITS) or is_typeddict(toolkit):
+        return []
+    bases = reversed(toolkit.__mro__[:-1])
     names = dict.fromkeys(name for base in bases for name in _public(base))
     return [name for name in names if callable(getattr(toolkit, name))]
 

@@ -17,6 +17,7 @@ from tl.forms.marks import Marked, drop_reasoning, marked, unfenced
 from tl.forms.python import read_python_calls
 from tl.forms.values import (
     ARGUMENT_KEYS,
+    BESIDE_ARGUMENTS,
     call_of,
     calls_of,
     fail,
@@ -29,6 +30,7 @@ from tl.schema import FINISH, ToolSpec
 
 __all__ = [
     "ARGUMENT_KEYS",
+    "BESIDE_ARGUMENTS",
     "Form",
     "Prediction",
     "call_of",

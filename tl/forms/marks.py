@@ -82,8 +82,12 @@ def unfenced(text: str) -> str:
 
 
 def drop_reasoning(text: str) -> tuple[str, int]:
-    """The text without the `<think>` blocks at its start, and how many of these are not empty."""
+    """The text without the `<think>` blocks at its start, and how many of these are not empty. The first may lack its
+    opening tag, which some prompts end with."""
     at = count = 0
+    closing = _THINK_END.search(text)
+    if closing and "<think" not in text[: closing.start()] and text[closing.end() :].strip():
+        count, at = bool(text[: closing.start()].strip()), closing.end()
     while (opening := _THINK.match(text, at)) and (closing := _THINK_END.search(text, opening.end())):
         count += bool(text[opening.end() : closing.start()].strip())
         at = closing.end()

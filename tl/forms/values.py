@@ -10,7 +10,7 @@ from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, leadi
 
 ARGUMENT_KEYS = ("arguments", "parameters", "params", "args", "input", "kwargs")  # keys of a call's arguments
 
-_BESIDE_ARGUMENTS = {"name", "function", "id", "type", "index", "call_id", "tool_call_id"}
+BESIDE_ARGUMENTS = {"name", "function", "id", "type", "index", "call_id", "tool_call_id"}  # other keys of a call
 _SPACE = re.compile(r"\s*")
 _NO_ARGUMENTS = ("", "null", "None", "[]")
 
@@ -26,7 +26,7 @@ def call_of(item: JSON) -> Call:
     if not isinstance(item, dict):
         fail("a call must be an object")
     given = [key for key in ARGUMENT_KEYS if item.get(key) is not None]
-    others = item.keys() - _BESIDE_ARGUMENTS - set(ARGUMENT_KEYS)
+    others = item.keys() - BESIDE_ARGUMENTS - set(ARGUMENT_KEYS)
     if len(given) > 1 or (others and not given):
         fail(f"the arguments of a call are expected under `arguments`, not {', '.join([*given, *sorted(others)]):.80}")
     return named_call(item.get("name", item.get("function")), item[given[0]] if given else None)
@@ -42,7 +42,7 @@ def looks_like_calls(value: JSON) -> bool:
     items = value if isinstance(value, list) else [value]
     return bool(items) and all(
         isinstance(item, dict)
-        and item.keys() <= {*_BESIDE_ARGUMENTS, *ARGUMENT_KEYS}
+        and item.keys() <= {*BESIDE_ARGUMENTS, *ARGUMENT_KEYS}
         and (isinstance(item.get("function"), dict) or (bool(item.keys() & set(ARGUMENT_KEYS)) and "name" in item))
         for item in items
     )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tl.llama.adapter import base_folder
 from tl.llama.stored import read_json
 from tl.llama.vocabulary import PROBE, TokenizerError
 
@@ -76,9 +77,11 @@ class ByteLevelVocabulary:
         return ids[0] if ids else -1
 
     def _end(self, path: Path) -> int:
-        """The first token that config.json names as the end of a text, or else the one of tokenizer_config.json."""
-        for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
-            file = path.with_name(name)
+        """The first token that the model's config.json names as the end of a text, or else the one of
+        tokenizer_config.json."""
+        model = base_folder(path.parent)  # an adapter's folder has no config.json
+        files = (model / "config.json", model / "generation_config.json", path.with_name("tokenizer_config.json"))
+        for file in files:
             content = read_json(file, TokenizerError) if file.is_file() else {}
             end = content.get("eos_token_id", content.get("eos_token"))
             end = end[0] if isinstance(end, list) and end else end

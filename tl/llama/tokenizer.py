@@ -108,8 +108,9 @@ class Tokenizer:
 
 
 def find_vocabulary(folder: Path) -> Path | None:
-    """The vocabulary's file in a checkpoint folder. For an adapter without one, that of its base model."""
-    files = (path / name for path in (folder, base_folder(folder)) for name in (TOKENIZER_FILE, TOKENIZER_JSON))
+    """The vocabulary's file in a checkpoint folder. For an adapter without one, that of its base model. A
+    tokenizer.model of either comes before a tokenizer.json, which is then made from it."""
+    files = (path / name for name in (TOKENIZER_FILE, TOKENIZER_JSON) for path in (folder, base_folder(folder)))
     return next(filter(Path.is_file, files), None)
 
 

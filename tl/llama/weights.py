@@ -225,7 +225,7 @@ def save_model(
     try:
         _write_weights(model, staging, dtype, shard_bytes)
         if tokenizer is not None:
-            _write_tokenizer(tokenizer, model.config, chat_template, staging)
+            write_tokenizer(tokenizer, model.config, chat_template, staging)
         config = model.config.to_hf()
         if isinstance(model, Critic):
             [architecture] = config["architectures"]
@@ -284,7 +284,8 @@ def _split(sizes: dict[str, int], limit: int) -> list[list[str]]:
     return shards
 
 
-def _write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: str | None, folder: Path) -> None:
+def write_tokenizer(tokenizer: Tokenizer, config: ModelConfig, chat_template: str | None, folder: Path) -> None:
+    """Writes the files of a tokenizer for a model with this configuration, and a chat template (jinja)."""
     if tokenizer.path.suffix == ".json":
         shutil.copyfile(tokenizer.path, folder / TOKENIZER_JSON)
         settings = _byte_level_settings(tokenizer)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tl.assets import TINY
-from tl.datasets import DataError, read
+from tl.datasets import AUTO, DataError, read
 from tl.llama.tokenizer import Tokenizer, TokenizerError, find_vocabulary
 from tl.mae import erroneous_calls
 from tl.prompt import EncodingOptions
@@ -35,7 +35,7 @@ def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
     for run in runs:
         if run.kind != "SFT" or not run.settings:
             continue
-        seen = ("data", "template", "seed", "mae", "pkt", "w_max", "max_length")
+        seen = ("data", "data_format", "template", "seed", "mae", "pkt", "w_max", "max_length")
         key = json.dumps([run.settings.get(name) for name in seen])
         if key in columns:
             continue
@@ -51,7 +51,8 @@ def data_column(run: Run, samples: int) -> DataColumn:
     template = settings.get("template", "auto")
     tokenizer = Tokenizer(run.path if find_vocabulary(run.path) else settings.get("model") or TINY, template)
     if settings.get("data"):
-        trajectories, report = read(settings["data"], "skip")
+        how = {"data_format": settings.get("data_format", AUTO), "seed": settings.get("seed", 0)}
+        trajectories, report = read(settings["data"], "skip", **how)
         report.warn()
     else:
         trajectories = synthesize(seed=settings.get("seed", 0))

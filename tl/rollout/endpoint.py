@@ -122,7 +122,8 @@ class Endpoint:
         except (KeyError, IndexError, TypeError):
             message = None
         if not isinstance(message, dict):
-            raise self._error(f"the answer is not a chat completion: {json.dumps(answer):.200}", malformed=True)
+            shown = self._without_key(json.dumps(answer))
+            raise self._error(f"the answer is not a chat completion: {shown:.200}", malformed=True)
         return Reply(message, str(choice.get("finish_reason")))
 
     def _post(self, body: dict) -> Any:
@@ -146,8 +147,10 @@ class Endpoint:
             status, header, said = _within(self.timeout, lambda: _exchange(request, self.timeout))
         except (OSError, http.client.HTTPException) as error:
             raise self._error(f"{getattr(error, 'reason', None) or error}", unreachable=True, retry_after=0) from None
+        except ValueError as error:  # of urllib, for an address or an answer that makes no sense
+            raise self._error(f"no HTTP answer: {error}", malformed=True) from None
         if not 200 <= status < 300:
-            words = said[: 4 * MAX_ERROR_CHARACTERS].decode(errors="replace").strip()[:MAX_ERROR_CHARACTERS]
+            words = self._without_key(said.decode(errors="replace")).strip()[:MAX_ERROR_CHARACTERS]
             if 300 <= status < 400:
                 words = f"the server redirects to {header.get('Location', '?')}: use that address if you trust it"
             may_pass = status in (408, 409, 429) or status >= 500
@@ -166,10 +169,12 @@ class Endpoint:
             raise self._error(f"the answer is not JSON: {error}", malformed=True, retry_after=0) from None
 
     def _error(self, problem: str, **kind: Any) -> EndpointError:
-        """An error about this server, without the key, which some servers repeat."""
-        if len(self.key) >= SHORTEST_SECRET:
-            problem = problem.replace(self.key, f"[{KEY_VARIABLE}]")
-        return EndpointError(f"{self.url}: {problem}", **kind)
+        """An error about this server."""
+        return EndpointError(f"{self.url}: {self._without_key(problem)}", **kind)
+
+    def _without_key(self, text: str) -> str:
+        """A text without the key, which some servers repeat; it must not have been cut before."""
+        return text.replace(self.key, f"[{KEY_VARIABLE}]") if len(self.key) >= SHORTEST_SECRET else text
 
 
 def _without_user(url: str) -> str:
@@ -230,6 +235,7 @@ class EndpointPolicy:
         self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
         self.options: dict[str, float] = {"temperature": 0.0, "max_tokens": max_tokens}
         self.unreachable = ""
+        self.broken = ""  # why no request can succeed, such as a key that is refused
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
         with ThreadPoolExecutor(self.parallel) as pool:
@@ -242,10 +248,12 @@ class EndpointPolicy:
         try:
             message, reason = self._chat(record)
         except EndpointError as error:
-            if error.unreachable:
-                self.unreachable = str(error)
             if error.malformed:
                 return Response(("",), str(error))
+            if error.unreachable:
+                self.unreachable = str(error)
+            if not error.refused:
+                self.broken = str(error)
             return Response(note=str(error), stop=StopReason.POLICY)
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
@@ -294,7 +302,7 @@ def _call_text(call: object) -> str:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
         return call_text("?", None)
     given = next((function[key] for key in ARGUMENT_KEYS if function.get(key) is not None), None)
-    return call_text(_storable(function["name"]), given)
+    return call_text(_storable(function["name"]), _storable(given) if isinstance(given, str) else given)
 
 
 def texts_of(message: dict, form: str = "auto", tools: Sequence[ToolSpec] = ()) -> list[str]:

@@ -35,6 +35,7 @@ INSTRUCTIONS = (
 MAX_TOKENS = 1024  # of one turn of the teacher
 PARALLEL = 8  # requests at a time
 EXECUTOR_FAILED = "the executor failed"
+_START = b'{"id": "'  # of every record
 
 
 def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint: Endpoint | None) -> Counter[str]:
@@ -65,7 +66,7 @@ def resumed(out: Path, ids: Collection[str]) -> set[str]:
     *lines, rest = out.read_bytes().split(b"\n")
     try:
         done = [json.loads(line)["id"] for line in lines]
-        ours = set(done) <= set(ids) and (not rest or rest.startswith(b'{"id": "'))
+        ours = set(done) <= set(ids) and (rest.startswith(_START) or _START.startswith(rest))
     except (ValueError, TypeError, KeyError):
         ours = False
     if not ours:
@@ -84,8 +85,12 @@ def teach(requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str])
     instructed = [replace(request, messages=(system, *request.messages)) for request in requests]
     policy = EndpointPolicy(endpoint, "auto", PARALLEL, MAX_TOKENS)
     for index, rollout in play(instructed, policy, PARALLEL):
-        if rollout.stop is StopReason.POLICY:
+        if rollout.stop is StopReason.POLICY and policy.broken:
             raise EndpointError(rollout.note)
+        if rollout.stop is StopReason.POLICY:
+            faults["the endpoint refused it"] += 1
+            warnings.warn(f"{requests[index].id} left out: {rollout.note}", stacklevel=2)
+            continue
         fault = fault_of(requests[index], rollout)
         if fault:
             faults[fault] += 1

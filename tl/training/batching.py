@@ -1,7 +1,7 @@
 """Turns tokenised trajectories into the order, batches and micro-batches of training."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -34,9 +34,8 @@ class MicroBatch:
 
     def to(self, device: torch.device) -> "MicroBatch":
         """A copy on ``device``."""
-        return MicroBatch(
-            **{name: on_device(x, device) if isinstance(x, Tensor) else x for name, x in vars(self).items()}
-        )
+        tensors: dict[str, Any] = {n: on_device(x, device) for n, x in vars(self).items() if isinstance(x, Tensor)}
+        return replace(self, **tensors)
 
 
 def collate(examples: Sequence[Example], prefixes: Sequence[int] | None = None) -> MicroBatch:

@@ -12,7 +12,7 @@ from tl.assets import TINY
 from tl.config import option, parse_config, preset
 from tl.datasets import AUTO, DATA_FORMAT
 from tl.errors import UserError
-from tl.llama.adapter import is_adapter
+from tl.llama.adapter import base_folder, is_adapter
 from tl.llama.lora import LINEAR_LAYERS, LinearLayer, LoRA
 from tl.llama.weights import read_config
 from tl.templates import TEMPLATE_HELP, TemplateName
@@ -188,6 +188,8 @@ def check_settings(config: TrainingConfig, *reads: str | None) -> None:
             "or merge the adapter and save the result with tl.llama.save_model(load_model(ADAPTER), FOLDER)"
         )
     out = Path(config.out).resolve()
-    for path in filter(None, [config.model, *config.data, *config.eval_data, *reads]):
+    models = [path for path in (config.model, *reads) if path]
+    bases = [str(base_folder(path)) for path in models]  # of adapters
+    for path in [*models, *bases, *config.data, *config.eval_data]:
         if Path(path).resolve().is_relative_to(out):
             raise RunError(f"{path} is inside --out {config.out}, which the run writes to: choose another --out")

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 from tl.errors import UserError
 from tl.llama.lora import LoRA, add_lora, initial_a, lora_of
 from tl.llama.model import Critic, Llama
-from tl.llama.weights import fitting_tensors, hf_name, own_name, read_config, read_slices, tie
+from tl.llama.weights import StoredTensor, fitting_tensors, hf_name, own_name, read_config, read_slices, tie
 from tl.training.dither import dither
 
 Checkpointing = Literal["none", "selective", "full"]
@@ -189,9 +189,14 @@ def _read(path: Path, model: Llama, world: World, dtype: torch.dtype, seed: int 
         tie(path, rows)
     if seed is not None and world.compute_dtype == torch.bfloat16:
         for name, parameter in model.named_parameters():
-            if parameter.requires_grad and (tensor := stored.get(hf_name(name))) and tensor.dtype == "BF16":
+            if parameter.requires_grad and (tensor := stored.get(hf_name(name))) and _is_bfloat16(tensor):
                 dither(rows[name], world.rows(len(parameter)).start, name, seed)
     return {name: _like(p, rows[name]) for name, p in model.named_parameters() if name in rows}
+
+
+def _is_bfloat16(tensor: StoredTensor) -> bool:
+    """Whether a checkpoint's values are of this type, which sums with the products of an adapter are not."""
+    return tensor.dtype == "BF16" and tensor.product is None
 
 
 def _like(parameter: Tensor, rows: Tensor) -> Tensor:

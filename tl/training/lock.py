@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tl.files import unwritable
@@ -16,7 +16,7 @@ LOCK_FILE = "run.lock"
 
 @contextmanager
 def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
-    """Holds the lock of the run's folder. Creates the folder if needed, and removes it again if it stays empty.
+    """Holds the lock of the run's folder. Creates the folder if needed, and then removes it again if it stays empty.
 
     Rank 0 takes the lock for all ranks. If another process holds it, every rank raises a RunError that names the
     process.
@@ -25,6 +25,7 @@ def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
         yield
         return
     out = Path(config.out)
+    is_new = not out.exists()
     # If nothing can be written there, check_folder reports it.
     descriptor = on_main(lambda: None if unwritable(out) else _lock(out / LOCK_FILE), world)
     try:
@@ -33,8 +34,9 @@ def folder_lock(config: TrainingConfig, world: World) -> Iterator[None]:
         if world.is_main and descriptor is not None:
             (out / LOCK_FILE).unlink(missing_ok=True)
             os.close(descriptor)
-            if out.exists() and not any(out.iterdir()):
-                out.rmdir()
+            if is_new:
+                with suppress(OSError):  # it is not empty
+                    out.rmdir()
 
 
 def _lock(file: Path) -> int:

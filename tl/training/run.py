@@ -22,7 +22,15 @@ from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Critic, Llama
 from tl.llama.tokenizer import Tokenizer
-from tl.llama.weights import CONFIG_FILE, MODEL_FILES, check_vocabulary, fitting_tensors, read_config, save_model
+from tl.llama.weights import (
+    CONFIG_FILE,
+    MODEL_FILES,
+    check_vocabulary,
+    fitting_tensors,
+    read_config,
+    save_model,
+    write_tokenizer,
+)
 from tl.templates import template_of
 from tl.training.checkpoint import SavedState, load_state, newest_state, save_state
 from tl.training.config import RunError, TrainingConfig
@@ -201,10 +209,15 @@ def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, wor
             ends = (whole.config.eos_token_id, *whole.config.other_eos_token_ids)
             if template.end_id not in ends:  # so that other programs end turns at the same token
                 whole.config = replace(whole.config, other_eos_token_ids=(*ends[1:], template.end_id))
+            chat_template = template.chat_template()
+
+            def save_adapters(folder: Path) -> None:
+                save_adapter(whole, folder / ADAPTER, config.model or TINY)
+                write_tokenizer(tokenizer, whole.config, chat_template, folder / ADAPTER)
+
             if config.lora is not None and not isinstance(whole, Critic):  # an adapter cannot hold a critic's head
-                base = config.model or TINY
-                _save_where_there_is_room(lambda folder: save_adapter(whole, folder / ADAPTER, base), Path(config.out))
-            merged, chat_template = merge(whole), template.chat_template()
+                _save_where_there_is_room(save_adapters, Path(config.out))
+            merged = merge(whole)
 
             def save(folder: Path) -> None:
                 save_model(merged, folder, tokenizer.path, world.compute_dtype, chat_template=chat_template)

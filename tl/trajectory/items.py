@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
-from tl.forms import ARGUMENT_KEYS, drop_reasoning, read_arguments
+from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
 from tl.trajectory.message import Note, Notes, Role
 
 _ROLES: dict[str, Role] = {
@@ -25,6 +25,8 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
+MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
+_OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
 
@@ -69,6 +71,8 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
     role = _ROLES.get(given["role"]) if isinstance(given["role"], str) else None
     if role is None:
         raise ValueError(f"{where}: unknown role {given['role']!r:.80}")
+    if media := [key for key in MEDIA_KEYS if given.get(key)]:
+        raise ValueError(f"{where}: has `{media[0]}`, which a text model cannot read")
     item = Item(role, where, trained=_is_trained(given, role, where, notes))
     if role == "tool":
         yield from _tool_items(given, item)
@@ -145,7 +149,8 @@ class _Parts:
             self.calls.append(_call_of_object(part, self.where))
         elif kind == "tool_result":
             text = feedback_of(part.get("content"), self.where)
-            self.results.append(Item("tool", self.where, text, id=_id(part, "tool_use_id"), failed=_verdict(part)))
+            verdict = _verdict(part, self.where)
+            self.results.append(Item("tool", self.where, text, id=_id(part, "tool_use_id"), failed=verdict))
         elif isinstance(kind, str) and _MEDIA.search(kind):
             raise ValueError(f"{self.where}: contains {_article(kind)}, which a text model cannot read")
         else:
@@ -156,6 +161,14 @@ def _article(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word:.40}"
 
 
+def whole_text(content: object, where: str) -> str:
+    """The text of a content that is a text or a list of text parts."""
+    parts = _Parts(content, where)
+    if parts.calls or parts.results:
+        raise ValueError(f"{where}: a call or a result where only text can be")
+    return parts.text
+
+
 def text_of(content: object, where: str) -> str:
     if not isinstance(content, str):
         raise ValueError(f"{where}: the content must be a string, not {content!r:.80}")
@@ -164,10 +177,12 @@ def text_of(content: object, where: str) -> str:
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
     """Reads the calls beside the content and drops the reasoning."""
+    item.text, thoughts = drop_reasoning(item.text)
+    if _OPEN_THOUGHT.match(item.text):
+        raise ValueError(f"{item.where}: reasoning that does not end")
     if given["role"] in _CALL_ROLES:
         item.calls, item.text = calls_of_json(item.text, item.where), ""
     item.calls += _structured_calls(given, item.where)
-    item.text, thoughts = drop_reasoning(item.text)
     if thoughts or parts.reasoning or any(_is_said(given.get(key), item.text) for key in _REASONING_KEYS):
         notes[Note.REASONING] += 1
     content = given.get("content")
@@ -233,6 +248,9 @@ def _call_of_object(entry: dict, where: str) -> GivenCall:
     given = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
     if len(given) > 1:
         raise ValueError(f"{where}: a call with both {' and '.join(f'`{key}`' for key in given)}")
+    others = {key: value for key, value in function.items() if key not in BESIDE_ARGUMENTS and value is not None}
+    if others and not given:  # their author may have meant them as arguments
+        return GivenCall(None, f"{format_name(name)}({json.dumps(others, ensure_ascii=False)})", _id(entry, "id"), name)
     return given_call(name, function[given[0]] if given else None, _id(entry, "id"))
 
 
@@ -243,7 +261,7 @@ def given_call(name: str, arguments: JSON, call_id: str | None = None) -> GivenC
         return GivenCall(call, format_call(call), call_id, name)
     except ValueError:
         raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        return GivenCall(None, f"{format_name(name)}({raw})", call_id, name)
+        return replace(call_of_text(f"{format_name(name)}({raw})", call_id), name=name)
 
 
 def call_of_text(text: str, call_id: str | None = None) -> GivenCall:
@@ -269,15 +287,20 @@ def _tool_items(given: dict, item: Item) -> Iterator[Item]:
     ids = given.get("tool_call_ids")
     item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
     item.name = _id(given, "name")
-    item.failed = _verdict(given)
+    item.failed = _verdict(given, item.where)
     texts = in_tags(feedback_of(given.get("content"), f"{item.where}, feedback"))
     for text in texts:
         yield replace(item, text=text)
 
 
-def _verdict(given: dict) -> bool | None:
-    """The source's own verdict on the call of this result."""
-    return next((given[key] for key in _VERDICTS if isinstance(given.get(key), bool)), None)
+def _verdict(given: dict, where: str) -> bool | None:
+    """The source's own verdict on the call of this result. Raises ValueError for anything but true and false."""
+    for key in _VERDICTS:
+        if (verdict := given.get(key)) is not None:
+            if verdict not in (0, 1):
+                raise ValueError(f"{where}: `{key}` must be true or false, not {verdict!r:.80}")
+            return bool(verdict)
+    return None
 
 
 def in_tags(text: str) -> list[str]:

@@ -56,7 +56,7 @@ def _results(calls: list[GivenCall], items: list[Item], notes: Notes) -> list[It
     """Single results: a list in one message is split over the calls, and wrappers with a call's name are removed."""
     results = []
     for item in items:
-        is_one_of_several = len(items) == 1 < len(calls)
+        is_one_of_several = len(items) == 1 < len(calls) and item.id is None and item.name is None
         value = json_or_none(item.text) if is_one_of_several or _NAMED.match(item.text) else None
         if is_one_of_several and isinstance(value, list) and len(value) == len(calls):
             notes[Note.SPLIT_RESULTS] += 1

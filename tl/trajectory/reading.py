@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from tl.calls import Call, format_call
 from tl.schema import FINISH, ToolSpec
-from tl.trajectory.items import GivenCall, Item, keys_of, read_items
+from tl.trajectory.items import MEDIA_KEYS, GivenCall, Item, keys_of, read_items, whole_text
 from tl.trajectory.message import Message, Note, Notes
 from tl.trajectory.pairing import pair
 from tl.trajectory.text_calls import read_text_calls
 from tl.trajectory.tools import implied_tools, listed_tools, read_tools, tools_in_text
 
-_MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+_LABELS = ("label", "kto_tag")  # of KTO
 _WEIGHTS = ("weight", "loss", "train", "trainable", "loss_mask", "loss_weight", "completion_mask", "assistant_masks")
 
 
@@ -22,15 +22,19 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
     """The tools and turns of a record with `messages`. Raises ValueError with the reason if it cannot be right."""
     if "messages" not in record:
         raise ValueError(f"no `messages`, but {keys_of(record)}")
-    for key in _MEDIA:
+    for key in MEDIA_KEYS:
         if record.get(key):
             raise ValueError(f"has `{key}`, which a text model cannot read")
     for key in _WEIGHTS:
         if record.get(key) not in (None, 1):
             raise ValueError(f"`{key}` is outside the messages; only a message may have it")
+    for key in _LABELS:
+        if record.get(key) is False:
+            raise ValueError(f"`{key}` is false: the record is an example of what to avoid")
     messages = record["messages"]
     if isinstance(messages, str):
         messages = _json(messages)
+    record = record | _tools_of_a_message(record, messages)
     items = _with_system(read_items(messages, notes), record.get("system"))
     declared = _declared_tools(record, items, notes)
     specs = read_tools(declared or ())
@@ -53,6 +57,16 @@ def _json(text: str) -> object:
         raise ValueError(f"the messages are a string, but not JSON: {error}") from None
 
 
+def _tools_of_a_message(record: dict, messages: object) -> dict:
+    """`tools` of the system message, as of the record (GLM-4). Raises ValueError for those of any other message."""
+    for number, given in enumerate(messages if isinstance(messages, list) else [], 1):
+        if isinstance(given, dict) and given.get("tools"):
+            if number > 1 or given.get("role") != "system" or listed_tools(record):
+                raise ValueError(f"message {number}: only the record, or else its system message, may have `tools`")
+            return {"tools": given["tools"]}
+    return {}
+
+
 def _with_system(items: list[Item], system: object) -> list[Item]:
     """At most one system message, at the start: the record's `system` and the leading system messages are joined."""
     leading = 0
@@ -61,8 +75,9 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
     if late := next((item for item in items[leading:] if item.role == "system"), None):
         raise ValueError(f"{late.where}: only the first message may be a system message")
     texts = [item.text for item in items[:leading]]
-    if isinstance(system, str) and system.strip() and system not in texts:
-        texts.insert(0, system)
+    told = whole_text(system, "`system`")
+    if told.strip() and told not in texts:
+        texts.insert(0, told)
     return [Item("system", "the system message", "\n\n".join(texts)), *items[leading:]] if texts else items
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Collection
 
 from tl.calls import Call, CallSyntaxError
-from tl.forms import call_of, marked, marked_calls, read_calls
+from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, call_of, marked, marked_calls, read_calls
 from tl.forms.marks import Marked, fences, unfenced
 from tl.schema import FINISH
 from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, parsed_call
 from tl.trajectory.message import Note, Notes
+from tl.trajectory.tools import several
 
 SHELL = "bash"  # the tool that a command in a code block calls
 
@@ -18,8 +19,13 @@ _ACTION = re.compile(r"^[ \t]*Action[ \t]*:([^\n]*)\n+[ \t]*Action Input[ \t]*:"
 _OBSERVATION = re.compile(r"\n[ \t]*Observation[ \t]*:.*", re.DOTALL)
 _FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
-_CALL_KEYS = frozenset(("name", "function", "arguments", "parameters", "type", "id"))
+_CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
+_ENDS_OF_TURN = ("<|eom_id|>", "<|eot_id|>", "<|im_end|>")
+_UNREAD = re.compile(  # calls in forms of other models
+    r"\s*(?:<\|python_(?:tag|start)\|>|\[TOOL_CALLS\]|<TOOLCALL>|<\|tool_call\|>|functools\[|<｜tool▁calls▁begin｜>)"
+)
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
+_RESPONSE_TAGS = re.compile(r"\s*(?:<tool_response>.*?</tool_response>\s*)+", re.DOTALL)
 _FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE|The output of the OS|Output)[ \t]*:\s*")
 _OUTPUT = re.compile(
     r"\s*(?:<returncode>|(?:Observation|OBSERVATION|The output of the OS|Output|EXIT CODE|Exit code)[ \t]*:|\[exit )"
@@ -32,15 +38,23 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
     After such a call, a user's message that looks like a result becomes one.
     """
     commands = _has_commands(items)
+    said: list[tuple[int, Item]] = []  # what a user says after results
     for at, item in enumerate(items):
         if item.role == "assistant" and not item.calls:
             beside, item.calls = _calls(item.text, names)
             if commands and not item.calls:
                 beside, item.calls = _command(item.text)
+            if not item.calls and (form := _UNREAD.match(item.text)):
+                raise ValueError(f"{item.where}: a call in a form that cannot be read, after {form[0].strip()}")
             item.text = beside if item.calls else item.text
             notes[Note.TEXT_CALLS] += len(item.calls)
         elif item.role == "user" and at and items[at - 1].calls and (commands or _FEEDBACK.match(item.text)):
             item.role, item.text = "tool", _FEEDBACK_MARK.sub("", item.text, count=1)
+            if (tags := _RESPONSE_TAGS.match(item.text)) and item.text[tags.end() :].strip():
+                said.append((at + 1, Item("user", item.where, item.text[tags.end() :])))
+                item.text = tags[0]
+    for at, item in reversed(said):
+        items.insert(at, item)
     for at, item in reversed(list(enumerate(items))):
         if item.role == "tool" and len(texts := in_tags(item.text)) > 1:
             items[at : at + 1] = [Item("tool", item.where, text) for text in texts]
@@ -80,8 +94,16 @@ def _action(name: str, arguments: str) -> GivenCall:
 
 def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
     """The calls in a text that consists of objects with the name of a known tool and its arguments."""
-    bare = unfenced(text.strip().removeprefix("<|python_tag|>"))
-    value = json_or_none(bare) if bare.startswith(("{", "[")) and bare.endswith(("}", "]")) else None
+    text = text.strip().removeprefix("<|python_tag|>")
+    for end_of_turn in _ENDS_OF_TURN:
+        text = text.removesuffix(end_of_turn)
+    bare = unfenced(text)
+    if not bare.startswith(("{", "[")) or not bare.endswith(("}", "]")):
+        return []
+    value = json_or_none(bare)
+    if value is None:
+        value, end = several(bare, 0)  # one after the other, as Llama 3 writes them
+        value = value if end == len(bare) else None
     entries = value if isinstance(value, list) else [value]
     objects = [entry for entry in entries if isinstance(entry, dict) and entry.keys() <= _CALL_KEYS and len(entry) > 1]
     if not entries or len(objects) < len(entries):

@@ -14,10 +14,11 @@ MAX_PLACES = 10  # places in a system message where a list of tools is looked fo
 MAX_TOOLS = 1_000  # consecutive objects
 _KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions", "function")
 _OPEN, _CLOSE = "<tools>", "</tools>"
+_BETWEEN = " \t\r\n,;"  # consecutive objects
 _LIST = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
 _DECODER = json.JSONDecoder(strict=False)
-_DECLARING = ("description", "parameters", "inputSchema", "input_schema", "arguments", "function", "required")
+_DECLARING = ("description", "parameters", "inputSchema", "input_schema", "function", "required")
 
 
 def listed_tools(record: dict) -> list | None:
@@ -50,18 +51,24 @@ def _value(text: str, what: str) -> object:
 def tools_in_text(text: str) -> tuple[list[dict], str]:
     """The tools that are declared in a system message, and the message without them.
 
-    They are in `<tools>` tags, in a list, or consecutive objects (Glaive), as JSON or Python literals.
+    They are in `<tools>` tags, in a list, or consecutive objects (Glaive), as JSON or Python literals. Raises
+    ValueError if only the first of them can be read.
     """
     for start, end in islice(_in_tags(text), MAX_PLACES):
-        if tools := _declared(_objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())):
+        value, rest = _objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())
+        if tools := _declared(value):
+            if rest:
+                raise ValueError(f"the list of tools in the system message goes on with what is no tool: {rest!r:.80}")
             return tools, _without(text, start, end)
     for found in islice(_LIST.finditer(text), MAX_PLACES):
         value, end = _leading(text, found.start())
         if tools := _declared(value):
             return tools, _without(text, found.start(), end)
     for found in islice(_OBJECT.finditer(text), MAX_PLACES):
-        values, end = _several(text, found.end())
+        values, end = several(text, found.end())
         if tools := _declared(values):
+            if (rest := text[end:].lstrip()).startswith("{"):
+                raise ValueError(f"the list of tools in the system message goes on with what is no tool: {rest!r:.80}")
             return tools, _without(text, found.end(), end)
     return [], text
 
@@ -74,17 +81,21 @@ def _in_tags(text: str) -> Iterator[tuple[int, int]]:
         start = text.find(_OPEN, start + len(_OPEN))
 
 
-def _objects(text: str) -> object:
+def _objects(text: str) -> tuple[object, str]:
+    """A list, or consecutive objects, and what stands after them."""
     value, end = _leading(text, 0)
-    return value if isinstance(value, list) and not text[end:].strip() else _several(text, 0)[0]
+    if isinstance(value, list) and not text[end:].strip():
+        return value, ""
+    values, end = several(text, 0)
+    return values, text[end:].strip(_BETWEEN)
 
 
-def _several(text: str, at: int) -> tuple[list[object], int]:
+def several(text: str, at: int) -> tuple[list[object], int]:
     """The consecutive objects from here on, and where they end."""
     values: list[object] = []
     while len(values) < MAX_TOOLS:
         start = at
-        while text[start : start + 1].isspace() or text[start : start + 1] == ",":
+        while text[start : start + 1] and text[start] in _BETWEEN:
             start += 1
         value, end = _leading(text, start)
         if not isinstance(value, dict):

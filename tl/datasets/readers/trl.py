@@ -21,10 +21,10 @@ def rejected(raw: dict, notes: Notes) -> dict:
 
 
 def _conversation(raw: dict, completion: object) -> dict:
-    if raw.get("label") is False:
+    if raw.get("label") in (False, 0) and raw.get("label") is not None:
         raise ValueError("the completion has the label false: it is one to avoid")
     prompt = _messages(raw.get("prompt") or turns_of(raw) or [], "user")
-    rest = {key: value for key, value in raw.items() if key in ("id", "tools", "functions", "system")}
+    rest = {key: value for key, value in raw.items() if key not in ("prompt", "completion", "chosen", "rejected")}
     return rest | {"messages": _joined(prompt, _messages(completion, "assistant"))}
 
 
@@ -54,5 +54,5 @@ def _messages(given: object, role: str) -> list:
 
 
 def _context(given: object) -> object:
-    said = isinstance(given, dict) and given.get("role") in ("assistant", "gpt", "function_call")
+    said = isinstance(given, dict) and given.get("role") in ("assistant", "gpt", "model", "tool_call", "function_call")
     return given | {"weight": 0} if said and isinstance(given, dict) else given

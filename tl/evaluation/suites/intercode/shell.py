@@ -97,7 +97,11 @@ class Shell:
         """The digest of an added file. For folders the release calls a program that its image lacks: all are equal."""
         if "." not in path:
             return ""
-        run: Run = yield from self.machine.steps(["md5sum", *shlex.split(path)])
+        try:
+            words = shlex.split(path)
+        except ValueError:  # a quotation mark in the name
+            words = [path]
+        run: Run = yield from self.machine.steps(["md5sum", *words])
         return hashlib.md5(run.output.encode()).hexdigest()
 
 
