@@ -602,6 +602,20 @@ def test_a_part_is_the_same_wherever_the_experiment_lies(tmp_path, monkeypatch):
     assert here == there and len(here) == 24
 
 
+def test_other_official_files_are_another_evaluation(tmp_path):
+    def folders() -> set[str]:
+        planned = Plan(tmp_path / "out", QUICK, official=tmp_path / "official")
+        return {planned.evaluation(ABLATION, VARIANTS[0], 0).folder.name, planned.sft(VARIANTS[0], 0).folder.name}
+
+    file = tmp_path / "official" / "Data" / "clean.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("[1]")
+    before = folders()
+    assert folders() == before
+    file.write_text("[2]")
+    assert len(folders() - before) == 1  # the training does not depend on them
+
+
 def test_costs_are_what_a_way_adds(ways):
     _, _, results = ways
     sampled = {row["name"]: row["costs"]["sampled tokens"] for row in results["rows"]}

@@ -14,7 +14,7 @@ from tl.__main__ import main as tl_main
 from tl.assets import TINY
 from tl.cli import rejection
 from tl.config import parse_config
-from tl.datasets import read
+from tl.datasets import DataError, read
 from tl.datasets.preferences import read_pairs
 from tl.executor import Executor, Session, Verdict
 from tl.mae import erroneous_calls
@@ -147,6 +147,9 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     done = [line for line in lines if json.loads(line)["id"].startswith(f"{first_task}#")]
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
+    assert out.read_bytes() == whole
+    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another --out"):
+        rejection.main([*flags, "--samples", "3"])
     assert out.read_bytes() == whole
 
 

@@ -259,6 +259,8 @@ TRIP = ToolSpec.from_openai(
                 "stops": {"type": "array", "items": {"type": "string"}},
                 "who": {"type": "dict"},
                 "slow": {"type": "boolean"},
+                "name": {"type": "string"},
+                "cards": {"type": "array", "items": {"type": "string"}},
             },
             "required": ["to"],
         },
@@ -271,6 +273,8 @@ ACCEPTED = {
     "stops": [["St. John's"], []],
     "who": [{"age": [30, 31], "name": ["", "Al"]}],
     "slow": ["", True],
+    "name": ["", True],  # of another type than declared
+    "cards": ["", [["Al"], ["Bo"]]],
 }
 RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
 
@@ -286,6 +290,10 @@ RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
         ({"days": True}, NAMES),
         ({"days": "3"}, NAMES),
         ({"slow": True}, ALL),
+        ({"name": True}, ALL),
+        ({"name": 1}, NAMES),
+        ({"cards": [["Al"], ["Bo"]]}, ALL),
+        ({"cards": [["Al"], "Bo"]}, NAMES),
         ({"slow": False}, NAMES),
         ({"slow": 1}, NAMES),
         ({"stops": ['st john"s']}, ALL),

@@ -11,7 +11,6 @@ Llama with a scalar head learns how often the continuations succeed. `train_ppo.
 training, add --resume.
 """
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tl.datasets import DataError
-from tl.datasets.files import raw_records
 from tl.executor import Executor
 from tl.llama.config import ModelConfig
 from tl.llama.model import Critic
@@ -104,7 +102,7 @@ def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World)
     with executor:
         with distributed.propagate_errors(world):
             tasks = tasks_of(config, executor)
-        done = distributed.on_main(lambda: resumed_steps(out, tasks, made_with), world)
+        done = distributed.on_main(lambda: resumed(out, {task.id for task in tasks}, made_with), world)
         first = max((number + 1 for number, task in enumerate(tasks) if task.id in done), default=0)
         if first == len(tasks):
             return
@@ -137,17 +135,6 @@ def tasks_of(config: PRMConfig, executor: Executor) -> list[Task]:
         left_out = len(tasks) - len(known)
         warnings.warn(f"{left_out} of {len(tasks)} tasks are left out: no `answer` and no `check`", stacklevel=2)
     return known
-
-
-def resumed_steps(out: Path, tasks: Sequence[Task], made_with: dict) -> set[str]:
-    """Ids of the episodes that the file has. Raises DataError where it was made in another way."""
-    done = resumed(out, {task.id for task in tasks})
-    if done:
-        _, record = next(raw_records(out))
-        if isinstance(record, dict) and record.get("made_with") != made_with:
-            before = json.dumps(record.get("made_with"))
-            raise DataError(f"{out} was made with {before}: delete it, or choose another --out")
-    return done
 
 
 def memory(config: PRMConfig, model: ModelConfig, world: World) -> dict[str, list[str]]:

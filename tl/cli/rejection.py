@@ -12,6 +12,7 @@ has none to compare with), recovered from its errors, and is not a duplicate. --
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections import Counter
@@ -157,8 +158,9 @@ def write_kept(
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
+    made_with = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
     with open_alone(out) as file:
-        written, paired = resumed(out, ids), set[str]()
+        written, paired = resumed(out, ids, made_with), set[str]()
         if config.pairs:
             if written and not Path(config.pairs).exists():
                 raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
@@ -182,7 +184,8 @@ def write_kept(
                 with open(config.pairs, "a", encoding="utf-8") as pairs_file:
                     pairs_file.write("".join(pair.to_line() for pair in new))
                 paired |= {pair.chosen.id for pair in new}
-            file.write("".join(trajectory.to_line() for trajectory in trajectories))
+            records = [trajectory.to_openai() | {"made_with": made_with} for trajectory in trajectories]
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
             file.flush()
             kept += len(trajectories)
             fruitful += bool(trajectories)

@@ -54,10 +54,10 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def digest_of_files(folder: Path) -> str:
+def digest_of_files(folder: Path, pattern: str = "*") -> str:
     """The digest of the names and contents of a folder's files."""
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    return digest([[file.name, sha256(file)] for file in files])
+    files = sorted(file for file in folder.glob(pattern) if file.is_file())
+    return digest([[str(file.relative_to(folder)), sha256(file)] for file in files])
 
 
 @dataclass(frozen=True)

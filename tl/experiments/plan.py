@@ -61,6 +61,7 @@ class Plan:
         self.out, self.budget, self.base = out, budget, base
         self.data, self.official = data, official
         self.base_digest = digest_of_files(base)
+        self.official_digest = digest_of_files(official, "**/*") if official else ""
         self.trajectories, self.prompts = cache(self._trajectories), cache(self._prompts)
         self.settings = cache(self._settings)
 
@@ -94,6 +95,7 @@ class Plan:
             settings["prm"] = prm.digest
             places += ["--prm", str(prm.model)]
         if self.official:
+            settings["official"] = self.official_digest
             places += ["--data", str(self.official.resolve())]
         return Part("evaluation", f"{experiment.kind}-{trained.name}", [*places, *flags], settings, self.out / "parts")
 

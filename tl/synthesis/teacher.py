@@ -57,20 +57,25 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
     return faults
 
 
-def resumed(out: Path, ids: Collection[str]) -> set[str]:
+def resumed(out: Path, ids: Collection[str], made_with: dict | None = None) -> set[str]:
     """Ids of the records that an earlier run for these ids wrote; an unfinished last line is removed from the file.
 
-    Raises DataError and leaves the file unchanged if it contains anything else."""
+    Raises DataError and leaves the file unchanged if it contains anything else, or records whose `made_with`, the
+    settings that they depend on, differs."""
     if not out.exists():
         return set()
     *lines, rest = out.read_bytes().split(b"\n")
     try:
-        done = [json.loads(line)["id"] for line in lines]
+        records = [json.loads(line) for line in lines]
+        done = [record["id"] for record in records]
         ours = set(done) <= set(ids) and (rest.startswith(_START) or _START.startswith(rest))
     except (ValueError, TypeError, KeyError):
         ours = False
     if not ours:
         raise DataError(f"{out} was not written by the same command: choose another --out")
+    if made_with is not None and done and records[0].get("made_with") != made_with:
+        before = json.dumps(records[0].get("made_with"))
+        raise DataError(f"{out} was made with {before}: delete it, or choose another --out")
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
     return set(done)

@@ -127,8 +127,8 @@ _PUNCTUATION = re.compile(r"[ ,./\-_*^]")
 
 def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
     """The released checker's rules for one call; `accepted` maps an item's id to the accepted values of its parameters.
-    TS: the name is right. PI: no parameter is missing or unknown. CF: the values also have the declared types and are
-    among the accepted ones."""
+    TS: the name is right. PI: no parameter is missing or unknown. CF: the values are also among the accepted
+    ones, and have the declared type or that of an accepted value."""
 
     def score(question: Question, prediction: Prediction) -> CallScore:
         calls = readable(question, prediction).calls
@@ -140,10 +140,20 @@ def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
         due = {key for key, options in values.items() if "" not in options} | {*schemas.required}
         if len(calls) > 1 or due - given.keys() or given.keys() - values.keys() or given.keys() - schemas.parameters:
             return CallScore(True, False, False)
-        right = (has_type(v, schemas.parameters[k]) and _accepts(values[k], v) for k, v in given.items())
+        right = (
+            _accepts(values[k], v) and (has_type(v, schemas.parameters[k]) or any(_alike(v, o) for o in values[k]))
+            for k, v in given.items()
+        )
         return CallScore(True, True, all(right))
 
     return each(score)
+
+
+def _alike(value: JSON, option: JSON) -> bool:
+    """Whether a value has the type of an accepted one, elements included; that may be another than declared."""
+    if isinstance(value, list) and isinstance(option, list):
+        return len(value) == len(option) and all(map(_alike, value, option))
+    return type(value) is type(option)
 
 
 def _plain(name: str) -> str:
