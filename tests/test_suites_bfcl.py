@@ -333,7 +333,7 @@ def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path)
         (tmp_path / "possible_answer" / f"{category}.jsonl").write_text(json.dumps(truth))
     suite = bfcl.read_ast(tmp_path)
     assert [q.group for q in suite.questions] == ["simple_python", "multiple"]
-    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2
+    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2
     golden = replace(said("f()"), calls=(Call("trip.plan", RIGHT),))
     assert strict_score(suite.questions[0], golden) == ALL
     assert suite.scorings["accepted"]([(suite.questions[0], golden)]) == [ALL]
