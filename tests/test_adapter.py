@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import arguments, weights
 from safetensors.torch import load_file, save_file
 
 import evaluate
 import train_sft
 from benchmarks.families import fill
-from runs import arguments, weights
 from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.llama.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_folder, save_adapter
 from tl.llama.lora import LoRA, add_lora
