@@ -273,7 +273,7 @@ def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):
         train_sft.main(["--help"])
     out = " ".join(capsys.readouterr().out.split())
     assert 'Defaults marked "embedded model" apply to models with the embedded model\'s config.json' in out
-    assert "per step divided by 4) (embedded model: 0.001; LoRA: 0.0001)" in out
+    assert "trained turns per step / 4) (embedded model: 0.001; LoRA: 0.0001)" in out
 
 
 def test_the_preset_is_for_models_of_the_embedded_shape_only(toy, tmp_path):
