@@ -173,6 +173,24 @@ def test_one_item_that_fails_does_not_stop_the_others(serve):
     assert turns[1].texts == ('finish(answer="Hi")',)
 
 
+def test_a_late_answer_is_that_items_problem_and_three_in_a_row_are_the_servers(serve, monkeypatch):
+    url, _ = serve(lambda body: {"content": "Hi"})
+    late, real = TimeoutError("no complete answer within 1 seconds"), endpoint._exchange
+    outcomes = [late, None, late, late, late, None]
+
+    def exchange(*arguments):
+        problem = outcomes.pop(0)
+        if problem:
+            raise problem
+        return real(*arguments)
+
+    monkeypatch.setattr(endpoint, "_exchange", exchange)
+    policy = EndpointPolicy(Endpoint(url, "m", retries=0), "auto", 1, 99)
+    answered = [bool(turn.texts) for turn in policy([DIALOGUE] * 6)]
+    assert answered == [False, True, False, False, False, False] and len(outcomes) == 1
+    assert policy.broken == policy.unreachable != ""
+
+
 def test_once_the_server_is_gone_nothing_more_is_asked():
     policy = EndpointPolicy(Endpoint("http://127.0.0.1:9", "m", retries=0), "auto", 1, 99)
     turns = policy([DIALOGUE] * 50)

@@ -187,6 +187,19 @@ def test_parameters_are_found_wherever_they_stand(given):
     assert ToolSpec.from_openai({"name": "f"} | given) == ToolSpec("f", "", CITY, ())
 
 
+@pytest.mark.parametrize(
+    ("said", "schema"),
+    [
+        ("string", {"type": "string"}),
+        ("integer, optional", {"type": "integer", "format": "integer, optional"}),
+        ("The long name", {"description": "The long name"}),
+        ("The map of the city", {"description": "The map of the city"}),
+    ],
+)
+def test_a_text_in_a_bare_map_is_a_type_only_if_it_says_nothing_else(said, schema):
+    assert ToolSpec.from_openai({"name": "f", "parameters": {"x": said}}).parameters["x"] == schema
+
+
 def test_a_bare_map_may_name_a_parameter_after_a_word_of_schemas():
     assert list(of({"type": {"type": "str"}, "title": {"type": "str"}, "n": "int"}).parameters) == [
         "type",

@@ -628,6 +628,13 @@ def test_what_cannot_be_meant_to_be_trained_on_is_refused(messages, more, reason
         read(*messages, **more)
 
 
+def test_text_after_a_call_is_counted_too():
+    notes = Counter()
+    said = text('<tool_call>{"name": "search", "arguments": {"q": "a"}}</tool_call>\nI am searching.')
+    assert Trajectory.from_openai(record(user(), said, feedback("[]")), notes=notes).messages[1].is_call
+    assert notes[Note.TEXT_BESIDE_CALL] == 1
+
+
 def test_reasoning_may_lack_its_opening_tag_and_stand_before_a_call():
     assert read(user(), text("Let me see.\n</think>\n\nYes."))[1] == called('finish(answer="Yes.")')
     thought = {"role": "function_call", "content": '<think>So.</think>\n{"name": "search", "arguments": {"q": "a"}}'}

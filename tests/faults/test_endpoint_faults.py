@@ -222,7 +222,7 @@ def test_a_server_that_drips_gets_the_time_of_one_request(serve, start):
     url, _ = serve(drip)
     begin = time.monotonic()
     error = refusal(url, timeout=0.2, retries=0)
-    assert error.unreachable and "no complete answer within 0.2 seconds" in str(error)
+    assert error.late and not error.unreachable and "no complete answer within 0.2 seconds" in str(error)
     assert time.monotonic() - begin < 5
 
 

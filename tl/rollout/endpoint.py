@@ -30,27 +30,29 @@ KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for server
 MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
 MAX_ANSWER = 16 << 20  # bytes
 MAX_WAIT = 60.0  # seconds before a retry, whatever the server asks for
+MAX_LATE = 3  # answers that are late, one after the other
 SHORTEST_SECRET = 8  # characters; shorter keys, such as "EMPTY", are words that keep no secret
 
 T = TypeVar("T")
 
 
 class EndpointError(UserError):
-    """A failed request. `unreachable`: there was no answer at all, so the next request will fail as well. `refused`:
-    the server rejected the request itself. `malformed`: the answer is not a chat completion. `retry_after`: seconds
-    after which it may succeed; None if it never will."""
+    """A failed request. `unreachable`: there was no answer at all, so the next request will fail as well. `late`: there
+    was none in time, which may be due to this request. `refused`: the server rejected the request itself. `malformed`:
+    the answer is not a chat completion. `retry_after`: seconds after which it may succeed; None if it never will."""
 
     def __init__(
         self,
         message: str,
         *,
         unreachable: bool = False,
+        late: bool = False,
         refused: bool = False,
         malformed: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(spelled(message))
-        self.unreachable, self.refused, self.malformed = unreachable, refused, malformed
+        self.unreachable, self.late, self.refused, self.malformed = unreachable, late, refused, malformed
         self.retry_after = retry_after
 
 
@@ -146,7 +148,9 @@ class Endpoint:
         try:
             status, header, said = _within(self.timeout, lambda: _exchange(request, self.timeout))
         except (OSError, http.client.HTTPException) as error:
-            raise self._error(f"{getattr(error, 'reason', None) or error}", unreachable=True, retry_after=0) from None
+            cause = getattr(error, "reason", None) or error
+            late = isinstance(cause, TimeoutError)
+            raise self._error(f"{cause}", late=late, unreachable=not late, retry_after=0) from None
         except ValueError as error:  # of urllib, for an address or an answer that makes no sense
             raise self._error(f"no HTTP answer: {error}", malformed=True) from None
         if not 200 <= status < 300:
@@ -228,13 +232,15 @@ class EndpointPolicy:
 
     Tool calls become text in our own form; text without tool calls is read by `texts_of`. If the server rejects
     `max_tokens`, `max_completion_tokens` is sent instead; if it rejects temperature 0, none is sent. An answer that is
-    not a chat completion is a wrong turn with its reason. Once the server cannot be reached, nothing more is sent.
+    not a chat completion is a wrong turn with its reason. Once the server cannot be reached, or is late MAX_LATE times
+    in a row, nothing more is sent.
     """
 
     def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
         self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
         self.options: dict[str, float] = {"temperature": 0.0, "max_tokens": max_tokens}
         self.unreachable = ""
+        self.late = 0  # requests in a row without an answer in time
         self.broken = ""  # why no request can succeed, such as a key that is refused
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
@@ -250,11 +256,13 @@ class EndpointPolicy:
         except EndpointError as error:
             if error.malformed:
                 return Response(("",), str(error))
-            if error.unreachable:
+            self.late = self.late + 1 if error.late else 0
+            if error.unreachable or self.late == MAX_LATE:
                 self.unreachable = str(error)
-            if not error.refused:
+            if not error.refused and (not error.late or self.unreachable):
                 self.broken = str(error)
             return Response(note=str(error), stop=StopReason.POLICY)
+        self.late = 0
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
             return Response(tuple(said), f"did not stop within {self.max_tokens} tokens", StopReason.CUT)

@@ -26,6 +26,7 @@ _UNREAD = re.compile(  # calls in forms of other models
 )
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
 _RESPONSE_TAGS = re.compile(r"\s*(?:<tool_response>.*?</tool_response>\s*)+", re.DOTALL)
+_CLOSING = re.compile(r"\A(?:\s{0,9}(?:</[\w-]{1,20}>|<\|\w{1,20}\|>))*")
 _FEEDBACK_MARK = re.compile(r"\s*(?:Observation|OBSERVATION|FUNCTION RESPONSE|The output of the OS|Output)[ \t]*:\s*")
 _OUTPUT = re.compile(
     r"\s*(?:<returncode>|(?:Observation|OBSERVATION|The output of the OS|Output|EXIT CODE|Exit code)[ \t]*:|\[exit )"
@@ -63,9 +64,11 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
 
 
 def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
-    """(the text before the calls, the calls)."""
+    """(the text before and after the calls, the calls)."""
     if marks := marked(text):
-        return text[: marks[0].start], [call for one in marks for call in _marked(one)]
+        last = marks[-1]
+        after = _CLOSING.sub("", text[text.find(last.body, last.start) + len(last.body) :], count=1)
+        return text[: marks[0].start] + after, [call for one in marks for call in _marked(one)]
     if (action := _ACTION.search(text)) and (name := action[1].strip()):
         return text[: action.start()], [_action(name, _OBSERVATION.sub("", text[action.end() :]).strip())]
     if found := _FINAL_ANSWER.match(text):
