@@ -96,7 +96,8 @@ class Endpoint:
         except ValueError:
             valid = False
         if not valid or not (self.url.isascii() and self.url.isprintable()) or " " in self.url:
-            raise EndpointError(f"an endpoint must be an http:// or https:// URL of ASCII characters, not {_without_user(self.url)!r}")
+            shown = _without_user(self.url)
+            raise EndpointError(f"an endpoint must be an http:// or https:// URL of ASCII characters, not {shown!r}")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise EndpointError(
                 f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an endpoint's address ends with its "
