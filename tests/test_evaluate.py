@@ -146,6 +146,20 @@ def test_a_number_out_of_its_range_is_a_usage_error(flags, capsys):
     assert f"{flags[0]} is {flags[1]}; it must be" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("settings", "tokens"),
+    [
+        ({}, 96),
+        ({"data": ["bench"]}, 512),
+        ({"tasks": ["tasks.jsonl"]}, 512),
+        ({"endpoint": "http://localhost", "endpoint_model": "m"}, 512),
+        ({"tasks": ["tasks.jsonl"], "max_new_tokens": 40}, 40),
+    ],
+)
+def test_only_turns_of_a_local_model_on_generated_requests_are_short(settings, tokens):
+    assert evaluate.EvaluationConfig(**settings).turn_tokens == tokens
+
+
 def test_more_episodes_than_there_are_is_an_error_that_a_user_can_fix(monkeypatch):
     monkeypatch.setattr("tl.synthesis.MAX_TRIES", 0)
     with pytest.raises(DataError, match="ask for fewer"):
