@@ -214,11 +214,7 @@ def choice(config: EvaluationConfig, tokenizer: Tokenizer, world: World) -> Choo
         check_prm(Path(config.prm), tokenizer)
         return most_valued(load_critic(config.prm, world.compute_dtype, world.device).eval())
     template = template_of(tokenizer)
-    return (
-        first
-        if config.select == "none"
-        else majority(lambda a: template.read(tokenizer.decode(a.ids[: -1 if a.stopped else None])))
-    )
+    return first if config.select == "none" else majority(lambda a: template.read(tokenizer.decode(a.text_ids)))
 
 
 def estimate_memory(

@@ -29,7 +29,7 @@ _EXACT = {  # names that mean the JSON type and nothing more special
 }
 _UNION = re.compile(r"\||\bunion\b|\bor\b")
 _BETWEEN = re.compile(r"\||\bor\b|,")
-_TYPE_WORDS = {"of", "or", "union", "optional", "required", "nullable"}  # beside the names of types
+_TYPE_WORDS = {*_TYPE_NAMES, "of", "or", "union", "optional", "required", "nullable"}
 _WORD = re.compile(r"[a-z]\w*")
 
 _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema", "input_parameters")
@@ -120,7 +120,7 @@ def _bare(value: object) -> object:
     if not isinstance(value, str):
         return value
     words = re.findall(r"[a-z]+", value.lower())  # a description has others than those of types
-    is_type = all(not {word, word.removesuffix("s")}.isdisjoint(_TYPE_NAMES.keys() | _TYPE_WORDS) for word in words)
+    is_type = all(not {word, word.removesuffix("s")}.isdisjoint(_TYPE_WORDS) for word in words)
     return {"type": value} if is_type and _known_types(value) else {"description": value}
 
 

@@ -35,7 +35,7 @@ from tl.rollout.policy import drawn_line, sampling_policy
 from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.synthesis.tasks import make_tasks
-from tl.synthesis.teacher import resumed
+from tl.synthesis.teacher import made_with, resumed
 from tl.templates import template_line
 from tl.training import distributed
 from tl.training.distributed import World
@@ -96,13 +96,13 @@ def run(config: PRMConfig, world: World) -> int:
 
 def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World) -> None:
     """Appends the episodes of the tasks that the file has none of yet, from the last one on; each rank plays a part."""
-    made_with = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
+    settings = made_with(config)
     with distributed.propagate_errors(world):
         executor = config.start_executor(LIBRARY)
     with executor:
         with distributed.propagate_errors(world):
             tasks = tasks_of(config, executor)
-        done = distributed.on_main(lambda: resumed(out, {task.id for task in tasks}, made_with), world)
+        done = distributed.on_main(lambda: resumed(out, {task.id for task in tasks}, settings), world)
         first = max((number + 1 for number, task in enumerate(tasks) if task.id in done), default=0)
         if first == len(tasks):
             return
@@ -118,7 +118,7 @@ def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World)
             if world.is_main:
                 with out.open("a", encoding="utf-8") as file:
                     every = {number: returns for part in parts for number, returns in part.items()}
-                    file.writelines(every[number].to_line(made_with) for number in sorted(every))
+                    file.writelines(every[number].to_line(settings) for number in sorted(every))
             bar.update(min(MAX_ROWS * world.size, len(tasks) - start))
         bar.close()
         of_ranks = distributed.gather_objects(drawn, world)

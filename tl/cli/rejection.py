@@ -40,7 +40,7 @@ from tl.rollout.tasks import Task, read_tasks
 from tl.synthesis import LIBRARY
 from tl.synthesis.rejection import sample_kept
 from tl.synthesis.tasks import make_tasks
-from tl.synthesis.teacher import resumed
+from tl.synthesis.teacher import made_with, resumed
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.loop import STOPPED
 from tl.training.run import alone, is_finished
@@ -158,9 +158,9 @@ def write_kept(
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
-    made_with = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
+    settings = made_with(config)
     with open_alone(out) as file:
-        written, paired = resumed(out, ids, made_with), set[str]()
+        written, paired = resumed(out, ids, settings), set[str]()
         if config.pairs:
             if written and not Path(config.pairs).exists():
                 raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
@@ -184,7 +184,7 @@ def write_kept(
                 with open(config.pairs, "a", encoding="utf-8") as pairs_file:
                     pairs_file.write("".join(pair.to_line() for pair in new))
                 paired |= {pair.chosen.id for pair in new}
-            records = [trajectory.to_openai() | {"made_with": made_with} for trajectory in trajectories]
+            records = [trajectory.to_openai() | {"made_with": settings} for trajectory in trajectories]
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
             file.flush()
             kept += len(trajectories)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tl.calls import Call, CallSyntaxError, parse_call
+from tl.calls import JSON, Call, CallSyntaxError, parse_call
 from tl.executor.driving import Steps
 from tl.executor.library import Library, Tool, Tools
 from tl.mae import ErrorCategory, classify_feedback
@@ -190,8 +190,8 @@ class InProcessSession:
     def __init__(self, tools: Tools, answer: Callable[[str], str], judge: Judge = no_checks) -> None:
         self.finished = False
 
-        def ask_to_user(question: str) -> str:
-            return answer(question)
+        def ask_to_user(question: JSON) -> str:  # a model may call it with anything
+            return answer(question if isinstance(question, str) else json.dumps(question, ensure_ascii=False))
 
         def finish(answer: str) -> str:
             self.finished = True

@@ -8,7 +8,6 @@ executor closes the life line, the zygote kills the session; when the session en
 from __future__ import annotations
 
 import gc
-import json
 import os
 import selectors
 import shutil
@@ -253,8 +252,7 @@ def _serve(connection: socket.socket, library: Library | Servers) -> None:
         return
 
     def note(question: str) -> str:
-        text = question if isinstance(question, str) else json.dumps(question, ensure_ascii=False)
-        questions.append(text)  # the answer is known to the executor alone
+        questions.append(question)  # the answer is known to the executor alone
         return ""
 
     world = library.open(opening["seed"], opening["tools"])

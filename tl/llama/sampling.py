@@ -36,11 +36,16 @@ def cache_size(rows: int, longest: Iterable[int], grows: bool = False) -> int:
 @dataclass
 class Completion:
     """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id is ``</s>``: an action
-    of the model, but no part of the text; drop it before the next turn."""
+    of the model, but no part of the text."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     stopped: bool = False
+
+    @property
+    def text_ids(self) -> list[int]:
+        """The ids of the text."""
+        return self.ids[:-1] if self.stopped else self.ids
 
 
 def generate(

@@ -47,7 +47,7 @@ def write_on(
     ids = [encode_text(tokenizer, prompt) for prompt in prompts]
     written = []
     for completion in sampler.complete(ids, max_new_tokens, ends=ends, finished=finished):
-        text = tokenizer.continuation(completion.ids[:-1] if completion.stopped else completion.ids)
+        text = tokenizer.continuation(completion.text_ids)
         end = min((text.find(stop) for stop in stops if stop in text), default=None)
         written.append(Written(text[:end], not completion.stopped and end is None))
     return written

@@ -53,8 +53,6 @@ def _of_message(said: str) -> ErrorCategory | None:
     if not exception:
         return _first(MESSAGES, said)
     name, message = exception[1].rpartition(".")[2], said[exception.end() :]
-    if name in ("OSError", "IOError"):  # of a file or of the network
-        return _first(MESSAGES, message) or ErrorCategory.TOOL_CALL_FAILURE
     return _first(EXCEPTIONS, name) or _first(MESSAGES, message) or ErrorCategory.TOOL_CALL_FAILURE
 
 

@@ -228,7 +228,7 @@ SHELL = (
     ),
 )
 
-# Exceptions by the name of their class. One of another class is classified by its message.
+# Exceptions by the name of their class. One of another class, such as OSError, is classified by its message.
 EXCEPTIONS = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
@@ -238,7 +238,7 @@ EXCEPTIONS = (
     *_rules(
         ErrorCategory.TOOL_CALL_FAILURE,
         (r"(?:value|lookup|key|index|attribute|arithmetic|zerodivision|overflow|assertion)error", "ValueError"),
-        (r"(?:unicode\w*|jsondecode|syntax|filenotfound|permission|os|io)error", "UnicodeDecodeError"),
+        (r"(?:unicode\w*|jsondecode|syntax|filenotfound|permission)error", "UnicodeDecodeError"),
     ),
 )
 

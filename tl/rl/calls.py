@@ -78,7 +78,7 @@ def sample_calls(
     completions, seconds = complete(sampler, config, [prompt.prompt_ids for prompt in prompts], seeds)
     experiences = []
     for prompt, completion in zip(prompts, completions, strict=True):
-        text = tokenizer.decode(completion.ids[:-1] if completion.stopped else completion.ids)
+        text = tokenizer.decode(completion.text_ids)
         case, stop = RewardCase.FORMAT_ERROR, StopReason.CUT  # without an end token, even if the text parses
         if completion.stopped:
             text = template.read_one(text)

@@ -77,7 +77,7 @@ def most_valued(prm: Critic) -> Choose:
     def choose(prompt: Sequence[int], answers: Sequence[Completion]) -> Completion:
         ended = [answer for answer in answers if answer.stopped] or answers
         shared = len(prompt) - 1  # prompt tokens that are read once for all answers
-        texts = [answer.ids[:-1] if answer.stopped else answer.ids for answer in ended]
+        texts = [answer.text_ids for answer in ended]
         read = [[*prompt, *texts[0]], *([prompt[-1], *text] for text in texts[1:])]
         lengths = torch.tensor([len(ids) for ids in read])
         flat, ends = torch.tensor([[id for ids in read for id in ids]]), lengths.cumsum(0) - 1

@@ -128,9 +128,9 @@ def sampling_policy(
 
 
 def _response(completion: Completion, template: Template, read: Callable[[str], tuple[str, ...]]) -> Response:
+    text = template.tokenizer.decode(completion.text_ids)
     if completion.stopped:
-        return Response(read(template.tokenizer.decode(completion.ids[:-1])))
-    text = template.tokenizer.decode(completion.ids)
+        return Response(read(text))
     return Response((text,), f"did not stop within {len(completion.ids)} tokens", StopReason.CUT)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -57,11 +58,16 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
     return faults
 
 
-def resumed(out: Path, ids: Collection[str], made_with: dict | None = None) -> set[str]:
+def made_with(config: Any) -> dict[str, Any]:
+    """The settings that sampled episodes depend on, for `resumed`."""
+    return {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
+
+
+def resumed(out: Path, ids: Collection[str], settings: dict | None = None) -> set[str]:
     """Ids of the records that an earlier run for these ids wrote; an unfinished last line is removed from the file.
 
-    Raises DataError and leaves the file unchanged if it contains anything else, or records whose `made_with`, the
-    settings that they depend on, differs."""
+    Raises DataError and leaves the file unchanged if it contains anything else, or records whose `made_with`
+    differs from the settings."""
     if not out.exists():
         return set()
     *lines, rest = out.read_bytes().split(b"\n")
@@ -73,7 +79,7 @@ def resumed(out: Path, ids: Collection[str], made_with: dict | None = None) -> s
         ours = False
     if not ours:
         raise DataError(f"{out} was not written by the same command: choose another --out")
-    if made_with is not None and done and records[0].get("made_with") != made_with:
+    if settings is not None and done and records[0].get("made_with") != settings:
         before = json.dumps(records[0].get("made_with"))
         raise DataError(f"{out} was made with {before}: delete it, or choose another --out")
     with out.open("r+b") as file:
@@ -90,9 +96,9 @@ def teach(requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str])
     instructed = [replace(request, messages=(system, *request.messages)) for request in requests]
     policy = EndpointPolicy(endpoint, "auto", PARALLEL, MAX_TOKENS)
     for index, rollout in play(instructed, policy, PARALLEL):
-        if rollout.stop is StopReason.POLICY and policy.broken:
-            raise EndpointError(rollout.note)
         if rollout.stop is StopReason.POLICY:
+            if policy.broken:
+                raise EndpointError(rollout.note)
             faults["the endpoint refused it"] += 1
             warnings.warn(f"{requests[index].id} left out: {rollout.note}", stacklevel=2)
             continue

@@ -96,9 +96,8 @@ def predict_in_parts(
 
 def held_out_line(questions: Sequence[Question]) -> str:
     """What the run is evaluated on, as a line of text."""
-    return (
-        f"held-out requests   {len(questions):,}" if questions else "held-out requests   none (--eval_data names them)"
-    )
+    count = f"{len(questions):,}" if questions else "none (--eval_data names them)"
+    return f"held-out requests   {count}"
 
 
 def cached_tokens(questions: Sequence[Question], max_new_tokens: int, ranks: int = 1) -> int:

@@ -25,7 +25,7 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
-MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
+_MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
 _OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
@@ -71,8 +71,7 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
     role = _ROLES.get(given["role"]) if isinstance(given["role"], str) else None
     if role is None:
         raise ValueError(f"{where}: unknown role {given['role']!r:.80}")
-    if media := [key for key in MEDIA_KEYS if given.get(key)]:
-        raise ValueError(f"{where}: has `{media[0]}`, which a text model cannot read")
+    refuse_media(given, f"{where}: ")
     item = Item(role, where, trained=_is_trained(given, role, where, notes))
     if role == "tool":
         yield from _tool_items(given, item)
@@ -88,6 +87,13 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
         raise ValueError(f"{where}: the content must be a string, not None")
     if role != "user" or item.text.strip() or not parts.results:
         yield item
+
+
+def refuse_media(given: dict, where: str = "") -> None:
+    """Raises ValueError for pictures and the like in a record or message."""
+    for key in _MEDIA_KEYS:
+        if given.get(key):
+            raise ValueError(f"{where}has `{key}`, which a text model cannot read")
 
 
 def keys_of(given: dict) -> str:

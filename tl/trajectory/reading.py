@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tl.calls import Call, format_call
 from tl.schema import FINISH, ToolSpec
-from tl.trajectory.items import MEDIA_KEYS, GivenCall, Item, keys_of, read_items, whole_text
+from tl.trajectory.items import GivenCall, Item, keys_of, read_items, refuse_media, whole_text
 from tl.trajectory.message import Message, Note, Notes
 from tl.trajectory.pairing import pair
 from tl.trajectory.text_calls import read_text_calls
@@ -22,9 +22,7 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
     """The tools and turns of a record with `messages`. Raises ValueError with the reason if it cannot be right."""
     if "messages" not in record:
         raise ValueError(f"no `messages`, but {keys_of(record)}")
-    for key in MEDIA_KEYS:
-        if record.get(key):
-            raise ValueError(f"has `{key}`, which a text model cannot read")
+    refuse_media(record)
     for key in _WEIGHTS:
         if record.get(key) not in (None, 1):
             raise ValueError(f"`{key}` is outside the messages; only a message may have it")

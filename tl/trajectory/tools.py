@@ -58,7 +58,7 @@ def tools_in_text(text: str) -> tuple[list[dict], str]:
         value, rest = _objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())
         if tools := _declared(value):
             if rest:
-                raise ValueError(f"the list of tools in the system message goes on with what is no tool: {rest!r:.80}")
+                raise _breaks_off(rest)
             return tools, _without(text, start, end)
     for found in islice(_LIST.finditer(text), MAX_PLACES):
         value, end = _leading(text, found.start())
@@ -68,9 +68,13 @@ def tools_in_text(text: str) -> tuple[list[dict], str]:
         values, end = several(text, found.end())
         if tools := _declared(values):
             if (rest := text[end:].lstrip()).startswith("{"):
-                raise ValueError(f"the list of tools in the system message goes on with what is no tool: {rest!r:.80}")
+                raise _breaks_off(rest)
             return tools, _without(text, found.end(), end)
     return [], text
+
+
+def _breaks_off(rest: str) -> ValueError:
+    return ValueError(f"the list of tools in the system message goes on with what is no tool: {rest!r:.80}")
 
 
 def _in_tags(text: str) -> Iterator[tuple[int, int]]:

@@ -21,7 +21,7 @@ def rejected(raw: dict, notes: Notes) -> dict:
 
 
 def _conversation(raw: dict, completion: object) -> dict:
-    if raw.get("label") in (False, 0) and raw.get("label") is not None:
+    if raw.get("label") in (False, 0):
         raise ValueError("the completion has the label false: it is one to avoid")
     prompt = _messages(raw.get("prompt") or turns_of(raw) or [], "user")
     rest = {key: value for key, value in raw.items() if key not in ("prompt", "completion", "chosen", "rejected")}
