@@ -566,7 +566,7 @@ def test_all_ways_start_from_one_checkpoint_of_a_seed(ways):
 def test_every_way_gets_the_same_number_of_calls(ways):
     """Of 512 calls, 3 an episode and 24 a task of prm."""
     stub, _, results = ways
-    assert results["budget"]["calls"] == QUICK_CRAFT.calls == 512 and FULL_CRAFT.calls == 8 * 512
+    assert results["budget"]["calls"] == QUICK_CRAFT.calls == 512 and FULL_CRAFT.calls == 4 * 512
     assert stub.flags("rejection", "--size") == ["10", "21"]  # 512 / (3 · 8 samples · 2 rounds), and in one round
     assert stub.flags("prm", "--size") == ["21"]
     assert stub.flags("ppo", "--max_steps") == ["16"] * 4 + ["5"] * 2 and {*stub.flags("ppo", "--batch_size")} == {"32"}
