@@ -53,10 +53,10 @@ print(f"{kind}: 1 %\\r{kind}: 99 %\\n")
 if kind == "evaluation":
     score = json.loads((Path(value("--model")) / "config.json").read_text()) + 5 * ("--best_of" in flags)
     scores = {"n": 2, "ts": 50 + score, "pi": 40 + score, "cf": 30 + score}
-    items = [{"id": id, "scores": {"strict": {"ts": id == "a", "pi": False, "cf": False}}} for id in "ab"]
+    items = [{"id": id, "scores": {"strict": {"ts": id == "a", "pi": False, "cf": False}}, "reward": 0.5} for id in "ab"]
     suites = flags[flags.index("--suite") + 1 : flags.index("--seed")]
     rows = dict.fromkeys(["strict", "official", "arguments", "executed"], scores)
-    found = {suite: {**rows, "items": items} for suite in suites}
+    found = {suite: {**rows, "irm": {"n": 2, "reward": score - 20.0}, "items": items} for suite in suites}
     if "episodes" in suites:
         shares = {"de": 50 - score, "ce": 9.0, "va": 60 + score, "answer_accuracy": None, "refusal_accuracy": 0.0}
         found["episodes"] = {"n": 1, "items": [{"id": "e", "right": None}]} | shares
@@ -422,6 +422,15 @@ def test_differences_are_paired_over_seeds_and_items():
         assert over_items(other, [after], [before]) is None
 
 
+def test_rewards_are_paired_item_by_item():
+    def report(*rewards: float) -> dict:
+        return {"suites": {"s": {"items": [{"id": str(n), "reward": r} for n, r in enumerate(rewards)]}}}
+
+    column = Column("T", "100 R", "s", "reward", scoring="irm")
+    assert column.pairs(report(1.0, -2.0), report(-0.25, -2.0)) == [[(-0.25, 1.0)], [(-2.0, -2.0)]]
+    assert over_items(column, [report(1.0, -1.5)], [report(0.5, -2.0)]) == (50, 50)
+
+
 def test_one_seed_shows_the_interval_over_items_and_several_both(stub, tmp_path):
     two = run(stub, tmp_path / "out", seeds=(0, 1))
     one = results_json(ABLATION, Plan(tmp_path / "out", SMALL, stub.base), [0], command="c")
@@ -459,11 +468,16 @@ def test_a_table_shows_mean_and_difference_with_interval():
 def test_a_column_is_found_in_a_report():
     report = {
         "suites": {
-            "s": {"strict": {"n": 4, "ts": 75.0}, "groups": {"g": {"strict": {"n": 1, "ts": 0.0}}}},
+            "s": {
+                "strict": {"n": 4, "ts": 75.0},
+                "irm": {"n": 4, "reward": -30.5},
+                "groups": {"g": {"strict": {"n": 1, "ts": 0.0}}},
+            },
             "episodes": {"n": 3, "de": 1.5},
         }
     }
     assert Column("", "", "s", "ts").value(report) == 75 and Column("", "", "s", "ts").items(report) == 4
+    assert Column("", "", "s", "reward", scoring="irm").value(report) == -30.5
     assert Column("", "", "s", "ts", "g").value(report) == 0
     assert Column("", "", "s", "ts", "none of these").value(report) is None
     assert Column("", "", "episodes", "de").value(report) == 1.5

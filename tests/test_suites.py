@@ -12,7 +12,7 @@ from tl.datasets import DataError
 from tl.evaluation.suites import catalogue, each, own, python_score, strict_score, toolalpaca, tooleyes
 from tl.executor import Cause, Executor, ToolkitError
 from tl.executor.driving import drive
-from tl.forms import Prediction
+from tl.forms import Prediction, read_prediction
 from tl.mae import ErrorCategory
 from tl.metrics import CallScore, Question
 from tl.schema import BUILT_INS, ToolSpec
@@ -220,6 +220,27 @@ def test_questions_to_the_user_and_answers_without_facts_have_no_content(golden)
     other = golden.replace("What is the item", "Which one").replace("I cannot handle the task", "No")
     assert own.answers_score(asked(golden), said(other)) == CallScore(True, True, None)
     assert own.answers_score(asked(golden), said("price_get(item=1)")) == CallScore(False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('price_get(item="pen")', 1.0),
+        ('{"name": "price_get", "arguments": {"item": "pen"}}', 1.0),
+        ('price_get(item="ink")', -0.25),
+        ("price_get()", -0.5),
+        ('finish(answer="12.5")', -1.5),
+        ('price_find(item="pen")', -2.0),
+        ("12.5", -2.0),
+        ('price_get(item="pen")\nprice_get(item="ink")', -2.0),
+    ],
+)
+def test_the_reward_of_an_item_is_that_of_ppo(text, expected):
+    assert own.irm_reward(asked('price_get(item="pen")'), read_prediction([text])) == expected
+
+
+def test_text_for_the_user_is_not_compared_in_a_reward():
+    assert own.irm_reward(asked('finish(answer="12.5")'), said('finish(answer="no")')) == 1.0
 
 
 def test_calls_and_answers_share_out_the_items_and_the_old_cf_stays():

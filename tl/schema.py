@@ -94,6 +94,7 @@ FINISH = ToolSpec(
     required=("answer",),
 )
 BUILT_INS = (ASK_TO_USER, FINISH)
+SPOKEN = tuple(tool.name for tool in BUILT_INS)  # what they are called with is text for the user
 
 
 _SIMPLE = {

@@ -20,7 +20,7 @@ HEADER = (
     f"  {'':<22}{'n':>5}{'first':>8}{'second':>8}{'difference':>12}  {'95 % interval':<18}{'better':>9}{'worse':>7}"
     f"{'McNemar p':>11}"
 )
-Pair = tuple[bool, bool]  # whether an item is right in the first report, and in the second
+Pair = tuple[float, float]  # of an item in the first report and in the second: 1 if it is right, or its reward
 
 
 def compare_reports(first: Path, second: Path) -> list[str]:
@@ -82,13 +82,13 @@ def _metrics(item: Mapping) -> list[tuple[str, ...]]:
     return [("scores", scoring, field) for scoring in item["scores"] for field in CallScore._fields]
 
 
-def _value(item: Mapping, metric: Sequence[str]) -> bool | None:
+def _value(item: Mapping, metric: Sequence[str]) -> float | None:
     if metric[0] in ("valid", "real") and item.get("servable") is False:  # not counted, as in VA
         return None
     value: object = item
     for key in metric:
         value = value.get(key) if isinstance(value, Mapping) else None
-    return None if value is None else bool(value)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
@@ -107,18 +107,18 @@ def paired_line(name: str, clusters: Sequence[Sequence[Pair]]) -> str:
     )
 
 
-def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[int, int]]:
+def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[float, int]]:
     """(sum, count) of second minus first in each cluster."""
     return [(sum(b - a for a, b in cluster), len(cluster)) for cluster in clusters]
 
 
-def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
+def bootstrap_interval(clusters: Sequence[tuple[float, int]]) -> tuple[float, float]:
     """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. Items
     with one id are a cluster. The same values always give the same interval."""
     return percentile_interval(resampled_means(clusters, np.random.default_rng(0)))
 
 
-def resampled_means(clusters: Sequence[tuple[int, int]], rng: np.random.Generator) -> np.ndarray:
+def resampled_means(clusters: Sequence[tuple[float, int]], rng: np.random.Generator) -> np.ndarray:
     """The mean, in percent, in each of RESAMPLES resamples of the clusters."""
     kinds = Counter(clusters)  # a resample is given by its count of each kind: a few numbers, not one per cluster
     shares = [n / len(clusters) for n in kinds.values()]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean
 
 from tl.calls import format_call
 from tl.evaluation import paper
@@ -30,6 +31,7 @@ from tl.rollout.episodes import CUT_OFF, Request, Rollout, outcome
 
 WIDTH = 34  # of the first column of a table
 LINE = 118  # to which notes are wrapped
+REWARD = "IRM's mean, in percent of that of a right call; at worst -200"
 HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", "PI", "CF")).rstrip()
 
 
@@ -45,6 +47,7 @@ class SingleTurnResult:
     missing: list[str]
     scores: dict[str, list[CallScore | None]] = field(default_factory=dict)  # scoring -> one per prediction
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)  # one per prediction, or empty if the suite has none
 
     @classmethod
     def of(
@@ -57,6 +60,7 @@ class SingleTurnResult:
         scorings = {**suite.scorings, "strict": each(strict_score)}
         result.scores = {name: scoring(pairs) for name, scoring in scorings.items()}
         result.diagnoses = [diagnose(question, prediction, tokens) for question, prediction in pairs]
+        result.rewards = [suite.reward(question, prediction) for question, prediction in pairs] if suite.reward else []
         return result
 
     def to_json(self) -> dict:
@@ -71,6 +75,7 @@ class SingleTurnResult:
             "missing": self.missing,
             "groups": {group: self._group(group) for group in groups if group},
             "errors": analyse(self.diagnoses),
+            **({"irm": {"n": len(self.rewards), "reward": 100 * fmean(self.rewards)}} if self.rewards else {}),
             "items": [self._item(i) for i in range(len(self.questions))],
         }
 
@@ -92,6 +97,7 @@ class SingleTurnResult:
             "answers": [[format_call(call) for call in answer] for answer in question.answers],
             "scores": {scoring: (score := scores[i]) and score._asdict() for scoring, scores in self.scores.items()},
             "reason": self.diagnoses[i].reason,
+            **({"reward": self.rewards[i]} if self.rewards else {}),
         }
 
     def lines(self) -> list[str]:
@@ -106,6 +112,8 @@ class SingleTurnResult:
         if self.suite.paper:
             for model, row in paper.single_turn_rows(self.suite.paper).items():
                 lines.append(_row(f"paper: {model}", "", [f"{value:6.2f}" for value in row]))
+        if self.rewards:
+            lines.append(f"  {'reward':<{WIDTH}}{len(self.rewards):>5}{100 * fmean(self.rewards):8.2f}  {REWARD}")
         lines += self._group_lines()
         return [*lines, *self._error_lines()]
 

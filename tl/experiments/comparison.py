@@ -4,7 +4,7 @@ A pair is two models of one seed: the same data in the same order, evaluated on 
 Student's, from the spread of the pairs' differences. It covers the chance in data, order and items, which all depend on
 the seed. With three seeds it has two degrees of freedom and is wide; with one seed there is none.
 
-For metrics of single items, right or wrong, there is a second interval, from a bootstrap over seeds and items. With one
+For metrics that are a mean over items, there is a second interval, from a bootstrap over seeds and items. With one
 seed it is over the items alone: it says whether these two models would differ on other items. With few seeds it is too
 narrow: with three, it contains two thirds of the variance between seeds.
 """
@@ -64,9 +64,11 @@ class Column:
         return scores["n"] if scores else 0
 
     def pairs(self, report: Mapping, reference: Mapping) -> list[list[Pair]]:
-        """The items of a reference's report and of another report, paired by id. Empty if the metric is not a share of
+        """The items of a reference's report and of another report, paired by id. Empty if the metric is not a mean over
         items, or if it is a group's."""
-        keys = {"answer_accuracy": ["right"]} | {name: ["scores", self.scoring, name] for name in CallScore._fields}
+        keys = {"answer_accuracy": ["right"], "reward": ["reward"]} | {
+            name: ["scores", self.scoring, name] for name in CallScore._fields
+        }
         if self.group or self.metric not in keys:
             return []
         return paired(reference["suites"][self.suite], report["suites"][self.suite], keys[self.metric])

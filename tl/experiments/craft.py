@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tl.experiments.ablation import Experiment, Variant
-from tl.experiments.comparison import episode_columns, single_turn_columns
+from tl.experiments.comparison import Column, episode_columns, single_turn_columns
 from tl.experiments.parts import Part
 from tl.experiments.plan import Budget, Plan
 from tl.synthesis import held_out
@@ -67,11 +67,13 @@ CRAFT = Experiment(
     ("held-out", "episodes"),
     (
         *single_turn_columns("Held-out requests", "held-out"),
+        Column("Held-out requests", "100 R", "held-out", "reward", scoring="irm"),
         *episode_columns("Episodes", "episodes"),
     ),
     notes=(
         "start: the default fine-tuning, stopped early. more SFT: on the same data, a step for four sampled calls",
         "PPO by name of the advantage: single calls, scored by IRM; episodes: whole tasks, by gae",
+        "100 R: IRM's mean reward of the greedy call, times 100",
         "costs: what a way adds to the start. Tokens that the evaluation draws, for best of 8 eight times as many, "
         "are not counted as sampled",
     ),

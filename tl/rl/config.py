@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 from tl.config import option, parse_config
 from tl.llama.config import ModelConfig
 from tl.rollout.options import ToolOptions
-from tl.schema import ASK_TO_USER, FINISH
+from tl.schema import SPOKEN
 from tl.training.config import (
     EVAL_EVERY,
     MAX_SEED,
@@ -100,7 +100,7 @@ class PPOConfig(ToolOptions, TrainingConfig):
     def free_text(self) -> tuple[str, ...]:
         """Tools whose arguments are not compared with the golden call's: an exact match of free text is nearly
         impossible."""
-        return () if self.compare_text else (FINISH.name, ASK_TO_USER.name)
+        return () if self.compare_text else SPOKEN
 
     @property
     def learns_values(self) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tl.calls import call_or_none
 from tl.forms import Prediction, read_prediction
 from tl.metrics import Question
-from tl.schema import ASK_TO_USER, FINISH, ToolSpec
+from tl.schema import FINISH, SPOKEN, ToolSpec
 from tl.trajectory import Message
 
 
@@ -65,7 +65,7 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
             before, calls = answers[i].texts, map(call_or_none, turn.texts)
             names = {call.name if call else None for call in calls}  # None: text that is not a call
             finishes = names == {FINISH.name}
-            calls_no_tool = names <= {None, FINISH.name, ASK_TO_USER.name} and turn.stop is not StopReason.POLICY
+            calls_no_tool = names <= {None, *SPOKEN} and turn.stop is not StopReason.POLICY
             if before and (finishes or (calls_no_tool and len(before) >= questions[i].n_calls)):
                 continue  # the model stops; its answer is the calls before
             answers[i] = turn._replace(texts=before + turn.texts)

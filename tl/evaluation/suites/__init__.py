@@ -22,7 +22,8 @@ Scoring = Callable[[Answered], list[CallScore | None]]  # None for an item that 
 class Suite:
     """A single-turn benchmark. `paper` names its columns in Table 3, if the items are the paper's.
 
-    `scorings` are the rows of its table, by name. The strict scoring is added to every table as the last row.
+    `scorings` are the rows of its table, by name. The strict scoring is added to every table as the last row. `reward`
+    is that of PPO for an item, where it has one.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Suite:
     paper: str | None = None
     family: str = ""  # title of a table of several suites
     variant: str = ""  # name of this suite in that table
+    reward: Callable[[Question, Prediction], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from tl.calls import format_call
 from tl.datasets import AUTO
 from tl.datasets.questions import read_questions
 from tl.evaluation.suites import EpisodeSuite, Suite, each, strict_score
 from tl.executor import Executor
 from tl.forms import Prediction
+from tl.irm import call_reward
 from tl.metrics import CallScore, Question
 from tl.rollout.answers import facts_of, is_refusal, is_right
 from tl.rollout.tasks import read_tasks
-from tl.schema import ASK_TO_USER, FINISH
+from tl.schema import FINISH, SPOKEN
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out
 from tl.synthesis.environments import Environment, in_environment
 from tl.synthesis.tasks import make_tasks
@@ -59,12 +61,19 @@ def _suite(questions: Sequence[Question], name: str, title: str, note: str) -> S
             "strict: all items, to the letter, wording of answers included. This is the CF that README and docs quote",
         ]
         scorings = {"calls": each(calls_score), "answers": each(answers_score)}
-    return Suite(name, title, tuple(questions), tuple(notes), scorings)
+    reward = irm_reward if all(question.n_calls == 1 for question in questions) else None
+    return Suite(name, title, tuple(questions), tuple(notes), scorings, reward=reward)
 
 
 def _speaks(question: Question) -> bool:
     """Whether the golden call is an answer or a question to the user, whose wording can differ."""
-    return question.answers[0][0].name in (FINISH.name, ASK_TO_USER.name)
+    return question.answers[0][0].name in SPOKEN
+
+
+def irm_reward(question: Question, prediction: Prediction) -> float:
+    """R of Figure 2 without comparing text for the user, as by default in train_ppo.py."""
+    text = format_call(prediction.calls[0]) if len(prediction.calls) == 1 else ""  # a format error
+    return call_reward(text, question.golden, question.tools, SPOKEN).value
 
 
 def calls_score(question: Question, prediction: Prediction) -> CallScore | None:
