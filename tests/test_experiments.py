@@ -53,7 +53,8 @@ print(f"{kind}: 1 %\\r{kind}: 99 %\\n")
 if kind == "evaluation":
     score = json.loads((Path(value("--model")) / "config.json").read_text()) + 5 * ("--best_of" in flags)
     scores = {"n": 2, "ts": 50 + score, "pi": 40 + score, "cf": 30 + score}
-    items = [{"id": id, "scores": {"strict": {"ts": id == "a", "pi": False, "cf": False}}, "reward": 0.5} for id in "ab"]
+    right = [{"strict": {"ts": id == "a", "pi": False, "cf": False}} for id in "ab"]
+    items = [{"id": id, "scores": scored, "reward": 0.5} for id, scored in zip("ab", right, strict=True)]
     suites = flags[flags.index("--suite") + 1 : flags.index("--seed")]
     rows = dict.fromkeys(["strict", "official", "arguments", "executed"], scores)
     found = {suite: {**rows, "irm": {"n": 2, "reward": score - 20.0}, "items": items} for suite in suites}
