@@ -45,7 +45,7 @@ from tl.ppo import (
 )
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.calls import Experience, sample_calls
-from tl.rl.config import PPOConfig, check_lengths, resolve_config
+from tl.rl.config import PPOConfig, check_lengths, resolve_config, without_effect
 from tl.rl.data import PPOData, read_prompts, task_data
 from tl.rl.episodes import sample_episodes
 from tl.rl.filtering import REDRAWS, draw_with_signal
@@ -111,10 +111,9 @@ def iterate(
             values = batch.values(models.prm).sigmoid()
             call_rewards = progress_rewards(batch.call_rewards, values, batch.call_index, batch.mask)
             batch = replace(batch, call_rewards=call_rewards)
-        if models.critic and not models.critic.optimizer.state:  # before its first update
-            zeros = torch.zeros_like(batch.call_rewards)
-            _, returns = estimate_advantages(batch.call_rewards, zeros, batch, replace(config, lam=1.0))
-            start_values(models.critic, returns[batch.mask])
+        if models.critic and not progress.critic_started:
+            start_values(models.critic, mean_return(batch, config))
+            progress.critic_started = True
         metrics |= train_step(models, batch, config.seed * 2**20 + progress.step, config)
 
     seconds = time.perf_counter() - started
@@ -178,6 +177,13 @@ def estimate_advantages(rewards: Tensor, values: Tensor, batch: PPOBatch, config
     else:  # MIN_STD instead of GRPO's 1e-4: if all samples earn the same R, their KL still differs a little
         of_rollouts = group_advantages(totals, batch.groups, config.standardise, eps=MIN_STD)
     return torch.where(mask, of_rollouts[:, None], 0.0), torch.zeros_like(rewards)
+
+
+def mean_return(batch: PPOBatch, config: PPOConfig) -> float:
+    """The mean over all actions of what the rollouts earn from there on, without KL."""
+    zeros = torch.zeros_like(batch.call_rewards)
+    _, returns = estimate_advantages(batch.call_rewards, zeros, batch, replace(config, lam=1.0))
+    return returns[batch.mask].double().mean().item()
 
 
 def draw_rollouts(
@@ -277,7 +283,7 @@ def train(
     progress = restore(saved, *models.trained())
     groups = data.prefix_groups(config.samples_per_prompt)  # each prompt that many times, next to each other
     n = sum(map(len, groups))
-    samples, steps = plan(config, n, progress)
+    samples, steps = plan(config, n, progress, config.samples_per_prompt)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         prompts = [data.prompts[i] for i in indices]
@@ -320,8 +326,8 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = No
     if config.prm:
         check_prm(Path(config.prm), tokenizer)
     if executor is None:
-        lengths = config.max_length, config.max_new_tokens
-        data = read_prompts(config.data, tokenizer, *lengths, config.on_bad_data, config.data_format, config.seed)
+        limits, reading = (config.max_length, config.max_new_tokens), (config.on_bad_data, config.data_format)
+        data = read_prompts(config.data, tokenizer, *limits, *reading, config.seed, config.free_text)
     else:
         data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
     if config.tasks and not config.eval_data:  # the generated requests are about other tools
@@ -338,8 +344,9 @@ def read_or_make_tasks(config: PPOConfig, executor: Executor) -> Sequence[Task]:
 
 def steps_lines(config: PPOConfig, data: PPOData) -> list[str]:
     """The number of steps of a run from the start, and the rollouts of each."""
-    _, steps = plan(config, len(data.prompts) * config.samples_per_prompt, Progress())
-    each = f"{config.batch_size} rollouts, {config.samples_per_prompt} of each prompt"
+    samples = config.samples_per_prompt
+    _, steps = plan(config, len(data.prompts) * samples, Progress(), samples)
+    each = f"{config.batch_size} rollouts, {samples} of each prompt"
     return [f"steps               {steps:,} of {each}"]
 
 
@@ -366,6 +373,8 @@ def run(config: PPOConfig, world: World) -> int:
     source = Path(config.model)
     check_folder(config, world)
     show({"configuration": settings_lines(config)}, world)
+    if unused := without_effect(config):
+        show({"settings without effect": unused}, world)
     with start_executor(config, world) as executor:  # before anything is overwritten: it may not start
         data, held_out = distributed.on_main(lambda: prepare_data(config, source, executor), world)
         model = read_config(source)

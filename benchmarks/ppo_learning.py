@@ -36,7 +36,7 @@ from tl.training.run import is_finished
 REQUESTS, EPISODES = 600, 100
 REWARDS = ("sampled reward", "greedy reward")
 ITEMS_SEED = 1  # other requests than those that train_ppo.py evaluates itself on
-VARIANTS = {"without KL": ["--kl_coef", "0"], "without critic": ["--no-critic"]}
+VARIANTS = {"without KL": ["--kl_coef", "0"], "without critic": ["--no-critic", "--lam", "1"]}
 REPO = Path(__file__).resolve().parent.parent
 
 

@@ -57,6 +57,13 @@ def test_whole_trajectories_are_not_taken_for_prompts_without_a_word(tokenizer, 
         assert len(read_prompts([path], tokenizer, 500).prompts) == 1
 
 
+def test_a_golden_text_may_be_longer_than_a_call_unless_it_is_compared(tokenizer, tmp_path):
+    path = write(tmp_path / "p.jsonl", [GOOD, calling(f'finish(answer="{"cats " * 100}")', "finish")])
+    assert len(read_prompts([path], tokenizer, 500, 50).prompts) == 2
+    with pytest.raises(DataError, match="the golden call has .* tokens, more than --max_new_tokens 50"):
+        read_prompts([path], tokenizer, 500, 50, free_text=())
+
+
 def test_prompts_of_one_trajectory_are_a_prefix_group_each_as_often_as_asked_for(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.rl.data.synthetic_prompts", lambda seed: prompts(40, seed))
     data = read_prompts([], tokenizer, 1024)

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,13 +25,14 @@ from tl.llama.config import ModelConfig
 from tl.llama.model import Critic, Llama
 from tl.llama.sampling import Sampler
 from tl.llama.weights import CheckpointError, load_model, save_model
-from tl.ppo import gae
 from tl.rl.batch import PPOBatch
 from tl.rl.calls import Experience, ScoredCall, sample_calls
+from tl.rl.config import PPOConfig, without_effect
 from tl.rl.update import Learner, start_values
 from tl.schema import BUILT_INS, ToolSpec
 from tl.training import distributed
 from tl.training.config import RunError
+from tl.training.loop import plan
 from tl.training.run import Progress
 from tl.trajectory import Message, Trajectory
 
@@ -173,11 +175,43 @@ def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "flags", [["--no-critic"], ["--compare_text"], ["--kl_coef", "0"], ["--advantage", "turn"], *NO_CRITIC]
+    "flags",
+    [["--no-critic", "--lam", "1"], ["--compare_text"], ["--kl_coef", "0"], ["--advantage", "turn"], *NO_CRITIC],
 )
 def test_parts_can_be_switched(toy, tmp_path, flags):
     assert train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", *flags)) == 0
     assert all(map(math.isfinite, column(tmp_path / "run", "policy_loss")))
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        ("--advantage rloo --samples_per_prompt 2 --lam 0.9", "lam needs --advantage gae or turn"),
+        ("--advantage rloo --samples_per_prompt 2 --critic_lr 2e-3", "critic_lr needs a critic"),
+        ("--no-critic --lam 1 --value_clip 0.3", "value_clip needs a critic"),
+        ("--advantage rloo --samples_per_prompt 2 --no-standardise", "standardise needs --advantage group"),
+        ("--require_isolation", "require_isolation needs --rollout episode"),
+        ("--rollout episode --reward outcome --compare_text", "compare_text needs --reward step"),
+        ("--rollout episode --on_bad_data skip", "on_bad_data needs --data or --eval_data"),
+    ],
+)
+def test_settings_without_effect_are_named(flags, shown):
+    assert [" ".join(line.split()) for line in without_effect(ppo_config(*flags.split()))] == [shown]
+    used = "--advantage group --samples_per_prompt 2 --no-standardise --compare_text --on_bad_data skip"
+    assert without_effect(ppo_config(*used.split())) == without_effect(ppo_config("--lam", "0.9")) == []
+
+
+def ppo_config(*flags: str) -> PPOConfig:
+    return train_ppo.resolve_config(["--model", str(TINY), *flags])
+
+
+def test_without_a_critic_advantages_must_not_depend_on_place():
+    with pytest.raises(RunError, match="--no-critic needs --lam 1"):
+        ppo_config("--no-critic")
+
+
+def test_half_an_epoch_keeps_the_samples_of_a_prompt_together():
+    assert plan(PPOConfig(epochs=0.5, batch_size=4), 12, Progress(), together=4) == (8, 2)
 
 
 def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
@@ -256,8 +290,8 @@ def test_the_critic_starts_at_the_mean_return_of_the_first_rollouts(toy):
     with distributed.process_group() as world:
         model = distributed.load(Critic, toy / "model", world)
         batch = PPOBatch.of(rollouts(), 100, world)
-        _, returns = gae(batch.call_rewards, torch.zeros_like(batch.call_rewards), batch.mask, gamma=0.5, lam=1.0)
-        start_values(Learner(model, torch.optim.SGD(model.parameters()), 1.0), returns[batch.mask])
+        mean = train_ppo.mean_return(batch, PPOConfig(gamma=0.5))
+        start_values(Learner(model, torch.optim.SGD(model.parameters()), 1.0), mean)
         values = batch.values(model)
     torch.testing.assert_close(values[batch.mask], torch.full((7,), (1.75 - 1.125) / 7))
 
@@ -336,6 +370,18 @@ def test_a_first_step_without_rollouts_leaves_the_critics_start_to_the_next(toy,
     with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 1: every rollout failed"):
         fail_rollouts([4, 0, 0], patch)
         train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "3"))
+    assert len(started) == 1
+
+
+def test_a_critic_without_its_start_gets_it_after_resuming(toy, tmp_path, monkeypatch):
+    flags = arguments(toy, tmp_path / "run")
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="every rollout failed"):
+        fail_rollouts([4, 4, 4], patch)
+        with pytest.raises(RunError, match="step 3: every rollout failed"):
+            train_ppo.main(flags)
+    started = []
+    monkeypatch.setattr(train_ppo, "start_values", lambda *_: started.append(None))
+    assert train_ppo.main([*flags, "--resume"]) == 0
     assert len(started) == 1
 
 
@@ -422,6 +468,22 @@ def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy
         train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
     assert train_ppo.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
     assert_same_run(whole, tmp_path / "died")
+
+
+def test_other_weights_of_the_model_that_it_started_from_are_no_run_to_resume(toy, tmp_path, monkeypatch):
+    """They are PPO's reference, which no state holds."""
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    flags = arguments(toy, tmp_path / "run", "--save_every", "1", "--model", str(model))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(2, patch, train_ppo)
+        train_ppo.main(flags)
+    retrained = load_model(model)
+    with torch.no_grad():
+        retrained.norm.weight.mul_(2)
+    save_model(retrained, model, model / "tokenizer.model")
+    with pytest.raises(RunError, match=f"different settings:\n  the weights in {re.escape(str(model))}\n"):
+        train_ppo.main([*flags, "--resume"])
+    assert train_ppo.main([*flags, "--resume", "--allow_changes"]) == 0
 
 
 def test_what_is_shown_and_how_tools_are_isolated_may_change_on_resume(toy, whole, tmp_path, monkeypatch):

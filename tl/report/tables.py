@@ -42,7 +42,7 @@ LAST = {
     "entropy": ("entropy", ".3f"),
 }
 N_COLOURS = 10  # --c0 … --c9 of the page's style
-PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run")  # settings without effect on learning
+PLACES = ("out", "overwrite", "resume", "allow_changes", "dry_run", "models")  # settings without effect on learning
 
 
 def swatch(colour: int) -> str:

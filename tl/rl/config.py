@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, preset
 from tl.llama.config import ModelConfig
 from tl.rollout.options import ToolOptions
 from tl.schema import SPOKEN
@@ -107,6 +107,9 @@ class PPOConfig(ToolOptions, TrainingConfig):
         """Whether there is a critic."""
         return self.critic and self.advantage in ("gae", "turn")
 
+    def models(self) -> list[str]:
+        return [*super().models(), *([self.prm] if self.prm else [])]
+
     @classmethod
     def free(cls) -> set[str]:
         return super().free() | {"require_isolation", "show_every"}
@@ -146,6 +149,10 @@ def check(config: PPOConfig) -> None:
         raise RunError(
             f"--advantage {config.advantage} compares the samples of a prompt: set --samples_per_prompt to 2 or more"
         )
+    if config.advantage in ("gae", "turn") and not config.critic and config.lam != 1:
+        raise RunError(
+            "--no-critic needs --lam 1: where all values are 0, a smaller λ makes advantages depend on place"
+        )
     if config.filter_prompts and config.advantage not in ("group", "rloo"):
         raise RunError("--filter_prompts needs --advantage group or rloo, which compare the samples of a prompt")
     if config.rollout == "episode" and config.data:
@@ -165,6 +172,28 @@ def check(config: PPOConfig) -> None:
         raise RunError("--tools, --mcp, --tasks and --allow_network need --rollout episode, in which tools run")
     if (config.tools or config.mcp) and not config.tasks:
         raise RunError("--tools and --mcp need --tasks, the tasks to solve with them")
+
+
+def without_effect(config: PPOConfig) -> list[str]:
+    """A line for each setting that was changed and has no effect beside the others."""
+    by_actions, episodes = config.advantage in ("gae", "turn"), config.rollout == "episode"
+    read = not episodes or bool(config.eval_data)
+    needs = {
+        "standardise": (config.advantage == "group", "--advantage group"),
+        "gamma": (by_actions, "--advantage gae or turn"),
+        "lam": (by_actions, "--advantage gae or turn"),
+        "critic": (by_actions, "--advantage gae or turn"),
+        "critic_lr": (config.learns_values, "a critic"),
+        "value_clip": (config.learns_values, "a critic"),
+        "compare_text": (config.reward == "step", "--reward step"),
+        "require_isolation": (episodes, "--rollout episode"),
+        "on_bad_data": (read, "--data or --eval_data"),
+        "data_format": (read, "--data or --eval_data"),
+    }
+    usual = [PPOConfig(), PPOConfig(**preset(PPOConfig)), PPOConfig(**preset(PPOConfig, "lora"))]
+    unused = [name for name, (used, _) in needs.items() if not used]
+    changed = [n for n in unused if all(getattr(config, n) != getattr(one, n) for one in usual)]
+    return [f"{name:<20}needs {needs[name][1]}" for name in changed]
 
 
 def check_lengths(config: PPOConfig, model: ModelConfig) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -15,11 +15,9 @@ from tl.metrics import Question
 from tl.prompt import call_length, encode_prompt
 from tl.rl.prefix_groups import prefix_groups
 from tl.rollout.tasks import Task
-from tl.schema import BUILT_INS, FINISH
+from tl.schema import FINISH, SPOKEN
 from tl.synthesis import prompts as synthetic_prompts
 from tl.trajectory import Trajectory
-
-TEXT_TOOLS = tuple(tool.name for tool in BUILT_INS)
 
 
 @dataclass
@@ -61,21 +59,24 @@ def read_prompts(
     on_bad: Literal["error", "skip"] = "error",
     data_format: str = AUTO,
     seed: int = 0,
+    free_text: Collection[str] = SPOKEN,
 ) -> PPOData:
     """Reads prompts from files of trajectories that end in their golden call, as ``python -m tl synthesis --kind
     prompts`` writes them. Without paths, makes 1,194 with the tool library.
 
     A record is bad if its prompt has more than ``max_length`` tokens, if it does not end in a call, or if its golden
     call does not parse, calls a tool that is not listed, or has more than ``max_new_tokens`` tokens, which no rollout
-    could reach. Raises DataError, which lists the bad records, or if nothing is left; with ``on_bad="skip"`` bad
-    records are left out, and a warning lists them.
+    could reach; calls of ``free_text`` may have more, since a shorter text earns the same. Raises DataError, which
+    lists the bad records, or if nothing is left; with ``on_bad="skip"`` bad records are left out, and a warning lists
+    them.
     """
     prompts: list[Question] = []
     bad: list[BadRecord] = []
+    limits = max_length, max_new_tokens, free_text
     if paths:
         # Tokenised while the file is read, so that an error names the prompt's place in it.
         def take(trajectory: Trajectory) -> None:
-            prompts.append(_tokenise(prompt_of(trajectory), tokenizer, max_length, max_new_tokens))
+            prompts.append(_tokenise(prompt_of(trajectory), tokenizer, *limits))
 
         _, report = read(paths, on_bad, take, data_format)
         report.warn()
@@ -83,7 +84,7 @@ def read_prompts(
     else:
         for question in synthetic_prompts(seed=seed):
             try:
-                prompts.append(_tokenise(question, tokenizer, max_length, max_new_tokens))
+                prompts.append(_tokenise(question, tokenizer, *limits))
             except ValueError as error:
                 raise DataError(f"generated prompt {question.id}: {error}") from error
     if not prompts:
@@ -118,13 +119,14 @@ def prompt_of(trajectory: Trajectory) -> Question:
     return Question(trajectory.id, trajectory.tools, trajectory.messages[:-1], ((golden,),))
 
 
-def _tokenise(question: Question, tokenizer: Tokenizer, max_length: int, max_new_tokens: int | None) -> Question:
+def _tokenise(
+    question: Question, tokenizer: Tokenizer, max_length: int, max_new_tokens: int | None, free_text: Collection[str]
+) -> Question:
     """Raises ValueError for a prompt or a golden call that is too long."""
     prompt_ids = _prompt_ids(question, tokenizer, max_length)
     for call in question.golden:
         needed = call_length(call, tokenizer)
-        # The text of finish and ask_to_user need not match, so it may be shorter.
-        if max_new_tokens is not None and needed > max_new_tokens and call.name not in TEXT_TOOLS:
+        if max_new_tokens is not None and needed > max_new_tokens and call.name not in free_text:
             raise ValueError(f"the golden call has {needed:,} tokens, more than --max_new_tokens {max_new_tokens:,}")
     return replace(question, prompt_ids=prompt_ids)
 

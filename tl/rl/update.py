@@ -103,11 +103,10 @@ def update_policy(
 
 
 @torch.no_grad()
-def start_values(critic: Learner[Critic], returns: Tensor) -> None:
-    """Sets the bias of an untrained critic's head to the mean of the first rollouts' returns at their actions. With
-    values of 0 and λ below 1, advantages would differ by token, and move the policy, even if all rollouts earned the
-    same."""
-    critic.model.value_head.bias.fill_(returns.double().mean().item())
+def start_values(critic: Learner[Critic], mean_return: float) -> None:
+    """Sets the bias of an untrained critic's head to the first rollouts' mean return. With values of 0 and λ below 1,
+    advantages would differ by token, and move the policy, even if all rollouts earned the same."""
+    critic.model.value_head.bias.fill_(mean_return)
 
 
 def update_values(

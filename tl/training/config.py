@@ -95,6 +95,10 @@ class TrainingConfig(RunConfig):
             return None
         return LoRA(self.lora_rank, self.lora_alpha or 2.0 * self.lora_rank, tuple(self.lora_on))
 
+    def models(self) -> list[str]:
+        """The folders of the models that the run reads."""
+        return [self.model or str(TINY)]
+
     @classmethod
     def free(cls) -> set[str]:
         """Names of the settings that may change when a run is resumed."""

@@ -125,9 +125,10 @@ def is_due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def plan(config: TrainingConfig, available: int, progress: Progress) -> tuple[int, int]:
-    """Total (samples, steps) of a run that continues from ``progress``. The ``batch_size`` may have changed since."""
-    samples = math.ceil(available * config.epochs)
+def plan(config: TrainingConfig, available: int, progress: Progress, together: int = 1) -> tuple[int, int]:
+    """Total (samples, steps) of a run that continues from ``progress``. The ``batch_size`` may have changed since.
+    ``together`` samples, such as those of a prompt, are not separated."""
+    samples = math.ceil(available * config.epochs / together) * together
     if config.max_steps is not None:
         samples = min(samples, progress.samples + (config.max_steps - progress.step) * config.batch_size)
     samples = max(samples, progress.samples)

@@ -1,5 +1,6 @@
 """A run's output folder: checks, settings, states to resume from, the log and the trained model."""
 
+import hashlib
 import json
 import math
 import shlex
@@ -16,8 +17,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tl.assets import TINY
-from tl.files import unwritable
-from tl.llama.adapter import save_adapter
+from tl.files import sampled_digest, unwritable
+from tl.llama.adapter import base_folder, save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Critic, Llama
@@ -56,6 +57,7 @@ class Progress:
     tokens: int = 0
     seconds: float = 0.0  # spent in training steps
     skipped: int = 0  # number of the latest steps in a row with trouble (see loop.Trouble)
+    critic_started: bool = False  # PPO: whether the critic's head has its first value
 
     def advance(self, samples: int, tokens: int, seconds: float) -> dict[str, float]:
         """Counts a step and returns its entries for the log."""
@@ -162,20 +164,22 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
 def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | None:
     """Creates the run's folder and writes the settings to it. Returns the state to resume from, if there is one.
 
-    ``data`` is the fingerprint of the training data. Raises RunError if the data or the settings have changed.
+    ``data`` is the fingerprint of the training data. Raises RunError if the data, the settings or the weights of the
+    models that the run reads have changed: some are no part of a state, such as PPO's reference.
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
     with propagate_errors(world):
         if world.is_main:
+            models = {path: _digest_of_weights(Path(path)) for path in config.models()}
             if config.resume:
-                _check_resumable(out, config, data, saved)
+                _check_resumable(out, config, data, models, saved)
             elif config.overwrite:
                 _delete_run(out)
             out.mkdir(parents=True, exist_ok=True)
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
-            settings = {"script": config.script} | asdict(config)
+            settings = {"script": config.script} | asdict(config) | {"models": models}
             (out / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
     return saved
 
@@ -256,8 +260,17 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
         print("\n".join([*summary, f"the model is in {config.out}; to evaluate it:  python evaluate.py {use}"]))
 
 
-def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedState | None) -> None:
-    """Raises RunError if the state has other settings or data; warns if there is no state."""
+def _digest_of_weights(model: Path) -> str:
+    """A digest of a model's weights; of an adapter, also of its base's."""
+    folders = dict.fromkeys([model, base_folder(model)])
+    files = sorted(file for folder in folders for file in folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(map(sampled_digest, files)).encode()).hexdigest()
+
+
+def _check_resumable(
+    out: Path, config: TrainingConfig, data: str, models: dict[str, str], saved: SavedState | None
+) -> None:
+    """Raises RunError if the state has other settings or data, or belongs to other models; warns if there is none."""
     if saved is None:
         warnings.warn(f"{out} has no state to resume from: starting from scratch", stacklevel=2)
         return
@@ -268,6 +281,8 @@ def _check_resumable(out: Path, config: TrainingConfig, data: str, saved: SavedS
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
     free = config.free()
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
+    known = json.loads((out / SETTINGS_FILE).read_bytes()).get("models", {})
+    changes += [f"  the weights in {path}" for path in models if known.get(path, models[path]) != models[path]]
     if changes and not config.allow_changes:
         raise RunError(
             "\n".join(
