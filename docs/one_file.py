@@ -4,8 +4,8 @@ Formulas stand beside the code; sections are the paper's (arXiv 2412.15495). Not
     python docs/one_file.py            24 SFT steps, then 8 PPO steps, on conversations about the weather and the time
 
 Left out: packing, many GPUs, the KV cache, checkpoints, files of data, tools that really run. Simpler: MAE matches
-phrases, rates are constant, PPO has no target KL. Ids, weights, losses, gradients, advantages and rewards are those of
-the product (tests/test_one_file.py).
+phrases, rates are constant, PPO has no target KL, AdamW's other defaults, and a critic whose values start at 0. Ids,
+weights, losses, gradients, advantages and rewards are those of the product (tests/test_one_file.py).
 """
 
 import ast

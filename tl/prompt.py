@@ -113,7 +113,7 @@ def encode_prompt(
     max_feedback_tokens: int = EncodingOptions.max_feedback_tokens,
 ) -> list[int]:
     """Ids of everything up to the next assistant turn, after ``<s>`` if the vocabulary has it. Long feedback is cut as
-    in training data."""
+    by default in training data."""
     template = template_of(tokenizer)
     read = [cut_feedback(m, tokenizer, max_feedback_tokens) for m in messages]
     return tokenizer.start() + [id for s in template.segments(tools, read) for id in template.encode(s.pieces)]
@@ -138,7 +138,8 @@ def _call_ids(call: Call, tokenizer: Tokenizer) -> list[int]:
 
 
 def encode_feedback(feedback: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids of the text between a call and the next assistant turn; the feedback in it is cut as in training data."""
+    """Ids of the text between a call and the next assistant turn; the feedback in it is cut as by default in
+    training data."""
     template = template_of(tokenizer)
     call, output = Message("assistant", "", is_call=True), Message("tool", feedback)
     read = cut_feedback(output, tokenizer, EncodingOptions.max_feedback_tokens)
