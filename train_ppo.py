@@ -63,7 +63,7 @@ from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.held_out import cached_tokens, held_out_line, load_held_out, percentages, predict_in_parts, score
 from tl.training.lock import folder_lock
-from tl.training.loop import STOPPED, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
+from tl.training.loop import STOPPED, Evaluation, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
 from tl.training.memory import PPOMemory, parameters_text, ppo_memory
 from tl.training.run import (
     Progress,
@@ -82,7 +82,7 @@ Prompt = Question | Task  # of a single call, or of a whole episode
 ROLLOUTS_LOGGED = 4  # rollouts of a step that are written out as text
 
 
-def iterate(
+def ppo_step(
     models: Models,
     tokenizer: Tokenizer,
     executor: Executor | None,
@@ -290,7 +290,7 @@ def train(
         spare: Sequence[Prompt] = ()
         if config.filter_prompts:
             spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
-        metrics = iterate(models, tokenizer, executor, prompts, progress, config, world, spare)
+        metrics = ppo_step(models, tokenizer, executor, prompts, progress, config, world, spare)
         return metrics, trouble(metrics)
 
     return progress, main_loop(
@@ -302,9 +302,9 @@ def train(
         step=step,
         save=lambda: save_progress(config, progress, *models.trained(), data.fingerprint, world),
         save_model=lambda: save_trained(config, models.actor.model, tokenizer, world),
-        held_out=held_out,
-        evaluate=lambda requests: evaluate(models.actor.model, tokenizer, requests, config, world),
-        evaluate_first=True,
+        evaluation=Evaluation(
+            held_out, lambda requests: evaluate(models.actor.model, tokenizer, requests, config, world), at_start=True
+        ),
     )
 
 

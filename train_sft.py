@@ -44,7 +44,7 @@ from tl.training.held_out import (
     score,
 )
 from tl.training.lock import folder_lock
-from tl.training.loop import STOPPED, Metrics, Trouble, main_loop, plan, run_script
+from tl.training.loop import STOPPED, Evaluation, Metrics, Trouble, main_loop, plan, run_script
 from tl.training.memory import largest_micro_batch, step_section
 from tl.training.optimizer import make_optimizer
 from tl.training.run import (
@@ -159,8 +159,7 @@ def train(
         step=step,
         save=lambda: save_progress(config, progress, model, optimizer, data.fingerprint, world),
         save_model=lambda: save_trained(config, model, tokenizer, world),
-        held_out=held_out,
-        evaluate=lambda requests: evaluate(model, tokenizer, requests, config, world),
+        evaluation=Evaluation(held_out, lambda requests: evaluate(model, tokenizer, requests, config, world)),
     )
 
 

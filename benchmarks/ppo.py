@@ -26,7 +26,7 @@ from tl.metrics import Question
 from tl.rl.data import read_prompts
 from tl.training import distributed
 from tl.training.run import Progress
-from train_ppo import Models, PPOConfig, iterate
+from train_ppo import Models, PPOConfig, ppo_step
 
 
 def interleaved(trainer: Any, our_step: Callable[[], object]) -> Comparison:
@@ -90,7 +90,7 @@ def our_step(
     """A function that does the next step of a run with these prompts, and returns its metrics."""
     with distributed.process_group() as world:
         models, progress = Models.load(Path(model), config, world), Progress()
-        yield partial(iterate, models, tokenizer, None, prompts, progress, config, world)
+        yield partial(ppo_step, models, tokenizer, None, prompts, progress, config, world)
 
 
 def main() -> None:

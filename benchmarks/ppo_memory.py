@@ -48,7 +48,7 @@ def peak(folder: str, rank: int) -> tuple[float, float]:
         models, progress = train_ppo.Models.load(Path(folder), config, world), Progress()
         start = time.process_time()
         for _ in range(STEPS):
-            train_ppo.iterate(models, None, None, prompts, progress, config, world)
+            train_ppo.ppo_step(models, None, None, prompts, progress, config, world)
         seconds = time.process_time() - start
     return (1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**30, seconds
 

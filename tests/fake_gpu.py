@@ -292,7 +292,7 @@ def ppo(config: ModelConfig, ranks: int, prompt: int, new: int) -> dict[str, Any
         models = train_ppo.Models.load(Path("none"), settings, world)
 
         def step() -> None:
-            train_ppo.iterate(models, None, None, prompts, progress, settings, world)
+            train_ppo.ppo_step(models, None, None, prompts, progress, settings, world)
 
         step()
         boundary.clear()

@@ -50,7 +50,7 @@ def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, 
         def work() -> None:
             models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
             for _ in range(2):
-                train_ppo.iterate(models, None, None, prompts, progress, config, world)
+                train_ppo.ppo_step(models, None, None, prompts, progress, config, world)
 
         measured, _ = peak_allocated(work)
         estimate = train_ppo.estimate_memory(config, PPOData(prompts), [], CONFIG, world)

@@ -5,7 +5,7 @@ import pytest
 from tl.calls import parse_call
 from tl.executor import Cause, Feedback
 from tl.irm import RewardCase
-from tl.rl.process_rewards import step_rewards
+from tl.rl.step_rewards import step_rewards
 from tl.schema import BUILT_INS, ToolSpec
 
 TOOLS = (

@@ -134,7 +134,7 @@ def test_a_three_armed_task_is_solved(tmp_path, monkeypatch, advantage):
     with distributed.process_group() as world:
         models, progress = train_ppo.Models.load(tmp_path, config, world), Progress()
         rewards = [
-            train_ppo.iterate(models, None, None, [5, 6, 7] * 16, progress, config, world)["reward"] for _ in range(40)
+            train_ppo.ppo_step(models, None, None, [5, 6, 7] * 16, progress, config, world)["reward"] for _ in range(40)
         ]
     assert rewards[0] < -1 and sum(rewards[-5:]) / 5 >= 0.95
 

@@ -2,8 +2,8 @@
 
     loss = −log σ(β [(log π − log π_ref)(chosen) − (log π − log π_ref)(rejected)])                    (equation 7)
 
-The reference is the model that training starts from. What it says of the answers is computed once, before the first
-step, so that there is never a second model in memory.
+The reference is the model that training starts from. Its log-probabilities of the answers are computed once, before
+the first step, so that there is never a second model in memory.
 """
 
 import time
@@ -37,7 +37,7 @@ from tl.training.config import (
 )
 from tl.training.distributed import World
 from tl.training.held_out import percentages, predict_in_parts, score
-from tl.training.loop import Metrics, Trouble, main_loop, plan
+from tl.training.loop import Evaluation, Metrics, Trouble, main_loop, plan
 from tl.training.run import Progress, restore, save_progress, save_trained
 
 
@@ -139,8 +139,8 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool]:
-    """Goes over the pairs for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far it
-    came, and whether a stop signal ended it (see ``main_loop``)."""
+    """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress and
+    whether a stop signal ended training (see ``main_loop``)."""
     progress = restore(saved, policy.model, policy.optimizer)
     samples, steps = plan(config, len(data.pairs), progress)
 
@@ -159,14 +159,12 @@ def train(
         step=step,
         save=lambda: save_progress(config, progress, policy.model, policy.optimizer, data.fingerprint, world),
         save_model=lambda: save_trained(config, policy.model, tokenizer, world),
-        held_out=held_out,
-        evaluate=lambda requests: evaluate(policy.model, tokenizer, requests, world),
-        evaluate_first=True,
+        evaluation=Evaluation(held_out, lambda asked: evaluate(policy.model, tokenizer, asked, world), at_start=True),
     )
 
 
 def evaluate(model: Llama, tokenizer: Tokenizer, held_out: Sequence[Question], world: World) -> Metrics:
-    """TS, PI and CF (percent) of the model's greedy calls for held-out requests. Each rank asks for a part."""
+    """TS, PI and CF (percent) of the model's greedy calls for held-out requests. The ranks share the requests."""
     return percentages(score(held_out, predict_in_parts(model, tokenizer, held_out, world)))
 
 

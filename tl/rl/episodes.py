@@ -11,7 +11,7 @@ from tl.llama.sampling import MAX_ROWS, Sampler, rows_at_a_time
 from tl.llama.tokenizer import Tokenizer
 from tl.rl.calls import Experience, ScoredCall, complete
 from tl.rl.config import PPOConfig
-from tl.rl.process_rewards import OUTCOME_REWARD, step_rewards
+from tl.rl.step_rewards import OUTCOME_REWARD, step_rewards
 from tl.rollout.dialogue import StopReason
 from tl.rollout.episodes import Request, Rollout, ends_right, play
 from tl.rollout.policy import Drawn, SamplingPolicy

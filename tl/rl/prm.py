@@ -41,7 +41,7 @@ from tl.training.config import (
     check_settings,
 )
 from tl.training.distributed import World
-from tl.training.loop import Metrics, Trouble, main_loop, plan
+from tl.training.loop import Evaluation, Metrics, Trouble, main_loop, plan
 from tl.training.run import VALUES_SCRIPT, Progress, restore, save_progress, save_trained
 
 
@@ -95,9 +95,9 @@ def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
     if config.mcp or config.allow_network:
         raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
     if config.tools and not config.tasks:
-        raise RunError("--tools needs --tasks, what is asked of the tools")
+        raise RunError("--tools needs --tasks, the tasks to solve with them")
     if config.data and (config.tools or config.tasks):
-        raise RunError("--tools and --tasks make steps, --data names those that there are: choose one")
+        raise RunError("--tools and --tasks make steps, --data reads them from files: choose one")
     return config
 
 
@@ -126,7 +126,7 @@ class StepData:
         return [
             f"episodes            {len(self.training):,} to train on, {len(self.held_out):,} held out",
             f"steps               {steps[0]:,} and {steps[1]:,}, each call's end and beginning counted",
-            f"ended right         {100 * self.share_right:.1f} % of the ways on from those trained on",
+            f"ended right         {100 * self.share_right:.1f} % of the continuations of the steps to train on",
             f"left out            {self.left_out:,} episodes, bad, without trials or longer than --max_length with "
             "their first call",
         ]
@@ -187,7 +187,7 @@ def train_step(critic: Learner[Critic], examples: Sequence[Example], config: PRM
 
 @torch.no_grad()
 def score_steps(critic: Critic, examples: Sequence[Example], micro_tokens: int, world: World) -> list[Scored]:
-    """What the model says of each step of the examples. Each rank reads a part; all must call it."""
+    """The model's probability for each step of the examples. The ranks share them; all must call it."""
     with distributed.unsharded(critic, world) as plain, distributed.propagate_errors(world):
         mine = []
         for micro in micro_batches(examples[world.rank :: world.size], micro_tokens):
@@ -212,8 +212,8 @@ def train(
     world: World,
     saved: SavedState | None = None,
 ) -> tuple[Progress, bool, list[Scored]]:
-    """Goes over the episodes for ``epochs`` or ``max_steps``, from ``saved`` on, and saves the model. Returns how far
-    it came, whether a stop signal ended it (see ``main_loop``), and the steps that were evaluated last."""
+    """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress,
+    whether a stop signal ended training (see ``main_loop``), and the steps that were evaluated last."""
     share = min(max(data.share_right, 0.01), 0.99)
     with torch.no_grad():  # before any training every value is the share of the trials that ended right
         critic.model.value_head.bias.fill_(math.log(share / (1 - share)))
@@ -241,15 +241,14 @@ def train(
         step=step,
         save=lambda: save_progress(config, progress, critic.model, critic.optimizer, data.fingerprint, world),
         save_model=lambda: save_trained(config, critic.model, tokenizer, world),
-        held_out=data.held_out,
-        evaluate=evaluate,
+        evaluation=Evaluation(data.held_out, evaluate),
     )
     return progress, stopped, scored
 
 
 def check_prm(prm: Path, tokenizer: Tokenizer) -> None:
-    """Raises CheckpointError where a checkpoint is no model of values, RunError where it reads other tokens than the
-    policy whose calls it is to judge."""
+    """Raises CheckpointError where a checkpoint is no process reward model, RunError where it reads other tokens than
+    the policy whose calls it is to judge."""
     fitting_tensors(prm, Critic)
     own = Tokenizer(prm)
     if own.path.read_bytes() != tokenizer.path.read_bytes() or template_of(own).name != template_of(tokenizer).name:

@@ -37,7 +37,6 @@ from tl.training.distributed import RankError, World, gather_objects, on_main, p
 MANIFEST = "manifest.json"
 METADATA = ".metadata"
 PARTIAL = ".partial"
-LATER = "value_head.bias"  # missing in older states, where it is 0
 
 _NAMED_IN_METADATA = {  # in addition to that module's own classes
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
@@ -119,10 +118,8 @@ def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequ
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
-    stored = _read_metadata(saved.path / METADATA).state_dict_metadata
-    older = any(name.endswith(LATER) and f"model.{name}" not in stored for name in weights)
-    planner = _WeightsPlanner(allow_partial_load=older)
-    dcp.load(tensors, checkpoint_id=saved.path, planner=planner)  # in place: into the model's tensors
+    _read_metadata(saved.path / METADATA)
+    dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place: into the model's tensors
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in listed for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):

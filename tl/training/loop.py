@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -42,6 +42,36 @@ class Trouble:
     resumable: bool = False  # whether the weights are sound, so that a state can be saved to resume from
 
 
+@dataclass(frozen=True)
+class Evaluation(Generic[T]):
+    """What is evaluated during training and how. The evaluation before training (``at_start``) and the final one use
+    all of ``held_out``, the others ``eval_items`` of it."""
+
+    held_out: Sequence[T]
+    evaluate: Callable[[Sequence[T]], Metrics]
+    at_start: bool = False
+
+    def make_if_due(self, config: TrainingConfig, step: int, steps: int, world: World, bar: tqdm) -> None:
+        """Logs and shows the scores, if an evaluation is due after ``step``. A failure is only a warning."""
+        complete = step in (0, steps)
+        if not self.held_out or not (complete or is_due(config.eval_every, step)):
+            return
+        items = self.held_out if complete else self.held_out[: config.eval_items]
+        try:
+            scores = self.evaluate(items)
+        except Exception as error:  # any, but most likely out of memory
+            if not all_know(error, world):
+                raise  # the other ranks may wait for this one somewhere
+            if world.is_main:
+                reason = f"{type(error).__name__}: {error}"
+                warnings.warn(f"step {step}: the evaluation failed, {reason}", stacklevel=2)
+            return
+        if world.is_main:
+            append_metrics(Path(config.out), {"step": step} | scores)
+            shown = "  ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in scores.items())
+            bar.write(f"step {step}, {len(items)} held-out requests: {shown}")
+
+
 def main_loop(
     config: TrainingConfig,
     progress: Progress,
@@ -52,14 +82,10 @@ def main_loop(
     step: Callable[[list[int]], tuple[Metrics, Trouble | None]],
     save: Callable[[], None],
     save_model: Callable[[], None],
-    held_out: Sequence[T],
-    evaluate: Callable[[Sequence[T]], Metrics],
-    evaluate_first: bool = False,
+    evaluation: Evaluation,
 ) -> bool:
     """Runs a step for each batch in ``order``, up to step number ``steps``. Writes a line of metrics.jsonl for each
-    step and evaluation, and a state every ``save_every`` steps. The final evaluation, and the one before training
-    (``evaluate_first``), use all of ``held_out``; the others use ``eval_items`` of it. The trained model is saved
-    before the final evaluation; a failed evaluation is only a warning.
+    step and evaluation, and a state every ``save_every`` steps. The trained model is saved before the final evaluation.
 
     ``step`` trains on the samples with the given indices and counts the step in ``progress``; ``save`` writes a state.
 
@@ -73,27 +99,9 @@ def main_loop(
         )
     bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
 
-    def evaluate_if_due() -> None:
-        complete = progress.step in (0, steps)
-        if held_out and (complete or is_due(config.eval_every, progress.step)):
-            items = held_out if complete else held_out[: config.eval_items]
-            try:
-                scores = evaluate(items)
-            except Exception as error:  # any, but most likely out of memory
-                if not all_know(error, world):
-                    raise  # the other ranks may wait for this one somewhere
-                if world.is_main:
-                    reason = f"{type(error).__name__}: {error}"
-                    warnings.warn(f"step {progress.step}: the evaluation failed, {reason}", stacklevel=2)
-                return
-            if world.is_main:
-                append_metrics(Path(config.out), {"step": progress.step} | scores)
-                shown = "  ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in scores.items())
-                bar.write(f"step {progress.step}, {len(items)} held-out requests: {shown}")
-
     with bar, StopSignals() as stop:
-        if 0 < progress.step < steps or (evaluate_first and not progress.step):
-            evaluate_if_due()
+        if 0 < progress.step < steps or (evaluation.at_start and not progress.step):
+            evaluation.make_if_due(config, progress.step, steps, world, bar)
         for indices in order:
             metrics, trouble = step(indices)
             bar.set_postfix({name: metrics[name] for name in BAR_METRICS if name in metrics})
@@ -112,11 +120,11 @@ def main_loop(
                     )
                 return True
             if progress.step < steps:
-                evaluate_if_due()
+                evaluation.make_if_due(config, progress.step, steps, world, bar)
         if 0 < progress.step == progress.skipped:
             raise RunError("every step was skipped: nothing was learned, so no model is saved")
         save_model()
-        evaluate_if_due()
+        evaluation.make_if_due(config, progress.step, steps, world, bar)
     return False
 
 
