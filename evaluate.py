@@ -69,7 +69,7 @@ from tl.training.run import newest_run, read_checkpoint, show
 LONG_TURN = 512  # token limit of a turn
 SHORT_TURN = 96  # in generated sets, whose golden calls have at most 70 tokens
 
-TOOLEYES = "tooleyes"  # the only suite that accepts --tools
+TOOLEYES = "tooleyes"  # the only suite that accepts --tools, without --tasks or --mcp
 
 Result = SingleTurnResult | EpisodeResult
 Answered = tuple[Suite | EpisodeSuite, list]  # a suite with the predictions or rollouts of its first items
@@ -150,9 +150,8 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--compare takes exactly two reports")
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks cannot be combined with --suite, --data or --predictions")
-    with_tools = config.tools or config.mcp or config.allow_network
-    if with_tools and not config.tasks and not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
-        raise RunError(f"--tools, --mcp and --allow_network need --tasks (--suite {TOOLEYES} takes --tools alone)")
+    if not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
+        config.require_tasks("tools", "mcp", "allow_network")
     if config.best_of > 1 and (config.endpoint or config.predictions):
         raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):

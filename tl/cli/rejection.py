@@ -96,6 +96,7 @@ def check(config: RejectionConfig) -> None:
         raise DataError(f"--pairs and --out name the same file, {config.out}: choose another for one of them")
     if not config.rounds and (config.train or config.from_ != "base"):
         raise DataError("--train and --from say how the --rounds train: ask for some")
+    config.require_tasks("tools", "mcp")
 
 
 def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
@@ -138,17 +139,10 @@ def carry_out(what: str, arguments: Sequence[str]) -> int:
 def run(config: RejectionConfig) -> int:
     with alone() as world, config.start_executor(LIBRARY) as executor:
         print("\n".join(config.tool_lines(executor)))
+        tasks = read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed, config.size)
         model = load_model(config.model, world.compute_dtype, world.device).eval()
-        write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
+        write_kept(config, tasks, executor, model, Tokenizer(config.model, config.template))
     return 0
-
-
-def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
-    if config.tasks:
-        return read_tasks(config.tasks, executor)
-    if config.tools or config.mcp:
-        raise DataError("--tools and --mcp need --tasks, the tasks to solve with them")
-    return make_tasks(config.seed, config.size)
 
 
 def write_kept(
