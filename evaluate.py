@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData
 from tl.evaluation.compare import compare_reports
 from tl.evaluation.error_analysis import name_words
 from tl.evaluation.export import export
@@ -95,9 +95,7 @@ class EvaluationConfig(ToolOptions):
     format: Form = option("auto", "how calls are written in --predictions, or in an endpoint's plain text")
     endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; the API key is read from {KEY_VARIABLE}")
     endpoint_model: str | None = option(None, "name of the model on --endpoint")
-    on_bad_data: Literal["error", "skip"] = option(
-        "error", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("error", ON_BAD_DATA)
     data_format: str = option(AUTO, DATA_FORMAT)
     judge: str | None = option(None, "URL of an OpenAI-compatible server that judges calls in the toolalpaca suite")
     judge_model: str | None = option(None, "name of the model on --judge")

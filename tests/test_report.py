@@ -255,6 +255,8 @@ def test_an_existing_page_is_kept_unless_it_may_be_replaced(ppo, tmp_path, capsy
     assert "add --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     write([str(ppo)], out, "--overwrite")
+    assert tl_main(["report", str(ppo), "--out", str(ppo / "metrics.jsonl"), "--overwrite"]) == 2
+    assert "one of the files to read" in capsys.readouterr().err
 
 
 def test_runs_are_named_by_the_shortest_ends_that_tell_them_apart():
