@@ -113,7 +113,8 @@ class EvaluationConfig(ToolOptions):
     )
     select: Literal["vote", "prm", "none"] = option(
         "vote",
-        "how --best_of chooses: the most frequent call (vote), the answer of highest value (prm) or the first (none)",
+        "how --best_of chooses: the most frequent call (vote) or the answer of highest value (prm); none: sample only "
+        "one answer, whatever N is",
     )
     prm: str | None = option(None, "output folder of python -m tl prm, for --select prm")
     refusals: list[str] = option([], "phrases that mark an answer as a refusal (default: printed with the results)")
