@@ -18,8 +18,7 @@ and labelled as such.
 """
 
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,8 @@ from tqdm import tqdm
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData
+from tl.evaluation.answers import answer_items, read_back
 from tl.evaluation.compare import compare_reports
 from tl.evaluation.error_analysis import name_words
 from tl.evaluation.export import export
@@ -42,7 +42,7 @@ from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, note_too_long, tooleyes
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import task_suite, trajectory_suite
-from tl.forms import Form, Prediction
+from tl.forms import Form
 from tl.llama.adapter import base_folder
 from tl.llama.config import ModelConfig
 from tl.llama.sampling import cache_size
@@ -52,9 +52,8 @@ from tl.prompt import call_length, encode_prompt, name_ids
 from tl.rl.prm import check_prm
 from tl.rollout.answers import REFUSALS
 from tl.rollout.best_of import BestOfPolicy, Choose, first, majority, most_valued
-from tl.rollout.dialogue import Policy, Response, StopReason, ask, prediction_of
+from tl.rollout.dialogue import Policy
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
-from tl.rollout.episodes import Rollout, play
 from tl.rollout.options import ToolOptions
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import LIBRARY
@@ -69,7 +68,7 @@ from tl.training.run import newest_run, read_checkpoint, show
 LONG_TURN = 512  # token limit of a turn
 SHORT_TURN = 96  # in generated sets, whose golden calls have at most 70 tokens
 
-TOOLEYES = "tooleyes"  # the only suite that accepts --tools
+TOOLEYES = "tooleyes"  # the only suite that accepts --tools, without --tasks or --mcp
 
 Result = SingleTurnResult | EpisodeResult
 Answered = tuple[Suite | EpisodeSuite, list]  # a suite with the predictions or rollouts of its first items
@@ -95,9 +94,7 @@ class EvaluationConfig(ToolOptions):
     format: Form = option("auto", "how calls are written in --predictions, or in an endpoint's plain text")
     endpoint: str | None = option(None, f"URL of an OpenAI-compatible server; the API key is read from {KEY_VARIABLE}")
     endpoint_model: str | None = option(None, "name of the model on --endpoint")
-    on_bad_data: Literal["error", "skip"] = option(
-        "error", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("error", ON_BAD_DATA)
     data_format: str = option(AUTO, DATA_FORMAT)
     judge: str | None = option(None, "URL of an OpenAI-compatible server that judges calls in the toolalpaca suite")
     judge_model: str | None = option(None, "name of the model on --judge")
@@ -115,7 +112,8 @@ class EvaluationConfig(ToolOptions):
     )
     select: Literal["vote", "prm", "none"] = option(
         "vote",
-        "how --best_of chooses: the most frequent call (vote), the answer of highest value (prm) or the first (none)",
+        "how --best_of chooses: the most frequent call (vote) or the answer of highest value (prm); none: sample only "
+        "one answer, whatever N is",
     )
     prm: str | None = option(None, "output folder of python -m tl prm, for --select prm")
     refusals: list[str] = option([], "phrases that mark an answer as a refusal (default: printed with the results)")
@@ -150,9 +148,8 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--compare takes exactly two reports")
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks cannot be combined with --suite, --data or --predictions")
-    with_tools = config.tools or config.mcp or config.allow_network
-    if with_tools and not config.tasks and not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
-        raise RunError(f"--tools, --mcp and --allow_network need --tasks (--suite {TOOLEYES} takes --tools alone)")
+    if not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
+        config.require_tasks("tools", "mcp", "allow_network")
     if config.best_of > 1 and (config.endpoint or config.predictions):
         raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):
@@ -252,67 +249,25 @@ def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], w
     return sections
 
 
-def resumable(
-    name: str, items: Sequence, work: Callable[[list[int]], Iterator[tuple[int, Any]]], journal: Journal, world: World
-) -> list[Any]:
-    """The result of every item, including those of an interrupted evaluation; None for an item without one.
-
-    `work` gets the indices of this rank and yields results as they become available.
-    """
-    done = [index for index in range(len(items)) if index in journal.done]
-    todo = [index for index in range(len(items)) if index not in journal.done][world.rank :: world.size]
+def answers_of(
+    suite: Suite | EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
+) -> list:
+    """The model's answer to each item, including those of an interrupted evaluation; None where it gave none."""
+    n = len((suite.questions if isinstance(suite, Suite) else suite.requests)[: config.limit])
+    todo = [index for index in range(n) if index not in journal.done]
     distributed.gather_objects(None, world)  # all ranks have read the journals before the first of them writes
     with (
         distributed.propagate_errors(world),
-        tqdm(total=len(items), initial=len(done), desc=name, unit=" items", disable=not world.is_main) as bar,
+        tqdm(total=n, initial=n - len(todo), desc=suite.name, unit=" items", disable=not world.is_main) as bar,
     ):
-        for index, result in work(todo):
-            if result is not None:
-                journal.add(index, result)
-            bar.update(min(world.size, len(items) - bar.n))
+        for index, answer in answer_items(suite, todo[world.rank :: world.size], policy, config.batch_size):
+            if answer is not None:
+                journal.add(index, answer)
+            bar.update(min(world.size, n - bar.n))
         journal.close()
     parts = distributed.gather_objects(journal.done, world)
-    merged = {index: result for part in parts for index, result in part.items()}
-    return [merged.get(index) for index in range(len(items))]
-
-
-def warn_if_unanswered(answer: Response | Rollout) -> None:
-    """Warns that the model gave no answer, once per reason."""
-    if answer.stop is StopReason.POLICY:
-        warnings.warn(answer.note, stacklevel=2)
-
-
-def single_turn(
-    suite: Suite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
-) -> list[Prediction | None]:
-    """A prediction for each item of the suite; None where the model gave no answer."""
-    questions = suite.questions[: config.limit]
-
-    def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
-        step = 4 * config.batch_size  # items asked before their results are written
-        for start in range(0, len(todo), step):
-            indices = todo[start : start + step]
-            for index, turn in zip(indices, ask([questions[i] for i in indices], policy), strict=True):
-                warn_if_unanswered(turn)
-                yield index, None if turn.stop is StopReason.POLICY else [turn.texts, turn.note]
-
-    results = resumable(suite.name, questions, work, journal, world)
-    return [result and prediction_of(Response(tuple(result[0]), result[1])) for result in results]
-
-
-def multi_turn(
-    suite: EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
-) -> list[Rollout | None]:
-    """An episode for each request of the suite; None where it was aborted."""
-    requests = suite.requests[: config.limit]
-
-    def work(todo: list[int]) -> Iterator[tuple[int, Any]]:
-        for place, rollout in play([requests[i] for i in todo], policy, config.batch_size):
-            warn_if_unanswered(rollout)
-            yield todo[place], None if rollout.stop is StopReason.POLICY else rollout.to_json()
-
-    results = resumable(suite.name, requests, work, journal, world)
-    return [result and Rollout.from_json(result) for result in results]
+    merged = {index: answer for part in parts for index, answer in part.items()}
+    return read_back(suite, [merged.get(index) for index in range(n)])
 
 
 def load_predictions(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite]) -> list[Answered]:
@@ -351,12 +306,9 @@ def ask_model(
     for suite in suites:
         settings = identity | {"max_new_tokens": config.turn_tokens, "items": fingerprint(suite)}
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
-        if isinstance(suite, EpisodeSuite):
-            answered.append((suite, multi_turn(suite, policy, journals[-1], config, world)))
-            continue
-        if not config.endpoint:
+        if isinstance(suite, Suite) and not config.endpoint:
             suite = note_too_long(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))
-        answered.append((suite, single_turn(suite, policy, journals[-1], config, world)))
+        answered.append((suite, answers_of(suite, policy, journals[-1], config, world)))
     return answered, tokens, journals
 
 

@@ -247,6 +247,6 @@ def test_a_page_holds_many_samples_and_is_not_overwritten_unasked(dataset, small
     assert "--overwrite" in capsys.readouterr().err
     assert show.main([*argv, "--overwrite"]) == 0
     assert tl_main(["show", *argv, "--overwrite", "--html", str(dataset)]) == 2
-    assert "one of the files to show" in capsys.readouterr().err
+    assert "one of the files to read" in capsys.readouterr().err
     assert tl_main(["show", *argv, "--html", str(tmp_path / "nowhere" / "page.html")]) == 2
     assert "No such file" in capsys.readouterr().err

@@ -113,6 +113,8 @@ def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys
     assert [t.id for t in read(out)[0]] == ["t", "u"]
     assert "masked: tool call failure" in page.read_text() and "weight 0 in the data" in page.read_text()
     assert tl_main(["label", *argv, "--on_bad_data", "skip"]) == 2 and "already exists" in capsys.readouterr().err
+    argv += ["--html", str(data), "--overwrite"]
+    assert tl_main(["label", *argv]) == 2 and "one of the files to read" in capsys.readouterr().err
 
 
 def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):

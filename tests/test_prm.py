@@ -195,9 +195,9 @@ def test_its_model_is_one_of_values_and_of_nothing_else(flags, tmp_path, toy_sft
     assert all(torch.equal(p, q) for p, q in zip(saved.parameters(), loaded.parameters(), strict=True))
     config = json.loads((tmp_path / "prm" / "config.json").read_text())
     assert config["architectures"] == ["LlamaForTokenClassification"] and config["num_labels"] == 1
-    with pytest.raises(CheckpointError, match="a model of values .*, which says nothing"):
+    with pytest.raises(CheckpointError, match="a process reward model .*, which writes no text"):
         load_model(tmp_path / "prm")
-    with pytest.raises(CheckpointError, match="has no head of values"):
+    with pytest.raises(CheckpointError, match="has no value head"):
         load_critic(toy_sft / "model")
     assert newest_run(tmp_path) is None and read_run(tmp_path / "prm", "prm").kind == "PRM"
 
@@ -309,5 +309,5 @@ def test_ppo_learns_from_the_models_values(flags, toy_sft, tmp_path, monkeypatch
     assert rewards == expected and len(rewards) == 2  # calls that were cut: the outcome is 0
     [line] = [line for line in metrics(tmp_path / "ppo") if "reward" in line]
     assert line["reward"] == 0
-    with pytest.raises(CheckpointError, match="has no head of values"):
+    with pytest.raises(CheckpointError, match="has no value head"):
         train_ppo.main([*ppo.split(), "--overwrite", "--prm", str(toy_sft / "model")])

@@ -223,10 +223,10 @@ def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatc
     ("flags", "message"),
     [
         ([], "name the model"),
-        (["--model", str(TINY), "--tools", INVENTORY], "--tools and --mcp need --tasks"),
+        (["--model", "nowhere", "--tools", INVENTORY], "--tools needs --tasks"),
         (["--model", "nowhere"], "nowhere: no such folder"),
         (["--model", "nowhere", "--rounds", "2", "--pairs", "pairs.jsonl"], "--pairs is for one sampling"),
-        (["--model", "nowhere", "--from", "last"], "--train and --from say how the --rounds train"),
+        (["--model", "nowhere", "--from", "last"], "--train and --from need --rounds"),
         (["--model", "nowhere", "--pairs", "k.jsonl", "--out", "k.jsonl"], "name the same file"),
     ],
 )

@@ -12,6 +12,7 @@ from tl.__main__ import main as tl_main
 from tl.cli import report as verb
 from tl.experiments.comparison import Column
 from tl.irm import RewardCase
+from tl.metrics import score_episodes
 from tl.report import page as report_page
 from tl.report.datasets import DataColumn
 from tl.report.page import case_key, report
@@ -95,10 +96,11 @@ def evaluation(tmp_path):
     folder.mkdir()
     item = {"id": EVIL, "prediction": EVIL, "answers": [[EVIL]], "reason": EVIL}
     single = {"title": "ToolAlpaca", "strict": {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}, "notes": [EVIL]}
+    single |= {"scorings": ["strict"], "intervals": {"strict": {"ts": [30, 95], "pi": [15, 85], "cf": [5, 70]}}}
     single["items"] = [item | {"scores": {"strict": {"ts": True, "pi": False, "cf": False}}}]
     messages = [{"role": "user", "content": EVIL}, {"role": "assistant", "content": EVIL}]
     trajectory = {"id": "e", "tools": [], "messages": messages}
-    episodes = {"title": EVIL, "n": 1, "de": 0.0, "ce": None, "n_calls": 3}
+    episodes = {"title": EVIL, "n": 1, **score_episodes([])._asdict(), "de": 0.0, "n_calls": 3}
     episodes["items"] = [{"id": "e", "valid": True, "right": False, "truth": EVIL, "trajectory": trajectory}]
     suites = {"toolalpaca": single, "own": episodes}
     (folder / "report.json").write_text(json.dumps({"suites": suites}))
@@ -174,7 +176,7 @@ def test_articles_carry_what_they_are_filtered_by_and_each_choice_has_some(every
 
 def test_the_evaluation_stands_beside_the_papers_rows_of_that_benchmark(evaluation, tmp_path):
     text = Page(section(write([str(evaluation)], tmp_path / "out.html"), "Evaluation")).text
-    assert "75.0 [30, 95]" in text  # Wilson's interval of 3 in 4
+    assert "75.0 [30, 95]" in text
     assert "paper: TL-CodeLLaMA-2 7B87.7278.0757.89" in text
 
 
@@ -253,6 +255,8 @@ def test_an_existing_page_is_kept_unless_it_may_be_replaced(ppo, tmp_path, capsy
     assert "add --overwrite" in capsys.readouterr().err
     assert out.read_text() == "mine"
     write([str(ppo)], out, "--overwrite")
+    assert tl_main(["report", str(ppo), "--out", str(ppo / "metrics.jsonl"), "--overwrite"]) == 2
+    assert "one of the files to read" in capsys.readouterr().err
 
 
 def test_runs_are_named_by_the_shortest_ends_that_tell_them_apart():

@@ -165,7 +165,7 @@ def test_the_examples_tasks_are_solved_by_their_golden_calls(tmp_path, capsys):
         (["--tools", "/nowhere.py", "--tasks", TRAIN], "no file '/nowhere.py'"),
         (["--tasks", TRAIN, "--kind", "prompts"], "leave --kind and --size out"),
         (["--tasks", TRAIN], "line 1: .*set_item_price is not one of the task's tools"),
-        (["--allow_network"], "--mcp and --allow_network need --tasks"),
+        (["--allow_network"], "--allow_network needs --tasks"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, problem, tmp_path, capsys):
@@ -207,7 +207,7 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
     assert "2 episodes have a call that was cut off at the token limit" in out
     assert "3 tools of inventory" in out and "tools may open network connections" in out
     assert json.loads(report.read_text())["suites"]["tasks"]
-    with pytest.raises(RunError, match="need --tasks"):
+    with pytest.raises(DataError, match="--tools needs --tasks"):
         evaluate.main([*model, "--tools", INVENTORY])
     with pytest.raises(RunError, match="cannot be combined with --suite"):
         evaluate.main([*model, "--tasks", TEST, "--suite", "episodes"])

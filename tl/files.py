@@ -4,8 +4,11 @@ import fcntl
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+
+from tl.errors import UserError
 
 # Control characters drive a terminal, and those of bidirectional text reorder what is shown around them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -15,6 +18,14 @@ def unwritable(folder: Path) -> Path | None:
     """The nearest existing parent of `folder` if nothing can be created in it; None where `folder` can be created."""
     nearest = next(part for part in (folder, *folder.parents) if part.exists())
     return None if nearest.is_dir() and os.access(nearest, os.W_OK) else nearest
+
+
+def check_output(out: str, overwrite: bool, inputs: Iterable[str | Path]) -> None:
+    """Raises UserError if writing to `out` would replace a file, unless it may be overwritten and is no input."""
+    if Path(out).exists() and not overwrite:
+        raise UserError(f"{out} already exists: choose another name, or add --overwrite")
+    if Path(out).exists() and any(Path(file).exists() and Path(file).samefile(out) for file in inputs):
+        raise UserError(f"{out} is one of the files to read: choose another name")
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ docs/general_ability.md describes the prompts and the scoring.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,11 @@ from tl.llama.weights import load_model
 from tl.training.distributed import World
 from tl.training.run import alone
 
-READERS = {"mmlu": mmlu.read, "gsm8k": gsm8k.read, "humaneval": humaneval.read}
+READERS: dict[str, Callable[[Path, int | None], TextSuite]] = {  # of a folder, and a number of worked examples
+    "mmlu": mmlu.read,
+    "gsm8k": gsm8k.read,
+    "humaneval": lambda data, _shots: humaneval.read(data),
+}
 
 
 @dataclass
@@ -82,7 +86,7 @@ def read_suites(config: AbilityConfig) -> list[TextSuite]:
         Machines().close()  # fail before hours of generation, not after
     suites = []
     for name in dict.fromkeys(config.suite):
-        suite = READERS[name](Path(config.data), None if name == "humaneval" else config.shots)
+        suite = READERS[name](Path(config.data), config.shots)
         if suite.max_new_tokens and config.max_new_tokens:
             suite = replace(suite, max_new_tokens=config.max_new_tokens)
         suites.append(limited(suite, config.limit))

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tqdm import tqdm
 
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData, ReadReport, stream
 from tl.datasets.label import plain_record
 from tl.datasets.mix import split_share
+from tl.files import check_output
 from tl.trajectory import Trajectory
 
 
@@ -27,9 +27,7 @@ class ConvertConfig:
     files: list[str] = option([], "data files, optionally with shares (a.jsonl:0.4)", positional=True)
     out: str = option("", "output file (required)")
     data_format: str = option(AUTO, DATA_FORMAT)
-    on_bad_data: Literal["error", "skip"] = option(
-        "error", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("error", ON_BAD_DATA)
     seed: int = option(0, "seed of the random draw when files have shares")
     overwrite: bool = option(False, "replace an existing output file")
 
@@ -46,17 +44,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: ConvertConfig) -> None:
-    """Raises DataError for missing or contradictory flags."""
+    """Raises UserError for missing flags, and for an output that cannot or must not be written."""
     if not config.files or not config.out:
         raise DataError("name the files to read, and the output file with --out")
-    out = Path(config.out)
-    if out.exists() and not config.overwrite:
-        raise DataError(f"{out} already exists: choose another name, or add --overwrite")
-    if out.exists() and not out.is_file():
-        raise DataError(f"{out} is not a regular file: choose another name")
-    sources = [Path(split_share(name)[0]) for name in config.files]
-    if out.exists() and any(source.exists() and source.samefile(out) for source in sources):
-        raise DataError(f"{out} is one of the files to read: choose another name")
+    check_output(config.out, config.overwrite, (split_share(name)[0] for name in config.files))
+    if Path(config.out).exists() and not Path(config.out).is_file():
+        raise DataError(f"{config.out} is not a regular file: choose another name")
 
 
 def trajectories(config: ConvertConfig, report: ReadReport) -> Iterator[Trajectory]:

@@ -16,8 +16,10 @@ from pathlib import Path
 from tl.assets import TINY
 from tl.cli.convert import ConvertConfig, check, print_notes, trajectories, write_records
 from tl.config import option, parse_config
-from tl.datasets import DataError, ReadReport
+from tl.datasets import ReadReport
 from tl.datasets.label import Style, labelled
+from tl.datasets.mix import split_share
+from tl.files import check_output
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.samples import page
@@ -41,9 +43,9 @@ def main(argv: Sequence[str]) -> int:
     """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(LabelConfig, argv, __doc__, prog="python -m tl label")
     counts: Counter[str] = Counter()
-    if config.html and Path(config.html).exists() and not config.overwrite:
-        raise DataError(f"{config.html} already exists: choose another name, or add --overwrite")
     check(config)
+    if config.html:
+        check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
     report, shown = ReadReport(), list[Trajectory]()
     found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
     written = write_records(config, _records(found, config.style, counts))

@@ -95,12 +95,13 @@ def check(config: RejectionConfig) -> None:
     if config.pairs and Path(config.pairs).resolve() == Path(config.out).resolve():
         raise DataError(f"--pairs and --out name the same file, {config.out}: choose another for one of them")
     if not config.rounds and (config.train or config.from_ != "base"):
-        raise DataError("--train and --from say how the --rounds train: ask for some")
+        raise DataError("--train and --from need --rounds")
+    config.require_tasks("tools", "mcp")
 
 
 def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
-    """Samples and trains by turns, in processes of their own. What is finished is not done again. Returns the exit
-    status of the one that ended it."""
+    """Samples and trains in turn, each in a process of its own; what is finished is not repeated. Returns 0, or the
+    exit status of a process that failed or was stopped."""
     model = config.model
     for number in range(1, config.rounds + 1):
         folder = Path(config.out) / f"round-{number}"
@@ -130,25 +131,18 @@ def carry_out(what: str, arguments: Sequence[str]) -> int:
     print(f"-- {what}", flush=True)
     status, stopped = parts.run([sys.executable, *arguments], None)
     if stopped or status:
-        print("the same command goes on from here", file=sys.stderr)
-    ended = 128 - status if status < 0 else status  # by a signal, as shells tell it
+        print("run the same command again to resume", file=sys.stderr)
+    ended = 128 - status if status < 0 else status  # a process ended by a signal, as in shells
     return ended or (STOPPED if stopped else 0)
 
 
 def run(config: RejectionConfig) -> int:
     with alone() as world, config.start_executor(LIBRARY) as executor:
         print("\n".join(config.tool_lines(executor)))
+        tasks = read_tasks(config.tasks, executor) if config.tasks else make_tasks(config.seed, config.size)
         model = load_model(config.model, world.compute_dtype, world.device).eval()
-        write_kept(config, tasks_of(config, executor), executor, model, Tokenizer(config.model, config.template))
+        write_kept(config, tasks, executor, model, Tokenizer(config.model, config.template))
     return 0
-
-
-def tasks_of(config: RejectionConfig, executor: Executor) -> Sequence[Task]:
-    if config.tasks:
-        return read_tasks(config.tasks, executor)
-    if config.tools or config.mcp:
-        raise DataError("--tools and --mcp need --tasks, the tasks to solve with them")
-    return make_tasks(config.seed, config.size)
 
 
 def write_kept(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl.config import option, parse_config
+from tl.files import check_output
 from tl.report.datasets import data_columns
 from tl.report.page import NO_PICTURES, has_charts, report
-from tl.report.runs import NoRunError, read_runs
+from tl.report.runs import READ, NoRunError, read_runs
 
 
 @dataclass
@@ -34,8 +35,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(config.out)
     if not config.runs:
         raise NoRunError("name at least one run folder, such as runs/sft")
-    if out.exists() and not config.overwrite:
-        raise NoRunError(f"{out} already exists: choose another --out, or add --overwrite")
+    check_output(config.out, config.overwrite, (Path(run) / file for run in config.runs for file in READ))
     runs = read_runs(config.runs)
     data = data_columns(runs, config.samples)
     out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")

@@ -17,13 +17,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, read
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, OnBadData, read
+from tl.datasets.mix import split_share
 from tl.errors import UserError
-from tl.files import visible
+from tl.files import check_output, visible
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.mae import erroneous_calls
@@ -61,9 +62,7 @@ class ShowConfig:
     max_length: int | None = option(
         None, "maximum tokens in a trajectory; longer ones are cut after a turn (default: as in training)", at_least=2
     )
-    on_bad_data: Literal["error", "skip"] = option(
-        "skip", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("skip", ON_BAD_DATA)
     data_format: str = option(AUTO, DATA_FORMAT)
     html: str | None = option(None, "write a web page to this file instead of printing")
     samples: int = option(50, "number of samples on the web page", at_least=1)
@@ -149,14 +148,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def check(config: ShowConfig) -> None:
-    """Raises UserError for flags that contradict each other, and for a page that would replace an existing file."""
+    """Raises UserError for flags that contradict each other, and for a page that must not be written."""
     if config.id is not None and config.number is not None:
         raise UserError("--id and --number both choose a trajectory: use only one of them")
-    if config.html and Path(config.html).exists():
-        if not config.overwrite:
-            raise UserError(f"{config.html} already exists: choose another name, or add --overwrite")
-        if any(Path(config.html).samefile(file) for file in config.files if Path(file).exists()):
-            raise UserError(f"{config.html} is one of the files to show: choose another name for the page")
+    if config.html:
+        check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
 
 
 def load(config: ShowConfig) -> Iterator[SampleView]:

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import AUTO, DATA_FORMAT, DataError, ReadReport, stream
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData, ReadReport, stream
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
@@ -40,9 +40,7 @@ class StatsConfig:
         "maximum tokens in one tool feedback; longer feedback is cut in the middle",
         at_least=2,
     )
-    on_bad_data: Literal["error", "skip"] = option(
-        "skip", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("skip", ON_BAD_DATA)
     data_format: str = option(AUTO, DATA_FORMAT)
     json: bool = option(False, "print JSON instead of a table")
 

@@ -86,8 +86,7 @@ def check(config: SynthesisConfig) -> None:
         raise DataError("--kind unseen_toolkits uses fixed toolkits: leave --tools out")
     if config.tasks and (config.kind != "trajectories" or config.size is not None):
         raise DataError("--tasks makes one trajectory per task: leave --kind and --size out")
-    if (config.allow_network or config.mcp) and not config.tasks:
-        raise DataError("--mcp and --allow_network need --tasks")
+    config.require_tasks("mcp", "allow_network")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
     if not (config.teacher or config.tasks) and config.path.exists():

@@ -17,10 +17,12 @@ from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
 from tl.mae import ErrorCategory, call_categories
 from tl.trajectory import Note, Notes, Trajectory
 
-__all__ = ["AUTO", "DATA_FORMAT", "BadRecord", "DataError", "ReadReport", "read", "stream"]
+__all__ = ["AUTO", "DATA_FORMAT", "ON_BAD_DATA", "BadRecord", "DataError", "OnBadData", "ReadReport", "read", "stream"]
 
 AUTO = "auto"  # detect the format from the content
 DATA_FORMAT = "data format, one of those listed by `python -m tl formats`; auto: detect it from the content"
+OnBadData = Literal["error", "skip"]
+ON_BAD_DATA = "what to do with bad records: list them and stop, or skip them"
 ROLE_LINES = ("\nSystem: ", "\nUser: ", "\nAssistant: ", "\nOutput: ")
 
 

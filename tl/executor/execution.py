@@ -170,8 +170,8 @@ class InProcessExecutor(Library):
         self, seed: int = 0, tools: Collection[str] | None = None, answer: Callable[[str], str] | None = None
     ) -> InProcessSession:
         """A new episode, to be used as a context manager. Arguments as for `tl.executor.Executor.session`."""
-        world = self.open(seed, tools)
-        return InProcessSession(world.tools, answer or no_answer, world.check)
+        opened = self.open(seed, tools)
+        return InProcessSession(opened.tools, answer or no_answer, opened.check)
 
 
 def no_answer(question: str) -> str:

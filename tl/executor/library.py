@@ -1,4 +1,4 @@
-"""The available tools, and the worlds in which they run: one per episode."""
+"""The available tools, and the states that they work on: new ones for each episode."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ class Library(Catalogue):
         self.add(name, toolkit.specs, toolkit.checks)
         self._toolkits[name] = toolkit
 
-    def open(self, seed: int, names: Collection[str] | None = None) -> World:
+    def open(self, seed: int, names: Collection[str] | None = None) -> OpenTools:
         """A new episode with the `chosen` tools."""
-        return World(self, self._toolkits, seed, names)
+        return OpenTools(self, self._toolkits, seed, names)
 
 
-class World:
+class OpenTools:
     """The tools of one episode. A toolkit's tools share a state, which is made when one of them first runs."""
 
     def __init__(

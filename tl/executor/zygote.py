@@ -255,8 +255,8 @@ def _serve(connection: socket.socket, library: Library | Servers) -> None:
         questions.append(question)  # the answer is known to the executor alone
         return ""
 
-    world = library.open(opening["seed"], opening["tools"])
-    episode = InProcessSession(world.tools, note, world.check)
+    opened = library.open(opening["seed"], opening["tools"])
+    episode = InProcessSession(opened.tools, note, opened.check)
     connection.sendall(frames.encode({"ready": True}))
     while (request := frames.receive(connection, buffer)) is not None:
         if "check" in request:

@@ -53,7 +53,6 @@ def generate(
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     temperature: float = 0.0,
-    top_p: float = 1.0,
     *,
     eos_id: int | None = None,
     batch_size: int = 16,
@@ -68,7 +67,7 @@ def generate(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
     sampler = Sampler(model, min(batch_size, len(prompts)), eos_id=eos_id)
-    return [c.ids for c in sampler.complete(prompts, max_new_tokens, temperature, top_p, seeds=seeds)]
+    return [c.ids for c in sampler.complete(prompts, max_new_tokens, temperature, seeds=seeds)]
 
 
 @dataclass(eq=False)
@@ -117,7 +116,6 @@ class Sampler:
         prompts: Sequence[Sequence[int]],
         max_new_tokens: int,
         temperature: float = 0.0,
-        top_p: float = 1.0,
         *,
         seeds: Sequence[int] | None = None,
         logprobs: bool = False,
@@ -128,17 +126,15 @@ class Sampler:
 
         Args:
             temperature: 0 is greedy decoding.
-            top_p: draw from the smallest set of most likely tokens whose probabilities reach this sum.
             seeds: one per prompt (default: from torch's generator); up to rounding, its draws depend on it alone.
-            logprobs: return log-probabilities, of softmax(logits / temperature) (greedy: of softmax(logits)) whatever
-                ``top_p`` is.
+            logprobs: return log-probabilities, of softmax(logits / temperature) (greedy: of softmax(logits)).
             ends: called with the ids drawn so far after each token; True ends the text, for example at a stop string.
             finished: called once for each completed prompt.
 
         Raises ValueError for a setting out of range, and for a prompt that is empty or leaves no room for a token.
         """
-        if temperature < 0 or not 0 < top_p <= 1:
-            raise ValueError(f"temperature {temperature} must be at least 0, top_p {top_p} over 0 and at most 1")
+        if temperature < 0:
+            raise ValueError(f"temperature is {temperature}; it must be at least 0")
         if seeds is None:  # greedy decoding leaves torch's generator alone
             seeds = torch.randint(2**62, (len(prompts),)).tolist() if temperature > 0 else [0] * len(prompts)
         sequences = self._sequences(prompts, max_new_tokens, seeds, ends)
@@ -147,7 +143,7 @@ class Sampler:
         try:
             while waiting or self.running:
                 self._admit(waiting)
-                self._draw(self._forward(), temperature, top_p, logprobs)
+                self._draw(self._forward(), temperature, logprobs)
                 for _ in range(self._retire()):
                     finished()
         except BaseException:  # the cache and its records may disagree now: use neither
@@ -241,13 +237,13 @@ class Sampler:
             shape, last = (1, -1), torch.tensor(lengths, device=ids.device).cumsum(0) - 1
         return self.model(ids.view(shape), lengths=lengths + free, cache=self.cache, at=last).flatten(0, 1)
 
-    def _draw(self, logits: Tensor, temperature: float, top_p: float, logprobs: bool) -> None:
+    def _draw(self, logits: Tensor, temperature: float, logprobs: bool) -> None:
         """Draws the next token of every running row from logits [n, V]."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if temperature > 0:
             logits = logits / temperature
             uniform = torch.tensor([s.rng.random() for s in self.running], dtype=torch.float64, device=logits.device)
-            ids = sample(logits.softmax(-1), top_p, uniform)
+            ids = sample(logits.softmax(-1), uniform)
         else:
             ids = logits.argmax(-1)
         if logprobs:
@@ -278,22 +274,18 @@ class Sampler:
         self.held[a], self.held[b] = self.held[b], self.held[a]
 
 
-def sample(probabilities: Tensor, top_p: float, uniform: Tensor) -> Tensor:
+def sample(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Ids [n] drawn from probabilities [n, V] by inverting the cumulative distribution at ``uniform`` [n] (float64, in
-    [0, 1)). Only the smallest set of most likely tokens that reach ``top_p`` is drawn from.
+    [0, 1)).
 
     Raises FloatingPointError if probabilities are NaN.
     """
-    if top_p < 1:
-        probabilities, ids = probabilities.sort(dim=-1, descending=True, stable=True)
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
     cumulative = probabilities.double().cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, target, right=True)
     if (drawn == probabilities.shape[-1]).any():
         raise FloatingPointError("the model's probabilities are not finite: its weights have diverged")
-    return (ids.gather(-1, drawn) if top_p < 1 else drawn)[:, 0]
+    return drawn[:, 0]
 
 
 def common_prefix(a: np.ndarray, b: np.ndarray) -> int:

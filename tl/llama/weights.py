@@ -133,9 +133,11 @@ def fitting_tensors(path: str | os.PathLike, kind: type[Llama] | None = Llama) -
     """
     stored, config = stored_tensors(base_folder(path)), read_config(path)
     if VALUE_HEAD in stored and kind is Llama:
-        raise CheckpointError(f"{path}: a model of values (python -m tl prm), which says nothing: name another model")
+        raise CheckpointError(
+            f"{path}: a process reward model (python -m tl prm), which writes no text: name another model"
+        )
     if VALUE_HEAD not in stored and kind is Critic:
-        raise CheckpointError(f"{path}: has no head of values; `python -m tl prm` trains a model with one")
+        raise CheckpointError(f"{path}: has no value head; `python -m tl prm` trains a model with one")
     kind = kind or (Critic if VALUE_HEAD in stored else Llama)
     with torch.device("meta"):
         model = kind(config)

@@ -19,6 +19,7 @@ from tl.training.run import METRICS_FILE, ROLLOUTS_FILE, SETTINGS_FILE, VALUES_S
 EVALUATION_FILE, EXPERIMENT_FILES = "report.json", ("ablation.json", "robustness.json", "craft.json")
 HUGE = 1e15  # larger than any count of a run; floats represent all integers up to here
 ANY_RUN = (METRICS_FILE, SETTINGS_FILE, EVALUATION_FILE, *EXPERIMENT_FILES)
+READ = (*ANY_RUN, ROLLOUTS_FILE)
 
 
 class NoRunError(UserError):

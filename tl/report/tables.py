@@ -8,7 +8,6 @@ from typing import Any
 from tl.evaluation import paper
 from tl.experiments import comparison
 from tl.experiments.comparison import Column
-from tl.metrics import wilson_interval
 from tl.report.runs import Run, is_number
 from tl.report.samples import text
 
@@ -110,29 +109,24 @@ def evaluations(runs: Sequence[Run]) -> str:
 def _single_turn(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
     rows = []
     for run, suite in found:
-        for scoring in suite.get("scorings", ("official", "strict")):
-            if isinstance(scores := suite.get(scoring), dict) and scores.get("n"):
-                between = suite.get("intervals", {}).get(scoring, {})
-                rows.append([f"{run}, {scoring}", number(scores.get("n"), ".0f"), *_with_intervals(scores, between)])
+        for scoring in suite["scorings"]:
+            scores, between = suite[scoring], suite["intervals"][scoring]
+            n = scores["n"]
+            of = {"ts": n, "pi": n, "cf": scores.get("n_cf", n)}
+            if n:
+                shares = (with_interval(scores[key], of[key], between[key]) for key in of)
+                rows.append([f"{run}, {scoring}", number(n, ".0f"), *shares])
     theirs = paper.single_turn_rows(PAPER_SUITES[name]) if name in PAPER_SUITES else {}
     quiet = [[f"paper: {model}", "", *(f"{value:.2f}" for value in row)] for model, row in theirs.items()]
     return table(["", "n", "TS ↑", "PI ↑", "CF ↑"], rows, quiet)
-
-
-def _with_intervals(scores: Mapping, between: Mapping) -> list[str]:
-    n = {"ts": scores.get("n"), "pi": scores.get("n"), "cf": scores.get("n_cf", scores.get("n"))}
-    return [with_interval(scores.get(key), of, between.get(key)) for key, of in n.items()]
 
 
 def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
     rows = [
         [
             run,
-            number(suite.get("n"), ".0f"),
-            *(
-                with_interval(suite.get(k), suite.get(n), suite.get("intervals", {}).get(k))
-                for k, n in EPISODE_SHARES.values()
-            ),
+            number(suite["n"], ".0f"),
+            *(with_interval(suite[k], suite[n], suite["intervals"][k]) for k, n in EPISODE_SHARES.values()),
         ]
         for run, suite in found
     ]
@@ -141,11 +135,11 @@ def _episodes(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
     return table(["", "n", *EPISODE_SHARES], rows, quiet)
 
 
-def with_interval(share: Any, n: Any, between: Sequence[float] | None) -> str:
-    """A percentage with the report's 95 % interval, or Wilson's if an older version wrote the report."""
-    if not (is_number(share) and is_number(n) and 0 <= share <= 100 and n > 0):
+def with_interval(share: Any, n: Any, between: Sequence[float]) -> str:
+    """A percentage of n with its 95 % interval."""
+    if not (is_number(share) and n):
         return "–"
-    low, high = between or (100 * end for end in wilson_interval(round(share * n / 100), int(n)))
+    low, high = between
     return f"{share:.1f} [{low:.0f}, {high:.0f}]"
 
 

@@ -42,8 +42,8 @@ def sample_kept(
 ) -> Iterator[Sampled]:
     """For each task from number `first` on: different episodes to train on and pairs of calls, at most `per_task` each.
 
-    A call that is cut ends its episode and is part of no pair: a file holds text, and what is trained on it ends, so a
-    policy would unlearn to end a text where the sampled one did not.
+    A call that is cut at the token limit ends its episode and is part of no pair: training ends each text with the
+    stop token, so training on a cut call would teach a false end.
 
     An episode is kept if it ends in a right answer, as far as that is known. Its erroneous calls stay in the context
     and are not trained on. `policy_of` makes a policy from the requests and seeds of some episodes; a seed depends only

@@ -18,7 +18,7 @@ __all__ = ["TEMPLATE_HELP", "Segment", "Template", "TemplateName", "template_lin
 TemplateName = Literal["auto", "table13", "chatml", "llama3"]
 TEMPLATE_HELP = "prompt format; auto: the one saved with the model, otherwise inferred from its control tokens"
 
-_OURS = re.compile(r"\{#- The prompt of tl/(?:templates/)?(\w+)\.py ")  # how the chat templates that we save begin
+_OURS = re.compile(r"\{#- The prompt of tl/templates/(\w+)\.py ")  # how the chat templates that we save begin
 _TOKENS = {"chatml": "<|im_start|>", "llama3": "<|start_header_id|>"}
 
 
@@ -39,7 +39,7 @@ def template_line(tokenizer: Tokenizer) -> str:
 def _choose(tokenizer: Tokenizer) -> tuple[str, str]:
     saved = _OURS.match(tokenizer.chat_template)
     if saved:
-        return "table13" if saved[1] == "prompt" else saved[1], "as saved with the model"
+        return saved[1], "as saved with the model"
     for name, token in _TOKENS.items():
         if token in tokenizer.control_ids:
             return name, f"the vocabulary has {token}"

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from tl.assets import TINY
 from tl.config import option, parse_config, preset
-from tl.datasets import AUTO, DATA_FORMAT
+from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, OnBadData
 from tl.errors import UserError
 from tl.llama.adapter import base_folder, is_adapter
 from tl.llama.lora import LINEAR_LAYERS, LinearLayer, LoRA
@@ -70,9 +70,7 @@ class TrainingConfig(RunConfig):
     eval_data: list[str] = option(
         [], "held-out trajectory files to evaluate on (default: generated requests; no evaluation if --data is given)"
     )
-    on_bad_data: Literal["error", "skip"] = option(
-        "error", "what to do with bad records: list them and stop, or skip them"
-    )
+    on_bad_data: OnBadData = option("error", ON_BAD_DATA)
     data_format: str = option(AUTO, DATA_FORMAT)
     lora_rank: int = option(0, "train only LoRA adapters of this rank; 0: train all weights", at_least=0)
     lora_alpha: float | None = option(

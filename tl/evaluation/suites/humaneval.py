@@ -30,10 +30,8 @@ os._exit({_PASSED})
 """
 
 
-def read(data: Path, shots: int | None = None) -> TextSuite:
-    """`HumanEval.jsonl` under `data`. Raises DataError where it is missing or a record lacks a part, and for shots."""
-    if shots:
-        raise DataError("humaneval takes no shots")
+def read(data: Path) -> TextSuite:
+    """`HumanEval.jsonl` under `data`. Raises DataError where it is missing or a record lacks a part."""
     path = find(data, ["data"], ["HumanEval.jsonl"])
     keys = ("task_id", "prompt", "entry_point", "test")
     records = read_lines(path)

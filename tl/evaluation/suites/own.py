@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from tl.calls import format_call
-from tl.datasets import AUTO
+from tl.datasets import AUTO, OnBadData
 from tl.datasets.questions import read_questions
 from tl.evaluation.suites import EpisodeSuite, Suite, each, strict_score
 from tl.executor import Executor
@@ -43,7 +42,7 @@ def read_unseen_tools(seed: int) -> Suite:
     return replace(suite, family=FAMILY, variant="clean, all of these and tools")
 
 
-def trajectory_suite(paths: Sequence[str], on_bad: Literal["error", "skip"], data_format: str = AUTO) -> Suite:
+def trajectory_suite(paths: Sequence[str], on_bad: OnBadData, data_format: str = AUTO) -> Suite:
     """Every correct call of trajectory files. Raises tl.datasets.DataError as `read_questions` does."""
     note = f"{', '.join(paths)}: every correct call, or only the golden calls if all records end with them"
     return _suite(read_questions(paths, on_bad, data_format), "trajectories", "Calls of trajectories", note)
