@@ -33,7 +33,7 @@ from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, DataError
 from tl.evaluation.compare import compare_reports
 from tl.evaluation.error_analysis import name_words
-from tl.evaluation.export import export
+from tl.evaluation.export import check_export, export
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
@@ -362,10 +362,11 @@ def ask_model(
 
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items got no answer."""
-    distributed.on_main(lambda: check_report(Path(config.report)), world)
+    to = config.export
+    distributed.on_main(lambda: check_export(Path(to)) if to else check_report(Path(config.report)), world)
     suites = load_suites(config)
-    if config.export:
-        distributed.on_main(lambda: print(export(suites, Path(str(config.export)), config.limit)), world)
+    if to:
+        distributed.on_main(lambda: print(export(suites, Path(to), config.limit)), world)
         return 0
     if config.dry_run:
         show(describe(config, suites, world), world)

@@ -146,7 +146,18 @@ def test_items_are_exported_with_ids_tools_messages_and_prompts(tmp_path, capsys
     assert items[0]["suite"] == "held-out" and len(items[0]["prompts"]) == len(PROMPTS) == 7
     assert "3 items" in capsys.readouterr().out
     with pytest.raises(DataError, match="consists of whole episodes"):
-        evaluate.main(["--suite", "episodes", "--episodes", "2", "--export", str(out)])
+        evaluate.main(["--suite", "episodes", "--episodes", "2", "--export", str(tmp_path / "episodes.jsonl")])
+
+
+def test_an_export_replaces_no_file_and_says_so_before_anything_is_loaded(tmp_path, monkeypatch):
+    data = tmp_path / "mine.jsonl"
+    data.write_text("precious")
+    monkeypatch.setattr(evaluate, "load_suites", None)
+    with pytest.raises(DataError, match="mine.jsonl already exists: delete it, or choose another file"):
+        evaluate.main(["--data", str(data), "--export", str(data)])
+    with pytest.raises(DataError, match="mine.jsonl is not a writable folder"):
+        evaluate.main(["--suite", "held-out", "--export", str(data / "items.jsonl")])
+    assert data.read_text() == "precious"
 
 
 # ---- a judge
