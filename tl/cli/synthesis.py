@@ -90,6 +90,8 @@ def check(config: SynthesisConfig) -> None:
         raise DataError("--mcp and --allow_network need --tasks")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
+    if config.teacher_model and not config.teacher:
+        raise DataError("--teacher_model needs --teacher, the URL of the model's endpoint")
     if not (config.teacher or config.tasks) and config.path.exists():
         raise DataError(f"{config.path} already exists: choose another --out")
 
