@@ -157,6 +157,8 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):
         raise RunError("--select prm needs --prm, and --best_of of at least 2")
+    if not all(map(str.strip, config.refusals)):
+        raise RunError("--refusals: an empty phrase is in every answer and would make it a refusal")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data must be a single folder")
 
@@ -336,6 +338,7 @@ def ask_model(
 ) -> tuple[list[Answered], Callable[[str], Sequence], list[Journal]]:
     """The model's answers by suite, a function that splits tool names into its tokens, and the journals that keep the
     answers until the report is written."""
+    Path(config.report).parent.mkdir(parents=True, exist_ok=True)  # fails before a question is asked
     source = config.source
     policy, identity = make_policy(config, source, world)
     tokens: Callable[[str], Sequence] = name_words
@@ -375,6 +378,8 @@ def run(config: EvaluationConfig, world: World) -> int:
         (load_predictions(config, suites), name_words, []) if config.predictions else ask_model(config, suites, world)
     )
     missing = sum(made.count(None) for _, made in answered)
+    if missing and missing == sum(len(made) for _, made in answered):
+        raise RunError(f"none of {missing} items got an answer, so no report is written: run the same command again")
     if world.is_main:
         results: list[Result] = [
             SingleTurnResult.of(suite, made, tokens)

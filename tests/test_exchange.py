@@ -76,6 +76,7 @@ def test_episodes_are_compared_by_their_answers(tmp_path):
         ("{}", "is not a report"),
         ('{"suites": {"t": {"items": []}}}', "no suite in"),
         ('{"suites": {"s": {"items": [{"id": "0", "reward": 1}]}}}', "s: not from evaluate.py"),
+        ('{"suites": {"s": {"items": [{"scores": {}}]}}}', "s: not from evaluate.py"),
     ],
 )
 def test_what_cannot_be_compared_is_named(tmp_path, text, message):
@@ -191,7 +192,7 @@ def judged(tmp_path, **answers):
 ANSWERS = {'search(q="cat")': "Well... Yes.", 'search(q="dogs")': "No", 'search(q="?")': "I cannot say."}
 
 
-def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once(tmp_path):
+def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once_for_each_verdict(tmp_path):
     server, judge, answered = judged(tmp_path, answers=ANSWERS)
     with pytest.warns(UserWarning, match="neither yes nor no for 1 items"):
         scores = judge.scores(answered)
@@ -200,7 +201,9 @@ def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once(tmp_path):
     assert len(server.asked) == 3 and "Request: Cats?" in server.asked[0] and "def search(" in server.asked[0]
     with pytest.warns(UserWarning, match="neither"):
         assert judge.scores(answered) == scores
-    assert len(server.asked) == 3
+    assert len(server.asked) == 4, "only what it had left open is asked again"
+    server.answers['search(q="?")'] = "yes"
+    assert judge.scores(answered) == [*scores[:4], right]
 
 
 def test_the_verdicts_of_an_interrupted_judge_are_kept(tmp_path):
