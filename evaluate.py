@@ -338,9 +338,9 @@ def ask_model(
 ) -> tuple[list[Answered], Callable[[str], Sequence], list[Journal]]:
     """The model's answers by suite, a function that splits tool names into its tokens, and the journals that keep the
     answers until the report is written."""
-    Path(config.report).parent.mkdir(parents=True, exist_ok=True)  # fails before a question is asked
     source = config.source
     policy, identity = make_policy(config, source, world)
+    Path(config.report).parent.mkdir(parents=True, exist_ok=True)  # fails before a question is asked
     tokens: Callable[[str], Sequence] = name_words
     if not config.endpoint:
         tokenizer = Tokenizer(source, config.template)

@@ -367,7 +367,7 @@ def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refu
 
 def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_a_question_is_asked(tmp_path, monkeypatch):
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "else")
-    monkeypatch.setattr(evaluate, "make_policy", None)
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (None, {}))
     with pytest.raises(OSError, match="gone"):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / "gone" / "report.json")])
 
