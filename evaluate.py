@@ -33,7 +33,7 @@ from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData
 from tl.evaluation.answers import answer_items, read_back
 from tl.evaluation.compare import compare_reports
 from tl.evaluation.error_analysis import name_words
-from tl.evaluation.export import export
+from tl.evaluation.export import check_export, export
 from tl.evaluation.journal import Journal, fingerprint
 from tl.evaluation.judge import JUDGED, Judge
 from tl.evaluation.predictions import read_predictions
@@ -154,6 +154,8 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):
         raise RunError("--select prm needs --prm, and --best_of of at least 2")
+    if not all(map(str.strip, config.refusals)):
+        raise RunError("--refusals: an empty phrase is in every answer and would make it a refusal")
     if config.suite and len(config.data) > 1:
         raise RunError("with --suite, --data must be a single folder")
 
@@ -293,6 +295,7 @@ def ask_model(
     answers until the report is written."""
     source = config.source
     policy, identity = make_policy(config, source, world)
+    Path(config.report).parent.mkdir(parents=True, exist_ok=True)  # fails before a question is asked
     tokens: Callable[[str], Sequence] = name_words
     if not config.endpoint:
         tokenizer = Tokenizer(source, config.template)
@@ -314,10 +317,11 @@ def ask_model(
 
 def run(config: EvaluationConfig, world: World) -> int:
     """Exit status: 0, or 1 if some items got no answer."""
-    distributed.on_main(lambda: check_report(Path(config.report)), world)
+    to = config.export
+    distributed.on_main(lambda: check_export(Path(to)) if to else check_report(Path(config.report)), world)
     suites = load_suites(config)
-    if config.export:
-        distributed.on_main(lambda: print(export(suites, Path(str(config.export)), config.limit)), world)
+    if to:
+        distributed.on_main(lambda: print(export(suites, Path(to), config.limit)), world)
         return 0
     if config.dry_run:
         show(describe(config, suites, world), world)
@@ -326,6 +330,8 @@ def run(config: EvaluationConfig, world: World) -> int:
         (load_predictions(config, suites), name_words, []) if config.predictions else ask_model(config, suites, world)
     )
     missing = sum(made.count(None) for _, made in answered)
+    if missing and missing == sum(len(made) for _, made in answered):
+        raise RunError(f"none of {missing} items got an answer, so no report is written: run the same command again")
     if world.is_main:
         results: list[Result] = [
             SingleTurnResult.of(suite, made, tokens)

@@ -58,6 +58,7 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--tools", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
         (["--teacher", "http://127.0.0.1:9"], "needs --teacher_model"),
+        (["--teacher_model", "m"], "--teacher_model needs --teacher, the URL"),
         (["--teacher", "host", "--teacher_model", "m"], "an endpoint must be an http:// or https:// URL"),
         (["--kind", "unseen_toolkits", "--tools", "bank"], "leave --tools out"),
     ],

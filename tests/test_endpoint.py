@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from tl.rollout import endpoint
-from tl.rollout.dialogue import Dialogue, Response, StopReason
+from tl.rollout.dialogue import Dialogue, Response, StopReason, prediction_of
 from tl.rollout.endpoint import Endpoint, EndpointError, EndpointPolicy, texts_of
 from tl.schema import BUILT_INS
 from tl.trajectory import Message
@@ -62,7 +62,9 @@ def test_a_chat_sends_model_messages_tools_and_key(serve):
     assert "secret" not in repr(Endpoint(url, "m", key="secret"))
 
 
-@pytest.mark.parametrize("trouble", [(500, "down"), (429, "slow"), (200, "not json")])
+@pytest.mark.parametrize(
+    "trouble", [(500, "down"), (429, "slow"), (200, "not json"), (200, '{"error": {"message": "overloaded"}}')]
+)
 def test_what_may_pass_is_tried_again(serve, trouble):
     url, requests = serve(in_turn(trouble, trouble, {"content": "Hi"}))
     assert Endpoint(url, "m", wait=0.001).chat([]).message == {"content": "Hi"}
@@ -145,7 +147,14 @@ def test_a_server_that_refuses_an_option_is_asked_without_it_from_then_on(serve)
     assert requests[-1][2][new] == 99
 
 
-@pytest.mark.parametrize("said", ["max_tokens is too large for this model", "the prompt is too long"])
+def test_an_error_that_stays_is_told_as_that_and_not_as_an_answer(serve):
+    url, _ = serve(lambda body: (200, '{"error": {"message": "upstream is down"}}'))
+    with pytest.raises(EndpointError, match="status 200, but an error: .*upstream is down") as error:
+        Endpoint(url, "m", retries=1, wait=0.001).chat([])
+    assert not error.value.malformed and not error.value.refused
+
+
+@pytest.mark.parametrize("said", ["max_tokens is too large for this model", "the prompt was flagged"])
 def test_another_refusal_changes_nothing(serve, said):
     url, requests = serve(lambda body: (400, said))
     [turn] = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE])
@@ -167,10 +176,30 @@ def test_a_turn_that_was_cut_is_no_answer(serve, message, texts):
 
 
 def test_one_item_that_fails_does_not_stop_the_others(serve):
-    url, _ = serve(in_turn((400, "too long"), {"content": "Hi"}))
+    url, _ = serve(in_turn((400, "flagged"), {"content": "Hi"}))
     turns = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)([DIALOGUE] * 2)
-    assert turns[0].stop is StopReason.POLICY and "too long" in turns[0].note
+    assert turns[0].stop is StopReason.POLICY and "flagged" in turns[0].note
     assert turns[1].texts == ('finish(answer="Hi")',)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 4600 tokens.",
+        '{"error": {"code": "context_length_exceeded"}}',
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "the request exceeds the available context size (4096 tokens), try increasing it",
+        "prompt is too long: 208310 tokens > 200000 maximum",
+    ],
+)
+def test_a_conversation_too_long_for_the_model_is_its_wrong_turn_as_with_a_local_one(serve, said):
+    url, _ = serve(in_turn((400, said), {"content": "Hi"}))
+    policy = EndpointPolicy(Endpoint(url, "m"), "auto", 1, 99)
+    with pytest.warns(UserWarning, match="too long for the model's context"):
+        turns = policy([DIALOGUE] * 2)
+    assert turns[0].stop is StopReason.CONTEXT and said in turns[0].note and not turns[0].texts
+    assert prediction_of(turns[0]).calls == () and prediction_of(turns[0]).problem
+    assert turns[1].texts == ('finish(answer="Hi")',) and not policy.broken
 
 
 def test_a_late_answer_is_that_items_problem_and_three_in_a_row_are_the_servers(serve, monkeypatch):
@@ -189,6 +218,18 @@ def test_a_late_answer_is_that_items_problem_and_three_in_a_row_are_the_servers(
     answered = [bool(turn.texts) for turn in policy([DIALOGUE] * 6)]
     assert answered == [False, True, False, False, False, False] and len(outcomes) == 1
     assert policy.broken == policy.unreachable != ""
+
+
+@pytest.mark.parametrize("page", ["<html>Please log in.</html>", "data: {}", '{"choices": []}'])
+def test_what_is_no_completion_is_no_turn_of_the_model_and_three_in_a_row_are_the_servers_fault(serve, page):
+    good = {"content": "Hi"}
+    url, requests = serve(in_turn((200, page), good, (200, page), (200, page), good, *[(200, page)] * 3))
+    policy = EndpointPolicy(Endpoint(url, "m", retries=0), "auto", 1, 99)
+    turns = policy([DIALOGUE] * 10)
+    answered = [bool(turn.texts) for turn in turns]
+    assert answered == [False, True, False, False, True, False, False, False, False, False]
+    assert all(turn.stop is StopReason.POLICY and page in turn.note for turn in turns if not turn.texts)
+    assert len(requests) == 8 and policy.broken == policy.unreachable == turns[-1].note
 
 
 def test_once_the_server_is_gone_nothing_more_is_asked():

@@ -132,6 +132,7 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
         (["--endpoint", "http://x"], "must be given together"),
         (["--predictions", "p", "--suite", "held-out:all"], "one file per suite, but got 1 for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
+        (["--refusals", "no way", " "], "an empty phrase is in every answer"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, message):
@@ -250,6 +251,21 @@ def test_items_that_could_not_be_asked_are_named_and_asked_again(tmp_path, monke
     assert json.loads(report.read_text())["suites"]["held-out"]["strict"] == {"n": 20, "ts": 100, "pi": 100, "cf": 100}
 
 
+def test_a_run_without_any_answer_does_not_replace_the_report_of_a_good_one(tmp_path, monkeypatch):
+    report = tmp_path / "report.json"
+    flags = ["--suite", "held-out", "--limit", "3", "--report", str(report)]
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (Oracle(lambda n: False), {"model": "oracle"}))
+    assert evaluate.main(flags) == 0
+    good = report.read_text()
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (Oracle(lambda n: True), {"model": "another"}))
+    with (
+        pytest.warns(UserWarning, match="out of reach"),
+        pytest.raises(RunError, match="none of 3 items got an answer"),
+    ):
+        evaluate.main(flags)
+    assert report.read_text() == good
+
+
 def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
     def interrupt(n):
         if n == 7:
@@ -347,6 +363,13 @@ def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refu
     with pytest.raises(DataError, match=message):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / name)])
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
+
+
+def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_a_question_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "else")
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (None, {}))
+    with pytest.raises(OSError, match="gone"):
+        evaluate.main(["--suite", "held-out", "--report", str(tmp_path / "gone" / "report.json")])
 
 
 def test_an_empty_file_may_become_the_report(data):

@@ -76,6 +76,7 @@ def test_episodes_are_compared_by_their_answers(tmp_path):
         ("{}", "is not a report"),
         ('{"suites": {"t": {"items": []}}}', "no suite in"),
         ('{"suites": {"s": {"items": [{"id": "0", "reward": 1}]}}}', "s: not from evaluate.py"),
+        ('{"suites": {"s": {"items": [{"scores": {}}]}}}', "s: not from evaluate.py"),
     ],
 )
 def test_what_cannot_be_compared_is_named(tmp_path, text, message):
@@ -146,7 +147,18 @@ def test_items_are_exported_with_ids_tools_messages_and_prompts(tmp_path, capsys
     assert items[0]["suite"] == "held-out" and len(items[0]["prompts"]) == len(PROMPTS) == 7
     assert "3 items" in capsys.readouterr().out
     with pytest.raises(DataError, match="consists of whole episodes"):
-        evaluate.main(["--suite", "episodes", "--episodes", "2", "--export", str(out)])
+        evaluate.main(["--suite", "episodes", "--episodes", "2", "--export", str(tmp_path / "episodes.jsonl")])
+
+
+def test_an_export_replaces_no_file_and_says_so_before_anything_is_loaded(tmp_path, monkeypatch):
+    data = tmp_path / "mine.jsonl"
+    data.write_text("precious")
+    monkeypatch.setattr(evaluate, "load_suites", None)
+    with pytest.raises(DataError, match="mine.jsonl already exists: delete it, or choose another file"):
+        evaluate.main(["--data", str(data), "--export", str(data)])
+    with pytest.raises(DataError, match="mine.jsonl is not a writable folder"):
+        evaluate.main(["--suite", "held-out", "--export", str(data / "items.jsonl")])
+    assert data.read_text() == "precious"
 
 
 # ---- a judge
@@ -180,7 +192,7 @@ def judged(tmp_path, **answers):
 ANSWERS = {'search(q="cat")': "Well... Yes.", 'search(q="dogs")': "No", 'search(q="?")': "I cannot say."}
 
 
-def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once(tmp_path):
+def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once_for_each_verdict(tmp_path):
     server, judge, answered = judged(tmp_path, answers=ANSWERS)
     with pytest.warns(UserWarning, match="neither yes nor no for 1 items"):
         scores = judge.scores(answered)
@@ -189,7 +201,9 @@ def test_a_judge_decides_what_is_not_equal_anyway_and_is_asked_once(tmp_path):
     assert len(server.asked) == 3 and "Request: Cats?" in server.asked[0] and "def search(" in server.asked[0]
     with pytest.warns(UserWarning, match="neither"):
         assert judge.scores(answered) == scores
-    assert len(server.asked) == 3
+    assert len(server.asked) == 4, "only what it had left open is asked again"
+    server.answers['search(q="?")'] = "yes"
+    assert judge.scores(answered) == [*scores[:4], right]
 
 
 def test_the_verdicts_of_an_interrupted_judge_are_kept(tmp_path):

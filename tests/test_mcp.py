@@ -11,8 +11,9 @@ import pytest
 from toolkits import quiet_executor
 
 from tl.cli.synthesis import main as synthesis
-from tl.executor import Cause, Executor, IsolationError, ToolkitError
+from tl.executor import Cause, Executor, IsolationError, ToolkitError, servers
 from tl.executor.driving import drive
+from tl.executor.pool import START_SECONDS
 from tl.mae import ErrorCategory
 from tl.trajectory import Trajectory
 
@@ -24,6 +25,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 from mcp.server.mcpserver import MCPServer, Image
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import BlobResourceContents, CallToolResult, EmbeddedResource, ResourceLink, TextResourceContents
 
 class Place(BaseModel):
     city: str
@@ -53,6 +55,20 @@ def fails() -> str:
 def picture() -> list:
     """Text and a picture."""
     return ["a dot", Image(data=b"123", format="png")]
+
+@server.tool()
+def resources() -> list:
+    """A text, a link, a file."""
+    return [
+        EmbeddedResource(resource=TextResourceContents(uri="file:///a.txt", text="the text")),
+        ResourceLink(uri="file:///b.txt", name="b"),
+        EmbeddedResource(resource=BlobResourceContents(uri="file:///c.bin", blob="AAAA")),
+    ]
+
+@server.tool()
+def structure() -> CallToolResult:
+    """No text."""
+    return CallToolResult(content=[], structured_content={"city": "Köln"})
 
 @server.tool()
 def environment() -> str:
@@ -97,7 +113,8 @@ def executor(command):
 
 
 def test_the_tools_of_a_server_are_listed_with_their_schemas(executor, command):
-    assert list(executor.specs) == ["up", "where", "fails", "picture", "environment", "misbehave"]
+    results = ["picture", "resources", "structure"]
+    assert list(executor.specs) == ["up", "where", "fails", *results, "environment", "misbehave"]
     by = executor.specs["up"].parameters["by"]
     assert (by["type"], by["default"], by["description"]) == ("integer", 1, "How far.")
     where = executor.specs["where"]
@@ -113,6 +130,8 @@ def test_results_are_feedback_and_each_episode_has_a_server_of_its_own(executor)
         assert one.run('where(place={"city": "Oslo"})').text == "to Oslo\nby bus"
         picture = one.run("picture()")
         assert picture.text == "a dot\n[image image/png]" and picture.cause is Cause.OK
+        assert one.run("resources()").text == "the text\nfile:///b.txt\n[resource file:///c.bin]"
+        assert one.run("structure()").text == '{"city": "Köln"}'
 
 
 def test_errors_are_errors(executor):
@@ -152,6 +171,54 @@ def test_a_server_ends_with_its_episode(executor):
     assert ends(pid)
 
 
+HANGS = '''
+import os, pathlib, sys, time
+
+folder = pathlib.Path(sys.argv[1])
+(folder / "pid").write_text(str(os.getpid()))
+if (folder / "lock").exists():
+    time.sleep(300)  # until another process lets go of it
+
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("test")
+
+@server.tool()
+def die() -> str:
+    """Leave a lock behind."""
+    (folder / "lock").touch()
+    os._exit(3)
+server.run("stdio")
+'''
+EMPTY = "from mcp.server.mcpserver import MCPServer; MCPServer('test').run('stdio')"
+
+
+@pytest.fixture
+def hanging(tmp_path):
+    """The command of a server that hangs when it is started again, and the file with its process id."""
+    (tmp_path / "server.py").write_text(HANGS)
+    return shlex.join([sys.executable, str(tmp_path / "server.py"), str(tmp_path)]), tmp_path / "pid"
+
+
+def test_a_server_that_hangs_when_it_is_started_again_ends_with_its_session(hanging, monkeypatch):
+    command, pid = hanging
+    with Executor(mcp=[command], workers=1) as executor, executor.session() as session:
+        assert session.run("die()").category is ErrorCategory.TOOL_INSTABILITY
+        first = int(pid.read_text())
+        monkeypatch.setattr("tl.executor.START_SECONDS", 4.0)
+        assert session.run("die()").cause is Cause.INFRASTRUCTURE
+        assert int(pid.read_text()) != first and ends(int(pid.read_text()))
+
+
+def test_a_server_that_lists_no_tools_is_ended_and_told(hanging, monkeypatch):
+    command, pid = hanging
+    pid.with_name("lock").touch()
+    monkeypatch.setattr(servers, "LIST_SECONDS", 3.0)
+    with pytest.raises(ToolkitError, match="it did not list its tools within 3 seconds"):
+        servers.Servers([command], 1 << 30, lambda command: None)
+    assert ends(int(pid.read_text()))
+    assert servers.LIST_SECONDS < START_SECONDS
+
+
 def ends(pid):
     """Whether a process ends within ten seconds."""
     end = time.monotonic() + 10
@@ -170,6 +237,8 @@ def ends(pid):
         ("nonsense-program --x", "MCP server 'nonsense-program --x' cannot be used: FileNotFoundError"),
         (f"{sys.executable} -c 'print(1)'", "cannot be used"),
         (shlex.join([sys.executable, "-c", "raise OSError('no disk')"]), "; it said: OSError: no disk"),
+        (shlex.join([sys.executable, "-c", EMPTY]), "has no tools"),
+        (" ", "the command of an MCP server is empty"),
     ],
 )
 def test_a_server_that_cannot_be_used_is_told(given, problem):

@@ -238,4 +238,4 @@ def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "kept.jsonl").write_text('{"id": "mine"}\n')
     with pytest.raises(Exception, match="choose another --out"):
-        resumed(tmp_path / "kept.jsonl", {"tasks/00001#0"})
+        resumed(tmp_path / "kept.jsonl", {"tasks/00001#0": "How many?"})

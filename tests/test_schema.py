@@ -6,6 +6,7 @@ import functools
 import gzip
 import json
 import textwrap
+import typing
 from typing import Any, Literal, NotRequired, Optional, TypedDict
 
 import pytest
@@ -412,6 +413,14 @@ def test_less_common_hints():
         "g": {"type": "object"},
         "h": {"default": 1},
     }
+
+
+def test_bare_list_and_dict_of_typing_are_an_array_and_an_object():
+    def f(a: typing.List, b: typing.Dict):  # noqa: UP006
+        """Do."""
+
+    types = {"a": {"type": "array"}, "b": {"type": "object"}}
+    assert ToolSpec.from_function(f).parameters == types
 
 
 def test_a_function_without_docstring_or_parameters_is_a_tool_without_description():

@@ -91,7 +91,13 @@ def test_toolalpaca_names_golden_answers_that_contradict_their_documentation(tmp
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("Golden_Answers", []), ("Golden_Answers", [[], [], []]), ("Function_Description", {"f": "no parameters"})],
+    [
+        ("Golden_Answers", []),
+        ("Golden_Answers", [[], [], []]),
+        ("Golden_Answers", [[{"Action": ["tide_get"], "Action_Input": "{}"}], *TIDE["Golden_Answers"][1:]]),
+        ("Function_Description", {"f": "no parameters"}),
+        ("Function_Description", ["f"]),
+    ],
 )
 def test_toolalpaca_names_the_api_that_is_not_as_expected(tmp_path, key, value):
     (tmp_path / "eval_real.json").write_text(json.dumps([TIDE | {key: value}]))

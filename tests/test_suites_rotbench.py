@@ -117,6 +117,7 @@ def test_the_history_of_a_third_turn_is_calls_and_their_feedback(tmp_path):
     ("damage", "message"),
     [
         (lambda r: r.pop("scenario"), "scenario"),
+        (lambda r: r["conversations"][0].update(value=None), "AttributeError"),
         (lambda r: r["conversations"][0].update(value="no tools here"), "substring not found"),
         (lambda r: r["conversations"][-1].update(value=[]), "answers"),
         (lambda r: r["conversations"][-1].update(value=["Action: rate"]), "neither"),

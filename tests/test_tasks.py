@@ -244,6 +244,18 @@ def test_golden_calls_may_be_more_than_the_turns_of_a_model(executor, write):
     assert len(made.calls()) == 11 and not faults
 
 
+def test_an_evaluation_says_which_tasks_need_more_turns_than_a_model_gets(executor, write):
+    lamp = 'get_item(name="lamp")'
+    records = [
+        {"query": "Look.", "calls": calls} for calls in ([lamp] * 8, [lamp] * 9, [lamp] * 8 + ["finish(answer='')"])
+    ]
+    *_, note = task_suite([write(*records)], executor).notes
+    assert note.startswith(
+        "1 tasks have more golden calls, finish included, than an episode has turns (9), tasks/00002"
+    )
+    assert len(task_suite([write(*records[:1])], executor).notes) == 2
+
+
 def test_a_file_of_ones_own_is_not_run_to_find_that_it_has_no_scenario(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n\ndef look() -> str:\n    return ''\n")

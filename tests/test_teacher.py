@@ -173,7 +173,21 @@ def test_a_request_that_the_endpoint_refuses_is_left_out_and_the_others_go_on(ru
 
     with pytest.warns(UserWarning, match="left out: .*content filter"):
         kept, faults, _ = run(made, answer)
-    assert len(kept) == len(made) - 1 and faults == {"the endpoint refused it": 1}
+    assert len(kept) == len(made) - 1 and faults == {"the endpoint gave no turn": 1}
+
+
+def test_an_answer_that_is_no_completion_is_never_a_turn_in_the_data(run, made):
+    solve, asked = solving(made), []
+
+    def answer(*arguments):
+        asked.append(arguments)
+        return (200, '{"choices": []}') if len(asked) == 1 else solve(*arguments)
+
+    with pytest.warns(UserWarning, match="left out: .*not a chat completion"):
+        kept, faults, _ = run(made, answer)
+    assert len(kept) == len(made) - 1 and faults == {"the endpoint gave no turn": 1}
+    with pytest.raises(EndpointError, match="not a chat completion"):
+        run(made, lambda *_: (200, '{"choices": []}'))
 
 
 def test_an_overloaded_endpoint_is_tried_again(run, made):
@@ -186,9 +200,9 @@ def test_an_overloaded_endpoint_is_tried_again(run, made):
 # ---- the command
 
 
-def command(server, out, size=8):
-    flags = ["--teacher", server.url, "--teacher_model", "big-model", "--out", str(out)]
-    return main(["synthesis", "--size", str(size), "--seed", "5", *flags])
+def command(server, out, size=8, model="big-model", seed=5):
+    flags = ["--teacher", server.url, "--teacher_model", model, "--out", str(out)]
+    return main(["synthesis", "--size", str(size), "--seed", str(seed), *flags])
 
 
 def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
@@ -204,6 +218,21 @@ def test_an_interrupted_run_goes_on_where_it_was(start, tmp_path):
     again = sum(len(episode.task.solution) for episode in made if episode.trajectory.id in missing)
     assert len(server.requests) - asked == again
     assert len(read(out)[0]) == 8
+
+
+def test_the_records_of_two_teachers_and_of_other_requests_do_not_mix(start, tmp_path, capsys):
+    server, out = start(solving(make_episodes(2, seed=5))), tmp_path / "taught.jsonl"
+    assert command(server, out, size=2) == 0
+    kept, asked = out.read_text(), len(server.requests)
+    assert [json.loads(line)["made_with"] for line in kept.splitlines()] == [{"teacher_model": "big-model"}] * 2
+    assert command(server, out, size=2, model="weak-model") == 2
+    assert 'made with the settings {"teacher_model": "big-model"}, but this command has' in capsys.readouterr().err
+    lines = [json.loads(line) for line in kept.splitlines()]
+    lines[0]["messages"][0]["content"] = edited = "Something else?"
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert command(server, out, size=2) == 2
+    assert "not written by the same command for the same requests" in capsys.readouterr().err
+    assert edited in out.read_text() and len(server.requests) == asked
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,45 @@ def test_the_methods_of_a_class_are_tools_and_its_instance_the_state_of_an_episo
     assert not verdict.right and "AttributeError" in verdict.problem and "breaks" in verdict.problem
 
 
+ODD_CHECKS = '''
+def up(by: int = 1) -> int:
+    """Count."""
+    return by
+
+def pair(session, answer):
+    return False, "it must be two"
+
+def text(session, answer):
+    return "wrong"
+
+def forgotten(session, answer):
+    answer == "2"
+
+def of_numpy(session, answer):
+    class bool_:
+        """As numpy's."""
+        def __bool__(self):
+            return answer == "2"
+    return bool_()
+'''
+
+
+def test_a_check_says_true_or_false_and_anything_else_is_told(start):
+    with start(ODD_CHECKS).session() as session:
+        for name, said in (("pair", "(False, 'it must be two')"), ("text", "'wrong'"), ("forgotten", "None")):
+            verdict = check(session, name, "2")
+            assert not verdict.right and f"it must return True or False, not {said}" in verdict.problem
+        assert check(session, "of_numpy", "2") == (True, "") and check(session, "of_numpy", "3") == (False, "")
+
+
+def test_a_folder_that_calls_cannot_read_is_told(start, tmp_path):
+    isolation = start(FUNCTIONS).isolation
+    if not (isolation["private directory"] and tmp_path.is_relative_to("/tmp")):
+        pytest.skip("calls can read this folder here")
+    with pytest.warns(RuntimeWarning, match=f"calls cannot read {tmp_path}, .* move it out of /tmp"):
+        Executor([str(tmp_path / "a.py")], workers=1).close()
+
+
 def test_the_trainer_does_not_load_what_its_executor_runs(start):
     executor = start(f"import os\nPID = os.getpid()\n\ndef where() -> int:\n    return os.getpid()\n{'#' * 10}")
     with executor.session() as session:
@@ -134,6 +173,7 @@ def test_a_module_beside_the_file_and_data_beside_it_can_be_used(start, tmp_path
 
 
 TOOL = "def tool() -> int:\n    return 1\n"
+DATACLASS = "from dataclasses import dataclass\n\n@dataclass\nclass P:\n    unit: str\n"
 BROKEN = [
     ("def tool(x: int) -> int\n    return x\n", r"a\.py, line 1: SyntaxError"),
     (f"import nonsense_module\n{TOOL}", r"a\.py, line 1: ModuleNotFoundError: No module named 'nonsense_module'"),
@@ -146,6 +186,8 @@ BROKEN = [
     ("async def tool() -> int:\n    return 1\n", "tool is async or a generator: a tool has to return its result"),
     (f"{TOOL}\ndef good(session, answer):\n    yield True\n", "good is async or a generator"),
     ("class A:\n    def a(self): ...\n\nclass B:\n    def b(self): ...\n", "which class has the tools, A, B"),
+    (f"class P:\n    def label(self): ...\n\n{TOOL}", "methods of P or tool.* Call the class _P if it has no tools"),
+    (f"{DATACLASS}    def label(self): ...\n", "P cannot be made without unit.*: call it _P if it has no tools"),
     ("def finish(answer: str) -> str: ...\n", "tools whose names are already taken: finish"),
     (f"import os\nos._exit(3)\n{TOOL}", r"a\.py exited with code 3"),
 ]

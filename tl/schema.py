@@ -173,6 +173,8 @@ def _schema(hint: object, where: str) -> dict:
         return _typeddict_schema(hint, where)
     if hint in _SIMPLE:
         return {"type": _SIMPLE[hint]}
+    if origin in _SIMPLE and not args:  # typing.List, typing.Dict
+        return {"type": _SIMPLE[origin]}
     if origin is typing.Literal:
         names = list(dict.fromkeys(_schema(type(value), where)["type"] for value in args))
         return {"type": names[0] if len(names) == 1 else names, "enum": list(args)}

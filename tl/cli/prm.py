@@ -102,7 +102,7 @@ def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World)
     with executor:
         with distributed.propagate_errors(world):
             tasks = tasks_of(config, executor)
-        done = distributed.on_main(lambda: resumed(out, {task.id for task in tasks}, settings), world)
+        done = distributed.on_main(lambda: resumed(out, {task.id: task.query for task in tasks}, settings), world)
         first = max((number + 1 for number, task in enumerate(tasks) if task.id in done), default=0)
         if first == len(tasks):
             return

@@ -151,14 +151,14 @@ def write_kept(
     """Appends the kept episodes task by task, starting after the last task that the file has episodes of. A task's
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
-    ids = {f"{task.id}#{k}" for task in tasks for k in range(config.per_task)}
+    queries = {f"{task.id}#{k}": task.query for task in tasks for k in range(config.per_task)}
     settings = made_with(config)
     with open_alone(out) as file:
-        written, paired = resumed(out, ids, settings), set[str]()
+        written, paired = resumed(out, queries, settings), set[str]()
         if config.pairs:
             if written and not Path(config.pairs).exists():
                 raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
-            paired = resumed(Path(config.pairs), ids)
+            paired = resumed(Path(config.pairs), queries)
             Path(config.pairs).touch()
         solved = {id.rpartition("#")[0] for id in written}
         dropped, drawn, kept, fruitful = Counter[str](), Counter[str](), len(written), len(solved)

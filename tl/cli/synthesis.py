@@ -89,6 +89,8 @@ def check(config: SynthesisConfig) -> None:
     config.require_tasks("mcp", "allow_network")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
+    if config.teacher_model and not config.teacher:
+        raise DataError("--teacher_model needs --teacher, the URL of the model's endpoint")
     if not (config.teacher or config.tasks) and config.path.exists():
         raise DataError(f"{config.path} already exists: choose another --out")
 

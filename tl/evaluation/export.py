@@ -8,10 +8,18 @@ from pathlib import Path
 
 from tl.datasets import DataError
 from tl.evaluation.suites import EpisodeSuite, Suite
-from tl.files import write_whole
+from tl.files import unwritable, write_whole
 from tl.metrics import Question
 from tl.templates.baselines import PROMPTS
 from tl.trajectory import Trajectory
+
+
+def check_export(path: Path) -> None:
+    """Raises DataError if items cannot be written to `path`, or would replace a file: it may be the data."""
+    if path.exists():
+        raise DataError(f"--export {path} already exists: delete it, or choose another file")
+    if nearest := unwritable(path.parent):
+        raise DataError(f"--export {path}: {nearest} is not a writable folder")
 
 
 def export(suites: Sequence[Suite | EpisodeSuite], path: Path, limit: int | None) -> str:

@@ -47,7 +47,7 @@ _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Judge:
-    """An endpoint, and the file that keeps its verdicts: JSON lines `[key, true or false]`."""
+    """An endpoint, and the file that keeps its verdicts: JSON lines `[key, true, false or null]`."""
 
     endpoint: Endpoint
     kept: Path
@@ -59,11 +59,11 @@ class Judge:
 
     def scores(self, answered: Answered) -> list[CallScore | None]:
         """CF is the judge's verdict, and implies TS and PI. Equal arguments are right and not asked about. None if the
-        judge says neither yes nor no; a warning counts these items.
+        judge says neither yes nor no; a warning counts these items, which are asked again the next time.
 
         Raises EndpointError if the judge cannot be asked; the verdicts so far are kept.
         """
-        known = dict(self._read())
+        known: dict[str, bool | None] = dict(self._read())
         scores: list[CallScore | None] = [python_score(question, prediction) for question, prediction in answered]
         open_ones = {
             i: _question(*answered[i]) for i, s in enumerate(scores) if s and not s.cf and answered[i][1].calls
@@ -75,7 +75,9 @@ class Judge:
                 scores[i] = CallScore(True, True, True) if verdict else None
         if unclear := scores.count(None):
             warnings.warn(
-                f"the judge answered neither yes nor no for {unclear} items, which are not counted", stacklevel=2
+                f"the judge answered neither yes nor no for {unclear} items, which are not counted and will be "
+                "asked again the next time",
+                stacklevel=2,
             )
         return scores
 
@@ -100,15 +102,17 @@ class Judge:
     def _key(self, text: str) -> str:
         return hashlib.sha256(f"{self.endpoint.model}\n{text}".encode(errors="backslashreplace")).hexdigest()[:16]
 
-    def _read(self) -> Iterator[tuple[str, bool | None]]:
-        """The verdicts kept so far, without lines that are incomplete."""
+    def _read(self) -> Iterator[tuple[str, bool]]:
+        """The verdicts kept so far. Lines that are incomplete are left out, and so is what the judge left open (null):
+        it is asked again."""
         lines = self.kept.read_text(encoding="utf-8").splitlines() if self.kept.exists() else []
         for line in lines:
             try:
                 key, verdict = json.loads(line)
             except ValueError:
                 continue
-            yield key, verdict
+            if verdict is not None:
+                yield key, verdict
 
 
 def _question(question: Question, prediction: Prediction) -> str:

@@ -42,7 +42,7 @@ def read_report(path: Path) -> Mapping[str, Mapping]:
 
 
 def is_scored(suite: Mapping) -> bool:
-    """Whether a suite's items are those of evaluate.py: single turns with scores, or episodes."""
+    """Whether a suite's items are those of evaluate.py, which have an id: single turns with scores, or episodes."""
     items = suite.get("items")
     parts = [item.keys() for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    return all({"scores", "trajectory"} & part for part in parts)
+    return all("id" in part and {"scores", "trajectory"} & part for part in parts)

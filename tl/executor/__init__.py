@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import struct
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from signal import Signals
 from typing import Literal, TypeVar
 
@@ -30,7 +32,7 @@ from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
 from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
-from tl.executor.sandbox import missing_layers
+from tl.executor.sandbox import DIRECTORY, missing_layers
 from tl.executor.toolkits import LIBRARY, ToolkitError, is_folder, locate
 from tl.executor.zygote import END, Settings
 
@@ -120,6 +122,14 @@ class Executor(Catalogue):
             raise IsolationError(
                 f"isolation of the tools is required, but this machine does not permit: {missing}. docs/executor.md "
                 "says what each layer takes; where isolation is not required, tools run with the layers that are left"
+            )
+        hidden = [folder for folder in folders if Path(folder).is_relative_to(DIRECTORY)]
+        if hidden and self.isolation["private directory"]:
+            warnings.warn(
+                f"calls cannot read {', '.join(hidden)}, because a session has a {DIRECTORY} of its own: if the tools "
+                f"use their folder after they are loaded, move it out of {DIRECTORY}",
+                RuntimeWarning,
+                stacklevel=2,
             )
         if missing:
             warnings.warn(f"tools run without these layers: {missing}", RuntimeWarning, stacklevel=2)
@@ -277,8 +287,10 @@ class Session:
             ready = yield from process.exchange(self._opening, START_SECONDS)
         except (TimedOut, Died) as error:
             if isinstance(error, TimedOut):
-                process.zygote.kill()  # it hangs; another one replaces it for the next session
-                process.zygote.wait()
+                process.life.shutdown(socket.SHUT_WR)  # its zygote kills the session and all that it has started
+                if not (yield Wait(process.life, time.monotonic() + 5)):
+                    process.zygote.kill()  # it hangs, too; another one replaces it for the next session
+                    process.zygote.wait()
             raise PoolError(f"a session did not start: {str(error) or 'no reply'}") from error
         if "ready" not in ready:
             raise PoolError(f"a session did not start: {ready.get('failed')}")

@@ -142,6 +142,10 @@ class OpenTools:
         return self._states[toolkit]
 
     def check(self, name: str, answer: str) -> bool:
-        """Whether the function of this name finds the answer right."""
+        """Whether the function of this name finds the answer right. Raises TypeError if it says neither True nor False:
+        `(False, "why")` would count as True."""
         toolkit = self._catalogue.checks[name]
-        return bool(self._toolkits[toolkit].checks[name](self._state(toolkit), answer))
+        right = self._toolkits[toolkit].checks[name](self._state(toolkit), answer)
+        if type(right).__name__ not in ("bool", "bool_"):  # numpy's has either name
+            raise TypeError(f"it must return True or False, not {right!r:.80}")
+        return bool(right)

@@ -6,6 +6,7 @@ of its own. The client runs in the session's process, as the tools of a file do.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shlex
@@ -23,6 +24,7 @@ from tl.executor.toolkits import ToolkitError
 from tl.mae import classify_feedback
 from tl.schema import ToolSpec
 
+LIST_SECONDS = 20.0  # less than the pool waits before it kills the client, which would leave the server behind
 INSTALL = "MCP servers need the package mcp: pip install mcp==2.3.0"
 
 
@@ -43,11 +45,15 @@ class Servers(Catalogue):
         except ImportError:
             raise ToolkitError(INSTALL) from None
         for command in commands:
+            if not command.strip():
+                raise ToolkitError("the command of an MCP server is empty: name the program that starts it")
             loading(command)
             with TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
                 try:
-                    specs = map(ToolSpec.from_openai, anyio.run(self._list, command, log))
-                    self.add(command, {spec.name: spec for spec in specs})
+                    specs = {spec.name: spec for spec in map(ToolSpec.from_openai, anyio.run(self._list, command, log))}
+                    if not specs:
+                        raise ToolkitError(f"MCP server {command!r} has no tools")
+                    self.add(command, specs)
                 except ToolkitError:
                     raise
                 except Exception as error:
@@ -55,15 +61,19 @@ class Servers(Catalogue):
                     raise ToolkitError(f"MCP server {command!r} cannot be used: {reason}") from error
 
     async def _list(self, command: str, log: TextIO) -> list[dict]:
+        import anyio
+
         declared: list[dict] = []
-        async with self._client(command, log) as client:
-            cursor = None
-            while True:
-                page = await client.list_tools(cursor=cursor)
-                declared += [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in page.tools]
-                cursor = page.next_cursor
-                if not cursor:
-                    return declared
+        with anyio.move_on_after(LIST_SECONDS):
+            async with self._client(command, log) as client:
+                cursor = None
+                while True:
+                    page = await client.list_tools(cursor=cursor)
+                    declared += [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in page.tools]
+                    cursor = page.next_cursor
+                    if not cursor:
+                        return declared
+        raise TimeoutError(f"it did not list its tools within {LIST_SECONDS:g} seconds")
 
     def _client(self, command: str, log: TextIO) -> Any:
         """Of a server that starts when the client is entered, and whose stderr is `log`."""
@@ -106,6 +116,8 @@ class OpenServers:
                 os._exit(1)
             raise
         text = "\n".join(map(_text, result.content))
+        if not result.content and result.structured_content is not None:
+            text = json.dumps(result.structured_content, ensure_ascii=False)
         is_known = not result.is_error or classify_feedback(text).is_error
         return text if is_known else f"Error: {text}"
 
@@ -115,10 +127,13 @@ class OpenServers:
 
 
 def _text(part: Any) -> str:
-    """A part of a result: text as it is, anything else by its name."""
-    if part.type == "text":
-        return part.text
-    kind = getattr(part, "mime_type", None) or getattr(getattr(part, "resource", None), "uri", "")
+    """A part of a result: text as it is, also that of a resource; a link's address; anything else by its name."""
+    of = getattr(part, "resource", part)
+    if isinstance(text := getattr(of, "text", None), str):
+        return text
+    if part.type == "resource_link":
+        return str(part.uri)
+    kind = getattr(part, "mime_type", None) or getattr(of, "uri", "")
     return f"[{part.type} {kind}]".replace(" ]", "]")
 
 

@@ -145,9 +145,16 @@ def _described(module: ModuleType, name: str) -> Toolkit:
     toolkit = classes.get("Toolkit") or next(iter(classes.values()), None)
     functions = {key: value for key, value in mine.items() if inspect.isfunction(inspect.unwrap(value))}
     checks = {key: f for key, f in functions.items() if list(inspect.signature(f).parameters) == CHECK_PARAMETERS}
+    bare_functions = [key for key in functions if key not in checks]
+    if toolkit and bare_functions and "Toolkit" not in classes:
+        [(helper, _)] = classes.items()
+        raise TypeError(
+            f"which are the tools, the methods of {helper} or {', '.join(bare_functions)}? Call the class _{helper} if "
+            "it has no tools, or Toolkit if it has them all"
+        )
     make = _maker(toolkit) if toolkit else lambda seed: module
     state = make(0)
-    names = _methods(toolkit) if toolkit else [key for key in functions if key not in checks]
+    names = _methods(toolkit) if toolkit else bare_functions
     if not names:
         raise TypeError("it has neither a public function nor a class with a public method")
     tools = {tool: getattr(state, tool) for tool in names}
@@ -181,7 +188,15 @@ def _methods(toolkit: type) -> list[str]:
 
 
 def _maker(toolkit: type) -> Callable[[int], Any]:
-    if "seed" in inspect.signature(toolkit).parameters:
+    parameters = inspect.signature(toolkit).parameters
+    various = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [key for key, p in parameters.items() if p.default is p.empty and p.kind not in various]
+    if required not in ([], ["seed"]):
+        raise TypeError(
+            f"{toolkit.__name__} cannot be made without {', '.join(required)}, and the state of an episode is made "
+            f"without arguments or with a seed: call it _{toolkit.__name__} if it has no tools"
+        )
+    if "seed" in parameters:
         return lambda seed: toolkit(seed=seed)
     return lambda seed: toolkit()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import threading
 import time
 import urllib.error
@@ -30,8 +31,16 @@ KEY_VARIABLE = "OPENAI_API_KEY"  # environment variable with the key, for server
 MAX_ERROR_CHARACTERS = 300  # of a server's message that an error repeats
 MAX_ANSWER = 16 << 20  # bytes
 MAX_WAIT = 60.0  # seconds before a retry, whatever the server asks for
-MAX_LATE = 3  # answers that are late, one after the other
+MAX_FAILED = 3  # answers that are late or malformed, one after the other
+TOO_LONG = (
+    "the server finds some conversations too long for the model's context: these turns are wrong, and a smaller "
+    "--max_new_tokens leaves them more room"
+)
 SHORTEST_SECRET = 8  # characters; shorter keys, such as "EMPTY", are words that keep no secret
+
+_NO_ROOM = re.compile(  # what servers say of a conversation that is too long for the model
+    r"context.?(length|window|size)|(prompt|input) is too long|input token count|maximum model length", re.IGNORECASE
+)
 
 T = TypeVar("T")
 
@@ -39,7 +48,8 @@ T = TypeVar("T")
 class EndpointError(UserError):
     """A failed request. `unreachable`: there was no answer at all, so the next request will fail as well. `late`: there
     was none in time, which may be due to this request. `refused`: the server rejected the request itself. `malformed`:
-    the answer is not a chat completion. `retry_after`: seconds after which it may succeed; None if it never will."""
+    the answer is not a chat completion, which may be due to it, too. `retry_after`: seconds after which it may succeed;
+    None if it never will."""
 
     def __init__(
         self,
@@ -79,7 +89,8 @@ class Endpoint:
 
     `url` is the base (`http://host:8000/v1`) or the whole address (`…/chat/completions`). Temporary failures are
     retried `retries` times with waits that double from `wait` seconds: connection errors, time-outs, answers that are
-    not JSON, status 408, 409, 429, 5xx. Redirects are not followed. No error message contains the key.
+    not JSON or hold an `error`, status 408, 409, 429, 5xx. Redirects are not followed. No error message contains the
+    key.
     """
 
     url: str
@@ -155,7 +166,7 @@ class Endpoint:
         except ValueError as error:  # of urllib, for an address or an answer that makes no sense
             raise self._error(f"no HTTP answer: {error}", malformed=True) from None
         if not 200 <= status < 300:
-            words = self._without_key(said.decode(errors="replace")).strip()[:MAX_ERROR_CHARACTERS]
+            words = self._words(said)
             if 300 <= status < 400:
                 words = f"the server redirects to {header.get('Location', '?')}: use that address if you trust it"
             may_pass = status in (408, 409, 429) or status >= 500
@@ -167,11 +178,18 @@ class Endpoint:
         if len(said) > MAX_ANSWER:
             raise self._error(f"an answer of more than {MAX_ANSWER:,} bytes", malformed=True)
         try:
-            return json.loads(said)
+            answer = json.loads(said)
         except RecursionError:
             raise self._error("the answer is nested too deeply", malformed=True) from None
-        except ValueError as error:
-            raise self._error(f"the answer is not JSON: {error}", malformed=True, retry_after=0) from None
+        except ValueError:
+            raise self._error(f"the answer is not JSON: {self._words(said)}", malformed=True, retry_after=0) from None
+        if isinstance(answer, dict) and answer.get("error") and not answer.get("choices"):
+            raise self._error(f"status {status}, but an error: {self._words(said)}", retry_after=0)
+        return answer
+
+    def _words(self, said: bytes) -> str:
+        """What the server says, as far as an error repeats it."""
+        return self._without_key(said.decode(errors="replace")).strip()[:MAX_ERROR_CHARACTERS]
 
     def _error(self, problem: str, **kind: Any) -> EndpointError:
         """An error about this server."""
@@ -232,16 +250,17 @@ class EndpointPolicy:
     """Answers dialogues through an endpoint, `parallel` at a time, greedily.
 
     Tool calls become text in our own form; text without tool calls is read by `texts_of`. If the server rejects
-    `max_tokens`, `max_completion_tokens` is sent instead; if it rejects temperature 0, none is sent. An answer that is
-    not a chat completion is a wrong turn with its reason. Once the server cannot be reached, or is late MAX_LATE times
-    in a row, nothing more is sent.
+    `max_tokens`, `max_completion_tokens` is sent instead; if it rejects temperature 0, none is sent. A conversation
+    that the server finds too long for the model is a wrong turn, as with a local model. Any other failure is no turn of
+    the model. Once the server cannot be reached, or is late or gives no chat completion MAX_FAILED times in a row,
+    nothing more is sent.
     """
 
     def __init__(self, endpoint: Endpoint, form: str, parallel: int, max_tokens: int) -> None:
         self.endpoint, self.form, self.parallel, self.max_tokens = endpoint, form, parallel, max_tokens
         self.options: dict[str, float] = {"temperature": 0.0, "max_tokens": max_tokens}
         self.unreachable = ""
-        self.late = 0  # requests in a row without an answer in time
+        self.failed = 0  # requests in a row without a proper answer in time
         self.broken = ""  # why no request can succeed, such as a key that is refused
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> list[Response]:
@@ -255,15 +274,17 @@ class EndpointPolicy:
         try:
             message, reason = self._chat(record)
         except EndpointError as error:
-            if error.malformed:
-                return Response(("",), str(error))
-            self.late = self.late + 1 if error.late else 0
-            if error.unreachable or self.late == MAX_LATE:
+            may_pass = error.late or error.malformed  # with another request
+            self.failed = self.failed + 1 if may_pass else 0
+            if error.refused and _NO_ROOM.search(str(error)):
+                warnings.warn(TOO_LONG, stacklevel=2)
+                return Response(note=str(error), stop=StopReason.CONTEXT)
+            if error.unreachable or self.failed >= MAX_FAILED:
                 self.unreachable = str(error)
-            if not error.refused and (not error.late or self.unreachable):
+            if not error.refused and (not may_pass or self.unreachable):
                 self.broken = str(error)
             return Response(note=str(error), stop=StopReason.POLICY)
-        self.late = 0
+        self.failed = 0
         if reason == "length":
             said = [_content(message)] if _content(message) else texts_of(message)
             return Response(tuple(said), f"did not stop within {self.max_tokens} tokens", StopReason.CUT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,20 @@ _START = b'{"id": "'  # of every record
 def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint: Endpoint | None) -> Counter[str]:
     """Appends the teacher's trajectories to a file, except for tasks that the file already contains. Without an
     endpoint, the golden calls are used. Returns how many were left out, by reason. Raises DataError if golden calls
-    are missing, or if the file is of another command."""
+    are missing, or if the file is of another command or teacher."""
     if endpoint is None and (unsolved := [task.id for task in tasks if not task.calls]):
         first = f"{len(unsolved)} of {len(tasks)} tasks have no golden calls, {unsolved[0]} first"
         raise DataError(f"{first}: give them `calls`, or name a --teacher")
     faults: Counter[str] = Counter()
+    settings = {"teacher_model": endpoint.model} if endpoint else None
     with open_alone(out) as file:
-        done = resumed(out, {task.id for task in tasks})
+        done = resumed(out, {task.id: task.query for task in tasks}, settings)
         left = [task for task in tasks if task.id not in done]
         requests = [task.request(executor) for task in left]
         made = teach(requests, endpoint, faults) if endpoint else rehearse(left, requests, faults)
         for trajectory in tqdm(made, "taught", total=len(requests), disable=None):
-            file.write(trajectory.to_line())
+            record = trajectory.to_openai() | ({"made_with": settings} if settings else {})
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
     return faults
 
@@ -63,28 +65,39 @@ def made_with(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
 
 
-def resumed(out: Path, ids: Collection[str], settings: dict | None = None) -> set[str]:
-    """Ids of the records that an earlier run for these ids wrote; an unfinished last line is removed from the file.
+def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None) -> set[str]:
+    """Ids of the records that an earlier run for these queries, by id, wrote; an unfinished last line is removed from
+    the file.
 
-    Raises DataError and leaves the file unchanged if it contains anything else, or records whose `made_with`
-    differs from the settings."""
+    Raises DataError and leaves the file unchanged if it contains anything else, such as other queries under these ids,
+    or records whose `made_with` differs from the settings."""
     if not out.exists():
         return set()
     *lines, rest = out.read_bytes().split(b"\n")
     try:
         records = [json.loads(line) for line in lines]
         done = [record["id"] for record in records]
-        ours = set(done) <= set(ids) and (rest.startswith(_START) or _START.startswith(rest))
-    except (ValueError, TypeError, KeyError):
+        ours = all(_query(record) == queries[record["id"]] for record in records) and (
+            rest.startswith(_START) or _START.startswith(rest)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
         ours = False
     if not ours:
-        raise DataError(f"{out} was not written by the same command: choose another --out")
-    if settings is not None and done and records[0].get("made_with") != settings:
-        before = json.dumps(records[0].get("made_with"))
-        raise DataError(f"{out} was made with {before}: delete it, or choose another --out")
+        raise DataError(f"{out} was not written by the same command for the same requests: choose another --out")
+    if done and (before := records[0].get("made_with")) != settings:
+        made, has = (json.dumps(each) if each else "none" for each in (before, settings))
+        raise DataError(
+            f"{out} was made with the settings {made}, but this command has {has}: delete it, or choose another --out"
+        )
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
     return set(done)
+
+
+def _query(record: dict) -> str | None:
+    """The user's first message in a trajectory, or in the prompt of a pair."""
+    messages = record.get("messages") or record["prompt"]
+    return next((message["content"] for message in messages if message["role"] == "user"), None)
 
 
 def teach(requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str]) -> Iterator[Trajectory]:
@@ -99,7 +112,7 @@ def teach(requests: Sequence[Request], endpoint: Endpoint, faults: Counter[str])
         if rollout.stop is StopReason.POLICY:
             if policy.broken:
                 raise EndpointError(rollout.note)
-            faults["the endpoint refused it"] += 1
+            faults["the endpoint gave no turn"] += 1
             warnings.warn(f"{requests[index].id} left out: {rollout.note}", stacklevel=2)
             continue
         fault = fault_of(requests[index], rollout)

@@ -14,6 +14,7 @@ from tl.forms import Prediction
 from tl.irm import call_reward
 from tl.metrics import CallScore, Question
 from tl.rollout.answers import facts_of, is_refusal, is_right
+from tl.rollout.episodes import MAX_TURNS
 from tl.rollout.tasks import read_tasks
 from tl.schema import FINISH, SPOKEN
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, Unseen, held_out
@@ -108,10 +109,19 @@ def read_episodes(seed: int, size: int, require_isolation: bool = False) -> Epis
 
 def task_suite(paths: Sequence[str], executor: Executor) -> EpisodeSuite:
     """The tasks of the user's files, with the executor's tools. Raises tl.datasets.DataError as `read_tasks` does."""
-    requests = tuple(task.request(executor) for task in read_tasks(paths, executor))
+    tasks = read_tasks(paths, executor)
+    requests = tuple(task.request(executor) for task in tasks)
+    long = [
+        task.id for task in tasks if task.calls and len(task.calls) + (task.calls[-1].name != FINISH.name) > MAX_TURNS
+    ]
     known = sum(request.truth is not None or request.check is not None for request in requests)
-    notes = (
+    notes = [
         f"{len(requests)} tasks of {', '.join(paths)}, {known} of them with an answer or a check",
         "an answer is right if it has what the task's answer has to say, and the task's check agrees",
-    )
-    return EpisodeSuite("tasks", "Your tasks", requests, notes)
+    ]
+    if long:
+        notes.append(
+            f"{len(long)} tasks have more golden calls, finish included, than an episode has turns ({MAX_TURNS}), "
+            f"{long[0]} first: a model that makes one call a turn cannot solve them"
+        )
+    return EpisodeSuite("tasks", "Your tasks", requests, tuple(notes))

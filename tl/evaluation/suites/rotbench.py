@@ -57,7 +57,7 @@ def _question(record: dict, where: str) -> Question:
         messages = tuple(_message(turn, i) for i, turn in enumerate(history))
         answers = tuple((_read(text),) for text in last["value"])
         identifier, scenario = str(record["id"]), str(record["scenario"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{where}: {type(error).__name__}: {error}") from error
     names = {tool.name for tool in tools}
     if len(tools) < 2 or not answers or any(call.name not in names for (call,) in answers):

@@ -34,7 +34,7 @@ def read(data: Path) -> Suite:
                 answer = _step(steps[0])
                 questions.append(_question(f"{name}/{number}", tools, request, answer))
                 several += len(steps) > 1
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path}, API {name}: {type(error).__name__}: {error}") from error
     odd = [question.id for question in questions if _odd_types(question)]
     unknown = sum(all(tool.name != q.answers[0][0].name for tool in q.tools) for q in questions)
@@ -73,4 +73,6 @@ def _step(step: dict) -> Call:
     arguments = json.loads(_KEY_TWICE.sub(r"\1", step["Action_Input"]))
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of a golden step are not an object: {arguments!r:.80}")
+    if not isinstance(step["Action"], str):
+        raise ValueError(f"the action of a golden step is not a name: {step['Action']!r:.80}")
     return Call(step["Action"], arguments)
