@@ -306,6 +306,77 @@ def test_several_calls_in_a_text_get_their_results_in_tags():
         assert [m.content for m in messages[1:]] == ['search(q="a")', "A", 'search(q="b")', "B"]
 
 
+REACT = """Thought: look
+Action: search
+Action Input: {"q": "a"}
+Observation: Error: busy
+Thought: again
+Action: search
+Action Input: {"q": "b"}
+Observation: [1]
+Thought: known
+Final Answer: One."""
+HERMES = f"""<tool_call>{CALL}</tool_call>
+<tool_response>
+Error: busy
+</tool_response>
+<tool_call>{CALL.replace('"a"', '"b"')}</tool_call><tool_response>[1]</tool_response>
+One."""
+
+
+@pytest.mark.parametrize("trace", [REACT, HERMES, REACT.replace("\nThought: again", "")])
+def test_a_trace_in_one_message_is_its_calls_results_and_answer(trace):
+    trajectory = Trajectory.from_openai(record(user(), text(trace)))
+    assert [(m.role, m.content) for m in trajectory.messages[1:]] == [
+        ("assistant", 'search(q="a")'),
+        ("tool", "Error: busy"),
+        ("assistant", 'search(q="b")'),
+        ("tool", "[1]"),
+        ("assistant", 'finish(answer="One.")'),
+    ]
+    assert erroneous_calls(trajectory) == [True, False, False]
+    masked = Trajectory.from_openai(record(user(), text(trace) | {"weight": 0}))
+    assert erroneous_calls(masked) == [True] * 3
+
+
+def test_the_results_of_parallel_calls_in_a_trace_are_matched_in_order():
+    both = f"<tool_call>{CALL}</tool_call><tool_call>{CALL.replace('search', 'find')}</tool_call>"
+    results = '<tool_response>1</tool_response><tool_response>{"name": "find", "content": 2}</tool_response>Both.'
+    assert [m.content for m in read(user(), text(both + results))[1:]] == [
+        'search(q="a")',
+        "1",
+        'find(q="a")',
+        "2",
+        'finish(answer="Both.")',
+    ]
+
+
+def test_an_empty_observation_is_a_result_within_a_trace_and_a_stop_word_at_its_end():
+    empty = REACT.replace(" Error: busy", "")
+    assert [m.content for m in read(user(), text(empty))[1:3]] == ['search(q="a")', ""]
+    assert len(read(user(), text('Action: search\nAction Input: {"q": "a"}\nObservation:'))) == 2
+
+
+def test_an_observation_is_made_up_where_the_next_message_brings_the_result():
+    imagined = REACT[: REACT.index("\nThought: again")] + "\nThought: known\nFinal Answer: None."
+    messages = read(user(), text(imagined), user("Observation: [1]"), text("One."))
+    assert [m.content for m in messages[1:]] == ['search(q="a")', "[1]", 'finish(answer="One.")']
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([text(REACT), user("Observation: [2]")], "several calls with results in one message, and another result"),
+        ([text(HERMES), result("[2]")], "several calls with results in one message, and another result"),
+        ([text(REACT.replace("Observation: [1]\n", ""))], "an Action with another one or a Final Answer"),
+        ([text(REACT.replace("Observation: Error: busy\n", ""))], "an Action with another one or a Final Answer"),
+    ],
+)
+def test_a_trace_whose_results_are_unclear_is_refused(messages, reason):
+    with pytest.raises(ValueError, match=f"message 2: {reason}"):
+        read(user(), *messages)
+
+
 def test_a_broken_call_in_a_text_stays_in_the_context_and_is_not_trained():
     trajectory, notes = read_with_notes(record(user(), text('<tool_call>{"name": "search", "argu</tool_call>')))
     assert trajectory.messages[1] == called('{"name": "search", "argu') and erroneous_calls(trajectory) == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from tl.calls import Call, CallSyntaxError
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, call_of, marked, marked_calls, read_calls
@@ -17,6 +18,12 @@ SHELL = "bash"  # the tool that a command in a code block calls
 
 _ACTION = re.compile(r"^[ \t]*Action[ \t]*:([^\n]*)\n+[ \t]*Action Input[ \t]*:", re.MULTILINE)
 _OBSERVATION = re.compile(r"\n[ \t]*Observation[ \t]*:.*", re.DOTALL)
+_LAST_WORD = re.compile(r"^[ \t]*Final Answer[ \t]*:", re.MULTILINE)
+_RESULT = re.compile(  # within a message; a response that is not closed goes on to the end
+    r"^[ \t]*Observation[ \t]*:(.*?)(?=^[ \t]*(?:Thought|Action|Final Answer)[ \t]*:|\Z)"
+    r"|(?:^|(?<=</tool_call>)|(?<=</tool_response>))[ \t]*<tool_response>(.*?)(?:</tool_response>|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 _FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
@@ -38,11 +45,12 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
 
     After such a call, a user's message that looks like a result becomes one.
     """
+    items[:] = [turn for item, after in zip(items, [*items[1:], None], strict=True) for turn in _unpacked(item, after)]
     commands = _has_commands(items)
     said: list[tuple[int, Item]] = []  # what a user says after results
     for at, item in enumerate(items):
         if item.role == "assistant" and not item.calls:
-            beside, item.calls = _calls(item.text, names)
+            beside, item.calls = _calls(item, names)
             if commands and not item.calls:
                 beside, item.calls = _command(item.text)
             if not item.calls and (form := _UNREAD.match(item.text)):
@@ -63,14 +71,49 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
             item.text = texts[0]
 
 
-def _calls(text: str, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
+def _unpacked(item: Item, after: Item | None) -> list[Item]:
+    """The turns of a trace in one message: calls, results and an answer. Where the next message brings the result, the
+    one in the trace is made up, and its message stays whole. An empty result at the end is a stop word."""
+    found = list(_RESULT.finditer(item.text)) if item.role == "assistant" and not item.calls else []
+    if not found or not _bears_calls(item.text):
+        return [item]
+    turns, at = [], 0
+    for result in found:
+        said = Item("tool", item.where, (result[1] or result[2] or "").strip())
+        turns += [replace(item, text=item.text[at : result.start()].strip(), calls=[]), said]
+        at = result.end()
+    turns.append(replace(item, text=item.text[at:].strip(), calls=[]))
+    if after and (after.role == "tool" or (after.role == "user" and _FEEDBACK.match(after.text))):
+        if sum(_bears_calls(turn.text) for turn in turns if turn.role == "assistant") > 1:
+            raise ValueError(
+                f"{item.where}: several calls with results in one message, and another result in the next: write each "
+                "call and each result as a message of its own"
+            )
+        return [item]
+    if not any(turn.text for turn in turns[-2:]):
+        turns = turns[:-2]
+    return [turn for turn in turns if turn.role == "tool" or turn.text]
+
+
+def _bears_calls(text: str) -> bool:
+    return bool(_ACTION.search(text) or marked(text))
+
+
+def _calls(item: Item, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
     """(the text before and after the calls, the calls)."""
+    text = item.text
     if marks := marked(text):
         last = marks[-1]
         after = _CLOSING.sub("", text[text.find(last.body, last.start) + len(last.body) :], count=1)
         return text[: marks[0].start] + after, [call for one in marks for call in _marked(one)]
     if (action := _ACTION.search(text)) and (name := action[1].strip()):
-        return text[: action.start()], [_action(name, _OBSERVATION.sub("", text[action.end() :]).strip())]
+        given = _OBSERVATION.sub("", text[action.end() :])
+        if _ACTION.search(given) or _LAST_WORD.search(given) or _LAST_WORD.search(text[: action.start()]):
+            raise ValueError(
+                f"{item.where}: an Action with another one or a Final Answer, without an Observation between them: "
+                "write each call and its result as messages of their own"
+            )
+        return text[: action.start()], [_action(name, given.strip())]
     if found := _FINAL_ANSWER.match(text):
         return text[: found.start(1)], [given_call(FINISH.name, {FINISH.required[0]: found[1].strip()})]
     return "", _bare_json(text, names) or _bare_python(text, names)
