@@ -251,6 +251,48 @@ def test_tools_in_the_system_message_are_read_and_stand_there_no_longer(system, 
     assert first == (Message("system", rest) if rest else first) and "parameters" not in first.content
 
 
+OTHER = {"name": "find", "description": "Find.", "parameters": {"type": "object", "properties": {"n": {}}}}
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        f"Use the function 'search' to 'Find.':\n{json.dumps(BARE)}\n\nUse the function 'find':\n{json.dumps(OTHER)}",
+        f"<tools>{json.dumps(BARE)}</tools> And: <tools>{json.dumps(OTHER)}</tools>",
+        f"First {json.dumps([BARE])}, then {json.dumps([OTHER])}.",
+        f"<tools>{json.dumps(BARE)}</tools> Also {json.dumps([OTHER])}.",
+    ],
+)
+def test_tools_in_several_places_of_the_system_message_are_all_read(system):
+    given = {"messages": [{"role": "system", "content": system}, user(), text("Hi.")]}
+    trajectory = Trajectory.from_openai(given)
+    assert [tool.name for tool in trajectory.tools] == ["search", "find", "ask_to_user", "finish"]
+    assert "description" not in trajectory.messages[0].content
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        '{"name": "search", "parameters": {"q": "a"}}',
+        '[{"name": "users", "description": "A table."}]',
+        json.dumps(BARE),
+    ],
+)
+def test_what_follows_the_tools_and_declares_no_other_ones_stays_in_the_system_message(example):
+    system = f"<tools>{json.dumps(BARE)}</tools>\n{example}"
+    trajectory = Trajectory.from_openai({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})
+    assert trajectory.tools == (SEARCH_SPEC, *BUILT_INS) and trajectory.messages[0].content == example
+
+
+def test_lists_of_tools_that_differ_are_refused():
+    system = {"role": "system", "content": f"Tools:\n{json.dumps([OTHER])}"}
+    with pytest.raises(ValueError, match="`tools` and `functions` list different tools"):
+        read(user(), text("Hi."), functions=[OTHER])
+    with pytest.raises(ValueError, match="the record and its system message list different tools"):
+        read(system, user(), text("Hi."))
+    assert read(system, user(), text("Hi."), tools=[OTHER], functions=json.dumps([OTHER]))[0].content == "Tools:"
+
+
 def test_a_list_that_declares_no_tools_stays_in_the_system_message():
     system = 'Answer like this: [{"name": "Ann", "age": 3}]'
     trajectory, notes = read_with_notes({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})

@@ -83,8 +83,10 @@ def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | Non
     """The tools in the record's list or else in its system message, from which they are then removed."""
     listed = listed_tools(record)
     if items[0].role == "system":
-        told, rest = tools_in_text(items[0].text)
-        if told and (listed is None or read_tools(told) == read_tools(listed)):
+        told, rest = tools_in_text(items[0].text, sure=listed is not None)
+        if told and listed and read_tools(told) != read_tools(listed):
+            raise ValueError("the record and its system message list different tools: leave one of the lists")
+        if told:
             items[:1] = [replace(items[0], text=rest)] if rest else []
             notes[Note.SYSTEM_TOOLS] += listed is None
             return listed or told

@@ -18,22 +18,31 @@ _BETWEEN = " \t\r\n,;"  # consecutive objects
 _LIST = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
 _DECODER = json.JSONDecoder(strict=False)
-_DECLARING = ("description", "parameters", "inputSchema", "input_schema", "function", "required")
+_SCHEMAS = ("parameters", "inputSchema", "input_schema")
+_DECLARING = ("description", *_SCHEMAS, "function", "required")
 
 
 def listed_tools(record: dict) -> list | None:
-    """The record's list of tools, as objects; None if there is none or it is empty."""
-    for key in _KEYS:
-        tools = record.get(key)
-        if isinstance(tools, str) and tools.strip():
-            tools = _value(tools, f"`{key}`")
-        if isinstance(tools, dict) and isinstance(tools.get("name", tools.get("function")), str | dict):
-            tools = [tools]
-        if tools:
-            if not isinstance(tools, list):
-                raise ValueError(f"the tools must be a list, not {tools!r:.80}")
-            return [_value(tool, "a tool") if isinstance(tool, str) else tool for tool in tools]
-    return None
+    """The record's list of tools, as objects; None if there is none or it is empty. Lists that differ are an error."""
+    found = {key: tools for key in _KEYS if (tools := _listed(record, key))}
+    first, *others = found or [""]
+    for other in others:
+        if found[other] != found[first] and read_tools(found[other]) != read_tools(found[first]):
+            raise ValueError(f"`{first}` and `{other}` list different tools: leave one of them")
+    return found.get(first)
+
+
+def _listed(record: dict, key: str) -> list | None:
+    tools = record.get(key)
+    if isinstance(tools, str) and tools.strip():
+        tools = _value(tools, f"`{key}`")
+    if isinstance(tools, dict) and isinstance(tools.get("name", tools.get("function")), str | dict):
+        tools = [tools]
+    if not tools:
+        return None
+    if not isinstance(tools, list):
+        raise ValueError(f"the tools must be a list, not {tools!r:.80}")
+    return [_value(tool, "a tool") if isinstance(tool, str) else tool for tool in tools]
 
 
 def _value(text: str, what: str) -> object:
@@ -48,29 +57,40 @@ def _value(text: str, what: str) -> object:
         raise ValueError(f"{what}: neither JSON nor a literal: {error}") from None
 
 
-def tools_in_text(text: str) -> tuple[list[dict], str]:
-    """The tools that are declared in a system message, and the message without them.
+def tools_in_text(text: str, sure: bool = False) -> tuple[list[dict], str]:
+    """The tools that are declared in a message, and the message without them.
 
-    They are in `<tools>` tags, in a list, or consecutive objects (Glaive), as JSON or Python literals. Raises
-    ValueError if only the first of them can be read.
+    They are in `<tools>` tags, in lists, or objects (Glaive, Llama 3.1), as JSON or Python literals. Outside tags, all
+    tools but the first ones need a schema, and with `sure` these too. Raises ValueError if a list breaks off.
     """
+    tools: list[dict] = []
+    while len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
+        values, start, end = found
+        if not {_name(tool) for tool in values} - {_name(tool) for tool in tools}:
+            break  # examples of calls
+        tools, text = tools + values, _without(text, start, end)
+    return tools, text
+
+
+def _first_tools(text: str, sure: bool) -> tuple[list[dict], int, int] | None:
+    """The first tools in a text, and where they begin and end."""
     for start, end in islice(_in_tags(text), MAX_PLACES):
         value, rest = _objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())
         if tools := _declared(value):
             if rest:
                 raise _breaks_off(rest)
-            return tools, _without(text, start, end)
+            return tools, start, end
     for found in islice(_LIST.finditer(text), MAX_PLACES):
         value, end = _leading(text, found.start())
-        if tools := _declared(value):
-            return tools, _without(text, found.start(), end)
+        if tools := _declared(value, sure):
+            return tools, found.start(), end
     for found in islice(_OBJECT.finditer(text), MAX_PLACES):
         values, end = several(text, found.end())
-        if tools := _declared(values):
+        if tools := _declared(values, sure):
             if (rest := text[end:].lstrip()).startswith("{"):
                 raise _breaks_off(rest)
-            return tools, _without(text, found.end(), end)
-    return [], text
+            return tools, found.end(), end
+    return None
 
 
 def _breaks_off(rest: str) -> ValueError:
@@ -143,17 +163,31 @@ def closing(text: str, at: int) -> int:
     return 0
 
 
-def _declared(value: object) -> list[dict]:
-    """The value if it is a list of tools, which have a name and something that declares them; otherwise []."""
+def _declared(value: object, sure: bool = False) -> list[dict]:
+    """The value if it is a list of tools, which have a name and something that declares them, with `sure` a schema;
+    otherwise []."""
     if not isinstance(value, list) or not value:
         return []
     for tool in value:
-        inner = tool.get("function") if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+        inner = _inner(tool)
         if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
             return []
-        if not any(key in inner for key in _DECLARING):
+        if not any(_is_schema(inner.get(key)) for key in _SCHEMAS) and (sure or inner.keys().isdisjoint(_DECLARING)):
             return []
     return value
+
+
+def _inner(tool: object) -> object:
+    return tool["function"] if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+
+
+def _name(tool: object) -> object:
+    inner = _inner(tool)
+    return inner.get("name") if isinstance(inner, dict) else None
+
+
+def _is_schema(value: object) -> bool:
+    return isinstance(value, dict) and ("properties" in value or all(isinstance(v, dict) for v in value.values()))
 
 
 def _without(text: str, start: int, end: int) -> str:
