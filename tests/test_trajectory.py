@@ -436,6 +436,58 @@ def test_prose_about_calls_is_prose():
         assert read(user(), text(content))[-1].content.startswith("finish(answer=")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        '<|python_tag|>{"name": "nothing"}',
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.search:0",
+        "<|channel|>commentary to=functions.search <|message|>{}",
+        "<|action_start|><|plugin|>{}<|action_end|>",
+        "<｜tool▁calls▁begin｜>",
+        '<minimax:tool_call>\n<invoke name="search">',
+        '<function_calls>\n<invoke name="search">\n<parameter name="q">a</parameter></invoke></function_calls>',
+        "<tool_call>search\n<arg_key>q</arg_key>\n<arg_value>a</arg_value></tool_call>",
+        "✿FUNCTION✿: search\n✿ARGS✿: {}",
+        'functools[{"name": "search"}]',
+    ],
+)
+@pytest.mark.parametrize("before", ["", "Let me look.\n"])
+def test_calls_in_the_forms_of_other_models_are_refused_wherever_they_begin(call, before):
+    with pytest.raises(ValueError, match="message 2: a call in a form that cannot be read, after "):
+        read(user(), text(before + call), user("Thanks."), text("Bye."))
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "Thought 1: look\nAction 1: Search[cats]",
+        'thought: look\naction: search\naction input: {"q": "a"}',
+        'Action：search\nAction Input：{"q": "a"}',
+        '**Action:** search\n**Action Input:** {"q": "a"}',
+        'Action:\n```json\n{"action": "search", "action_input": {"q": "a"}}\n```',
+        'Thought: look\naction_input: {"q": "a"}\nFinal Answer: One.',
+    ],
+)
+def test_actions_in_other_spellings_are_refused(trace):
+    with pytest.raises(ValueError, match="message 2: an action that cannot be read"):
+        read(user(), text(trace))
+
+
+def test_a_final_answer_needs_no_thought():
+    assert read(user(), text("Final Answer: One."))[1] == called('finish(answer="One.")')
+
+
+@pytest.mark.parametrize("said", ["I use search(q) here.", 'See {"name": "search"}!', "Action: search"])
+def test_answers_that_name_a_tool_as_calls_do_are_counted(said):
+    trajectory, notes = read_with_notes(record(user(), text(said)))
+    assert trajectory.messages[1].call.name == "finish" and notes == {Note.CALL_LIKE_TEXT: 1}
+
+
+@pytest.mark.parametrize("said", ["Action: research (new)", "research(q)", "My name: Searcher", "Use `<|tool_call|>`."])
+def test_answers_that_only_sound_like_calls_are_answers(said):
+    assert not read_with_notes(record(user(), text(said)))[1]
+
+
 def test_fenced_commands_are_calls_where_the_user_brings_their_output():
     fence = "See.\n```mswea_bash_command\nls -l\n```"
     given = [user(), text(fence), user("<returncode>0</returncode>\n<output>\nx\n</output>"), text(fence), user("")]

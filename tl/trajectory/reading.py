@@ -11,7 +11,7 @@ from tl.schema import FINISH, ToolSpec
 from tl.trajectory.items import GivenCall, Item, keys_of, read_items, refuse_media, whole_text
 from tl.trajectory.message import Message, Note, Notes
 from tl.trajectory.pairing import pair
-from tl.trajectory.text_calls import read_text_calls
+from tl.trajectory.text_calls import looks_like_a_call, read_text_calls
 from tl.trajectory.tools import implied_tools, listed_tools, read_tools, tools_in_text
 
 _LABELS = ("label", "kto_tag")  # of KTO
@@ -129,6 +129,7 @@ def _turns(items: list[Item], specs: tuple[ToolSpec, ...], notes: Notes) -> Iter
             raise ValueError(f"{item.where}: an assistant message with neither text nor a call")
         else:
             notes[Note.WEIGHT_0] += not item.trained
+            notes[Note.CALL_LIKE_TEXT] += looks_like_a_call(item.text, {spec.name for spec in specs})
             yield _said(item, specs, ends=at == len(items))
 
 

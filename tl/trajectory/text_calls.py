@@ -24,12 +24,20 @@ _RESULT = re.compile(  # within a message; a response that is not closed goes on
     r"|(?:^|(?<=</tool_call>)|(?<=</tool_response>))[ \t]*<tool_response>(.*?)(?:</tool_response>|\Z)",
     re.DOTALL | re.MULTILINE,
 )
-_FINAL_ANSWER = re.compile(r"\s*Thought[ \t]*:.*?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
+_ACTION_LIKE = re.compile(  # in other spellings, and LangChain's object
+    r'^[ \t>*_#`-]*Action(?:[ _-]?Input|[ \t]*\d+)[ \t*_\d]*[:：]|"action_input"\s*:', re.IGNORECASE | re.MULTILINE
+)
+_FINAL_ANSWER = re.compile(r"\s*(?:Thought[ \t]*:.*?)?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
 _ENDS_OF_TURN = ("<|eom_id|>", "<|eot_id|>", "<|im_end|>")
 _UNREAD = re.compile(  # calls in forms of other models
-    r"\s*(?:<\|python_(?:tag|start)\|>|\[TOOL_CALLS\]|<TOOLCALL>|<\|tool_call\|>|functools\[|<｜tool▁calls▁begin｜>)"
+    r"(?<!`)(?:<[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|<TOOLCALL>|<\w{1,40}:tool_call>|<invoke name="
+    r"|<arg_key>|<parameter=|\[TOOL_CALLS\]|(?<![\w.])functools\[|\bto=functions\.|✿FUNCTION✿)"
+)
+_CALL_LIKE = re.compile(
+    r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})\(|\b(?:name|action)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
+    re.IGNORECASE,
 )
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
 _RESPONSE_TAGS = re.compile(r"\s*(?:<tool_response>.*?</tool_response>\s*)+", re.DOTALL)
@@ -53,8 +61,8 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
             beside, item.calls = _calls(item, names)
             if commands and not item.calls:
                 beside, item.calls = _command(item.text)
-            if not item.calls and (form := _UNREAD.match(item.text)):
-                raise ValueError(f"{item.where}: a call in a form that cannot be read, after {form[0].strip()}")
+            if not item.calls:
+                _refuse_other_forms(item.text, item.where)
             item.text = beside if item.calls else item.text
             notes[Note.TEXT_CALLS] += len(item.calls)
         elif item.role == "user" and at and items[at - 1].calls and (commands or _FEEDBACK.match(item.text)):
@@ -105,7 +113,7 @@ def _calls(item: Item, names: Collection[str | None]) -> tuple[str, list[GivenCa
     if marks := marked(text):
         last = marks[-1]
         after = _CLOSING.sub("", text[text.find(last.body, last.start) + len(last.body) :], count=1)
-        return text[: marks[0].start] + after, [call for one in marks for call in _marked(one)]
+        return text[: marks[0].start] + after, [call for one in marks for call in _marked(one, item.where)]
     if (action := _ACTION.search(text)) and (name := action[1].strip()):
         given = _OBSERVATION.sub("", text[action.end() :])
         if _ACTION.search(given) or _LAST_WORD.search(given) or _LAST_WORD.search(text[: action.start()]):
@@ -114,18 +122,33 @@ def _calls(item: Item, names: Collection[str | None]) -> tuple[str, list[GivenCa
                 "write each call and its result as messages of their own"
             )
         return text[: action.start()], [_action(name, given.strip())]
+    if _ACTION_LIKE.search(text):
+        raise ValueError(
+            f"{item.where}: an action that cannot be read: write the lines `Action: NAME` and `Action Input: JSON`"
+        )
     if found := _FINAL_ANSWER.match(text):
         return text[: found.start(1)], [given_call(FINISH.name, {FINISH.required[0]: found[1].strip()})]
     return "", _bare_json(text, names) or _bare_python(text, names)
 
 
-def _marked(found: Marked) -> list[GivenCall]:
+def _refuse_other_forms(text: str, where: str) -> None:
+    if form := _UNREAD.search(text):
+        raise ValueError(f"{where}: a call in a form that cannot be read, after {form[0]}: put it under `tool_calls`")
+
+
+def looks_like_a_call(text: str, names: Collection[str]) -> bool:
+    """Whether a text that is read as an answer says one of these names as calls do."""
+    return any((found[1] or found[2]) in names for found in _CALL_LIKE.finditer(text))
+
+
+def _marked(found: Marked, where: str) -> list[GivenCall]:
     """The calls behind a mark. An object that cannot be read keeps the name of its tool."""
     if found.mark.startswith("tool_call") and found.body[:1] in ("{", "["):
-        return calls_of_json(found.body, "")
+        return calls_of_json(found.body, where)
     try:
         return [parsed_call(call) for call in marked_calls(found)]
     except CallSyntaxError:
+        _refuse_other_forms(found.body, where)
         return [GivenCall(None, found.body)]
 
 
