@@ -284,6 +284,30 @@ def test_what_follows_the_tools_and_declares_no_other_ones_stays_in_the_system_m
     assert trajectory.tools == (SEARCH_SPEC, *BUILT_INS) and trajectory.messages[0].content == example
 
 
+LLAMA = (
+    "Given the following functions, please respond with a JSON for a function call with its proper arguments that best "
+    'answers the given prompt.\n\nRespond in the format {"name": function name, "parameters": dictionary of argument '
+    f"name and its value}}.Do not use variables.\n\n{json.dumps(SEARCH, indent=4)}\n\n{json.dumps(OTHER, indent=4)}"
+    "\n\nFind cats."
+)
+
+
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be brief."}]])
+def test_tools_in_the_first_request_are_read_if_they_stand_there_as_in_llama_3(system):
+    said = [*system, user(LLAMA), text('{"name": "search", "parameters": {"q": "a"}}'), feedback("1", None)]
+    trajectory, notes = read_with_notes({"messages": said})
+    assert trajectory.tools[0] == SEARCH_SPEC and trajectory.tools[1].name == "find"
+    assert [m.content for m in trajectory.messages[len(system) :]] == ["Find cats.", 'search(q="a")', "1"]
+    assert notes == {Note.SYSTEM_TOOLS: 1, Note.TEXT_CALLS: 1}
+
+
+def test_tools_in_the_first_request_in_any_other_form_are_refused_if_there_is_no_list_elsewhere():
+    asked = user(f"Use these tools: {json.dumps([OTHER])}. Find cats.")
+    with pytest.raises(ValueError, match="message 1: a list of tools in a user's message"):
+        Trajectory.from_openai({"messages": [asked, text("No.")]})
+    assert read(asked, text("No."))[0].content == asked["content"]
+
+
 def test_lists_of_tools_that_differ_are_refused():
     system = {"role": "system", "content": f"Tools:\n{json.dumps([OTHER])}"}
     with pytest.raises(ValueError, match="`tools` and `functions` list different tools"):

@@ -46,7 +46,7 @@ class Note(enum.Enum):
     BROKEN_CALLS = "calls that cannot be parsed, not trained"
     PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"
-    SYSTEM_TOOLS = "records with tools in the system message"
+    SYSTEM_TOOLS = "records with tools in the system message or the first request"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"
     COMPANION_TOOLS = "records with tools from a separate file"
     PADDING = "nulls for parameters that a tool does not have, dropped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ from tl.trajectory.pairing import pair
 from tl.trajectory.text_calls import looks_like_a_call, read_text_calls
 from tl.trajectory.tools import implied_tools, listed_tools, read_tools, tools_in_text
 
+_TOOLS_BEFORE_REQUEST = re.compile(  # the words of Llama 3's prompt format around a list of tools
+    r"\s*Given the following functions, please respond with a JSON for a function call.*?Do not use variables\.\s*",
+    re.DOTALL,
+)
 _LABELS = ("label", "kto_tag")  # of KTO
 _WEIGHTS = ("weight", "loss", "train", "trainable", "loss_mask", "loss_weight", "completion_mask", "assistant_masks")
 
@@ -80,7 +85,8 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
 
 
 def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | None:
-    """The tools in the record's list or else in its system message, from which they are then removed."""
+    """The tools in the record's list, or else in its system message or in its first request as Llama 3 has them; they
+    are removed from messages."""
     listed = listed_tools(record)
     if items[0].role == "system":
         told, rest = tools_in_text(items[0].text, sure=listed is not None)
@@ -90,7 +96,17 @@ def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | Non
             items[:1] = [replace(items[0], text=rest)] if rest else []
             notes[Note.SYSTEM_TOOLS] += listed is None
             return listed or told
-    return listed
+    at = items[0].role == "system"
+    if listed or len(items) <= at or items[at].role != "user":
+        return listed
+    told, rest = tools_in_text(items[at].text, sure=True)
+    if not told:
+        return None
+    if not (words := _TOOLS_BEFORE_REQUEST.match(rest)):
+        raise ValueError(f"{items[at].where}: a list of tools in a user's message: put it under `tools`")
+    items[at] = replace(items[at], text=rest[words.end() :])
+    notes[Note.SYSTEM_TOOLS] += 1
+    return told
 
 
 def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -> None:
