@@ -481,6 +481,15 @@ def test_calls_in_the_forms_of_other_models_are_refused_wherever_they_begin(call
         read(user(), text(before + call), user("Thanks."), text("Bye."))
 
 
+def test_arguments_in_tags_of_their_own_have_the_types_that_the_tool_declares():
+    said = "I look.\n<tool_call>\n<function=find>\n<parameter=n>\n5\n</parameter>\n</function>\n</tool_call>"
+    for kind, expected in (("integer", "find(n=5)"), ("string", 'find(n="5")')):
+        tool = {"name": "find", "parameters": {"type": "object", "properties": {"n": {"type": kind}}}}
+        trajectory, notes = read_with_notes(record(user(), text(said), feedback("1", None), tools=[tool]))
+        assert trajectory.messages[1] == called(expected)
+        assert notes == {Note.TEXT_CALLS: 1, Note.TEXT_BESIDE_CALL: 1}
+
+
 @pytest.mark.parametrize(
     "trace",
     [

@@ -42,7 +42,7 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
     declared = _declared_tools(record, items, notes)
     specs = read_tools(declared or ())
     known = {spec.name for spec in specs} | {call.name for item in items for call in item.calls if declared is None}
-    read_text_calls(items, known, notes)
+    read_text_calls(items, specs, known, notes)
     given = [call for item in items for call in item.calls]
     notes[Note.BROKEN_CALLS] += sum(call.call is None for call in given)
     if declared is None and given:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tl.calls import Call, CallSyntaxError
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, call_of, marked, marked_calls, read_calls
 from tl.forms.marks import Marked, fences, unfenced
-from tl.schema import FINISH
+from tl.schema import FINISH, ToolSpec
 from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, parsed_call
 from tl.trajectory.message import Note, Notes
 from tl.trajectory.tools import several
@@ -33,7 +33,7 @@ _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
 _ENDS_OF_TURN = ("<|eom_id|>", "<|eot_id|>", "<|im_end|>")
 _UNREAD = re.compile(  # calls in forms of other models
     r"(?<!`)(?:<[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|<TOOLCALL>|<\w{1,40}:tool_call>|<invoke name="
-    r"|<arg_key>|<parameter=|\[TOOL_CALLS\]|(?<![\w.])functools\[|\bto=functions\.|✿FUNCTION✿)"
+    r"|<arg_key>|\[TOOL_CALLS\]|(?<![\w.])functools\[|\bto=functions\.|✿FUNCTION✿)"
 )
 _CALL_LIKE = re.compile(
     r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})\(|\b(?:name|action)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
@@ -48,8 +48,8 @@ _OUTPUT = re.compile(
 )
 
 
-def read_text_calls(items: list[Item], names: Collection[str | None], notes: Notes) -> None:
-    """Moves calls from the text of the assistant's items to `calls`; `names` are the names of the declared tools.
+def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collection[str | None], notes: Notes) -> None:
+    """Moves calls from the text of the assistant's items to `calls`; `names` are the names of all known tools.
 
     After such a call, a user's message that looks like a result becomes one.
     """
@@ -58,7 +58,7 @@ def read_text_calls(items: list[Item], names: Collection[str | None], notes: Not
     said: list[tuple[int, Item]] = []  # what a user says after results
     for at, item in enumerate(items):
         if item.role == "assistant" and not item.calls:
-            beside, item.calls = _calls(item, names)
+            beside, item.calls = _calls(item, tools, names)
             if commands and not item.calls:
                 beside, item.calls = _command(item.text)
             if not item.calls:
@@ -107,13 +107,13 @@ def _bears_calls(text: str) -> bool:
     return bool(_ACTION.search(text) or marked(text))
 
 
-def _calls(item: Item, names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
+def _calls(item: Item, tools: Sequence[ToolSpec], names: Collection[str | None]) -> tuple[str, list[GivenCall]]:
     """(the text before and after the calls, the calls)."""
     text = item.text
     if marks := marked(text):
         last = marks[-1]
         after = _CLOSING.sub("", text[text.find(last.body, last.start) + len(last.body) :], count=1)
-        return text[: marks[0].start] + after, [call for one in marks for call in _marked(one, item.where)]
+        return text[: marks[0].start] + after, [call for one in marks for call in _marked(one, tools, item.where)]
     if (action := _ACTION.search(text)) and (name := action[1].strip()):
         given = _OBSERVATION.sub("", text[action.end() :])
         if _ACTION.search(given) or _LAST_WORD.search(given) or _LAST_WORD.search(text[: action.start()]):
@@ -141,12 +141,12 @@ def looks_like_a_call(text: str, names: Collection[str]) -> bool:
     return any((found[1] or found[2]) in names for found in _CALL_LIKE.finditer(text))
 
 
-def _marked(found: Marked, where: str) -> list[GivenCall]:
+def _marked(found: Marked, tools: Sequence[ToolSpec], where: str) -> list[GivenCall]:
     """The calls behind a mark. An object that cannot be read keeps the name of its tool."""
     if found.mark.startswith("tool_call") and found.body[:1] in ("{", "["):
         return calls_of_json(found.body, where)
     try:
-        return [parsed_call(call) for call in marked_calls(found)]
+        return [parsed_call(call) for call in marked_calls(found, tools)]
     except CallSyntaxError:
         _refuse_other_forms(found.body, where)
         return [GivenCall(None, found.body)]
