@@ -814,8 +814,19 @@ def test_calls_of_llama_3_in_a_text(said, wanted):
     [
         ([user(), text("<TOOLCALL>[search]</TOOLCALL>")], {}, "message 2: a call in a form that cannot be read"),
         ([user(), text("<think>Let me")], {}, "message 2: reasoning that does not end"),
-        ([user(), text("Yes.")], {"label": False}, "`label` is false"),
-        ([user(), text("Yes.")], {"kto_tag": False}, "`kto_tag` is false"),
+        ([user(), text("Yes.")], {"label": False}, "`label` is False: the record is an example of what to avoid"),
+        ([user(), text("Yes.")], {"label": 0}, "`label` is 0"),
+        ([user(), text("Yes.")], {"kto_tag": "false"}, "`kto_tag` is 'false'"),
+        *(
+            ([user(), text("I look.") | {key: [{"name": "search"}]}], {}, f"message 2: `{key}` is not read: put calls")
+            for key in ("tool_call", "toolCalls", "toolInvocations", "calls", "invalid_tool_calls", "tool_use")
+        ),
+        ([user(), calls("{}", content=f"<tool_call>{CALL}</tool_call>")], {}, "message 2: the text has other calls"),
+        (
+            [user(), {"role": "assistant", "tool_calls": [{"name": "search", "arguments": {}, "result": "[]"}]}],
+            {},
+            "message 2: a call with its `result`",
+        ),
         ([user() | {"images": ["a.png"]}, text("Yes.")], {}, "message 1: has `images`"),
         ([user(), calls("{}"), feedback("[]") | {"is_error": "true"}], {}, "`is_error` must be true or false"),
         ([user() | {"tools": [WEATHER]}, text("Yes.")], {}, "message 1: only the record"),
@@ -824,6 +835,16 @@ def test_calls_of_llama_3_in_a_text(said, wanted):
 def test_what_cannot_be_meant_to_be_trained_on_is_refused(messages, more, reason):
     with pytest.raises(ValueError, match=reason):
         read(*messages, **more)
+
+
+def test_calls_that_the_text_repeats_are_read_once_and_keys_about_calls_may_be_there():
+    said = calls('{"q": "a"}', content=f"<tool_call>{CALL}</tool_call>") | {"tool_call": None, "tool_use": True}
+    assert read(user(), said, feedback("1")) == read(user(), calls('{"q": "a"}'), feedback("1"))
+
+
+def test_langchains_status_is_a_verdict_if_it_is_error():
+    for status, failed in (("error", True), ("success", None)):
+        assert read(user(), calls("{}"), feedback("1", status=status))[-1] == Message("tool", "1", failed=failed)
 
 
 def test_text_after_a_call_is_counted_too():

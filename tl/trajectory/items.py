@@ -18,6 +18,9 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
 }
 _CALL_ROLES = ("tool_call", "function_call")
+_READ_CALLS = ("tool_calls", "function_call")
+_OTHER_CALLS = re.compile(r"(?:invalid_?)?(?:tool|function)s?_?(?:call|use|invocation)s?|calls?", re.IGNORECASE)
+_RESULTS = ("result", "output", "response", "observation")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 _WEIGHT_KEYS = ("weight", "loss", "train", "trainable", "training", "loss_mask", "loss_weight")
 _UNKNOWN_WEIGHTS = ("loss_scale", "train_detail", "training_detail", "mask", "masked", "is_masked")
@@ -183,6 +186,14 @@ def text_of(content: object, where: str) -> str:
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
     """Reads the calls beside the content and drops the reasoning."""
+    for key, value in given.items():
+        if (
+            value
+            and isinstance(value, str | list | dict)
+            and key not in _READ_CALLS
+            and _OTHER_CALLS.fullmatch(str(key))
+        ):
+            raise ValueError(f"{item.where}: `{key}` is not read: put calls under `tool_calls`")
     item.text, thoughts = drop_reasoning(item.text)
     if _OPEN_THOUGHT.match(item.text):
         raise ValueError(f"{item.where}: reasoning that does not end")
@@ -247,6 +258,9 @@ def json_or_none(text: str) -> object:
 def _call_of_object(entry: dict, where: str) -> GivenCall:
     if isinstance(entry.get("text"), str):
         return replace(call_of_text(entry["text"], _id(entry, "id")), exact=True)
+    for key in _RESULTS:
+        if entry.get(key) is not None:
+            raise ValueError(f"{where}: a call with its `{key}`: put results into messages of the role tool")
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name = function.get("name", function.get("function"))
     if not isinstance(name, str):
@@ -306,7 +320,7 @@ def _verdict(given: dict, where: str) -> bool | None:
             if verdict not in (0, 1):
                 raise ValueError(f"{where}: `{key}` must be true or false, not {verdict!r:.80}")
             return bool(verdict)
-    return None
+    return True if given.get("status") == "error" else None  # LangChain's "success" says nothing of the output
 
 
 def in_tags(text: str) -> list[str]:

@@ -32,8 +32,8 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
         if record.get(key) not in (None, 1):
             raise ValueError(f"`{key}` is outside the messages; only a message may have it")
     for key in _LABELS:
-        if record.get(key) is False:
-            raise ValueError(f"`{key}` is false: the record is an example of what to avoid")
+        if str(record.get(key)).lower() in ("false", "0"):
+            raise ValueError(f"`{key}` is {record[key]!r}: the record is an example of what to avoid")
     messages = record["messages"]
     if isinstance(messages, str):
         messages = _json(messages)

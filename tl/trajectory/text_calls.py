@@ -65,6 +65,10 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
                 _refuse_other_forms(item.text, item.where)
             item.text = beside if item.calls else item.text
             notes[Note.TEXT_CALLS] += len(item.calls)
+        elif item.role == "assistant":
+            told = [call.text for one in marked(item.text) for call in _marked(one, tools, item.where)]
+            if told and told != [call.text for call in item.calls]:
+                raise ValueError(f"{item.where}: the text has other calls than `tool_calls`: leave one of them")
         elif item.role == "user" and at and items[at - 1].calls and (commands or _FEEDBACK.match(item.text)):
             item.role, item.text = "tool", _FEEDBACK_MARK.sub("", item.text, count=1)
             if (tags := _RESPONSE_TAGS.match(item.text)) and item.text[tags.end() :].strip():
