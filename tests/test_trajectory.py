@@ -282,6 +282,16 @@ def test_what_follows_the_tools_and_declares_no_other_ones_stays_in_the_system_m
     system = f"<tools>{json.dumps(BARE)}</tools>\n{example}"
     trajectory = Trajectory.from_openai({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})
     assert trajectory.tools == (SEARCH_SPEC, *BUILT_INS) and trajectory.messages[0].content == example
+    assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+
+
+def test_a_tool_may_be_declared_twice_if_both_are_the_same():
+    told = "<tools>{}</tools>\n{}"
+    said = [{"role": "system", "content": told.format(*[json.dumps(BARE)] * 2)}, user(), text("Hi.")]
+    assert Trajectory.from_openai({"messages": said}).tools == (SEARCH_SPEC, *BUILT_INS)
+    said[0]["content"] = told.format(json.dumps(BARE), json.dumps(BARE | {"parameters": {"p": {"type": "string"}}}))
+    with pytest.raises(ValueError, match="the message declares 'search' twice, and differently"):
+        Trajectory.from_openai({"messages": said})
 
 
 LLAMA = (
@@ -845,6 +855,47 @@ def test_calls_that_the_text_repeats_are_read_once_and_keys_about_calls_may_be_t
 def test_langchains_status_is_a_verdict_if_it_is_error():
     for status, failed in (("error", True), ("success", None)):
         assert read(user(), calls("{}"), feedback("1", status=status))[-1] == Message("tool", "1", failed=failed)
+
+
+def test_one_result_for_several_calls_of_a_message_goes_to_the_first_and_is_counted():
+    trajectory, notes = read_with_notes({"messages": [user(), named("a", "b"), result("done")]})
+    assert [m.content for m in trajectory.messages[1:]] == ["a()", "done", "b()"]
+    assert notes[Note.FEWER_RESULTS] == 1
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "</s>", "<|eot_id|>\n", " <|endoftext|>", "\n<|im_end|>\n<|endoftext|>"])
+def test_tokens_of_a_prompt_format_at_the_end_of_an_answer_are_dropped_and_counted(end):
+    trajectory, notes = read_with_notes(record(user(), text(f"One.{end}")))
+    assert trajectory.messages[1] == called('finish(answer="One.")') and notes == {Note.END_TOKENS: 1}
+
+
+@pytest.mark.parametrize("said", ["It is <s>two</s>", "One. \n", "`<|im_end|>` ends a turn."])
+def test_an_end_that_is_no_such_token_stays(said):
+    trajectory, notes = read_with_notes(record(user(), text(said)))
+    assert trajectory.messages[1].call.arguments == {"answer": said} and not notes
+
+
+SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+
+
+@pytest.mark.parametrize(
+    ("tool", "key"),
+    [
+        *(
+            ({"name": "f", key: SCHEMA}, key)
+            for key in ("args", "arguments", "schema", "inputs", "required_parameters")
+        ),
+        ({"name": "f", "parameters": {"anyOf": [SCHEMA]}}, "anyOf"),
+    ],
+)
+def test_parameters_in_unknown_places_are_refused(tool, key):
+    with pytest.raises(ValueError, match=f"tool f: its parameters stand under `{key}`, which is not read"):
+        read(user(), text("Yes."), tools=[tool])
+
+
+def test_bedrocks_schema_is_read():
+    tool = {"toolSpec": {"name": "search", "description": "Find it.", "inputSchema": {"json": SCHEMA}}}
+    assert Trajectory.from_openai(record(user(), text("Yes."), tools=[tool])).tools[0] == SEARCH_SPEC
 
 
 def test_text_after_a_call_is_counted_too():

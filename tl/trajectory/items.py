@@ -29,6 +29,7 @@ _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
+_END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "</s>")
 _OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
@@ -194,6 +195,9 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
             and _OTHER_CALLS.fullmatch(str(key))
         ):
             raise ValueError(f"{item.where}: `{key}` is not read: put calls under `tool_calls`")
+    if (end := _end_of_text(item.text)) < len(item.text):
+        item.text = item.text[:end].rstrip()
+        notes[Note.END_TOKENS] += 1
     item.text, thoughts = drop_reasoning(item.text)
     if _OPEN_THOUGHT.match(item.text):
         raise ValueError(f"{item.where}: reasoning that does not end")
@@ -205,6 +209,17 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
     content = given.get("content")
     if content is None and not item.calls and not parts.text:
         raise ValueError(f"{item.where}: the content must be a string, not None")
+
+
+def _end_of_text(text: str) -> int:
+    """Where a text ends without the tokens at its end. After `<s>`, a `</s>` is a tag."""
+    tokens = _END_TOKENS[: -1 if "<s>" in text else None]
+    end = at = len(text)
+    while at and (text[at - 1].isspace() or text.endswith(tokens, 0, at)):
+        token = next((token for token in tokens if text.endswith(token, 0, at)), "")
+        at -= len(token) or 1
+        end = at if token else end
+    return end
 
 
 def _is_said(thought: object, text: str) -> bool:

@@ -46,6 +46,10 @@ class Note(enum.Enum):
     BROKEN_CALLS = "calls that cannot be parsed, not trained"
     PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"
+    FEWER_RESULTS = (
+        "messages with more calls than results, which went to the first of them: nothing says whose they are"
+    )
+    END_TOKENS = "texts that end in a token of a prompt format, which is dropped"
     SYSTEM_TOOLS = "records with tools in the system message or the first request"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"
     COMPANION_TOOLS = "records with tools from a separate file"

@@ -76,7 +76,10 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
     while leading < len(items) and items[leading].role == "system":
         leading += 1
     if late := next((item for item in items[leading:] if item.role == "system"), None):
-        raise ValueError(f"{late.where}: only the first message may be a system message")
+        raise ValueError(
+            f"{late.where}: only the first message may be a system message (in a file with a message a line, blank "
+            "lines separate conversations)"
+        )
     texts = [item.text for item in items[:leading]]
     told = whole_text(system, "`system`")
     if told.strip() and told not in texts:

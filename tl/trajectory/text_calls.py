@@ -30,7 +30,6 @@ _ACTION_LIKE = re.compile(  # in other spellings, and LangChain's object
 _FINAL_ANSWER = re.compile(r"\s*(?:Thought[ \t]*:.*?)?^[ \t]*Final Answer[ \t]*:\s*(.*)", re.DOTALL | re.MULTILINE)
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
-_ENDS_OF_TURN = ("<|eom_id|>", "<|eot_id|>", "<|im_end|>")
 _UNREAD = re.compile(  # calls in forms of other models
     r"(?<!`)(?:<[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|<TOOLCALL>|<\w{1,40}:tool_call>|<invoke name="
     r"|<arg_key>|\[TOOL_CALLS\]|(?<![\w.])functools\[|\bto=functions\.|✿FUNCTION✿)"
@@ -167,10 +166,7 @@ def _action(name: str, arguments: str) -> GivenCall:
 
 def _bare_json(text: str, names: Collection[str | None]) -> list[GivenCall]:
     """The calls in a text that consists of objects with the name of a known tool and its arguments."""
-    text = text.strip().removeprefix("<|python_tag|>")
-    for end_of_turn in _ENDS_OF_TURN:
-        text = text.removesuffix(end_of_turn)
-    bare = unfenced(text)
+    bare = unfenced(text.strip().removeprefix("<|python_tag|>"))
     if not bare.startswith(("{", "[")) or not bare.endswith(("}", "]")):
         return []
     value = json_or_none(bare)

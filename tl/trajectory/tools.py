@@ -18,7 +18,8 @@ _BETWEEN = " \t\r\n,;"  # consecutive objects
 _LIST = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
 _DECODER = json.JSONDecoder(strict=False)
-_SCHEMAS = ("parameters", "inputSchema", "input_schema")
+_SCHEMAS = ("parameters", "inputSchema", "input_schema", "input_parameters")
+_OTHER_SCHEMAS = ("args", "arguments", "schema", "inputs", "required_parameters", "properties")
 _DECLARING = ("description", *_SCHEMAS, "function", "required")
 
 
@@ -66,9 +67,10 @@ def tools_in_text(text: str, sure: bool = False) -> tuple[list[dict], str]:
     tools: list[dict] = []
     while len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
         values, start, end = found
-        if not {_name(tool) for tool in values} - {_name(tool) for tool in tools}:
-            break  # examples of calls
-        tools, text = tools + values, _without(text, start, end)
+        more = [tool for tool in values if tool not in tools]
+        if twice := {_name(tool) for tool in more} & {_name(tool) for tool in tools}:
+            raise ValueError(f"the message declares {', '.join(map(repr, sorted(twice)))} twice, and differently")
+        tools, text = tools + more, _without(text, start, end)
     return tools, text
 
 
@@ -172,7 +174,8 @@ def _declared(value: object, sure: bool = False) -> list[dict]:
         inner = _inner(tool)
         if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
             return []
-        if not any(_is_schema(inner.get(key)) for key in _SCHEMAS) and (sure or inner.keys().isdisjoint(_DECLARING)):
+        told = any(_is_schema(inner.get(key)) and (inner[key] or "description" in inner) for key in _SCHEMAS)
+        if not told and (sure or inner.keys().isdisjoint(_DECLARING)):
             return []
     return value
 
@@ -181,9 +184,9 @@ def _inner(tool: object) -> object:
     return tool["function"] if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
 
 
-def _name(tool: object) -> object:
-    inner = _inner(tool)
-    return inner.get("name") if isinstance(inner, dict) else None
+def _name(tool: dict) -> str:
+    """The name of a declared tool."""
+    return str((tool["function"] if isinstance(tool.get("function"), dict) else tool)["name"])
 
 
 def _is_schema(value: object) -> bool:
@@ -197,9 +200,29 @@ def _without(text: str, start: int, end: int) -> str:
 
 def read_tools(declared: Iterable[object]) -> tuple[ToolSpec, ...]:
     """The tools, and the built-in ones that are not among them."""
-    specs = [ToolSpec.from_openai(tool) for tool in declared]  # type: ignore[arg-type]
+    specs = [ToolSpec.from_openai(_checked(tool)) for tool in declared]  # type: ignore[arg-type]
     names = {spec.name for spec in specs}
     return (*specs, *(spec for spec in BUILT_INS if spec.name not in names))
+
+
+def _checked(tool: object) -> object:
+    """The tool, with Bedrock's schema in its place. Raises ValueError for parameters that would not be read."""
+    tool = tool.get("toolSpec", tool) if isinstance(tool, dict) else tool
+    inner = _inner(tool)
+    if not isinstance(inner, dict):
+        return tool
+    schema = next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
+    if isinstance(schema, dict) and schema.keys() == {"json"} and _is_schema(schema["json"]):
+        return {key: value for key, value in inner.items() if key not in _SCHEMAS} | {"parameters": schema["json"]}
+    others = [key for key in _OTHER_SCHEMAS if inner.get(key)] if schema is None else []
+    if isinstance(schema, dict) and not schema.get("properties"):
+        others = [key for key in ("anyOf", "oneOf") if schema.get(key)]
+    if others:
+        raise ValueError(
+            f"tool {inner.get('name')}: its parameters stand under `{others[0]}`, which is not read: write them as "
+            "`properties` of an object schema under `parameters`"
+        )
+    return tool
 
 
 def implied_tools(calls: Iterable[Call]) -> tuple[ToolSpec, ...]:
