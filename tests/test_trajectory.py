@@ -273,9 +273,9 @@ def test_tools_in_several_places_of_the_system_message_are_all_read(system):
 @pytest.mark.parametrize(
     "example",
     [
-        '{"name": "search", "parameters": {"q": "a"}}',
-        '[{"name": "users", "description": "A table."}]',
-        json.dumps(BARE),
+        '{"name": "search", "parameters": {"q": 1}}',
+        '{"name": "x", "parameters": {}}',
+        '[{"name": "t", "description": ""}]',
     ],
 )
 def test_what_follows_the_tools_and_declares_no_other_ones_stays_in_the_system_message(example):
@@ -431,6 +431,14 @@ def test_an_empty_observation_is_a_result_within_a_trace_and_a_stop_word_at_its_
     empty = REACT.replace(" Error: busy", "")
     assert [m.content for m in read(user(), text(empty))[1:3]] == ['search(q="a")', ""]
     assert len(read(user(), text('Action: search\nAction Input: {"q": "a"}\nObservation:'))) == 2
+
+
+def test_a_message_may_begin_with_the_result_of_the_call_in_the_message_before():
+    for mark in ("Observation: Error", "Observation: [1]"):
+        at = REACT.index(mark)
+        assert read(user(), text(REACT[:at]), text(REACT[at:])) == read(user(), text(REACT))
+    prose = "Observation: The sky is blue."
+    assert read(user(), text(prose))[1].call.arguments == {"answer": prose}
 
 
 def test_an_observation_is_made_up_where_the_next_message_brings_the_result():

@@ -187,12 +187,11 @@ def text_of(content: object, where: str) -> str:
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
     """Reads the calls beside the content and drops the reasoning."""
-    for key, value in given.items():
+    for key in given:
         if (
-            value
-            and isinstance(value, str | list | dict)
-            and key not in _READ_CALLS
+            key not in _READ_CALLS
             and _OTHER_CALLS.fullmatch(str(key))
+            and isinstance(given[key] or None, str | list | dict)
         ):
             raise ValueError(f"{item.where}: `{key}` is not read: put calls under `tool_calls`")
     if (end := _end_of_text(item.text)) < len(item.text):

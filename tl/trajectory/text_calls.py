@@ -52,7 +52,8 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
 
     After such a call, a user's message that looks like a result becomes one.
     """
-    items[:] = [turn for item, after in zip(items, [*items[1:], None], strict=True) for turn in _unpacked(item, after)]
+    around = zip([None, *items[:-1]], items, [*items[1:], None], strict=True)
+    items[:] = [turn for before, item, after in around for turn in _unpacked(before, item, after)]
     commands = _has_commands(items)
     said: list[tuple[int, Item]] = []  # what a user says after results
     for at, item in enumerate(items):
@@ -82,11 +83,12 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
             item.text = texts[0]
 
 
-def _unpacked(item: Item, after: Item | None) -> list[Item]:
+def _unpacked(before: Item | None, item: Item, after: Item | None) -> list[Item]:
     """The turns of a trace in one message: calls, results and an answer. Where the next message brings the result, the
     one in the trace is made up, and its message stays whole. An empty result at the end is a stop word."""
     found = list(_RESULT.finditer(item.text)) if item.role == "assistant" and not item.calls else []
-    if not found or not _bears_calls(item.text):
+    goes_on = found and before and not item.text[: found[0].start()].strip() and _bears_calls(before)
+    if not found or not (_bears_calls(item) or goes_on):
         return [item]
     turns, at = [], 0
     for result in found:
@@ -95,7 +97,7 @@ def _unpacked(item: Item, after: Item | None) -> list[Item]:
         at = result.end()
     turns.append(replace(item, text=item.text[at:].strip(), calls=[]))
     if after and (after.role == "tool" or (after.role == "user" and _FEEDBACK.match(after.text))):
-        if sum(_bears_calls(turn.text) for turn in turns if turn.role == "assistant") > 1:
+        if sum(map(_bears_calls, turns)) > 1:
             raise ValueError(
                 f"{item.where}: several calls with results in one message, and another result in the next: write each "
                 "call and each result as a message of its own"
@@ -106,8 +108,8 @@ def _unpacked(item: Item, after: Item | None) -> list[Item]:
     return [turn for turn in turns if turn.role == "tool" or turn.text]
 
 
-def _bears_calls(text: str) -> bool:
-    return bool(_ACTION.search(text) or marked(text))
+def _bears_calls(item: Item) -> bool:
+    return item.role == "assistant" and bool(item.calls or _ACTION.search(item.text) or marked(item.text))
 
 
 def _calls(item: Item, tools: Sequence[ToolSpec], names: Collection[str | None]) -> tuple[str, list[GivenCall]]:

@@ -12,7 +12,7 @@ from tl.schema import BUILT_INS, ToolSpec
 
 MAX_PLACES = 10  # places in a system message where a list of tools is looked for
 MAX_TOOLS = 1_000  # consecutive objects
-_KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions", "function")
+_KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _OPEN, _CLOSE = "<tools>", "</tools>"
 _BETWEEN = " \t\r\n,;"  # consecutive objects
 _LIST = re.compile(r"\[\s*\{")
@@ -30,7 +30,7 @@ def listed_tools(record: dict) -> list | None:
     for other in others:
         if found[other] != found[first] and read_tools(found[other]) != read_tools(found[first]):
             raise ValueError(f"`{first}` and `{other}` list different tools: leave one of them")
-    return found.get(first)
+    return found.get(first) or _listed(record, "function")
 
 
 def _listed(record: dict, key: str) -> list | None:
