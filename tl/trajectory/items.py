@@ -18,7 +18,7 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
 }
 _CALL_ROLES = ("tool_call", "function_call")
-_READ_CALLS = ("tool_calls", "function_call")
+_USUAL_KEYS = {"role", "content", "tool_calls", "function_call"}
 _OTHER_CALLS = re.compile(r"(?:invalid_?)?(?:tool|function)s?_?(?:call|use|invocation)s?|calls?", re.IGNORECASE)
 _RESULTS = ("result", "output", "response", "observation")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
@@ -187,12 +187,8 @@ def text_of(content: object, where: str) -> str:
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
     """Reads the calls beside the content and drops the reasoning."""
-    for key in given:
-        if (
-            key not in _READ_CALLS
-            and _OTHER_CALLS.fullmatch(str(key))
-            and isinstance(given[key] or None, str | list | dict)
-        ):
+    for key in given.keys() - _USUAL_KEYS:
+        if isinstance(given[key] or None, str | list | dict) and _OTHER_CALLS.fullmatch(str(key)):
             raise ValueError(f"{item.where}: `{key}` is not read: put calls under `tool_calls`")
     if (end := _end_of_text(item.text)) < len(item.text):
         item.text = item.text[:end].rstrip()

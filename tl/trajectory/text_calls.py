@@ -31,8 +31,8 @@ _FINAL_ANSWER = re.compile(r"\s*(?:Thought[ \t]*:.*?)?^[ \t]*Final Answer[ \t]*:
 _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
 _UNREAD = re.compile(  # calls in forms of other models
-    r"(?<!`)(?:<[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|<TOOLCALL>|<\w{1,40}:tool_call>|<invoke name="
-    r"|<arg_key>|\[TOOL_CALLS\]|(?<![\w.])functools\[|\bto=functions\.|✿FUNCTION✿)"
+    r"<(?:[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|TOOLCALL>|\w{1,40}:tool_call>|invoke name=|arg_key>)"
+    r"|\[TOOL_CALLS\]|functools(?<![\w.]functools)\[|to=functions\.|✿FUNCTION✿"
 )
 _CALL_LIKE = re.compile(
     r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})\(|\b(?:name|action)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
@@ -86,7 +86,9 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
 def _unpacked(before: Item | None, item: Item, after: Item | None) -> list[Item]:
     """The turns of a trace in one message: calls, results and an answer. Where the next message brings the result, the
     one in the trace is made up, and its message stays whole. An empty result at the end is a stop word."""
-    found = list(_RESULT.finditer(item.text)) if item.role == "assistant" and not item.calls else []
+    if item.role != "assistant" or item.calls or not ("Observation" in item.text or "<tool_response>" in item.text):
+        return [item]
+    found = list(_RESULT.finditer(item.text))
     goes_on = found and before and not item.text[: found[0].start()].strip() and _bears_calls(before)
     if not found or not (_bears_calls(item) or goes_on):
         return [item]
@@ -137,13 +139,16 @@ def _calls(item: Item, tools: Sequence[ToolSpec], names: Collection[str | None])
 
 
 def _refuse_other_forms(text: str, where: str) -> None:
-    if form := _UNREAD.search(text):
+    forms = (found for found in _UNREAD.finditer(text) if text[found.start() - 1 : found.start()] != "`")
+    if form := next(forms, None):
         raise ValueError(f"{where}: a call in a form that cannot be read, after {form[0]}: put it under `tool_calls`")
 
 
 def looks_like_a_call(text: str, names: Collection[str]) -> bool:
     """Whether a text that is read as an answer says one of these names as calls do."""
-    return any((found[1] or found[2]) in names for found in _CALL_LIKE.finditer(text))
+    return any(name in text for name in names) and any(
+        (found[1] or found[2]) in names for found in _CALL_LIKE.finditer(text)
+    )
 
 
 def _marked(found: Marked, tools: Sequence[ToolSpec], where: str) -> list[GivenCall]:

@@ -212,10 +212,13 @@ def _checked(tool: object) -> object:
     if not isinstance(inner, dict):
         return tool
     schema = next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
-    if isinstance(schema, dict) and schema.keys() == {"json"} and _is_schema(schema["json"]):
+    if schema is None:
+        others = [key for key in _OTHER_SCHEMAS if inner.get(key)]
+    elif not isinstance(schema, dict) or schema.get("properties"):
+        return tool
+    elif schema.keys() == {"json"} and _is_schema(schema["json"]):
         return {key: value for key, value in inner.items() if key not in _SCHEMAS} | {"parameters": schema["json"]}
-    others = [key for key in _OTHER_SCHEMAS if inner.get(key)] if schema is None else []
-    if isinstance(schema, dict) and not schema.get("properties"):
+    else:
         others = [key for key in ("anyOf", "oneOf") if schema.get(key)]
     if others:
         raise ValueError(
