@@ -495,7 +495,7 @@ def test_prose_about_calls_is_prose():
 )
 @pytest.mark.parametrize("before", ["", "Let me look.\n"])
 def test_calls_in_the_forms_of_other_models_are_refused_wherever_they_begin(call, before):
-    with pytest.raises(ValueError, match="message 2: a call in a form that cannot be read, after "):
+    with pytest.raises(ValueError, match="message 2: a call in a form that cannot be read: put it"):
         read(user(), text(before + call), user("Thanks."), text("Bye."))
 
 

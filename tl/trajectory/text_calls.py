@@ -32,7 +32,7 @@ _SHELLS = ("bash", "sh", "shell", "zsh", "console", "mswea_bash_command", "")
 _CALL_KEYS = BESIDE_ARGUMENTS | set(ARGUMENT_KEYS)
 _UNREAD = re.compile(  # calls in forms of other models
     r"<(?:[|｜](?:tool|function|action|python)[\w▁]*[|｜]>|TOOLCALL>|\w{1,40}:tool_call>|invoke name=|arg_key>)"
-    r"|\[TOOL_CALLS\]|functools(?<![\w.]functools)\[|to=functions\.|✿FUNCTION✿"
+    r"|\[(?:TOOL_CALLS\]|(?<=\bfunctools\[))|=functions\.(?<=\bto=functions\.)|✿FUNCTION✿"
 )
 _CALL_LIKE = re.compile(
     r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})\(|\b(?:name|action)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
@@ -141,7 +141,8 @@ def _calls(item: Item, tools: Sequence[ToolSpec], names: Collection[str | None])
 def _refuse_other_forms(text: str, where: str) -> None:
     forms = (found for found in _UNREAD.finditer(text) if text[found.start() - 1 : found.start()] != "`")
     if form := next(forms, None):
-        raise ValueError(f"{where}: a call in a form that cannot be read, after {form[0]}: put it under `tool_calls`")
+        near = text[max(form.start() - 12, 0) : form.end() + 12]
+        raise ValueError(f"{where}: a call in a form that cannot be read: put it under `tool_calls`: {near!r}")
 
 
 def looks_like_a_call(text: str, names: Collection[str]) -> bool:

@@ -65,7 +65,7 @@ def tools_in_text(text: str, sure: bool = False) -> tuple[list[dict], str]:
     tools but the first ones need a schema, and with `sure` these too. Raises ValueError if a list breaks off.
     """
     tools: list[dict] = []
-    while len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
+    while "{" in text and len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
         values, start, end = found
         more = [tool for tool in values if tool not in tools]
         if twice := {_name(tool) for tool in more} & {_name(tool) for tool in tools}:
@@ -211,7 +211,7 @@ def _checked(tool: object) -> object:
     inner = _inner(tool)
     if not isinstance(inner, dict):
         return tool
-    schema = next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
+    schema = inner.get("parameters") or next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
     if schema is None:
         others = [key for key in _OTHER_SCHEMAS if inner.get(key)]
     elif not isinstance(schema, dict) or schema.get("properties"):
