@@ -214,6 +214,30 @@ def test_a_file_that_cannot_be_read_is_an_error_whatever_is_done_with_bad_record
                 read(path, on_bad=on_bad)
 
 
+def test_blank_lines_separate_the_conversations_of_a_file_with_a_message_a_line(write):
+    one = b"\n".join(json.dumps(m).encode() for m in (user("Hi."), text("Hello.")))
+    path = write(one + b"\n\n\n" + one + b"\n")
+    trajectories, _ = read(path)
+    assert [t.id for t in trajectories] == [f"{path}, the file", f"{path}, line 5"]
+    assert trajectories[0].messages == trajectories[1].messages == read(write(one))[0][0].messages
+    two = [{"role": "system", "content": "Be brief."}, user("Hi."), text("Hello.")] * 2
+    with pytest.raises(DataError, match="message 4: only the first message .* blank lines separate conversations"):
+        read(write(two))
+
+
+def test_records_in_a_list_within_an_object_are_read(write):
+    given = [record(user(), text("Hi."))]
+    path = write(json.dumps({"data": given}).encode(), "data.json")
+    assert read(path)[0] == read(write(given))[0]
+    (bad,) = read(write(json.dumps({"data": given * 2 + [{"text": "x"}]}).encode()), "skip")[1].bad
+    assert (bad.place, bad.reason) == ("line 1, 'data', record 3", "no `messages`, but text")
+
+
+def test_lines_that_end_in_commas_are_told_so(write):
+    with pytest.raises(DataError, match="lines that end in commas: leave these out"):
+        read(write(b"\n".join(json.dumps(record(user())).encode() + b"," for _ in range(2))))
+
+
 def test_an_unknown_way_with_bad_records_is_refused(write):
     with pytest.raises(ValueError, match="on_bad"):
         read(write([record(user())]), on_bad="ignore")

@@ -77,6 +77,29 @@ def test_several_calls_keep_their_order(text):
     assert read_calls(text) == [Call("search", {"query": "a"}), Call("fetch", {"id": 1})]
 
 
+CODER = """<tool_call>
+<function=search>
+<parameter=query>
+12
+cats
+</parameter>
+<parameter=limit>
+3
+</parameter>
+</function>
+</tool_call>"""
+
+
+def test_arguments_in_tags_of_their_own_are_strings_unless_the_schema_says_otherwise():
+    assert read_calls(CODER, tools=TOOLS) == [Call("search", {"query": "12\ncats", "limit": 3})]
+    assert read_calls(f"I look.\n{CODER}\n{CODER}") == [Call("search", {"query": "12\ncats", "limit": "3"})] * 2
+    assert read_calls(CODER.replace("3", "many"), tools=TOOLS)[0].arguments["limit"] == "many"
+    assert read_calls("<tool_call>\n<function=search>\n</function>\n</tool_call>") == [Call("search", {})]
+    for broken in (CODER.replace("limit", "query"), CODER.replace("</parameter>\n<p", "<p")):
+        with pytest.raises(CallSyntaxError):
+            read_calls(broken, "tool_call")
+
+
 def test_a_final_answer_is_a_call_of_finish():
     assert read_calls("Thought: I know.\nFinal Answer: 12 cats") == [Call("finish", {"answer": "12 cats"})]
 

@@ -251,6 +251,82 @@ def test_tools_in_the_system_message_are_read_and_stand_there_no_longer(system, 
     assert first == (Message("system", rest) if rest else first) and "parameters" not in first.content
 
 
+OTHER = {"name": "find", "description": "Find.", "parameters": {"type": "object", "properties": {"n": {}}}}
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        f"Use the function 'search' to 'Find.':\n{json.dumps(BARE)}\n\nUse the function 'find':\n{json.dumps(OTHER)}",
+        f"<tools>{json.dumps(BARE)}</tools> And: <tools>{json.dumps(OTHER)}</tools>",
+        f"First {json.dumps([BARE])}, then {json.dumps([OTHER])}.",
+        f"<tools>{json.dumps(BARE)}</tools> Also {json.dumps([OTHER])}.",
+    ],
+)
+def test_tools_in_several_places_of_the_system_message_are_all_read(system):
+    given = {"messages": [{"role": "system", "content": system}, user(), text("Hi.")]}
+    trajectory = Trajectory.from_openai(given)
+    assert [tool.name for tool in trajectory.tools] == ["search", "find", "ask_to_user", "finish"]
+    assert "description" not in trajectory.messages[0].content
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        '{"name": "search", "parameters": {"q": 1}}',
+        '{"name": "x", "parameters": {}}',
+        '[{"name": "t", "description": ""}]',
+    ],
+)
+def test_what_follows_the_tools_and_declares_no_other_ones_stays_in_the_system_message(example):
+    system = f"<tools>{json.dumps(BARE)}</tools>\n{example}"
+    trajectory = Trajectory.from_openai({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})
+    assert trajectory.tools == (SEARCH_SPEC, *BUILT_INS) and trajectory.messages[0].content == example
+    assert Trajectory.from_openai(trajectory.to_openai()) == trajectory
+
+
+def test_a_tool_may_be_declared_twice_if_both_are_the_same():
+    told = "<tools>{}</tools>\n{}"
+    said = [{"role": "system", "content": told.format(*[json.dumps(BARE)] * 2)}, user(), text("Hi.")]
+    assert Trajectory.from_openai({"messages": said}).tools == (SEARCH_SPEC, *BUILT_INS)
+    said[0]["content"] = told.format(json.dumps(BARE), json.dumps(BARE | {"parameters": {"p": {"type": "string"}}}))
+    with pytest.raises(ValueError, match="the message declares 'search' twice, and differently"):
+        Trajectory.from_openai({"messages": said})
+
+
+LLAMA = (
+    "Given the following functions, please respond with a JSON for a function call with its proper arguments that best "
+    'answers the given prompt.\n\nRespond in the format {"name": function name, "parameters": dictionary of argument '
+    f"name and its value}}.Do not use variables.\n\n{json.dumps(SEARCH, indent=4)}\n\n{json.dumps(OTHER, indent=4)}"
+    "\n\nFind cats."
+)
+
+
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be brief."}]])
+def test_tools_in_the_first_request_are_read_if_they_stand_there_as_in_llama_3(system):
+    said = [*system, user(LLAMA), text('{"name": "search", "parameters": {"q": "a"}}'), feedback("1", None)]
+    trajectory, notes = read_with_notes({"messages": said})
+    assert trajectory.tools[0] == SEARCH_SPEC and trajectory.tools[1].name == "find"
+    assert [m.content for m in trajectory.messages[len(system) :]] == ["Find cats.", 'search(q="a")', "1"]
+    assert notes == {Note.SYSTEM_TOOLS: 1, Note.TEXT_CALLS: 1}
+
+
+def test_tools_in_the_first_request_in_any_other_form_are_refused_if_there_is_no_list_elsewhere():
+    asked = user(f"Use these tools: {json.dumps([OTHER])}. Find cats.")
+    with pytest.raises(ValueError, match="message 1: a list of tools in a user's message"):
+        Trajectory.from_openai({"messages": [asked, text("No.")]})
+    assert read(asked, text("No."))[0].content == asked["content"]
+
+
+def test_lists_of_tools_that_differ_are_refused():
+    system = {"role": "system", "content": f"Tools:\n{json.dumps([OTHER])}"}
+    with pytest.raises(ValueError, match="`tools` and `functions` list different tools"):
+        read(user(), text("Hi."), functions=[OTHER])
+    with pytest.raises(ValueError, match="the record and its system message list different tools"):
+        read(system, user(), text("Hi."))
+    assert read(system, user(), text("Hi."), tools=[OTHER], functions=json.dumps([OTHER]))[0].content == "Tools:"
+
+
 def test_a_list_that_declares_no_tools_stays_in_the_system_message():
     system = 'Answer like this: [{"name": "Ann", "age": 3}]'
     trajectory, notes = read_with_notes({"messages": [{"role": "system", "content": system}, user(), text("Hi.")]})
@@ -306,6 +382,85 @@ def test_several_calls_in_a_text_get_their_results_in_tags():
         assert [m.content for m in messages[1:]] == ['search(q="a")', "A", 'search(q="b")', "B"]
 
 
+REACT = """Thought: look
+Action: search
+Action Input: {"q": "a"}
+Observation: Error: busy
+Thought: again
+Action: search
+Action Input: {"q": "b"}
+Observation: [1]
+Thought: known
+Final Answer: One."""
+HERMES = f"""<tool_call>{CALL}</tool_call>
+<tool_response>
+Error: busy
+</tool_response>
+<tool_call>{CALL.replace('"a"', '"b"')}</tool_call><tool_response>[1]</tool_response>
+One."""
+
+
+@pytest.mark.parametrize("trace", [REACT, HERMES, REACT.replace("\nThought: again", "")])
+def test_a_trace_in_one_message_is_its_calls_results_and_answer(trace):
+    trajectory = Trajectory.from_openai(record(user(), text(trace)))
+    assert [(m.role, m.content) for m in trajectory.messages[1:]] == [
+        ("assistant", 'search(q="a")'),
+        ("tool", "Error: busy"),
+        ("assistant", 'search(q="b")'),
+        ("tool", "[1]"),
+        ("assistant", 'finish(answer="One.")'),
+    ]
+    assert erroneous_calls(trajectory) == [True, False, False]
+    masked = Trajectory.from_openai(record(user(), text(trace) | {"weight": 0}))
+    assert erroneous_calls(masked) == [True] * 3
+
+
+def test_the_results_of_parallel_calls_in_a_trace_are_matched_in_order():
+    both = f"<tool_call>{CALL}</tool_call><tool_call>{CALL.replace('search', 'find')}</tool_call>"
+    results = '<tool_response>1</tool_response><tool_response>{"name": "find", "content": 2}</tool_response>Both.'
+    assert [m.content for m in read(user(), text(both + results))[1:]] == [
+        'search(q="a")',
+        "1",
+        'find(q="a")',
+        "2",
+        'finish(answer="Both.")',
+    ]
+
+
+def test_an_empty_observation_is_a_result_within_a_trace_and_a_stop_word_at_its_end():
+    empty = REACT.replace(" Error: busy", "")
+    assert [m.content for m in read(user(), text(empty))[1:3]] == ['search(q="a")', ""]
+    assert len(read(user(), text('Action: search\nAction Input: {"q": "a"}\nObservation:'))) == 2
+
+
+def test_a_message_may_begin_with_the_result_of_the_call_in_the_message_before():
+    for mark in ("Observation: Error", "Observation: [1]"):
+        at = REACT.index(mark)
+        assert read(user(), text(REACT[:at]), text(REACT[at:])) == read(user(), text(REACT))
+    prose = "Observation: The sky is blue."
+    assert read(user(), text(prose))[1].call.arguments == {"answer": prose}
+
+
+def test_an_observation_is_made_up_where_the_next_message_brings_the_result():
+    imagined = REACT[: REACT.index("\nThought: again")] + "\nThought: known\nFinal Answer: None."
+    messages = read(user(), text(imagined), user("Observation: [1]"), text("One."))
+    assert [m.content for m in messages[1:]] == ['search(q="a")', "[1]", 'finish(answer="One.")']
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([text(REACT), user("Observation: [2]")], "several calls with results in one message, and another result"),
+        ([text(HERMES), result("[2]")], "several calls with results in one message, and another result"),
+        ([text(REACT.replace("Observation: [1]\n", ""))], "an Action with another one or a Final Answer"),
+        ([text(REACT.replace("Observation: Error: busy\n", ""))], "an Action with another one or a Final Answer"),
+    ],
+)
+def test_a_trace_whose_results_are_unclear_is_refused(messages, reason):
+    with pytest.raises(ValueError, match=f"message 2: {reason}"):
+        read(user(), *messages)
+
+
 def test_a_broken_call_in_a_text_stays_in_the_context_and_is_not_trained():
     trajectory, notes = read_with_notes(record(user(), text('<tool_call>{"name": "search", "argu</tool_call>')))
     assert trajectory.messages[1] == called('{"name": "search", "argu') and erroneous_calls(trajectory) == [True]
@@ -321,6 +476,67 @@ def test_prose_about_calls_is_prose():
         "f(q=1)",
     ):
         assert read(user(), text(content))[-1].content.startswith("finish(answer=")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '<|python_tag|>{"name": "nothing"}',
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.search:0",
+        "<|channel|>commentary to=functions.search <|message|>{}",
+        "<|action_start|><|plugin|>{}<|action_end|>",
+        "<｜tool▁calls▁begin｜>",
+        '<minimax:tool_call>\n<invoke name="search">',
+        '<function_calls>\n<invoke name="search">\n<parameter name="q">a</parameter></invoke></function_calls>',
+        "<tool_call>search\n<arg_key>q</arg_key>\n<arg_value>a</arg_value></tool_call>",
+        "✿FUNCTION✿: search\n✿ARGS✿: {}",
+        'functools[{"name": "search"}]',
+    ],
+)
+@pytest.mark.parametrize("before", ["", "Let me look.\n"])
+def test_calls_in_the_forms_of_other_models_are_refused_wherever_they_begin(call, before):
+    with pytest.raises(ValueError, match="message 2: a call in a form that cannot be read: put it"):
+        read(user(), text(before + call), user("Thanks."), text("Bye."))
+
+
+def test_arguments_in_tags_of_their_own_have_the_types_that_the_tool_declares():
+    said = "I look.\n<tool_call>\n<function=find>\n<parameter=n>\n5\n</parameter>\n</function>\n</tool_call>"
+    for kind, expected in (("integer", "find(n=5)"), ("string", 'find(n="5")')):
+        tool = {"name": "find", "parameters": {"type": "object", "properties": {"n": {"type": kind}}}}
+        trajectory, notes = read_with_notes(record(user(), text(said), feedback("1", None), tools=[tool]))
+        assert trajectory.messages[1] == called(expected)
+        assert notes == {Note.TEXT_CALLS: 1, Note.TEXT_BESIDE_CALL: 1}
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "Thought 1: look\nAction 1: Search[cats]",
+        'thought: look\naction: search\naction input: {"q": "a"}',
+        'Action：search\nAction Input：{"q": "a"}',
+        '**Action:** search\n**Action Input:** {"q": "a"}',
+        'Action:\n```json\n{"action": "search", "action_input": {"q": "a"}}\n```',
+        'Thought: look\naction_input: {"q": "a"}\nFinal Answer: One.',
+    ],
+)
+def test_actions_in_other_spellings_are_refused(trace):
+    with pytest.raises(ValueError, match="message 2: an action that cannot be read"):
+        read(user(), text(trace))
+
+
+def test_a_final_answer_needs_no_thought():
+    assert read(user(), text("Final Answer: One."))[1] == called('finish(answer="One.")')
+
+
+@pytest.mark.parametrize("said", ["I use search(q) here.", 'See {"name": "search"}!', "Action: search"])
+def test_answers_that_name_a_tool_as_calls_do_are_counted(said):
+    trajectory, notes = read_with_notes(record(user(), text(said)))
+    assert trajectory.messages[1].call.name == "finish" and notes == {Note.CALL_LIKE_TEXT: 1}
+
+
+@pytest.mark.parametrize("said", ["Action: research (new)", "research(q)", "My name: Searcher", "Use `<|tool_call|>`."])
+def test_answers_that_only_sound_like_calls_are_answers(said):
+    assert not read_with_notes(record(user(), text(said)))[1]
 
 
 def test_fenced_commands_are_calls_where_the_user_brings_their_output():
@@ -616,8 +832,19 @@ def test_calls_of_llama_3_in_a_text(said, wanted):
     [
         ([user(), text("<TOOLCALL>[search]</TOOLCALL>")], {}, "message 2: a call in a form that cannot be read"),
         ([user(), text("<think>Let me")], {}, "message 2: reasoning that does not end"),
-        ([user(), text("Yes.")], {"label": False}, "`label` is false"),
-        ([user(), text("Yes.")], {"kto_tag": False}, "`kto_tag` is false"),
+        ([user(), text("Yes.")], {"label": False}, "`label` is False: the record is an example of what to avoid"),
+        ([user(), text("Yes.")], {"label": 0}, "`label` is 0"),
+        ([user(), text("Yes.")], {"kto_tag": "false"}, "`kto_tag` is 'false'"),
+        *(
+            ([user(), text("I look.") | {key: [{"name": "search"}]}], {}, f"message 2: `{key}` is not read: put calls")
+            for key in ("tool_call", "toolCalls", "toolInvocations", "calls", "invalid_tool_calls", "tool_use")
+        ),
+        ([user(), calls("{}", content=f"<tool_call>{CALL}</tool_call>")], {}, "message 2: the text has other calls"),
+        (
+            [user(), {"role": "assistant", "tool_calls": [{"name": "search", "arguments": {}, "result": "[]"}]}],
+            {},
+            "message 2: a call with its `result`",
+        ),
         ([user() | {"images": ["a.png"]}, text("Yes.")], {}, "message 1: has `images`"),
         ([user(), calls("{}"), feedback("[]") | {"is_error": "true"}], {}, "`is_error` must be true or false"),
         ([user() | {"tools": [WEATHER]}, text("Yes.")], {}, "message 1: only the record"),
@@ -626,6 +853,57 @@ def test_calls_of_llama_3_in_a_text(said, wanted):
 def test_what_cannot_be_meant_to_be_trained_on_is_refused(messages, more, reason):
     with pytest.raises(ValueError, match=reason):
         read(*messages, **more)
+
+
+def test_calls_that_the_text_repeats_are_read_once_and_keys_about_calls_may_be_there():
+    said = calls('{"q": "a"}', content=f"<tool_call>{CALL}</tool_call>") | {"tool_call": None, "tool_use": True}
+    assert read(user(), said, feedback("1")) == read(user(), calls('{"q": "a"}'), feedback("1"))
+
+
+def test_langchains_status_is_a_verdict_if_it_is_error():
+    for status, failed in (("error", True), ("success", None)):
+        assert read(user(), calls("{}"), feedback("1", status=status))[-1] == Message("tool", "1", failed=failed)
+
+
+def test_one_result_for_several_calls_of_a_message_goes_to_the_first_and_is_counted():
+    trajectory, notes = read_with_notes({"messages": [user(), named("a", "b"), result("done")]})
+    assert [m.content for m in trajectory.messages[1:]] == ["a()", "done", "b()"]
+    assert notes[Note.FEWER_RESULTS] == 1
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "</s>", "<|eot_id|>\n", " <|endoftext|>", "\n<|im_end|>\n<|endoftext|>"])
+def test_tokens_of_a_prompt_format_at_the_end_of_an_answer_are_dropped_and_counted(end):
+    trajectory, notes = read_with_notes(record(user(), text(f"One.{end}")))
+    assert trajectory.messages[1] == called('finish(answer="One.")') and notes == {Note.END_TOKENS: 1}
+
+
+@pytest.mark.parametrize("said", ["It is <s>two</s>", "One. \n", "`<|im_end|>` ends a turn."])
+def test_an_end_that_is_no_such_token_stays(said):
+    trajectory, notes = read_with_notes(record(user(), text(said)))
+    assert trajectory.messages[1].call.arguments == {"answer": said} and not notes
+
+
+SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+
+
+@pytest.mark.parametrize(
+    ("tool", "key"),
+    [
+        *(
+            ({"name": "f", key: SCHEMA}, key)
+            for key in ("args", "arguments", "schema", "inputs", "required_parameters")
+        ),
+        ({"name": "f", "parameters": {"anyOf": [SCHEMA]}}, "anyOf"),
+    ],
+)
+def test_parameters_in_unknown_places_are_refused(tool, key):
+    with pytest.raises(ValueError, match=f"tool f: its parameters stand under `{key}`, which is not read"):
+        read(user(), text("Yes."), tools=[tool])
+
+
+def test_bedrocks_schema_is_read():
+    tool = {"toolSpec": {"name": "search", "description": "Find it.", "inputSchema": {"json": SCHEMA}}}
+    assert Trajectory.from_openai(record(user(), text("Yes."), tools=[tool])).tools[0] == SEARCH_SPEC
 
 
 def test_text_after_a_call_is_counted_too():

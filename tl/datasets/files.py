@@ -43,10 +43,24 @@ def _records(path: Path, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[s
         return
     record = _line(line)
     if is_message(record):
-        yield "the file", [record, *(_line(line) for _, line in lines if line.strip())]
+        yield from _conversations(record, lines)
         return
     yield f"line {number}", record
     yield from ((f"line {at}", _line(line.strip())) for at, line in lines if line.strip())
+
+
+def _conversations(first: object, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, list[object]]]:
+    """The conversations in a file with one message a line, separated by blank lines."""
+    place, messages = "the file", [first]
+    for at, line in lines:
+        if line.strip():
+            place = place if messages else f"line {at}"
+            messages.append(_line(line))
+        elif messages:
+            yield place, messages
+            messages = []
+    if messages:
+        yield place, messages
 
 
 def _whole(path: Path, lines: list[bytes], number: int) -> Iterator[tuple[str, object]]:
@@ -54,6 +68,8 @@ def _whole(path: Path, lines: list[bytes], number: int) -> Iterator[tuple[str, o
     try:
         value = loads(b"\n".join(lines), "the file")
     except (ValueError, RecursionError) as error:
+        if lines[0].endswith(b",") and not isinstance(_line(lines[0][:-1]), bytes):
+            raise DataError(f"{path}: lines that end in commas: leave these out, or put all lines in [ ]") from error
         records = [(f"line {at}", _line(line)) for at, line in enumerate(lines, number) if line]
         if len(records) < 2 or not all(isinstance(record, list) for _, record in records):
             raise DataError(f"{path}: {error}") from error

@@ -102,7 +102,8 @@ def format_of(raw: object) -> Format | None:
 
 
 def single_records(place: str, raw: object, name: str | None = None) -> Iterator[tuple[str, object]]:
-    """The records within a raw one: itself, the parts that its format bundles, or the values of a map of records."""
+    """The records within a raw one: itself, the parts that its format bundles, or the values of a map of records
+    or of lists of records."""
     known = format_of(raw)
     if known and known.parts and name in (None, known.name):
         for part, inner in known.parts(raw):
@@ -114,9 +115,18 @@ def single_records(place: str, raw: object, name: str | None = None) -> Iterator
         values = list(raw.values())
         if values and all(isinstance(v, dict | list) for v in values) and any(map(format_of, values)):
             for key, value in raw.items():
-                yield f"{place}, {key!r:.80}", value
+                within = f"{place}, {key!r:.80}"
+                if isinstance(value, list) and value and not any(map(_is_turn, value)):
+                    yield from ((f"{within}, record {at}", record) for at, record in enumerate(value, 1))
+                else:
+                    yield within, value
             return
     yield place, raw
+
+
+def _is_turn(value: object) -> bool:
+    """Whether a value of a list may be a message, so that the list is one record."""
+    return not isinstance(value, dict) or "role" in value or "from" in value
 
 
 def read_one(raw: object, default_id: str, notes: Notes, name: str | None = None) -> Trajectory:

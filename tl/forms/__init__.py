@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, parse_call
+from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, parse_call, parse_literal
 from tl.forms.around import calls_among_words
 from tl.forms.marks import Marked, drop_reasoning, marked, unfenced
 from tl.forms.python import read_python_calls
@@ -57,6 +57,7 @@ _NAME_JSON = re.compile(r"\s*(?:<\|assistant\|>\s*)?([\w.:$@/-]+)\s*(?:\[ARGS\]\
 _END_MARKS = re.compile(r"(?:<\|(?:eom_id|eot_id|im_end|endoftext)\|>|<bot_end>|</s>)\s*\Z")
 _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\_")  # Markdown's \_, not the \\_ of a string
 _NEXT = re.compile(r"[ \t\r\n,;]*(?=[^ \t\r\n,;])")
+_PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>\n?((?:(?!<parameter=).)*?)\n?</parameter>\s*", re.DOTALL)
 _PYTHON_TAG = "<|python_tag|>"
 
 
@@ -116,7 +117,12 @@ def _read(text: str, form: str, tools: Sequence[ToolSpec]) -> list[Call]:
     if form == "call":
         return [parse_call(text)]
     bare = _bare(text)
-    calls = read_python_calls(bare, tools) if form == "python" else _READERS[form](bare)
+    if form == "python":
+        calls = read_python_calls(bare, tools)
+    elif form in ("tool_call", "functioncall"):
+        calls = [call for found in marked(bare) for call in marked_calls(found, tools)]
+    else:
+        calls = _READERS[form](bare)
     return calls or fail("no call in the text")
 
 
@@ -153,12 +159,10 @@ def _json_calls(text: str) -> list[Call]:
     return calls
 
 
-def _tagged_calls(text: str) -> list[Call]:
-    return [call for found in marked(text) for call in marked_calls(found)]
-
-
-def marked_calls(found: Marked) -> list[Call]:
+def marked_calls(found: Marked, tools: Sequence[ToolSpec] = ()) -> list[Call]:
     """The calls after a mark: as JSON or, except after `<tool_call>`, also as Python. Raises CallSyntaxError."""
+    if found.body.startswith("<parameter="):
+        return [named_call(found.name, _parameters(found, tools))]
     if found.name:
         return [named_call(found.name, leading_value(found.body)[0] if found.body else None)]
     if found.mark == "functioncall":
@@ -171,6 +175,29 @@ def marked_calls(found: Marked) -> list[Call]:
         return calls_of(leading_value(found.body)[0])
     except CallSyntaxError:
         return read_python_calls(found.body)
+
+
+def _parameters(found: Marked, tools: Sequence[ToolSpec]) -> dict[str, JSON]:
+    """Arguments in tags of their own (Qwen3-Coder). Only the tool's schema says which of them are no strings."""
+    schemas = next((tool.parameters for tool in tools if tool.name == found.name), {})
+    arguments: dict[str, JSON] = {}
+    at = 0
+    while given := _PARAMETER.match(found.body, at):
+        if given[1] in arguments:
+            fail("the same parameter twice")
+        arguments[given[1]] = _typed(given[2], schemas.get(given[1], {}))
+        at = given.end()
+    return arguments if at == len(found.body) else fail("text between the parameters")
+
+
+def _typed(text: str, schema: dict) -> JSON:
+    types = [option.get("type") for option in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()))]
+    if not any(types) or any(of and "string" in of for of in types):
+        return text
+    try:
+        return parse_literal(text)
+    except CallSyntaxError:
+        return text
 
 
 def _glaive_call(text: str) -> Call:
@@ -222,8 +249,6 @@ def _action_calls(text: str) -> list[Call]:
 _READERS: dict[str, Callable[[str], list[Call]]] = {
     "action": _action_calls,
     "json": _json_calls,
-    "tool_call": _tagged_calls,
-    "functioncall": _tagged_calls,
     "openai": _openai_calls,
     "name_json": _name_json_calls,
 }

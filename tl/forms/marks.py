@@ -35,17 +35,22 @@ def marked(text: str) -> list[Marked]:
     """Each mark of calls with the text after it, up to a closing tag, the next mark or the end.
 
     The marks are `<tool_call>`, `<function_call>`, `<functioncall>`, `<function=name>`, `[TOOL_CALLS]` and, before a
-    name and an object, `<|assistant|>`. A mark within a string of the body does not end it.
+    name and an object, `<|assistant|>`. A mark within a string of the body does not end it. A tag that only surrounds
+    another mark (`<tool_call><function=name>`) is a part of that.
     """
     found: list[Marked] = []
     at = 0
+    outer: int | None = None
     while mark := _MARK.search(text, at):
         ending = _END.search(text, mark.end())
         at = ending.start() if ending else len(text)
         if ending and not _is_value(text[mark.end() : at]):
             at = max(at, _value_end(text, mark.end()))
-        kind = mark[1] or mark[3] or mark[4] or "function"
-        found.append(Marked(mark.start(), kind, mark[2] or "", text[mark.end() : at].strip()))
+        start = mark.start() if outer is None else outer
+        kind, body = mark[1] or mark[3] or mark[4] or "function", text[mark.end() : at].strip()
+        outer = start if mark[1] and not body and _MARK.match(text, at) else None
+        if outer is None:
+            found.append(Marked(start, kind, mark[2] or "", body))
     return found
 
 

@@ -18,6 +18,9 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
 }
 _CALL_ROLES = ("tool_call", "function_call")
+_USUAL_KEYS = {"role", "content", "tool_calls", "function_call"}
+_OTHER_CALLS = re.compile(r"(?:invalid_?)?(?:tool|function)s?_?(?:call|use|invocation)s?|calls?", re.IGNORECASE)
+_RESULTS = ("result", "output", "response", "observation")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 _WEIGHT_KEYS = ("weight", "loss", "train", "trainable", "training", "loss_mask", "loss_weight")
 _UNKNOWN_WEIGHTS = ("loss_scale", "train_detail", "training_detail", "mask", "masked", "is_masked")
@@ -26,6 +29,7 @@ _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
+_END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "</s>")
 _OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
@@ -183,6 +187,12 @@ def text_of(content: object, where: str) -> str:
 
 def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> None:
     """Reads the calls beside the content and drops the reasoning."""
+    for key in given.keys() - _USUAL_KEYS:
+        if isinstance(given[key] or None, str | list | dict) and _OTHER_CALLS.fullmatch(str(key)):
+            raise ValueError(f"{item.where}: `{key}` is not read: put calls under `tool_calls`")
+    if (end := _end_of_text(item.text)) < len(item.text):
+        item.text = item.text[:end].rstrip()
+        notes[Note.END_TOKENS] += 1
     item.text, thoughts = drop_reasoning(item.text)
     if _OPEN_THOUGHT.match(item.text):
         raise ValueError(f"{item.where}: reasoning that does not end")
@@ -194,6 +204,17 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
     content = given.get("content")
     if content is None and not item.calls and not parts.text:
         raise ValueError(f"{item.where}: the content must be a string, not None")
+
+
+def _end_of_text(text: str) -> int:
+    """Where a text ends without the tokens at its end. After `<s>`, a `</s>` is a tag."""
+    tokens = _END_TOKENS[: -1 if "<s>" in text else None]
+    end = at = len(text)
+    while at and (text[at - 1].isspace() or text.endswith(tokens, 0, at)):
+        token = next((token for token in tokens if text.endswith(token, 0, at)), "")
+        at -= len(token) or 1
+        end = at if token else end
+    return end
 
 
 def _is_said(thought: object, text: str) -> bool:
@@ -247,6 +268,9 @@ def json_or_none(text: str) -> object:
 def _call_of_object(entry: dict, where: str) -> GivenCall:
     if isinstance(entry.get("text"), str):
         return replace(call_of_text(entry["text"], _id(entry, "id")), exact=True)
+    for key in _RESULTS:
+        if entry.get(key) is not None:
+            raise ValueError(f"{where}: a call with its `{key}`: put results into messages of the role tool")
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name = function.get("name", function.get("function"))
     if not isinstance(name, str):
@@ -306,7 +330,7 @@ def _verdict(given: dict, where: str) -> bool | None:
             if verdict not in (0, 1):
                 raise ValueError(f"{where}: `{key}` must be true or false, not {verdict!r:.80}")
             return bool(verdict)
-    return None
+    return True if given.get("status") == "error" else None  # LangChain's "success" says nothing of the output
 
 
 def in_tags(text: str) -> list[str]:

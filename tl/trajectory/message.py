@@ -42,10 +42,15 @@ class Note(enum.Enum):
     WEIGHT_0 = "turns with weight 0 in the data, not trained"
     WEIGHT_ELSEWHERE = "weights on messages of other roles, which are never trained"
     TEXT_CALLS = "calls written in the text"
+    CALL_LIKE_TEXT = "answers with the name of a tool as calls have it, read as texts"
     BROKEN_CALLS = "calls that cannot be parsed, not trained"
     PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"
-    SYSTEM_TOOLS = "records with tools in the system message"
+    FEWER_RESULTS = (
+        "messages with more calls than results, which went to the first of them: nothing says whose they are"
+    )
+    END_TOKENS = "texts that end in a token of a prompt format, which is dropped"
+    SYSTEM_TOOLS = "records with tools in the system message or the first request"
     IMPLIED_TOOLS = "records without a list of tools: their tools are the names that they call, with any arguments"
     COMPANION_TOOLS = "records with tools from a separate file"
     PADDING = "nulls for parameters that a tool does not have, dropped"

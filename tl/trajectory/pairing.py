@@ -34,7 +34,10 @@ def pair(calls: list[GivenCall], items: list[Item], is_one_message: bool, notes:
             )
         answers[found[0]] = result
     unnamed = [r for r in results if not (have_ids and r.id is not None) and r.name is None]
-    if unnamed and len(results) < len(calls) and not is_one_message:
+    if unnamed and len(results) < len(calls):
+        notes[Note.FEWER_RESULTS] += 1
+        if is_one_message:
+            return answers
         raise ValueError(
             f"{unnamed[0].where}: {len(calls)} calls and {len(results)} results, but neither ids "
             "nor names say which call each result belongs to"

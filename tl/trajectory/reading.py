@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,9 +12,13 @@ from tl.schema import FINISH, ToolSpec
 from tl.trajectory.items import GivenCall, Item, keys_of, read_items, refuse_media, whole_text
 from tl.trajectory.message import Message, Note, Notes
 from tl.trajectory.pairing import pair
-from tl.trajectory.text_calls import read_text_calls
+from tl.trajectory.text_calls import looks_like_a_call, read_text_calls
 from tl.trajectory.tools import implied_tools, listed_tools, read_tools, tools_in_text
 
+_TOOLS_BEFORE_REQUEST = re.compile(  # the words of Llama 3's prompt format around a list of tools
+    r"\s*Given the following functions, please respond with a JSON for a function call.*?Do not use variables\.\s*",
+    re.DOTALL,
+)
 _LABELS = ("label", "kto_tag")  # of KTO
 _WEIGHTS = ("weight", "loss", "train", "trainable", "loss_mask", "loss_weight", "completion_mask", "assistant_masks")
 
@@ -27,8 +32,8 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
         if record.get(key) not in (None, 1):
             raise ValueError(f"`{key}` is outside the messages; only a message may have it")
     for key in _LABELS:
-        if record.get(key) is False:
-            raise ValueError(f"`{key}` is false: the record is an example of what to avoid")
+        if str(record.get(key)).lower() in ("false", "0"):
+            raise ValueError(f"`{key}` is {record[key]!r}: the record is an example of what to avoid")
     messages = record["messages"]
     if isinstance(messages, str):
         messages = _json(messages)
@@ -37,7 +42,7 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
     declared = _declared_tools(record, items, notes)
     specs = read_tools(declared or ())
     known = {spec.name for spec in specs} | {call.name for item in items for call in item.calls if declared is None}
-    read_text_calls(items, known, notes)
+    read_text_calls(items, specs, known, notes)
     given = [call for item in items for call in item.calls]
     notes[Note.BROKEN_CALLS] += sum(call.call is None for call in given)
     if declared is None and given:
@@ -71,7 +76,10 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
     while leading < len(items) and items[leading].role == "system":
         leading += 1
     if late := next((item for item in items[leading:] if item.role == "system"), None):
-        raise ValueError(f"{late.where}: only the first message may be a system message")
+        raise ValueError(
+            f"{late.where}: only the first message may be a system message (in a file with a message a line, blank "
+            "lines separate conversations)"
+        )
     texts = [item.text for item in items[:leading]]
     told = whole_text(system, "`system`")
     if told.strip() and told not in texts:
@@ -80,15 +88,28 @@ def _with_system(items: list[Item], system: object) -> list[Item]:
 
 
 def _declared_tools(record: dict, items: list[Item], notes: Notes) -> list | None:
-    """The tools in the record's list or else in its system message, from which they are then removed."""
+    """The tools in the record's list, or else in its system message or in its first request as Llama 3 has them; they
+    are removed from messages."""
     listed = listed_tools(record)
     if items[0].role == "system":
-        told, rest = tools_in_text(items[0].text)
-        if told and (listed is None or read_tools(told) == read_tools(listed)):
+        told, rest = tools_in_text(items[0].text, sure=listed is not None)
+        if told and listed and read_tools(told) != read_tools(listed):
+            raise ValueError("the record and its system message list different tools: leave one of the lists")
+        if told:
             items[:1] = [replace(items[0], text=rest)] if rest else []
             notes[Note.SYSTEM_TOOLS] += listed is None
             return listed or told
-    return listed
+    at = items[0].role == "system"
+    if listed or len(items) <= at or items[at].role != "user":
+        return listed
+    told, rest = tools_in_text(items[at].text, sure=True)
+    if not told:
+        return None
+    if not (words := _TOOLS_BEFORE_REQUEST.match(rest)):
+        raise ValueError(f"{items[at].where}: a list of tools in a user's message: put it under `tools`")
+    items[at] = replace(items[at], text=rest[words.end() :])
+    notes[Note.SYSTEM_TOOLS] += 1
+    return told
 
 
 def _drop_padding(given: GivenCall, specs: tuple[ToolSpec, ...], notes: Notes) -> None:
@@ -127,6 +148,7 @@ def _turns(items: list[Item], specs: tuple[ToolSpec, ...], notes: Notes) -> Iter
             raise ValueError(f"{item.where}: an assistant message with neither text nor a call")
         else:
             notes[Note.WEIGHT_0] += not item.trained
+            notes[Note.CALL_LIKE_TEXT] += looks_like_a_call(item.text, {spec.name for spec in specs})
             yield _said(item, specs, ends=at == len(items))
 
 

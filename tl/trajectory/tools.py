@@ -12,28 +12,38 @@ from tl.schema import BUILT_INS, ToolSpec
 
 MAX_PLACES = 10  # places in a system message where a list of tools is looked for
 MAX_TOOLS = 1_000  # consecutive objects
-_KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions", "function")
+_KEYS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
 _OPEN, _CLOSE = "<tools>", "</tools>"
 _BETWEEN = " \t\r\n,;"  # consecutive objects
 _LIST = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
 _DECODER = json.JSONDecoder(strict=False)
-_DECLARING = ("description", "parameters", "inputSchema", "input_schema", "function", "required")
+_SCHEMAS = ("parameters", "inputSchema", "input_schema", "input_parameters")
+_OTHER_SCHEMAS = ("args", "arguments", "schema", "inputs", "required_parameters", "properties")
+_DECLARING = ("description", *_SCHEMAS, "function", "required")
 
 
 def listed_tools(record: dict) -> list | None:
-    """The record's list of tools, as objects; None if there is none or it is empty."""
-    for key in _KEYS:
-        tools = record.get(key)
-        if isinstance(tools, str) and tools.strip():
-            tools = _value(tools, f"`{key}`")
-        if isinstance(tools, dict) and isinstance(tools.get("name", tools.get("function")), str | dict):
-            tools = [tools]
-        if tools:
-            if not isinstance(tools, list):
-                raise ValueError(f"the tools must be a list, not {tools!r:.80}")
-            return [_value(tool, "a tool") if isinstance(tool, str) else tool for tool in tools]
-    return None
+    """The record's list of tools, as objects; None if there is none or it is empty. Lists that differ are an error."""
+    found = {key: tools for key in _KEYS if (tools := _listed(record, key))}
+    first, *others = found or [""]
+    for other in others:
+        if found[other] != found[first] and read_tools(found[other]) != read_tools(found[first]):
+            raise ValueError(f"`{first}` and `{other}` list different tools: leave one of them")
+    return found.get(first) or _listed(record, "function")
+
+
+def _listed(record: dict, key: str) -> list | None:
+    tools = record.get(key)
+    if isinstance(tools, str) and tools.strip():
+        tools = _value(tools, f"`{key}`")
+    if isinstance(tools, dict) and isinstance(tools.get("name", tools.get("function")), str | dict):
+        tools = [tools]
+    if not tools:
+        return None
+    if not isinstance(tools, list):
+        raise ValueError(f"the tools must be a list, not {tools!r:.80}")
+    return [_value(tool, "a tool") if isinstance(tool, str) else tool for tool in tools]
 
 
 def _value(text: str, what: str) -> object:
@@ -48,29 +58,41 @@ def _value(text: str, what: str) -> object:
         raise ValueError(f"{what}: neither JSON nor a literal: {error}") from None
 
 
-def tools_in_text(text: str) -> tuple[list[dict], str]:
-    """The tools that are declared in a system message, and the message without them.
+def tools_in_text(text: str, sure: bool = False) -> tuple[list[dict], str]:
+    """The tools that are declared in a message, and the message without them.
 
-    They are in `<tools>` tags, in a list, or consecutive objects (Glaive), as JSON or Python literals. Raises
-    ValueError if only the first of them can be read.
+    They are in `<tools>` tags, in lists, or objects (Glaive, Llama 3.1), as JSON or Python literals. Outside tags, all
+    tools but the first ones need a schema, and with `sure` these too. Raises ValueError if a list breaks off.
     """
+    tools: list[dict] = []
+    while "{" in text and len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
+        values, start, end = found
+        more = [tool for tool in values if tool not in tools]
+        if twice := {_name(tool) for tool in more} & {_name(tool) for tool in tools}:
+            raise ValueError(f"the message declares {', '.join(map(repr, sorted(twice)))} twice, and differently")
+        tools, text = tools + more, _without(text, start, end)
+    return tools, text
+
+
+def _first_tools(text: str, sure: bool) -> tuple[list[dict], int, int] | None:
+    """The first tools in a text, and where they begin and end."""
     for start, end in islice(_in_tags(text), MAX_PLACES):
         value, rest = _objects(text[start + len(_OPEN) : end - len(_CLOSE)].strip())
         if tools := _declared(value):
             if rest:
                 raise _breaks_off(rest)
-            return tools, _without(text, start, end)
+            return tools, start, end
     for found in islice(_LIST.finditer(text), MAX_PLACES):
         value, end = _leading(text, found.start())
-        if tools := _declared(value):
-            return tools, _without(text, found.start(), end)
+        if tools := _declared(value, sure):
+            return tools, found.start(), end
     for found in islice(_OBJECT.finditer(text), MAX_PLACES):
         values, end = several(text, found.end())
-        if tools := _declared(values):
+        if tools := _declared(values, sure):
             if (rest := text[end:].lstrip()).startswith("{"):
                 raise _breaks_off(rest)
-            return tools, _without(text, found.end(), end)
-    return [], text
+            return tools, found.end(), end
+    return None
 
 
 def _breaks_off(rest: str) -> ValueError:
@@ -143,17 +165,32 @@ def closing(text: str, at: int) -> int:
     return 0
 
 
-def _declared(value: object) -> list[dict]:
-    """The value if it is a list of tools, which have a name and something that declares them; otherwise []."""
+def _declared(value: object, sure: bool = False) -> list[dict]:
+    """The value if it is a list of tools, which have a name and something that declares them, with `sure` a schema;
+    otherwise []."""
     if not isinstance(value, list) or not value:
         return []
     for tool in value:
-        inner = tool.get("function") if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+        inner = _inner(tool)
         if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
             return []
-        if not any(key in inner for key in _DECLARING):
+        told = any(_is_schema(inner.get(key)) and (inner[key] or "description" in inner) for key in _SCHEMAS)
+        if not told and (sure or inner.keys().isdisjoint(_DECLARING)):
             return []
     return value
+
+
+def _inner(tool: object) -> object:
+    return tool["function"] if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+
+
+def _name(tool: dict) -> str:
+    """The name of a declared tool."""
+    return str((tool["function"] if isinstance(tool.get("function"), dict) else tool)["name"])
+
+
+def _is_schema(value: object) -> bool:
+    return isinstance(value, dict) and ("properties" in value or all(isinstance(v, dict) for v in value.values()))
 
 
 def _without(text: str, start: int, end: int) -> str:
@@ -163,9 +200,32 @@ def _without(text: str, start: int, end: int) -> str:
 
 def read_tools(declared: Iterable[object]) -> tuple[ToolSpec, ...]:
     """The tools, and the built-in ones that are not among them."""
-    specs = [ToolSpec.from_openai(tool) for tool in declared]  # type: ignore[arg-type]
+    specs = [ToolSpec.from_openai(_checked(tool)) for tool in declared]  # type: ignore[arg-type]
     names = {spec.name for spec in specs}
     return (*specs, *(spec for spec in BUILT_INS if spec.name not in names))
+
+
+def _checked(tool: object) -> object:
+    """The tool, with Bedrock's schema in its place. Raises ValueError for parameters that would not be read."""
+    tool = tool.get("toolSpec", tool) if isinstance(tool, dict) else tool
+    inner = _inner(tool)
+    if not isinstance(inner, dict):
+        return tool
+    schema = inner.get("parameters") or next((inner[key] for key in _SCHEMAS if inner.get(key)), None)
+    if schema is None:
+        others = [key for key in _OTHER_SCHEMAS if inner.get(key)]
+    elif not isinstance(schema, dict) or schema.get("properties"):
+        return tool
+    elif schema.keys() == {"json"} and _is_schema(schema["json"]):
+        return {key: value for key, value in inner.items() if key not in _SCHEMAS} | {"parameters": schema["json"]}
+    else:
+        others = [key for key in ("anyOf", "oneOf") if schema.get(key)]
+    if others:
+        raise ValueError(
+            f"tool {inner.get('name')}: its parameters stand under `{others[0]}`, which is not read: write them as "
+            "`properties` of an object schema under `parameters`"
+        )
+    return tool
 
 
 def implied_tools(calls: Iterable[Call]) -> tuple[ToolSpec, ...]:
