@@ -62,7 +62,7 @@ def test_the_picture_of_the_readme_has_the_same_key_tokens_and_weights(text):
     marks, numbers = lines[row + 1], lines[row + 2]
     at = lines[row].index(CALL)
     marked = [(lines[row][m.start() : m.end()], m.start() - at) for m in re.finditer(r"\^+", marks)]
-    weights = [float(number) for number in re.findall(r"\d\.\d", numbers.partition("all others")[0])]
+    weights = [float(number) for number in re.findall(r"\d\.\d", numbers.partition("14 others")[0])]
     expected, place = [], -1  # the mark of the first token has no character in the line
     for piece, weight in weights_in_the_walkthrough(text):
         if weight != 1:
