@@ -164,27 +164,26 @@ def test_an_endpoint_that_refuses_the_key_ends_the_run(run, made):
         run(made, lambda *_: (401, "invalid api key"))
 
 
-def test_a_request_that_the_endpoint_refuses_is_left_out_and_the_others_go_on(run, made):
+def solving_after(first, made):
+    """Answers the first request with ``first``, and solves the others."""
     solve, asked = solving(made), []
 
     def answer(*arguments):
         asked.append(arguments)
-        return (400, "content filter") if len(asked) == 1 else solve(*arguments)
+        return first if len(asked) == 1 else solve(*arguments)
 
+    return answer
+
+
+def test_a_request_that_the_endpoint_refuses_is_left_out_and_the_others_go_on(run, made):
     with pytest.warns(UserWarning, match="left out: .*content filter"):
-        kept, faults, _ = run(made, answer)
+        kept, faults, _ = run(made, solving_after((400, "content filter"), made))
     assert len(kept) == len(made) - 1 and faults == {"the endpoint gave no turn": 1}
 
 
 def test_an_answer_that_is_no_completion_is_never_a_turn_in_the_data(run, made):
-    solve, asked = solving(made), []
-
-    def answer(*arguments):
-        asked.append(arguments)
-        return (200, '{"choices": []}') if len(asked) == 1 else solve(*arguments)
-
     with pytest.warns(UserWarning, match="left out: .*not a chat completion"):
-        kept, faults, _ = run(made, answer)
+        kept, faults, _ = run(made, solving_after((200, '{"choices": []}'), made))
     assert len(kept) == len(made) - 1 and faults == {"the endpoint gave no turn": 1}
     with pytest.raises(EndpointError, match="not a chat completion"):
         run(made, lambda *_: (200, '{"choices": []}'))

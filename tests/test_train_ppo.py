@@ -486,6 +486,17 @@ def test_other_weights_of_the_model_that_it_started_from_are_no_run_to_resume(to
     assert train_ppo.main([*flags, "--resume", "--allow_changes"]) == 0
 
 
+@pytest.mark.parametrize("damaged", ['{"scr', "[]", "{}"])
+def test_a_run_with_a_damaged_settings_file_resumes_and_says_what_is_not_compared(toy, tmp_path, monkeypatch, damaged):
+    flags = arguments(toy, tmp_path / "run", "--save_every", "1")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(2, patch, train_ppo)
+        train_ppo.main(flags)
+    (tmp_path / "run" / "run_config.json").write_text(damaged)
+    with pytest.warns(UserWarning, match="run_config.json does not say which weights the run started from"):
+        assert train_ppo.main([*flags, "--resume"]) == 0
+
+
 def test_what_is_shown_and_how_tools_are_isolated_may_change_on_resume(toy, whole, tmp_path, monkeypatch):
     flags = arguments(toy, tmp_path / "run", "--save_every", "1")
     with monkeypatch.context() as patch, pytest.raises(Crash):

@@ -28,7 +28,7 @@ ROLE_LINES = ("\nSystem: ", "\nUser: ", "\nAssistant: ", "\nOutput: ")
 
 def read(
     paths: str | PathLike | Sequence[str | PathLike],
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBadData = "error",
     check: Callable[[Trajectory], object] | None = None,
     data_format: str = AUTO,
     seed: int = 0,
@@ -58,7 +58,7 @@ def read(
 def stream(
     paths: Sequence[str],
     report: ReadReport,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBadData = "error",
     data_format: str = AUTO,
     seed: int = 0,
 ) -> Iterator[Trajectory]:

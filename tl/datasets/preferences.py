@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from tl.datasets import OnBadData
 from tl.datasets.companions import joined_records
 from tl.datasets.files import parsed
 from tl.datasets.readers import trl
@@ -36,7 +37,7 @@ class Pair(NamedTuple):
 
 
 def read_pairs(
-    paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", check: Callable[[Pair], object] | None = None
+    paths: Sequence[str], on_bad: OnBadData = "error", check: Callable[[Pair], object] | None = None
 ) -> tuple[list[Pair], ReadReport]:
     """All pairs of one or more files. `on_bad`, `check` and DataError are those of `tl.datasets.read`."""
     pairs, report = [], ReadReport()

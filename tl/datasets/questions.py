@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from tl.datasets import AUTO, read
+from tl.datasets import AUTO, OnBadData, read
 from tl.metrics import Question, questions_of
 from tl.schema import FINISH
 from tl.trajectory import Trajectory
@@ -13,9 +12,7 @@ from tl.trajectory import Trajectory
 PROMPTS = 0.25  # a file holds prompts if at least this share of its records ends in a call other than finish
 
 
-def read_questions(
-    paths: Sequence[str], on_bad: Literal["error", "skip"] = "error", data_format: str = AUTO
-) -> list[Question]:
+def read_questions(paths: Sequence[str], on_bad: OnBadData = "error", data_format: str = AUTO) -> list[Question]:
     """A question for each correct call of trajectory files. In prompt files, whose records all end with their golden
     calls, earlier calls are history and not questions.
 

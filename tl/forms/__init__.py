@@ -117,12 +117,7 @@ def _read(text: str, form: str, tools: Sequence[ToolSpec]) -> list[Call]:
     if form == "call":
         return [parse_call(text)]
     bare = _bare(text)
-    if form == "python":
-        calls = read_python_calls(bare, tools)
-    elif form in ("tool_call", "functioncall"):
-        calls = [call for found in marked(bare) for call in marked_calls(found, tools)]
-    else:
-        calls = _READERS[form](bare)
+    calls = _READERS_WITH_TOOLS[form](bare, tools) if form in _READERS_WITH_TOOLS else _READERS[form](bare)
     return calls or fail("no call in the text")
 
 
@@ -157,6 +152,10 @@ def _json_calls(text: str) -> list[Call]:
         value, at = leading_value(text, found.end())
         calls += calls_of(value)
     return calls
+
+
+def _tagged_calls(text: str, tools: Sequence[ToolSpec]) -> list[Call]:
+    return [call for found in marked(text) for call in marked_calls(found, tools)]
 
 
 def marked_calls(found: Marked, tools: Sequence[ToolSpec] = ()) -> list[Call]:
@@ -251,4 +250,9 @@ _READERS: dict[str, Callable[[str], list[Call]]] = {
     "json": _json_calls,
     "openai": _openai_calls,
     "name_json": _name_json_calls,
+}
+_READERS_WITH_TOOLS: dict[str, Callable[[str, Sequence[ToolSpec]], list[Call]]] = {
+    "python": read_python_calls,
+    "tool_call": _tagged_calls,
+    "functioncall": _tagged_calls,
 }

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 from tl.calls import JSON, CallSyntaxError, format_call, parse_call
-from tl.datasets import AUTO, BadRecord, DataError, read
+from tl.datasets import AUTO, BadRecord, DataError, OnBadData, read
 from tl.llama.tokenizer import Tokenizer
 from tl.metrics import Question
 from tl.prompt import call_length, encode_prompt
@@ -56,7 +55,7 @@ def read_prompts(
     tokenizer: Tokenizer,
     max_length: int,
     max_new_tokens: int | None = None,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBadData = "error",
     data_format: str = AUTO,
     seed: int = 0,
     free_text: Collection[str] = SPOKEN,

@@ -6,12 +6,11 @@ P counts the pairs of a micro-batch, M its targets: the tokens of both answers.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from tl.datasets import BadRecord, DataError
+from tl.datasets import BadRecord, DataError, OnBadData
 from tl.datasets.preferences import Pair, read_pairs
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions, Example, digest, encode_trajectory, make_example
@@ -71,7 +70,7 @@ def load_pairs(
     tokenizer: Tokenizer,
     max_length: int,
     max_feedback_tokens: int,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBadData = "error",
 ) -> PairData:
     """Reads and tokenises the pairs in preference files. Raises DataError for bad records, or if no pair is left."""
     options = EncodingOptions(mae=False, pkt=False, max_length=max_length, max_feedback_tokens=max_feedback_tokens)

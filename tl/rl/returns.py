@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from tl.datasets import BadRecord
+from tl.datasets import BadRecord, OnBadData
 from tl.datasets.files import parsed, raw_records
 from tl.datasets.report import ReadReport
 from tl.executor import Cause, Executor, Feedback, Verdict
@@ -54,7 +53,7 @@ class Returns:
         return cls(episode, tuple(right), tuple(trials))
 
 
-def read_returns(paths: Sequence[str], on_bad: Literal["error", "skip"] = "error") -> tuple[list[Returns], ReadReport]:
+def read_returns(paths: Sequence[str], on_bad: OnBadData = "error") -> tuple[list[Returns], ReadReport]:
     """Reads the episodes in files of steps. Raises DataError for files that cannot be read, and for bad records unless
     ``on_bad`` is "skip"."""
     episodes, report = [], ReadReport()

@@ -7,11 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Literal
 
 import numpy as np
 
-from tl.datasets import AUTO, DataError, ReadReport, check_options
+from tl.datasets import AUTO, DataError, OnBadData, ReadReport, check_options
 from tl.datasets.mix import drawn, shares_of
 from tl.files import unwritable
 from tl.llama.tokenizer import Tokenizer
@@ -77,7 +76,7 @@ def load_training_data(
     paths: Sequence[str],
     tokenizer: Tokenizer,
     options: EncodingOptions,
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBadData = "error",
     data_format: str = AUTO,
     seed: int = 0,
     progress: bool = True,

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Generic, NoReturn, TypeVar
@@ -51,8 +52,9 @@ class Evaluation(Generic[T]):
     evaluate: Callable[[Sequence[T]], Metrics]
     at_start: bool = False
 
-    def make_if_due(self, config: TrainingConfig, step: int, steps: int, world: World, bar: tqdm) -> None:
-        """Logs and shows the scores, if an evaluation is due after ``step``. A failure is only a warning."""
+    def make_if_due(self, config: TrainingConfig, progress: Progress, steps: int, world: World, bar: tqdm) -> None:
+        """Logs and shows the scores, if an evaluation is due. A failure is only a warning."""
+        step = progress.step
         complete = step in (0, steps)
         if not self.held_out or not (complete or is_due(config.eval_every, step)):
             return
@@ -99,9 +101,11 @@ def main_loop(
         )
     bar = tqdm(total=steps, initial=progress.step, desc="train", unit="step", disable=not world.is_main)
 
+    evaluate_if_due = partial(evaluation.make_if_due, config, progress, steps, world, bar)
+
     with bar, StopSignals() as stop:
         if 0 < progress.step < steps or (evaluation.at_start and not progress.step):
-            evaluation.make_if_due(config, progress.step, steps, world, bar)
+            evaluate_if_due()
         for indices in order:
             metrics, trouble = step(indices)
             bar.set_postfix({name: metrics[name] for name in BAR_METRICS if name in metrics})
@@ -120,11 +124,11 @@ def main_loop(
                     )
                 return True
             if progress.step < steps:
-                evaluation.make_if_due(config, progress.step, steps, world, bar)
+                evaluate_if_due()
         if 0 < progress.step == progress.skipped:
             raise RunError("every step was skipped: nothing was learned, so no model is saved")
         save_model()
-        evaluation.make_if_due(config, progress.step, steps, world, bar)
+        evaluate_if_due()
     return False
 
 

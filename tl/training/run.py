@@ -199,10 +199,16 @@ def newest_run(runs: Path, script: str | None = None) -> Path | None:
 
 def script_of(run: Path) -> str | None:
     """The script that made a run; None if its settings cannot be read."""
+    return _settings_of(run).get("script")
+
+
+def _settings_of(run: Path) -> dict[str, Any]:
+    """The settings of a run; empty if its file is damaged."""
     try:
-        return json.loads((run / SETTINGS_FILE).read_bytes()).get("script")
-    except (ValueError, AttributeError):
-        return None
+        settings = json.loads((run / SETTINGS_FILE).read_bytes())
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def save_trained(config: TrainingConfig, model: Llama, tokenizer: Tokenizer, world: World) -> None:
@@ -281,7 +287,11 @@ def _check_resumable(
     before, now = saved.record["config"] | {"data set": saved.record["data"]}, asdict(config) | {"data set": data}
     free = config.free()
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
-    known = json.loads((out / SETTINGS_FILE).read_bytes()).get("models", {})
+    known = _settings_of(out).get("models")
+    if not isinstance(known, dict):
+        reason = "does not say which weights the run started from, so they are not compared"
+        warnings.warn(f"{out / SETTINGS_FILE} {reason}", stacklevel=2)
+        known = {}
     changes += [f"  the weights in {path}" for path in models if known.get(path, models[path]) != models[path]]
     if changes and not config.allow_changes:
         raise RunError(

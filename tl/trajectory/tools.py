@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from tl.calls import Call, CallSyntaxError, parse_literal
 from tl.schema import BUILT_INS, ToolSpec
@@ -68,7 +69,7 @@ def tools_in_text(text: str, sure: bool = False) -> tuple[list[dict], str]:
     while "{" in text and len(tools) < MAX_TOOLS and (found := _first_tools(text, sure or bool(tools))):
         values, start, end = found
         more = [tool for tool in values if tool not in tools]
-        if twice := {_name(tool) for tool in more} & {_name(tool) for tool in tools}:
+        if twice := {_inner(tool)["name"] for tool in more} & {_inner(tool)["name"] for tool in tools}:
             raise ValueError(f"the message declares {', '.join(map(repr, sorted(twice)))} twice, and differently")
         tools, text = tools + more, _without(text, start, end)
     return tools, text
@@ -180,13 +181,9 @@ def _declared(value: object, sure: bool = False) -> list[dict]:
     return value
 
 
-def _inner(tool: object) -> object:
+def _inner(tool: Any) -> Any:
+    """What names and declares a tool."""
     return tool["function"] if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
-
-
-def _name(tool: dict) -> str:
-    """The name of a declared tool."""
-    return str((tool["function"] if isinstance(tool.get("function"), dict) else tool)["name"])
 
 
 def _is_schema(value: object) -> bool:

@@ -16,7 +16,7 @@ from tl.evaluation.suites import Suite, each
 from tl.evaluation.suites.files import find, read_list
 from tl.forms import Prediction, read_calls, read_prediction
 from tl.metrics import WRONG, CallScore, Question
-from tl.schema import ASK_TO_USER, FINISH, ToolSpec
+from tl.schema import FINISH, SPOKEN, ToolSpec
 from tl.trajectory import Message
 
 ENVIRONMENTS = ("clean", "slight", "medium", "heavy", "union")
@@ -115,7 +115,7 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
             continue
         golden = {key: value for key, value in answer.arguments.items() if value != FREE}
         rest = {key: value for key, value in rest.items() if key in golden}
-        if name in (last, ask, FINISH.name, ASK_TO_USER.name) or golden == rest:
+        if name in (last, ask, *SPOKEN) or golden == rest:
             return CallScore(True, True, True)
     return CallScore(ts, pi, False)
 
