@@ -1,5 +1,6 @@
 """The estimate of --dry_run beside what a step really allocates, and what loading a sharded model takes."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,19 @@ def test_the_estimate_is_within_10_percent_of_the_measured_peak(mode, lora):
     measured = peak_of_two_steps(mode, lora)
     estimate = training_memory(CONFIG, TOKENS, checkpointing=mode, lora=lora).total
     assert estimate == pytest.approx(measured, rel=0.10), f"{estimate / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB"
+
+
+def test_the_measured_peak_is_not_lowered_by_what_an_earlier_measurement_left():
+    def leave_a_cycle() -> None:
+        left: list = [torch.zeros(1000)]
+        left.append(left)
+
+    def free_it_and_allocate() -> None:
+        gc.collect()
+        torch.zeros(1000)
+
+    assert peak_allocated(leave_a_cycle)[0] == 4000
+    assert peak_allocated(free_it_and_allocate)[0] == 4000
 
 
 def test_the_peak_is_in_a_step_or_in_an_evaluation():
