@@ -147,6 +147,12 @@ def test_long_feedback_in_a_history_is_cut_as_in_sft(tokenizer, tmp_path):
     assert "tokens cut] …" in tokenizer.decode(prompt.prompt_ids)
 
 
+def test_prompts_are_drawn_by_the_shares_of_their_files(tokenizer, tmp_path):
+    paths = [write(tmp_path / name, [GOOD | {"id": f"{name}{n}"} for n in range(9)]) for name in ("a", "b")]
+    ids = [prompt.id for prompt in read_prompts([f"{paths[0]}:0.75", f"{paths[1]}:0.25"], tokenizer, 500).prompts]
+    assert sum(id[0] == "a" for id in ids) == 9 and sum(id[0] == "b" for id in ids) == 3
+
+
 def test_tasks_are_the_requests_of_the_training_side(tokenizer):
     made = make_episodes(30, seed=1)
     tasks = task_data(make_tasks(seed=1, size=30), tokenizer, 1024).prompts

@@ -12,7 +12,7 @@ from typing import Literal
 from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import parsed
 from tl.datasets.formats import NAMES, read_one, single_records
-from tl.datasets.mix import drawn, mixed, shares_of
+from tl.datasets.mix import drawn, shares_of
 from tl.datasets.report import BadRecord, DataError, ReadReport, looks_like
 from tl.mae import ErrorCategory, call_categories
 from tl.trajectory import Note, Notes, Trajectory
@@ -41,18 +41,9 @@ def read(
     `seed` draws trajectories in these proportions, see `tl.datasets.mix`. `check` is called with every trajectory; if
     it raises ValueError, the record is bad.
     """
-    check_options(on_bad, data_format)
     report = ReadReport()
     names = [str(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
-    split = shares_of(names)
-    sets = [list(_trajectories(Path(path), report, check, data_format)) for path, _ in split]
-    report.read = sum(map(len, sets))
-    if on_bad == "error":
-        report.check()
-    shares = [share for _, share in split if share is not None]
-    if shares:
-        return mixed(sets, shares, seed), report
-    return [trajectory for trajectories in sets for trajectory in trajectories], report
+    return list(stream(names, report, on_bad, data_format, seed, check)), report
 
 
 def stream(
@@ -61,6 +52,7 @@ def stream(
     on_bad: OnBadData = "error",
     data_format: str = AUTO,
     seed: int = 0,
+    check: Callable[[Trajectory], object] | None = None,
 ) -> Iterator[Trajectory]:
     """Yields the trajectories of `read` without keeping them. The report is complete after the last one, and with
     `on_bad="error"` the DataError for bad records is raised then. Files with shares are read twice, first to count.
@@ -70,10 +62,10 @@ def stream(
     shares = [share for _, share in split if share is not None]
     chosen: Container[int] = range(sys.maxsize)
     if shares:
-        sizes = [sum(1 for _ in _trajectories(Path(path), ReadReport(), None, data_format)) for path, _ in split]
+        sizes = [sum(1 for _ in _trajectories(Path(path), ReadReport(), check, data_format)) for path, _ in split]
         chosen = set(drawn(sizes, shares, seed))
     for path, _ in split:
-        for trajectory in _trajectories(Path(path), report, None, data_format):
+        for trajectory in _trajectories(Path(path), report, check, data_format):
             report.read += 1
             if report.read - 1 in chosen:
                 yield trajectory

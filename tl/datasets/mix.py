@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
 
 from tl.datasets.report import DataError
 
-T = TypeVar("T")
 _SHARE = re.compile(r"(.+):((?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
 
 
@@ -33,20 +31,12 @@ def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
 
 
 def drawn(sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
-    """Indices that `mixed` draws from sets of these sizes, numbered consecutively over all sets."""
-    ends = accumulate(sizes, initial=0)
-    return mixed([range(start, end) for start, end in pairwise(ends)], shares, seed)
-
-
-def mixed(sets: Sequence[Sequence[T]], shares: Sequence[float], seed: int) -> list[T]:
-    """Draws from the sets in proportion to the shares, without repetition, as many as the scarcest set allows.
-
-    The chosen items keep their order within a set, and the sets are concatenated.
-    """
-    total = min(len(items) / share for items, share in zip(sets, shares, strict=True))
+    """Indices of items of sets with these sizes, numbered consecutively over all sets: in proportion to the shares,
+    without repetition, as many as the scarcest set allows. Ascending."""
+    total = min(size / share for size, share in zip(sizes, shares, strict=True))
     rng = random.Random(seed)
-    chosen: list[T] = []
-    for items, share in zip(sets, shares, strict=True):
-        count = min(len(items), round(total * share))
-        chosen += [items[at] for at in sorted(rng.sample(range(len(items)), count))]
+    chosen: list[int] = []
+    for start, size, share in zip(accumulate(sizes, initial=0), sizes, shares, strict=False):
+        count = min(size, round(total * share))
+        chosen += [start + at for at in sorted(rng.sample(range(size), count))]
     return chosen

@@ -39,7 +39,9 @@ class PPOConfig(ToolOptions, TrainingConfig):
         "", "checkpoint folder of an SFT model in Hugging Face layout (default: the newest run of train_sft.py)"
     )
     data: list[str] = option(
-        [], "prompt files, in which each record ends with its golden call (default: generated prompts)"
+        [],
+        "prompt files, in which each record ends with its golden call, optionally with shares (a.jsonl:0.4 b.json:0.6) "
+        "(default: generated prompts)",
     )
     rollout: Literal["step", "episode"] = option(
         "step", "step: sample one call per prompt; episode: solve whole tasks with the tools"

@@ -73,11 +73,14 @@ def read_prompts(
     bad: list[BadRecord] = []
     limits = max_length, max_new_tokens, free_text
     if paths:
+        made: dict[int, Question] = {}  # by the identity of its trajectory
+
         # Tokenised while the file is read, so that an error names the prompt's place in it.
         def take(trajectory: Trajectory) -> None:
-            prompts.append(_tokenise(prompt_of(trajectory), tokenizer, *limits))
+            made[id(trajectory)] = _tokenise(prompt_of(trajectory), tokenizer, *limits)
 
-        _, report = read(paths, on_bad, take, data_format)
+        trajectories, report = read(paths, on_bad, take, data_format, seed)
+        prompts = [made[id(trajectory)] for trajectory in trajectories]
         report.warn()
         bad = report.bad
     else:
