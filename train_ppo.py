@@ -64,7 +64,7 @@ from tl.training.distributed import World
 from tl.training.held_out import cached_tokens, held_out_line, load_held_out, percentages, predict_in_parts, score
 from tl.training.lock import folder_lock
 from tl.training.loop import STOPPED, Evaluation, Metrics, Trouble, is_due, main_loop, plan, resume_command, run_script
-from tl.training.memory import PPOMemory, parameters_text, ppo_memory
+from tl.training.memory import TrainingMemory, parameters_text, ppo_memory
 from tl.training.run import (
     Progress,
     check_folder,
@@ -352,7 +352,7 @@ def steps_lines(config: PPOConfig, data: PPOData) -> list[str]:
 
 def estimate_memory(
     config: PPOConfig, data: PPOData, held_out: Sequence[Question], model: ModelConfig, world: World
-) -> PPOMemory:
+) -> TrainingMemory:
     """Memory of the largest update and the largest rollout or evaluation on each rank."""
     lengths: Sequence[int] = [len(prompt.prompt_ids) + config.max_new_tokens for prompt in data.prompts]
     grows = config.rollout == "episode"  # turn by turn, up to the whole context

@@ -261,7 +261,7 @@ def sft(config: ModelConfig, ranks: int, checkpointing: str, tokens: int, micro_
         peaks["evaluation"] = peak(evaluate, [model, optimizer])
         cached = cache_size(rows, [length + new])
         memory = training_memory(config, tokens, ranks, 2, checkpointing, cached)
-        estimates = {"step": memory.held + memory.step, "evaluation": memory.held + memory.evaluation}
+        estimates = {"step": memory.held + memory.step, "evaluation": memory.held + memory.generation}
     decoding = dict(boundary.waits) | {"tokens": new}
     return found | {"peaks": peaks, "estimates": estimates, "decoding": decoding}
 

@@ -75,10 +75,10 @@ def test_the_peak_is_in_a_step_or_in_an_evaluation():
     """CodeLLaMA-7B on 8 ranks: an evaluation holds the whole model in bfloat16 and 14 rows of 2,304 tokens."""
     codellama = ModelConfig(32016, 4096, 11008, 32, 32, 32, 128, 16384)
     without, memory = (training_memory(codellama, 8192, 8, 2, "full", cached=n) for n in (0, 14 * 2304))
-    assert without.total == memory.held + memory.step and without.evaluation == 0
+    assert without.total == memory.held + memory.step and without.generation == 0
     assert memory.kv_cache == 14 * 2304 * 32 * 2 * 4096 * 2
     assert memory.copies == 2 * (count_parameters(codellama) + 16384 * (2 * 4096 + 3 * 11008))
-    assert memory.total == memory.held + memory.evaluation > without.total
+    assert memory.total == memory.held + memory.generation > without.total
 
 
 def test_the_cache_of_an_evaluation_is_that_of_the_rank_with_the_longest_requests():

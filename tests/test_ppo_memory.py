@@ -12,7 +12,7 @@ from tl.rl.calls import Experience, ScoredCall
 from tl.rl.config import PPOConfig
 from tl.rl.data import PPOData
 from tl.training import distributed
-from tl.training.memory import PPOMemory, ppo_memory
+from tl.training.memory import TrainingMemory, ppo_memory
 from tl.training.run import Progress
 
 MIB = 2**20
@@ -39,7 +39,7 @@ def sample(actor: Llama, _tokenizer, prompts: list[Question], config, seeds: lis
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 8, "update"), (SAMPLING, 124, "sampling")])
+@pytest.mark.parametrize(("config", "length", "phase"), [(UPDATE, 8, "step"), (SAMPLING, 124, "generation")])
 def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, phase, tmp_path, monkeypatch):
     """Of two steps, the second with the optimizers' state there from the beginning."""
     monkeypatch.setattr(train_ppo, "sample_calls", sample)
@@ -54,7 +54,7 @@ def test_the_estimate_is_within_15_percent_of_the_measured_peak(config, length, 
 
         measured, _ = peak_allocated(work)
         estimate = train_ppo.estimate_memory(config, PPOData(prompts), [], CONFIG, world)
-    assert getattr(estimate, phase) == max(estimate.update, estimate.sampling)
+    assert getattr(estimate, phase) == max(estimate.step, estimate.generation)
     assert estimate.total == pytest.approx(measured, rel=0.15), f"{estimate}, measured {measured / MIB:.0f} MiB"
 
 
@@ -64,7 +64,7 @@ def test_an_evaluation_that_holds_more_than_a_rollout_counts():
     world = distributed.World(0, 1, torch.device("cpu"))
 
     def sampled(items):
-        return train_ppo.estimate_memory(SAMPLING, PPOData(prompts), items, CONFIG, world).sampling
+        return train_ppo.estimate_memory(SAMPLING, PPOData(prompts), items, CONFIG, world).generation
 
     assert sampled(held_out[:1]) == sampled([])
     keys_and_values, reading = 2 * 2 * 2 * 64, 2 * 256 + 3 * 1024  # numbers a token
@@ -75,15 +75,15 @@ def test_every_part_is_shown_and_what_is_there_at_the_peak_of_each_phase():
     sizes = {
         "parameters": 1,
         "optimizer": 2,
-        "reference": 3,
         "gradients": 10,
         "activations": 20,
-        "gathered": 30,
+        "temporary": 30,
         "kv_cache": 100,
         "copies": 200,
+        "reference": 3,
     }
-    memory = PPOMemory(**{name: size * 2**30 for name, size in sizes.items()})
-    peaks = {"peak in updates": 1 + 2 + 3 + 60, "peak in sampling": 1 + 2 + 3 + 300, "peak": 1 + 2 + 3 + 300}
+    memory = TrainingMemory(whole_layers=0, **{name: size * 2**30 for name, size in sizes.items()})
+    peaks = {"peak in steps": 1 + 2 + 3 + 60, "peak in generation": 1 + 2 + 3 + 300, "peak": 1 + 2 + 3 + 300}
     shown = {name.replace("_", " "): f"{size}.00 GiB" for name, size in (sizes | peaks).items()}
     assert {line[:20].strip(): line[20:].strip() for line in memory.lines()} == shown
 

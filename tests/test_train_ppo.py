@@ -218,7 +218,7 @@ def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
     assert train_ppo.main(arguments(toy, tmp_path / "run", "--dry_run")) == 0
     assert not (tmp_path / "run").exists()
     out = capsys.readouterr().out
-    assert "kl_coef" in out and "prompts" in out and "optimizer" in out and "sampling" in out
+    assert "kl_coef" in out and "prompts" in out and "optimizer" in out and "peak in generation" in out
     assert re.search(r"^steps +[1-9]\d* of 4 rollouts, \d of each prompt$", out, re.M)
 
 

@@ -1,7 +1,7 @@
 """Estimates the memory of training from shapes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tl.llama.config import ModelConfig
 from tl.llama.lora import LoRA, adapter_parameters
@@ -13,21 +13,22 @@ from tl.training.distributed import Checkpointing, World, needs_fsdp
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes per rank. The peak is in a step or in an evaluation, since a step frees its gradients."""
+    """Bytes per rank. The peak is in a step or while the model generates, since a step frees its gradients."""
 
-    parameters: int
-    optimizer: int
-    gradients: int  # in a step
+    parameters: int  # PPO: of actor and critic; with LoRA, the shared base and both sets of adapters
+    optimizer: int  # PPO: of actor and critic
+    gradients: int  # in a step; PPO: of one model, as the next three
     activations: int  # in a step
     whole_layers: int  # in a step: FSDP's unsharded copies of embedding, head and two blocks; 0 without FSDP
     temporary: int  # in a step: the largest short-lived tensors
-    kv_cache: int  # in an evaluation
-    copies: int  # in an evaluation: the model in the compute dtype, and the activations of reading prompts
+    kv_cache: int  # in an evaluation or a rollout
+    copies: int  # in an evaluation or a rollout: the model in the compute dtype, and activations of reading prompts
+    reference: int = 0  # PPO: in the compute dtype, 0 with LoRA, which shares the base; plus a process reward model
 
     @property
     def held(self) -> int:
         """Memory held all the time."""
-        return self.parameters + self.optimizer
+        return self.parameters + self.optimizer + self.reference
 
     @property
     def step(self) -> int:
@@ -35,18 +36,19 @@ class TrainingMemory:
         return self.gradients + self.activations + self.whole_layers + self.temporary
 
     @property
-    def evaluation(self) -> int:
-        """Additional memory in an evaluation."""
+    def generation(self) -> int:
+        """Additional memory in an evaluation or a rollout."""
         return self.kv_cache + self.copies
 
     @property
     def total(self) -> int:
-        return self.held + max(self.step, self.evaluation)
+        return self.held + max(self.step, self.generation)
 
     def lines(self) -> list[str]:
-        """The parts and the peaks as text, a line each."""
-        peaks = {"peak in steps": self.held + self.step, "peak in evaluations": self.held + self.evaluation}
-        return size_lines(vars(self) | peaks | {"peak": self.total})
+        """The parts that there are, and the peaks, as text, a line each."""
+        parts = {name: size for name, size in vars(self).items() if size}
+        peaks = {"peak in steps": self.held + self.step, "peak in generation": self.held + self.generation}
+        return size_lines(parts | peaks | {"peak": self.total})
 
 
 def size_lines(sizes: Mapping[str, int]) -> list[str]:
@@ -188,44 +190,6 @@ def _activations_per_token(config: ModelConfig, checkpointing: Checkpointing, lo
     return layers * per_block + (everything - per_block) + 2 * hidden
 
 
-@dataclass(frozen=True)
-class PPOMemory:
-    """Bytes per rank. The peak is in an update or in sampling, since an update frees its gradients."""
-
-    parameters: int  # actor and critic in float32; with LoRA, the shared base and both sets of adapters
-    optimizer: int  # of actor and critic
-    reference: int  # in the compute dtype, 0 with LoRA, which shares the base; plus a process reward model, if any
-    gradients: int  # in an update, of one model
-    activations: int  # in an update, of one model
-    gathered: int  # in an update: FSDP's unsharded layers of one model, and the largest short-lived tensors
-    kv_cache: int  # in sampling
-    copies: int  # in sampling: the actor in the compute dtype, and the activations of reading prompts
-
-    @property
-    def held(self) -> int:
-        """Memory held all the time."""
-        return self.parameters + self.optimizer + self.reference
-
-    @property
-    def update(self) -> int:
-        """Additional memory in an update."""
-        return self.gradients + self.activations + self.gathered
-
-    @property
-    def sampling(self) -> int:
-        """Additional memory in sampling."""
-        return self.kv_cache + self.copies
-
-    @property
-    def total(self) -> int:
-        return self.held + max(self.update, self.sampling)
-
-    def lines(self) -> list[str]:
-        """The parts and the peaks as text, a line each."""
-        peaks = {"peak in updates": self.held + self.update, "peak in sampling": self.held + self.sampling}
-        return size_lines(vars(self) | peaks | {"peak": self.total})
-
-
 def ppo_memory(
     config: ModelConfig,
     tokens: int,
@@ -236,23 +200,18 @@ def ppo_memory(
     critic: bool = True,
     lora: LoRA | None = None,
     prm: bool = False,
-) -> PPOMemory:
+) -> TrainingMemory:
     """Estimate for AdamW with float32 master weights, sharded over ``ranks``. ``tokens`` is the size of a micro-batch
     of an update, ``cached`` that of a rank's KV cache while it samples. Critic and process reward model (``prm``) are
     assumed to be as large as the actor.
     """
     trained = 2 if critic else 1
-    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing, lora=lora)
-    sampling = sampling_memory(config, cached, compute_bytes, lora)
+    model = training_memory(config, tokens, ranks, compute_bytes, checkpointing, cached, lora)
     reference = compute_bytes * count_parameters(config) // ranks
     shared = 0 if lora is None else reference
-    return PPOMemory(
+    return replace(
+        model,
         parameters=shared + trained * (model.parameters - shared),
         optimizer=trained * model.optimizer,
         reference=(1 + prm) * reference - shared,
-        gradients=model.gradients,
-        activations=model.activations,
-        gathered=model.whole_layers + model.temporary,
-        kv_cache=sampling.kv_cache,
-        copies=sampling.copies(ranks, compute_bytes),
     )
