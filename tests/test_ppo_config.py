@@ -6,6 +6,7 @@ import pytest
 from checkpoints import make_model
 
 from tl.config import parse_config, preset
+from tl.errors import UserError
 from tl.rl.config import PPOConfig, check, check_lengths
 from tl.training.config import RunError
 
@@ -25,7 +26,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
         ({"minibatch_size": 9}, "--minibatch_size is 9, but must be at most --batch_size, 8"),
         ({"rollout": "episode", "data": ["prompts.jsonl"]}, "--rollout episode needs tasks .* instead of --data"),
         ({"tools": ["tools.py"], "tasks": ["tasks.jsonl"]}, "--tools, .* need --rollout episode"),
-        ({"rollout": "episode", "mcp": ["server"]}, "--tools and --mcp need --tasks"),
+        ({"rollout": "episode", "mcp": ["server"]}, "--mcp needs --tasks"),
         ({"intercode": "nl2bash"}, "--intercode needs --rollout episode"),
         ({"rollout": "episode", "reward": "prm"}, "--reward prm and --prm must be given together"),
         ({"rollout": "episode", "prm": "runs/prm"}, "--reward prm and --prm must be given together"),
@@ -39,7 +40,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(setting, message):
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(UserError, match=message):
         check(PPOConfig(**{"model": MODEL} | setting))
 
 

@@ -15,6 +15,7 @@ from torch.optim import SGD
 import train_ppo
 from tl.cli import prm as command
 from tl.datasets import DataError, read
+from tl.errors import UserError
 from tl.executor import Cause, Executor, Feedback, Session
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
@@ -29,7 +30,6 @@ from tl.rl.update import Learner
 from tl.rollout.dialogue import Dialogue, Response
 from tl.rollout.tasks import read_tasks
 from tl.training import distributed
-from tl.training.config import RunError
 from tl.training.distributed import World
 from tl.training.run import newest_run
 
@@ -243,7 +243,7 @@ def test_two_ranks_equal_one(flags, two_ranks):
     ],
 )
 def test_settings_that_make_no_sense_are_refused(flags, more, message):
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(UserError, match=message):
         prm.resolve_config([*flags, *more], "")
 
 

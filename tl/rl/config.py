@@ -75,9 +75,7 @@ class PPOConfig(ToolOptions, TrainingConfig):
     value_clip: float = option(0.2, "clip the change of a value in one step to ± this", positive=True)
     actor_lr: float = option(2e-6, "learning rate of the policy", embedded=1e-4, lora=1e-4, at_least=0)
     critic_lr: float = option(1e-6, "learning rate of the critic", embedded=5e-4, lora=1e-4, at_least=0)
-    weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
     epochs: float = option(3.0, "number of passes over the prompts", embedded=1.0, positive=True)
-    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
     eval_every: int = option(100, EVAL_EVERY, embedded=0, at_least=0)
     samples_per_prompt: int = option(1, "number of rollouts sampled for each prompt", embedded=2, at_least=1)
     batch_size: int = option(8, "rollouts per step, over all ranks", embedded=64, at_least=1)
@@ -118,8 +116,8 @@ class PPOConfig(ToolOptions, TrainingConfig):
 
 
 def resolve_config(argv: Sequence[str] | None = None, description: str = "") -> PPOConfig:
-    """Settings from train_ppo.py's command line, including the model to start from. Raises RunError if they contradict
-    each other."""
+    """Settings from train_ppo.py's command line, including the model to start from. Raises UserError if they
+    contradict each other."""
     config = with_start(parse_config(PPOConfig, argv, description + PRESET_RULE), argv)
     check(config)
     return config
@@ -135,7 +133,7 @@ def with_start(asked: C, argv: Sequence[str] | None) -> C:
 
 
 def check(config: PPOConfig) -> None:
-    """Raises RunError for settings that contradict each other."""
+    """Raises UserError for settings that contradict each other."""
     check_settings(config, config.prm)
     if config.minibatch_size > config.batch_size:
         raise RunError(
@@ -172,8 +170,7 @@ def check(config: PPOConfig) -> None:
         raise RunError("--intercode needs --rollout episode, and cannot be combined with --tools, --mcp or --tasks")
     if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):
         raise RunError("--tools, --mcp, --tasks and --allow_network need --rollout episode, in which tools run")
-    if (config.tools or config.mcp) and not config.tasks:
-        raise RunError("--tools and --mcp need --tasks, the tasks to solve with them")
+    config.require_tasks("tools", "mcp")
 
 
 def without_effect(config: PPOConfig) -> list[str]:

@@ -28,7 +28,6 @@ from tl.training import distributed
 from tl.training.batching import batches, target_nll
 from tl.training.checkpoint import SavedState
 from tl.training.config import (
-    EVAL_EVERY,
     MAX_SEED,
     PRESET_RULE,
     RunError,
@@ -57,11 +56,8 @@ class DPOConfig(TrainingConfig):
     )
     label_smoothing: float = option(0.0, "assumed fraction of pairs whose labels are swapped", at_least=0, at_most=0.5)
     learning_rate: float = option(1e-6, "learning rate, constant over the run", embedded=2e-5, lora=1e-5, at_least=0)
-    weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
     epochs: float = option(1.0, "number of passes over the pairs", positive=True)
-    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
     batch_size: int = option(32, "pairs per optimizer step, over all ranks and micro-batches", embedded=16, at_least=1)
-    eval_every: int = option(100, EVAL_EVERY, at_least=0)
     max_length: int = option(
         8192, "maximum tokens in a history with an answer; longer pairs are dropped", embedded=1536, at_least=2
     )

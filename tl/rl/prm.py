@@ -33,7 +33,6 @@ from tl.training import distributed
 from tl.training.batching import batches, epoch_order, micro_batches
 from tl.training.checkpoint import SavedState
 from tl.training.config import (
-    EVAL_EVERY,
     MAX_SEED,
     PRESET_RULE,
     RunError,
@@ -66,13 +65,10 @@ class PRMConfig(ToolOptions, TrainingConfig):
         0.2, "fraction of the episodes held out for evaluation, without --eval_data", at_least=0, at_most=0.9
     )
     learning_rate: float = option(1e-5, "learning rate, constant over the run", embedded=3e-4, lora=1e-4, at_least=0)
-    weight_decay: float = option(0.0, "AdamW weight decay, applied to matrices only", at_least=0)
     epochs: float = option(2.0, "number of passes over the episodes", positive=True)
-    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
     batch_size: int = option(
         32, "episodes per optimizer step, over all ranks and micro-batches", embedded=8, at_least=1
     )
-    eval_every: int = option(100, EVAL_EVERY, at_least=0)
     max_length: int = option(8192, "maximum tokens in an episode; longer ones are cut", embedded=1536, at_least=2)
     seed: int = option(
         0,
@@ -87,15 +83,14 @@ class PRMConfig(ToolOptions, TrainingConfig):
 
 
 def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
-    """Settings from the command line. Raises RunError if they contradict each other."""
+    """Settings from the command line. Raises UserError if they contradict each other."""
     config = with_start(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script), argv)
     check_settings(config)
     if config.data_format != AUTO:
         raise RunError("--data_format is for trajectories; files of steps have one format")
     if config.mcp or config.allow_network:
         raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
-    if config.tools and not config.tasks:
-        raise RunError("--tools needs --tasks, the tasks to solve with them")
+    config.require_tasks("tools")
     if config.data and (config.tools or config.tasks):
         raise RunError("--tools and --tasks make steps, --data reads them from files: choose one")
     return config

@@ -20,6 +20,7 @@ from tl.training.distributed import Checkpointing
 
 MAX_SEED = 2**20  # so that all seeds derived from it fit into 64 bits
 MAX_BETA = 1 - 2**-53  # the largest number below 1
+WEIGHT_DECAY = "AdamW weight decay, applied to matrices only"
 EVAL_EVERY = "evaluate on held-out requests every N steps; 0: not during training"
 PRESET_RULE = """
 Defaults marked "embedded model" apply to models with the embedded model's config.json. Defaults marked "LoRA" apply to
@@ -53,7 +54,7 @@ class RunConfig:
     checkpointing: Checkpointing = option(
         "full", "activations to recompute in the backward pass, which saves memory", embedded="none"
     )
-    eval_every: int
+    eval_every: int = option(100, EVAL_EVERY, at_least=0)
     eval_items: int = option(
         64, "number of held-out requests in evaluations during training, and for the evaluation loss", at_least=1
     )
@@ -77,11 +78,11 @@ class TrainingConfig(RunConfig):
         None, "LoRA alpha: adapter outputs are scaled by alpha / rank (default: twice the rank)", positive=True
     )
     lora_on: list[LinearLayer] = option(list(LINEAR_LAYERS), "layers that get LoRA adapters, in every block")
-    weight_decay: float
+    weight_decay: float = option(0.0, WEIGHT_DECAY, at_least=0)
     beta2: float = option(0.95, "AdamW beta2, the decay of the second moment", at_least=0, at_most=MAX_BETA)
     max_grad_norm: float = option(1.0, "clip the gradient to this norm", positive=True)
     epochs: float
-    max_steps: int | None
+    max_steps: int | None = option(None, "stop after this many steps (default: set by --epochs)", at_least=1)
     batch_size: int
     max_length: int
     seed: int
@@ -136,7 +137,7 @@ class SFTConfig(TrainingConfig):
         at_least=0,
     )
     warmup_ratio: float = option(0.01, "fraction of the steps used for warm-up", embedded=0.05, at_least=0, at_most=1)
-    weight_decay: float = option(0.01, "AdamW weight decay, applied to matrices only", at_least=0)
+    weight_decay: float = option(0.01, WEIGHT_DECAY, at_least=0)
     epochs: float = option(1.0, "number of passes over the data", positive=True)
     max_steps: int | None = option(
         None,
