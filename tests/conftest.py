@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import SHARDED, make_model
 from ranks import Ranks
 from runs import record
 
@@ -70,3 +71,17 @@ def toy_sft(tmp_path_factory, small_tokenizer) -> Path:
     save_model(model, folder / "model", small_tokenizer.path)
     (folder / "data.jsonl").write_text("".join(json.dumps(record(number)) + "\n" for number in range(12)))
     return folder
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A folder with a model in a single file."""
+    save_model(make_model(), tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sharded(tmp_path) -> Path:
+    """A folder with a model in several files."""
+    save_model(make_model(), tmp_path, shard_bytes=SHARDED)
+    return tmp_path

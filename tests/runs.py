@@ -99,3 +99,15 @@ def digest(folder: Path) -> str:
 
 def assert_same_run(a: Path, b: Path) -> None:
     assert losses(a) == losses(b) and digest(a) == digest(b)
+
+
+def assert_resumes_alike(toy: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: int = 3) -> None:
+    """A run of train_sft.py that dies at a step and is resumed, `died` in the folder, equals one that does not,
+    `whole`, to the last bit."""
+    train_sft.main(arguments(toy, folder / "whole"))
+    died = arguments(toy, folder / "died", "--save_every", "1")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(step, patch)
+        train_sft.main(died)
+    assert train_sft.main([*died, "--resume"]) == 0
+    assert_same_run(folder / "whole", folder / "died")

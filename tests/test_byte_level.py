@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import make_model
-from runs import Crash, arguments, assert_same_run, crash_at, record
+from runs import assert_resumes_alike, record
 from test_ranks import logits_of_the_whole
 from test_tokenizer import TEXTS
 from vocabularies import CONTROL, KINDS, make_vocabulary
 
-import train_sft
 from benchmarks.tokenizer import failures, random_text, read_library
 from tl.cli import show
 from tl.datasets import read
@@ -306,12 +305,7 @@ def test_a_call_and_its_end_are_trained(toy):
 
 
 def test_a_run_trains_resumes_and_can_be_shown(toy, tmp_path, monkeypatch, capsys):
-    train_sft.main(arguments(toy, tmp_path / "whole"))
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        crash_at(3, patch)
-        train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
-    assert train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "died")
+    assert_resumes_alike(toy, tmp_path, monkeypatch)
     same = (toy / "model" / "tokenizer.json").read_bytes()
     assert (tmp_path / "whole" / "tokenizer.json").read_bytes() == same
     capsys.readouterr()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from ranks import exit_code
-from runs import Crash, before_step, crash_at
+from runs import Crash, before_step, crash_at, metrics, weights
 
 import train_ppo
 from tl.assets import TINY
@@ -69,16 +69,8 @@ def whole(toy, tmp_path_factory) -> Path:
     return run
 
 
-def metrics(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
 def column(out: Path, name: str) -> list[float]:
     return [line[name] for line in metrics(out) if name in line]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_model(folder).state_dict()
 
 
 def assert_same_run(a: Path, b: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import Crash, arguments, assert_same_run, crash_at, losses, metrics, weights
+from runs import Crash, arguments, assert_resumes_alike, assert_same_run, crash_at, losses, metrics, weights
 
 import train_sft
 from tl.assets import TINY
@@ -183,12 +183,7 @@ def test_trajectories_longer_than_the_context_are_refused_before_training(toy, t
 
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_run_that_died_and_resumed_equals_one_that_did_not_to_the_last_bit(toy, tmp_path, monkeypatch, step):
-    train_sft.main(arguments(toy, tmp_path / "whole"))
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        crash_at(step, patch)
-        train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1"))
-    assert train_sft.main(arguments(toy, tmp_path / "died", "--save_every", "1", "--resume")) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "died")
+    assert_resumes_alike(toy, tmp_path, monkeypatch, step)
 
 
 @pytest.mark.parametrize("damage", ["flip", "delete", "manifest"])

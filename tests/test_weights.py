@@ -54,32 +54,7 @@ CODELLAMA_7B_SHAPES = {  # with one layer
 }
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """A folder with a model in a single file."""
-    save_model(make_model(), tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def sharded(tmp_path):
-    save_model(make_model(), tmp_path, shard_bytes=SHARDED)
-    return tmp_path
-
-
 # ---- there and back
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("shard_bytes", [1, SHARDED, 5_000_000_000])
-def test_a_saved_model_loads_as_it_was(tmp_path, tied, shard_bytes):
-    model = make_model(tie_word_embeddings=tied)
-    save_model(model, tmp_path, shard_bytes=shard_bytes)
-    loaded = load_model(tmp_path)
-    assert_same_weights(model, loaded)
-    assert loaded.config == model.config
-    ids = torch.arange(12).view(2, 6)
-    assert torch.equal(model(ids), loaded(ids))
 
 
 @pytest.mark.parametrize("scaling", [None, {"rope_type": "linear", "factor": 4.0}])

@@ -5,25 +5,12 @@ import math
 
 import pytest
 import torch
-from checkpoints import SHARDED, edit_config, edit_weights, make_model
+from checkpoints import edit_config, edit_weights, make_model
 from safetensors.torch import load_file, save_file
 
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.tokenizer_json import tokenizer_json
 from tl.llama.weights import CheckpointError, load_model, save_model
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """A folder with a model in a single file."""
-    save_model(make_model(), tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def sharded(tmp_path):
-    save_model(make_model(), tmp_path, shard_bytes=SHARDED)
-    return tmp_path
 
 
 def test_a_missing_folder_is_named(tmp_path):
