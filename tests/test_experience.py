@@ -271,30 +271,6 @@ def test_with_the_outcome_as_reward_no_call_earns_anything_but_the_last(model, t
         assert [c.case for c in experience.calls] == cases  # which are logged all the same
 
 
-def test_a_call_that_fails_leaves_the_golden_one_due(model, tokenizer, executor, tasks, script):
-    task = of_kind(tasks, "plain")
-    said = ["no call", "nothing()", *solution(task)]
-    experience = play(model, tokenizer, executor, task, script, said)
-    cases = [RewardCase.FORMAT_ERROR, RewardCase.TOOL_HALLUCINATION, RewardCase.ALL_RIGHT, RewardCase.ALL_RIGHT]
-    assert [c.case for c in experience.calls] == cases
-    assert [c.feedback.split()[0] for c in experience.calls[:2]] == ["SyntaxError:", "name"]
-    assert [c.golden for c in experience.calls] == [solution(task)[0]] * 2 + solution(task)
-
-
-def test_calls_that_fail_one_after_the_other_cost_as_much_as_the_worst(model, tokenizer, executor, tasks, script):
-    task = of_kind(tasks, "plain")
-    said = ["ask_to_user()", "nothing()", "nothing()", "no call", *solution(task)]
-    experience = play(model, tokenizer, executor, task, script, said)
-    assert [c.reward for c in experience.calls] == [-1.5, -0.5, 0.0, 0.0, 1.0, 2.0]
-
-
-def test_a_call_that_works_lets_the_next_failure_cost_its_own(model, tokenizer, executor, tasks, script):
-    first, *rest = solution(of_kind(tasks, "plain", 3))
-    said = ["nothing()", first, "nothing()", "nothing()", *rest]
-    experience = play(model, tokenizer, executor, of_kind(tasks, "plain", 3), script, said)
-    assert [c.reward for c in experience.calls] == [-2.0, 1.0, -2.0, 0.0, 1.0, 2.0]
-
-
 def test_giving_up_earns_no_more_than_failing_to_the_end(model, tokenizer, executor, tasks, script):
     task = of_kind(tasks, "plain")
     stuck = play(model, tokenizer, executor, task, script, ["nothing()"] * MAX_TURNS)
