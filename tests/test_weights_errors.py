@@ -68,6 +68,7 @@ def test_a_bad_configuration_is_refused(saved, content, message):
         ("num_hidden_layers", 200_000, "num_hidden_layers is 200000, expected at most 1000"),
         ("rope_parameters", {"rope_type": "linear", "factor": "2"}, "factor of rope type 'linear' is '2'"),
         ("rope_parameters", {"rope_type": "linear", "factor": 0}, "factor of rope type 'linear' is 0"),
+        ("rope_parameters", "linear", "rope_parameters is 'linear', expected an object"),
         ("eos_token_id", ["</s>"], "eos_token_id is '</s>', expected a whole number of at least 0"),
         ("eos_token_id", [2, -1], "eos_token_id has -1, expected whole numbers of at least 0"),
         ("hidden_act", "gelu", "hidden_act is 'gelu'"),
