@@ -239,6 +239,16 @@ def test_a_tokenizer_that_ends_texts_otherwise_is_refused(tmp_path, small_tokeni
         save_model(make_model(eos_token_id=5), tmp_path, small_tokenizer.path)
 
 
+def test_an_end_that_was_added_to_a_sentencepiece_vocabulary_can_be_replaced(tmp_path, small_tokenizer):
+    save_model(make_model(vocab_size=402), tmp_path, small_tokenizer.path)
+    edit_config(tmp_path, eos_token_id=400)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 400}')
+    with pytest.raises(CheckpointError, match="added_tokens.json is not read: to end texts with </s>, name 2 first in"):
+        load_model(tmp_path)
+    edit_config(tmp_path, eos_token_id=[2, 400])
+    assert load_model(tmp_path).config.other_eos_token_ids == (400,)
+
+
 def test_a_sentencepiece_vocabulary_is_not_read_from_its_tokenizer_json(tmp_path, saved, small_tokenizer):
     (saved / "tokenizer.json").write_text(json.dumps(tokenizer_json(small_tokenizer)))
     with pytest.raises(TokenizerError, match="not a byte-level vocabulary, .* read from its tokenizer.model: copy it"):
