@@ -110,6 +110,7 @@ def test_the_sum_is_rounded_once_to_what_the_base_is_stored_in(folder):
         ("r", None),
         ("base_model_name_or_path", "meta-llama/Llama-2-7b-hf"),
         ("base_model_name_or_path", None),
+        ("base_model_name_or_path", 5),
     ],
 )
 def test_settings_that_mean_something_else_are_refused_by_name(folder, key, value):
@@ -142,6 +143,12 @@ def test_tensors_of_something_else_are_refused_by_name(folder, name):
     tensors = load_file(folder / ADAPTER_WEIGHTS)
     save_file(tensors | {f"base_model.model.{name}": torch.ones(4, 4)}, folder / ADAPTER_WEIGHTS)
     with pytest.raises(CheckpointError, match=name):
+        load_model(folder)
+
+
+def test_an_adapter_without_tensors_is_refused(folder):
+    save_file({}, folder / ADAPTER_WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"{ADAPTER_WEIGHTS}: has no tensors. Save the adapter again"):
         load_model(folder)
 
 

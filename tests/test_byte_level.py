@@ -184,6 +184,8 @@ def test_a_file_that_the_library_does_not_read_is_named(folder):
     ("changes", "message"),
     [
         ({"model": {"type": "Unigram", "vocab": []}}, "not a byte-level vocabulary"),
+        ({"model": None}, "not a byte-level vocabulary"),
+        ({"model": {"type": "BPE", "merges": []}}, "not a tokenizer.json that the library reads"),
         ({"decoder": {"type": "Metaspace"}}, "not a byte-level vocabulary"),
         ({"normalizer": {"type": "Strip", "strip_left": True, "strip_right": True}}, None),
         (

@@ -251,6 +251,20 @@ def test_no_text_is_longer_than_a_sliding_window(toy_sft, small_tokenizer, tmp_p
         ({"use_sliding_window": True}, "use_sliding_window is True; .* take a checkpoint without"),
         ({"attention_bias": False}, "attention_bias is False; this Llama has True"),
         ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope type 'yarn' is not supported; .* leave it out for"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types has 'sliding_attention'; .* without"),
+        ({"model_type": "mistral", "sliding_window": "64"}, "sliding_window is '64', expected a whole number"),
+        ({"rope_theta": 0}, "rope_theta is 0, expected a number above 0"),
+        ({"rope_theta": "1e6"}, "rope_theta is '1e6', expected a number above 0"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5; this Llama has 1.0"),
+        ({"rope_scaling": {"factor": 4.0}}, "factor of rope type 'default' is 4.0, which is not supported"),
+        (
+            {"rope_theta": None, "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
+            "full_attention of rope type 'default' is .*, which is not supported",
+        ),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.5}},
+            "partial_rotary_factor of rope type 'default' is 0.5, which is not supported",
+        ),
         (
             {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
             "rope_theta is 1000000.0, that of rope_parameters 10000.0: leave out one",

@@ -55,6 +55,7 @@ def test_a_bad_configuration_is_refused(saved, content, message):
         ("num_hidden_layers", 200_000, "num_hidden_layers is 200000, expected at most 1000"),
         ("rope_parameters", {"rope_type": "linear", "factor": "2"}, "factor of rope type 'linear' is '2'"),
         ("rope_parameters", {"rope_type": "linear", "factor": 0}, "factor of rope type 'linear' is 0"),
+        ("rope_parameters", "linear", "rope_parameters is 'linear', expected an object"),
         ("eos_token_id", ["</s>"], "eos_token_id is '</s>', expected a whole number of at least 0"),
         ("eos_token_id", [2, -1], "eos_token_id has -1, expected whole numbers of at least 0"),
         ("hidden_act", "gelu", "hidden_act is 'gelu'"),
@@ -223,6 +224,16 @@ def test_a_tokenizer_with_more_pieces_than_rows_is_refused(tmp_path, small_token
 def test_a_tokenizer_that_ends_texts_otherwise_is_refused(tmp_path, small_tokenizer):
     with pytest.raises(CheckpointError, match="expected texts to end with id 5, the model's eos_token_id, found 2"):
         save_model(make_model(eos_token_id=5), tmp_path, small_tokenizer.path)
+
+
+def test_an_end_that_was_added_to_a_sentencepiece_vocabulary_can_be_replaced(tmp_path, small_tokenizer):
+    save_model(make_model(vocab_size=402), tmp_path, small_tokenizer.path)
+    edit_config(tmp_path, eos_token_id=400)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 400}')
+    with pytest.raises(CheckpointError, match="added_tokens.json is not read: to end texts with </s>, name 2 first in"):
+        load_model(tmp_path)
+    edit_config(tmp_path, eos_token_id=[2, 400])
+    assert load_model(tmp_path).config.other_eos_token_ids == (400,)
 
 
 def test_a_sentencepiece_vocabulary_is_not_read_from_its_tokenizer_json(tmp_path, saved, small_tokenizer):

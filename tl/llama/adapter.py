@@ -55,6 +55,8 @@ def with_adapter(stored: dict[str, StoredTensor], path: str | os.PathLike) -> di
     if not file.is_file():
         raise CheckpointError(f"{file}: no such file. Save the adapter again, with safetensors")
     header, rank, result = read_header(file), settings["r"], dict(stored)
+    if not header:
+        raise CheckpointError(f"{file}: has no tensors. Save the adapter again, gathered from all ranks")
     for name, b in header.items():
         target = name.removeprefix(_PREFIX).removesuffix(_B) + ".weight"
         a = header.get(name.removesuffix(_B) + _A)
@@ -115,7 +117,7 @@ def _settings(path: Path) -> dict[str, Any]:
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
     if not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
         raise CheckpointError(f"{file}: expected numbers r and lora_alpha, found {rank!r} and {alpha!r}")
-    base = Path(settings.get("base_model_name_or_path") or "")
+    base = Path(str(settings.get("base_model_name_or_path") or ""))
     if not settings.get("base_model_name_or_path") or not base.is_dir() or is_adapter(base):
         raise CheckpointError(
             f"{file}: base_model_name_or_path: {str(base)!r} is no local folder of a whole model. Nothing is "

@@ -24,18 +24,19 @@ class ByteLevelVocabulary:
 
     def __init__(self, path: Path) -> None:
         content = read_json(path, TokenizerError)
-        if content.get("model", {}).get("type") != "BPE" or not _mentions(content.get("decoder"), "ByteLevel"):
+        model = content.get("model") or {}
+        if model.get("type") != "BPE" or not _mentions(content.get("decoder"), "ByteLevel"):
             raise TokenizerError(
                 f"{path}: not a byte-level vocabulary, which Llama 3 and Qwen have. That of Llama 2 and Mistral is "
                 "read from its tokenizer.model: copy it from the original checkpoint"
             )
+        self._library = _library(path, content)
         added = {token["content"]: token for token in content.get("added_tokens") or ()}
         self.control_ids = {piece: token["id"] for piece, token in added.items()}
         self._silent = {token["id"] for token in added.values() if token["special"]}
-        self._pieces = {id: piece for piece, id in (content["model"]["vocab"] | self.control_ids).items()}
+        self._pieces = {id: piece for piece, id in (model["vocab"] | self.control_ids).items()}
         self.vocab_size = max(self._pieces) + 1
-        self._lost = bytes(byte for letter, byte in _BYTES.items() if letter not in content["model"]["vocab"])
-        self._library = _library(path, content)
+        self._lost = bytes(byte for letter, byte in _BYTES.items() if letter not in model["vocab"])
         self.bos_id, self.eos_id = self._start(path), self._end(path)
         changed = [piece for piece, id in self.control_ids.items() if id in self.encode(piece)]
         if changed or self.decode(self.encode(PROBE)) != self.normalise(PROBE):

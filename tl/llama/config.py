@@ -68,9 +68,14 @@ class ModelConfig:
             ("attention_bias", family.qkv_bias),
             ("mlp_bias", False),
             ("use_sliding_window", False),
+            ("partial_rotary_factor", 1.0),
         ):
-            if raw.get(key, only) != only:
+            if raw.get(key) not in (None, only):
                 raise ValueError(f"{key} is {raw[key]!r}; this Llama has {only!r}: take a checkpoint without")
+        if others := [kind for kind in raw.get("layer_types") or () if kind != "full_attention"]:
+            raise ValueError(
+                f"layer_types has {others[0]!r}; this Llama has 'full_attention': take a checkpoint without"
+            )
         derived = ("num_key_value_heads", "head_dim")  # from the others, where a file leaves them out
         required = [f.name for f in fields(cls) if f.default is MISSING and f.name not in derived]
         if missing := [key for key in required if not raw.get(key)]:
@@ -117,7 +122,8 @@ class ModelConfig:
                 raise ValueError(f"eos_token_id has {id!r}, expected whole numbers of at least 0")
         for field in fields(self):
             value, lowest = getattr(self, field.name), 0 if field.name.endswith("_token_id") else 1
-            if field.type is int and (type(value) is not int or value < lowest):
+            is_int = field.type is int or (field.type == int | None and value is not None)
+            if is_int and (type(value) is not int or value < lowest):
                 raise ValueError(f"{field.name} is {value!r}, expected a whole number of at least {lowest}")
             if field.type is float and not _is_positive(value):
                 raise ValueError(f"{field.name} is {value!r}, expected a number above 0")
@@ -152,17 +158,20 @@ def _family(raw: dict[str, Any]) -> Family:
 
 def _read_rope(raw: dict[str, Any]) -> tuple[float, dict[str, Any] | None]:
     """(theta, scaling) from either form of config.json; scaling is None for plain rotary embeddings."""
+    for key in ("rope_parameters", "rope_scaling"):
+        if not isinstance(raw.get(key) or {}, dict):
+            raise ValueError(f"{key} is {raw[key]!r:.80}, expected an object")
     new, old = (dict(raw.get(key) or {}) for key in ("rope_parameters", "rope_scaling"))
-    theta = raw.get("rope_theta")
+    theta, inner = raw.get("rope_theta"), new.pop("rope_theta", None)
     if new and (scaling := _rope_scaling(new)) != (_rope_scaling(old) if old else scaling):
         raise ValueError(f"rope_scaling is {old}, rope_parameters are {new}: leave out what is not meant")
-    if theta not in (None, new.get("rope_theta", theta)):
-        raise ValueError(f"rope_theta is {theta}, that of rope_parameters {new['rope_theta']}: leave out one of them")
-    return float(new.get("rope_theta", theta or 10000.0)), _rope_scaling(new or old)
+    if None not in (theta, inner) and theta != inner:
+        raise ValueError(f"rope_theta is {theta}, that of rope_parameters {inner}: leave out one of them")
+    return next((t for t in (inner, theta) if t is not None), 10000.0), _rope_scaling(new or old)
 
 
 def _rope_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
-    kind = rope.get("rope_type") or rope.get("type") or "default"
+    kind = str(rope.get("rope_type") or rope.get("type") or "default")
     needed = {
         "default": (),
         "linear": ("factor",),
@@ -173,6 +182,10 @@ def _rope_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
             f"rope type {kind!r} is not supported; known: {', '.join(needed)}. Take a checkpoint without it, or leave "
             "it out for texts of the length that the model was trained with"
         )
+    known = {"rope_type", "type", "original_max_position_embeddings", *needed[kind]}
+    if unknown := [key for key, value in rope.items() if key not in known and value is not None]:
+        found = f"{unknown[0]} of rope type {kind!r} is {rope[unknown[0]]!r:.80}"
+        raise ValueError(f"{found}, which is not supported: take a checkpoint without")
     if missing := [key for key in needed[kind] if key not in rope]:
         raise ValueError(f"rope type {kind!r} needs {', '.join(missing)}")
     for key in needed[kind]:

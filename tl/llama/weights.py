@@ -172,9 +172,13 @@ def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
             f"(vocab_size), found {tokenizer.vocab_size:,}. Use the tokenizer that belongs to this model"
         )
     if tokenizer.eos_id != config.eos_token_id:
+        advice = "Use the tokenizer that belongs to this model"
+        if config.eos_token_id >= tokenizer.vocab_size:
+            end = f"{tokenizer.piece(tokenizer.eos_id)}, name {tokenizer.eos_id} first in the model's eos_token_id"
+            advice = f"It has no such id, and added_tokens.json is not read: to end texts with {end}"
         raise CheckpointError(
             f"{tokenizer.path}: expected texts to end with id {config.eos_token_id}, the model's eos_token_id, found "
-            f"{tokenizer.eos_id}. Use the tokenizer that belongs to this model"
+            f"{tokenizer.eos_id}. {advice}"
         )
 
 
