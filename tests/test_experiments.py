@@ -579,14 +579,14 @@ def test_all_ways_start_from_one_checkpoint_of_a_seed(ways):
 
 
 def test_every_way_gets_the_same_number_of_calls(ways):
-    """Of 512 calls, 3 an episode and 24 a task of prm."""
+    """Of 256 calls, 3 an episode and 24 a task of prm."""
     stub, _, results = ways
-    assert results["budget"]["calls"] == QUICK_CRAFT.calls == 512 and FULL_CRAFT.calls == 4 * 512
-    assert stub.flags("rejection", "--size") == ["10", "21"]  # 512 / (3 · 8 samples · 2 rounds), and in one round
-    assert stub.flags("prm", "--size") == ["21"]
-    assert stub.flags("ppo", "--max_steps") == ["16"] * 4 + ["5"] * 2 and {*stub.flags("ppo", "--batch_size")} == {"32"}
+    assert results["budget"]["calls"] == QUICK_CRAFT.calls == 256 and FULL_CRAFT.calls == 8 * 256
+    assert stub.flags("rejection", "--size") == ["5", "10"]  # 256 / (3 · 8 samples · 2 rounds), and in one round
+    assert stub.flags("prm", "--size") == ["10"]
+    assert stub.flags("ppo", "--max_steps") == ["8"] * 4 + ["2"] * 2 and {*stub.flags("ppo", "--batch_size")} == {"32"}
     assert {*stub.flags("ppo", "--samples_per_prompt"), str(RejectionConfig().samples)} == {"8"}
-    assert stub.flags("sft", "--max_steps") == ["128"]
+    assert stub.flags("sft", "--max_steps") == ["64"]
 
 
 def test_the_flags_of_rejection_are_valid(ways):
@@ -641,7 +641,7 @@ def test_costs_are_what_a_way_adds(ways):
     assert cpu[10] == 0 and all(0 < seconds < 5 for number, seconds in enumerate(cpu) if number != 10)  # 10: by vote
     lines = markdown(results, CRAFT).splitlines()
     assert "### Costs" in lines and any(line.startswith("| DPO") and " 1,200 " in line for line in lines)
-    assert "512 calls sampled by each way" in "".join(lines)
+    assert "256 calls sampled by each way" in "".join(lines)
 
 
 def test_a_way_that_fails_is_a_row_that_says_why_and_is_tried_again(stub, tmp_path):

@@ -1,6 +1,7 @@
 """Prompt formats: whatever the form, one trajectory is trained, sampled, rewarded and evaluated alike."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,13 @@ def test_the_vocabulary_tells_which_form_a_model_has(tmp_path, kind, control, ow
     (folder / "chat_template.jinja").write_text(own)
     tokenizer = Tokenizer(folder)
     assert line in template_line(tokenizer) and template_of(tokenizer).name in template_line(tokenizer)
+
+
+def test_a_file_of_added_tokens_that_is_not_read_is_named(small_tokenizer, tmp_path):
+    copied = shutil.copy(small_tokenizer.path, tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<|im_start|>": small_tokenizer.vocab_size}))
+    assert template_line(Tokenizer(copied)).endswith("no <|start_header_id|>; added_tokens.json is not read)")
+    assert "added_tokens" not in template_line(small_tokenizer)
 
 
 def test_a_form_is_refused_where_the_vocabulary_lacks_its_tokens(small_tokenizer):

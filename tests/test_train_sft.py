@@ -176,7 +176,7 @@ def test_settings_that_cannot_be_meant_are_refused_before_training(toy, tmp_path
 
 
 def test_trajectories_longer_than_the_context_are_refused_before_training(toy, tmp_path):
-    with pytest.raises(RunError, match="exceeds the model's context length, 4096"):
+    with pytest.raises(RunError, match="exceeds the model's context length, 4096: pass --max_length 4096"):
         train_sft.main(arguments(toy, tmp_path / "run", "--max_length", "4097"))
     assert not (tmp_path / "run").exists()
 

@@ -48,7 +48,7 @@ class ExperimentsConfig:
     )
     quick: bool = option(
         False,
-        "run a rough version: one seed, a fifth of the training (craft: a quarter of the calls), at most 100 requests "
+        "run a rough version: one seed, a fifth of the training (craft: an eighth of the calls), at most 100 requests "
         "per suite and 50 episodes",
     )
     sweeps: bool = option(False, "ablation: also vary w_max and the share of requests with erroneous calls")

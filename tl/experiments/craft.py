@@ -80,7 +80,7 @@ CRAFT = Experiment(
     leaves_out=True,  # where nothing is kept to train on, or no pair is found
 )
 FULL_CRAFT = Budget(share=1 / 3, calls=2048)
-QUICK_CRAFT = Budget(share=1 / 3, requests=100, episodes=50, calls=512)
+QUICK_CRAFT = Budget(share=1 / 3, requests=100, episodes=50, calls=256)
 
 
 class CraftPlan(Plan):

@@ -47,4 +47,6 @@ def _choose(tokenizer: Tokenizer) -> tuple[str, str]:
     if tokenizer.chat_template:
         mark = " with [INST]" if "[INST]" in tokenizer.chat_template else ""
         why += f"; the checkpoint's chat template{mark} is not one of these and is not used"
+    if tokenizer.path.suffix == ".model" and tokenizer.path.with_name("added_tokens.json").is_file():
+        why += "; added_tokens.json is not read"
     return "table13", why

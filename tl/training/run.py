@@ -108,7 +108,8 @@ def check_max_length(config: TrainingConfig, model: ModelConfig) -> None:
     if config.max_length > model.context_length:
         window = " (its sliding window)" if model.context_length == model.sliding_window else ""
         raise RunError(
-            f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}{window}"
+            f"--max_length {config.max_length} exceeds the model's context length, {model.context_length}{window}: "
+            f"pass --max_length {model.context_length}, or less"
         )
 
 
