@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tl.datasets import OnBadData
-from tl.datasets.companions import joined_records
+from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import parsed
 from tl.datasets.readers import trl
 from tl.datasets.report import BadRecord, ReadReport
@@ -42,10 +42,11 @@ def read_pairs(
     """All pairs of one or more files. `on_bad`, `check` and DataError are those of `tl.datasets.read`."""
     pairs, report = [], ReadReport()
     for path in paths:
-        for place, raw in joined_records(Path(path)):
+        companions = Companions(Path(path))
+        for place, raw in joined_records(companions.path):
             notes: Notes = Counter()
             try:
-                pair = _pair(parsed(raw), f"{path}, {place}", notes)
+                pair = _pair(companions.completed(parsed(raw), notes), f"{path}, {place}", notes)
                 if check is not None:
                     check(pair)
                 pairs.append(pair)
