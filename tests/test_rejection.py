@@ -27,6 +27,7 @@ SELL, BAD = 'sell_item(name="chair", count=4)', 'sell_item(name="chair", number=
 RIGHT, WRONG = 'finish(answer="Sold 4 chairs, 0 are left.")', 'finish(answer="Sold 9.")'
 REFUSED = 'finish(answer="I cannot handle the task.")'
 CUT = 'finish(answer="Sold 4 chairs, and'
+FULL = Response(stop=StopReason.CONTEXT)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def executor():
 def kept(
     executor: Executor,
     tmp_path: Path,
-    scripts: list[list[str]],
+    scripts: list[list],
     answer: str | None,
     per_task: int = 8,
     check: str | None = None,
@@ -49,7 +50,9 @@ def kept(
 
     def scripted(dialogues: Sequence[Dialogue]) -> list[Response]:
         said = [scripts[d.number][sum(m.is_call for m in d.messages)] for d in dialogues]
-        return [Response((text,), stop=StopReason.CUT if text == CUT else None) for text in said]
+        return [
+            FULL if text is FULL else Response((text,), stop=StopReason.CUT if text == CUT else None) for text in said
+        ]
 
     dropped: Counter[str] = Counter()
     tasks = read_tasks([str(file)], executor)
@@ -113,6 +116,12 @@ def test_a_call_that_is_cut_ends_its_episode_and_is_in_no_pair(executor, tmp_pat
     scripts = [[SELL, RIGHT], [CUT], [SELL, CUT]]
     assert preferred(executor, tmp_path, scripts) == [], "text in a file ends, and these did not"
     assert kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")[1] == {"no finish": 2}
+
+
+def test_an_episode_that_the_context_had_no_room_for_is_told_apart(executor, tmp_path):
+    scripts = [[FULL], [SELL, FULL], [SELL, CUT]]
+    dropped = kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")[1]
+    assert dropped == {"no room for another call": 2, "no finish": 1}
 
 
 def test_an_answer_that_could_not_be_checked_is_not_taken_for_a_wrong_one(executor, tmp_path, monkeypatch):

@@ -158,7 +158,7 @@ def fault_of(request: Request, rollout: Rollout) -> str:
     if None in result.categories or rollout.stop is StopReason.EXECUTOR:
         return EXECUTOR_FAILED
     if not result.finished:
-        return "no finish"
+        return "no room for another call" if rollout.stop is StopReason.CONTEXT else "no finish"
     if not request.servable and result.real:
         return "an answer where none can be had"
     if not (result.real if request.servable else result.refused):
