@@ -188,7 +188,7 @@ def test_pairs_as_other_programs_have_them(tmp_path):
 def test_a_pair_is_written_as_it_is_read(toy, tmp_path):
     pairs, _ = read_pairs([str(toy / "pairs.jsonl")])
     again = tmp_path / "again.jsonl"
-    again.write_text("".join(pair.to_line() for pair in pairs))
+    again.write_text("".join(pair.to_line({}) for pair in pairs))
     assert read_pairs([str(again)])[0] == pairs
 
 

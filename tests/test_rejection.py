@@ -86,7 +86,7 @@ def preferred(
     """(calls of the common history, chosen call, rejected call) of each pair."""
     pairs = kept(executor, tmp_path, scripts, answer)[2]
     path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(pair.to_line() for pair in pairs))
+    path.write_text("".join(pair.to_line({}) for pair in pairs))
     assert not pairs or read_pairs([str(path)])[0] == pairs
     assert all(not call.trained for pair in pairs for side in pair for call, _ in side.calls()[:-1])
     return [
@@ -157,8 +157,11 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
     assert out.read_bytes() == whole
-    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another --out"):
+    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another name"):
         rejection.main([*flags, "--samples", "3"])
+    monkeypatch.setattr(rejection, "digest_of_weights", lambda model: "those of a model that was trained again")
+    with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
+        rejection.main(flags)
     assert out.read_bytes() == whole
 
 
@@ -179,6 +182,10 @@ def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continue
     assert (out.read_bytes(), pairs.read_bytes()) == whole
     assert tl_main(["rejection", *flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
     assert "was begun without --pairs" in capsys.readouterr().err
+    out.unlink()  # the pairs of other episodes are not these episodes'
+    with pytest.raises(DataError, match=r"pairs.jsonl was made with .*\"max_new_tokens\": 8"):
+        rejection.main([*flags, "--pairs", str(pairs), "--max_new_tokens", "9"])
+    assert pairs.read_bytes() == whole[1]
 
 
 def test_rounds_sample_with_the_model_of_the_round_before_and_go_on_where_they_stopped(toy_sft, tmp_path, monkeypatch):
@@ -246,5 +253,5 @@ def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
 
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "kept.jsonl").write_text('{"id": "mine"}\n')
-    with pytest.raises(Exception, match="choose another --out"):
+    with pytest.raises(Exception, match="choose another name"):
         resumed(tmp_path / "kept.jsonl", {"tasks/00001#0": "How many?"})

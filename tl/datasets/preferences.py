@@ -28,10 +28,10 @@ class Pair(NamedTuple):
         both = zip(self.chosen.messages, self.rejected.messages, strict=False)
         return next((n for n, (a, b) in enumerate(both) if a != b), min(len(side.messages) for side in self))
 
-    def to_line(self) -> str:
-        """A line of a preference file in TRL's layout."""
+    def to_line(self, made_with: dict) -> str:
+        """A line of a preference file in TRL's layout; ``made_with`` holds the settings that made it."""
         chosen, rejected = (side.to_openai() for side in self)
-        n, record = self.history, {"id": chosen["id"], "tools": chosen["tools"]}
+        n, record = self.history, {"id": chosen["id"], "tools": chosen["tools"], "made_with": made_with}
         sides = {"chosen": chosen["messages"][n:], "rejected": rejected["messages"][n:]}
         return json.dumps(record | {"prompt": chosen["messages"][:n]} | sides, ensure_ascii=False) + "\n"
 
