@@ -212,8 +212,20 @@ def test_which_sample_is_shown(flags, shown, dataset, small_tokenizer, capsys):
     assert capsys.readouterr().out.startswith(f"── {shown}\n")
 
 
-@pytest.mark.parametrize("flags", [["--number", "3"], ["--number", "-1"], ["--id", "fourth"], ["--max_length", "5"]])
-def test_a_sample_that_is_not_there_is_one_message_and_status_2(flags, dataset, small_tokenizer, capsys):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--number", "3"],
+        ["--number", "-1"],
+        ["--id", "fourth"],
+        ["--max_length", "5"],
+        ["--id", "first", "--random"],
+        ["--number", "0", "--random"],
+    ],
+)
+def test_a_sample_that_is_not_there_or_chosen_twice_is_one_message_and_status_2(
+    flags, dataset, small_tokenizer, capsys
+):
     assert tl_main(["show", str(dataset), "--tokenizer", str(small_tokenizer.path), *flags]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and captured.out == ""
@@ -249,4 +261,4 @@ def test_a_page_holds_many_samples_and_is_not_overwritten_unasked(dataset, small
     assert tl_main(["show", *argv, "--overwrite", "--html", str(dataset)]) == 2
     assert "one of the files to read" in capsys.readouterr().err
     assert tl_main(["show", *argv, "--html", str(tmp_path / "nowhere" / "page.html")]) == 2
-    assert "No such file" in capsys.readouterr().err
+    assert "does not exist: create it" in capsys.readouterr().err

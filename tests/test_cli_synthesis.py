@@ -55,6 +55,7 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--mix", "a,b,c"], "three shares"),
         (["--mix", "0,0,0"], "three shares"),
         (["--mix", "1,-1,1"], "three shares"),
+        (["--mix", "1,1e999,1"], "three shares"),
         (["--tools", "nonsense"], "no toolkit named 'nonsense'"),
         (["--environment", "heavy"], "choose another --kind"),
         (["--teacher", "http://127.0.0.1:9"], "needs --teacher_model"),

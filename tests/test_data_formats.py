@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.fuzz import OPENAI, SAME, WEATHER, check, fuzz, turns
-from tl.datasets import DataError, read
+from tl.datasets import DataError, ReadReport, read, stream
 from tl.datasets.formats import NAMES, format_of, read_one, single_records
 from tl.datasets.mix import drawn, shares_of
 from tl.datasets.preferences import read_pairs
@@ -463,6 +463,26 @@ def test_preference_pairs_are_kept(tmp_path, shared):
     assert len(read_pairs([str(shared / "data/formats/trl_preference.jsonl")])[0]) == 4
 
 
+@pytest.mark.parametrize("key", ["messages", "question", "instruction"])
+def test_a_preference_whose_request_is_elsewhere_is_refused(key, tmp_path):
+    """It would train an answer to nothing."""
+    request = OPENAI[:1] if key == "messages" else OPENAI[0]["content"]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"system": "Be brief.", key: request, "chosen": "Rain.", "rejected": "Sun."}))
+    for reader in (read, read_pairs):
+        with pytest.raises(DataError, match="put the request into `prompt`"):
+            reader([str(path)])
+
+
+def test_a_list_of_tools_beside_a_file_of_pairs_is_theirs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"prompt": OPENAI[:1], "chosen": OPENAI[1:], "rejected": "Sun."}))
+    (tmp_path / "pairs_tools.json").write_text(json.dumps([WEATHER]))
+    ((chosen, _),), report = read_pairs([str(path)])
+    assert chosen.tools == read(path)[0][0].tools and chosen.tools[0].description == WEATHER["description"]
+    assert report.notes[Note.COMPANION_TOOLS] == 1
+
+
 # ---- mixing
 
 
@@ -473,12 +493,25 @@ def test_a_mix_has_the_shares_that_the_scarcest_set_allows():
     assert chosen == sorted(set(chosen)) == drawn(sizes, shares, seed=1) != drawn(sizes, shares, seed=2)
 
 
+def test_a_share_that_gives_nothing_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"the share 0.01 gives no trajectory: the files have 10, 10\. Raise it"):
+        drawn([10, 10], [0.01, 0.99], seed=0)
+    path, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    path.write_text(json.dumps({"messages": OPENAI}))
+    bad.write_text('{"a": 1}')
+    names = [f"{path}:0.5", f"{bad}:0.5"]
+    with pytest.raises(DataError, match="1 of 2 records are bad"):
+        list(stream(names, ReadReport()))
+    with pytest.raises(DataError, match="the files have 1, 0"):
+        list(stream(names, ReadReport(), "skip"))
+
+
 def test_a_path_with_a_colon_that_exists_is_a_path(tmp_path):
     path = tmp_path / "data:0.5"
     path.write_text(json.dumps({"messages": OPENAI}))
     assert shares_of([str(path)]) == [(str(path), None)] and len(read(path)[0]) == 1
     assert shares_of(["x.json:0.25"]) == [("x.json", 0.25)]
-    for names in (["a:0.5", "b"], ["a:0", "b:1"]):
+    for names in (["a:0.5", "b"], ["a:0", "b:1"], ["a:1e999", "b:1"]):
         with pytest.raises(DataError, match="a share greater than 0"):
             shares_of(names)
 

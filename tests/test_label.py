@@ -115,6 +115,10 @@ def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys
     assert tl_main(["label", *argv, "--on_bad_data", "skip"]) == 2 and "already exists" in capsys.readouterr().err
     argv += ["--html", str(data), "--overwrite"]
     assert tl_main(["label", *argv]) == 2 and "one of the files to read" in capsys.readouterr().err
+    argv = [str(data), "--out", str(tmp_path / "new"), "--on_bad_data", "skip", "--html"]
+    assert tl_main(["label", *argv, str(tmp_path / "new")]) == 2 and "the same file" in capsys.readouterr().err
+    assert tl_main(["label", *argv, str(tmp_path / "no/page")]) == 2 and "does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_convert_writes_a_mix_of_any_formats(data, tmp_path, capsys):

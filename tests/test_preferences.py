@@ -23,6 +23,7 @@ from tl.training import distributed
 from tl.training.batching import collate, target_nll
 from tl.training.config import RunError
 from tl.training.distributed import World
+from tl.trajectory import Note
 
 F64 = torch.float64
 RECORDED = json.loads((Path(__file__).parent / "data" / "trl_dpo.json").read_text())
@@ -187,7 +188,7 @@ def test_pairs_as_other_programs_have_them(tmp_path):
 def test_a_pair_is_written_as_it_is_read(toy, tmp_path):
     pairs, _ = read_pairs([str(toy / "pairs.jsonl")])
     again = tmp_path / "again.jsonl"
-    again.write_text("".join(pair.to_line() for pair in pairs))
+    again.write_text("".join(pair.to_line({}) for pair in pairs))
     assert read_pairs([str(again)])[0] == pairs
 
 
@@ -276,6 +277,15 @@ def test_dry_run_shows_and_writes_nothing(toy, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "without sharing the histories" in shown and "memory of each rank" in shown
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_done_while_reading_is_told(toy, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text(json.dumps({**pair(0), "tools": []}))
+    with pytest.raises(DataError, match="call different ones"):
+        load_pairs([str(tmp_path / "pairs.jsonl")], Tokenizer(toy / "model"), 4096, 2048)
+    (tmp_path / "pairs_tools.json").write_text(json.dumps(TOOLS))
+    told = load_pairs([str(tmp_path / "pairs.jsonl")], Tokenizer(toy / "model"), 4096, 2048).lines()
+    assert any(line.startswith("notes") and Note.COMPANION_TOOLS.value in line for line in told)
 
 
 def test_bad_flags_are_refused_before_training(toy, tmp_path):

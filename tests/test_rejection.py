@@ -27,6 +27,7 @@ SELL, BAD = 'sell_item(name="chair", count=4)', 'sell_item(name="chair", number=
 RIGHT, WRONG = 'finish(answer="Sold 4 chairs, 0 are left.")', 'finish(answer="Sold 9.")'
 REFUSED = 'finish(answer="I cannot handle the task.")'
 CUT = 'finish(answer="Sold 4 chairs, and'
+FULL = Response(stop=StopReason.CONTEXT)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def executor():
 def kept(
     executor: Executor,
     tmp_path: Path,
-    scripts: list[list[str]],
+    scripts: list[list],
     answer: str | None,
     per_task: int = 8,
     check: str | None = None,
@@ -49,7 +50,9 @@ def kept(
 
     def scripted(dialogues: Sequence[Dialogue]) -> list[Response]:
         said = [scripts[d.number][sum(m.is_call for m in d.messages)] for d in dialogues]
-        return [Response((text,), stop=StopReason.CUT if text == CUT else None) for text in said]
+        return [
+            FULL if text is FULL else Response((text,), stop=StopReason.CUT if text == CUT else None) for text in said
+        ]
 
     dropped: Counter[str] = Counter()
     tasks = read_tasks([str(file)], executor)
@@ -83,7 +86,7 @@ def preferred(
     """(calls of the common history, chosen call, rejected call) of each pair."""
     pairs = kept(executor, tmp_path, scripts, answer)[2]
     path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(pair.to_line() for pair in pairs))
+    path.write_text("".join(pair.to_line({}) for pair in pairs))
     assert not pairs or read_pairs([str(path)])[0] == pairs
     assert all(not call.trained for pair in pairs for side in pair for call, _ in side.calls()[:-1])
     return [
@@ -113,6 +116,12 @@ def test_a_call_that_is_cut_ends_its_episode_and_is_in_no_pair(executor, tmp_pat
     scripts = [[SELL, RIGHT], [CUT], [SELL, CUT]]
     assert preferred(executor, tmp_path, scripts) == [], "text in a file ends, and these did not"
     assert kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")[1] == {"no finish": 2}
+
+
+def test_an_episode_that_the_context_had_no_room_for_is_told_apart(executor, tmp_path):
+    scripts = [[FULL], [SELL, FULL], [SELL, CUT]]
+    dropped = kept(executor, tmp_path, scripts, "Sold 4 chairs, 0 are left.")[1]
+    assert dropped == {"no room for another call": 2, "no finish": 1}
 
 
 def test_an_answer_that_could_not_be_checked_is_not_taken_for_a_wrong_one(executor, tmp_path, monkeypatch):
@@ -148,8 +157,11 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
     assert out.read_bytes() == whole
-    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another --out"):
+    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another name"):
         rejection.main([*flags, "--samples", "3"])
+    monkeypatch.setattr(rejection, "digest_of_weights", lambda model: "those of a model that was trained again")
+    with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
+        rejection.main(flags)
     assert out.read_bytes() == whole
 
 
@@ -170,6 +182,10 @@ def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continue
     assert (out.read_bytes(), pairs.read_bytes()) == whole
     assert tl_main(["rejection", *flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
     assert "was begun without --pairs" in capsys.readouterr().err
+    out.unlink()  # the pairs of other episodes are not these episodes'
+    with pytest.raises(DataError, match=r"pairs.jsonl was made with .*\"max_new_tokens\": 8"):
+        rejection.main([*flags, "--pairs", str(pairs), "--max_new_tokens", "9"])
+    assert pairs.read_bytes() == whole[1]
 
 
 def test_rounds_sample_with_the_model_of_the_round_before_and_go_on_where_they_stopped(toy_sft, tmp_path, monkeypatch):
@@ -237,5 +253,5 @@ def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
 
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "kept.jsonl").write_text('{"id": "mine"}\n')
-    with pytest.raises(Exception, match="choose another --out"):
+    with pytest.raises(Exception, match="choose another name"):
         resumed(tmp_path / "kept.jsonl", {"tasks/00001#0": "How many?"})

@@ -163,7 +163,8 @@ def test_the_examples_tasks_are_solved_by_their_golden_calls(tmp_path, capsys):
     [
         (["--tools", INVENTORY], "no generated requests exist for .*inventory.py: give tasks .* with --tasks"),
         (["--tools", "/nowhere.py", "--tasks", TRAIN], "no file '/nowhere.py'"),
-        (["--tasks", TRAIN, "--kind", "prompts"], "leave --kind and --size out"),
+        (["--tasks", TRAIN, "--kind", "prompts"], "leave --kind, --size, --seed and --mix out"),
+        (["--tasks", TRAIN, "--seed", "1"], "leave --kind, --size, --seed and --mix out"),
         (["--tasks", TRAIN], "line 1: .*set_item_price is not one of the task's tools"),
         (["--allow_network"], "--allow_network needs --tasks"),
     ],

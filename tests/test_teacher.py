@@ -243,7 +243,7 @@ def test_a_file_that_this_command_did_not_write_stays_as_it_is(start, tmp_path, 
     out.write_text(content)
     assert command(server, out, size=2) == 2
     assert out.read_text() == content and not server.requests
-    assert "choose another --out" in capsys.readouterr().err
+    assert "choose another name" in capsys.readouterr().err
 
 
 def test_a_bad_key_ends_the_command_with_one_line(start, tmp_path, capsys):

@@ -21,11 +21,14 @@ def unwritable(folder: Path) -> Path | None:
 
 
 def check_output(out: str, overwrite: bool, inputs: Iterable[str | Path]) -> None:
-    """Raises UserError if writing to `out` would replace a file, unless it may be overwritten and is no input."""
+    """Raises UserError if writing to `out` would replace a file, unless it may be overwritten and is no input, and if
+    its folder does not exist."""
     if Path(out).exists() and not overwrite:
         raise UserError(f"{out} already exists: choose another name, or add --overwrite")
     if Path(out).exists() and any(Path(file).exists() and Path(file).samefile(out) for file in inputs):
         raise UserError(f"{out} is one of the files to read: choose another name")
+    if not Path(out).parent.is_dir():
+        raise UserError(f"{out}: the folder {Path(out).parent} does not exist: create it, or choose another name")
 
 
 def sha256(path: Path) -> str:

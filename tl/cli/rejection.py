@@ -43,7 +43,7 @@ from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import made_with, resumed
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.loop import STOPPED
-from tl.training.run import alone, is_finished
+from tl.training.run import alone, digest_of_weights, is_finished
 
 
 @dataclass
@@ -152,13 +152,13 @@ def write_kept(
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     queries = {f"{task.id}#{k}": task.query for task in tasks for k in range(config.per_task)}
-    settings = made_with(config)
+    settings = made_with(config, digest_of_weights(Path(config.model)))
     with open_alone(out) as file:
         written, paired = resumed(out, queries, settings), set[str]()
         if config.pairs:
             if written and not Path(config.pairs).exists():
                 raise DataError(f"{out} was begun without --pairs {config.pairs}: choose another --out")
-            paired = resumed(Path(config.pairs), queries)
+            paired = resumed(Path(config.pairs), queries, settings)
             Path(config.pairs).touch()
         solved = {id.rpartition("#")[0] for id in written}
         dropped, drawn, kept, fruitful = Counter[str](), Counter[str](), len(written), len(solved)
@@ -176,7 +176,7 @@ def write_kept(
             if config.pairs:
                 new = [pair for pair in pairs if pair.chosen.id not in paired]
                 with open(config.pairs, "a", encoding="utf-8") as pairs_file:
-                    pairs_file.write("".join(pair.to_line() for pair in new))
+                    pairs_file.write("".join(pair.to_line(settings) for pair in new))
                 paired |= {pair.chosen.id for pair in new}
             records = [trajectory.to_openai() | {"made_with": settings} for trajectory in trajectories]
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -149,8 +149,8 @@ def main(argv: Sequence[str]) -> int:
 
 def check(config: ShowConfig) -> None:
     """Raises UserError for flags that contradict each other, and for a page that must not be written."""
-    if config.id is not None and config.number is not None:
-        raise UserError("--id and --number both choose a trajectory: use only one of them")
+    if (config.id is not None) + (config.number is not None) + config.random > 1:
+        raise UserError("--id, --number and --random each choose a trajectory: use only one of them")
     if config.html:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
 

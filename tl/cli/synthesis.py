@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -84,8 +85,11 @@ def check(config: SynthesisConfig) -> None:
         raise DataError("--environment only applies to prompts and held-out sets: choose another --kind")
     if config.kind == "unseen_toolkits" and config.tools:
         raise DataError("--kind unseen_toolkits uses fixed toolkits: leave --tools out")
-    if config.tasks and (config.kind != "trajectories" or config.size is not None):
-        raise DataError("--tasks makes one trajectory per task: leave --kind and --size out")
+    chosen = [
+        name for name in ("kind", "size", "seed", "mix") if getattr(config, name) != getattr(SynthesisConfig, name)
+    ]
+    if config.tasks and chosen:
+        raise DataError("--tasks makes one trajectory per task: leave --kind, --size, --seed and --mix out")
     config.require_tasks("mcp", "allow_network")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
@@ -111,7 +115,7 @@ def read_mix(text: str) -> tuple[float, ...]:
         shares = tuple(float(part) for part in text.split(","))
     except ValueError:
         shares = ()
-    if len(shares) != 3 or min(shares) < 0 or not sum(shares) > 0:
+    if len(shares) != 3 or min(shares) < 0 or not 0 < sum(shares) < inf:
         raise DataError(f"--mix must be three shares such as 53,17,30, not {text!r}")
     return shares
 

@@ -55,14 +55,19 @@ def stream(
     check: Callable[[Trajectory], object] | None = None,
 ) -> Iterator[Trajectory]:
     """Yields the trajectories of `read` without keeping them. The report is complete after the last one, and with
-    `on_bad="error"` the DataError for bad records is raised then. Files with shares are read twice, first to count.
+    `on_bad="error"` the DataError for bad records is raised then. Files with shares are read twice, first to count and
+    to check.
     """
     check_options(on_bad, data_format)
     split = shares_of(paths)
     shares = [share for _, share in split if share is not None]
     chosen: Container[int] = range(sys.maxsize)
     if shares:
-        sizes = [sum(1 for _ in _trajectories(Path(path), ReadReport(), check, data_format)) for path, _ in split]
+        counted = ReadReport()
+        sizes = [sum(1 for _ in _trajectories(Path(path), counted, check, data_format)) for path, _ in split]
+        counted.read = sum(sizes)
+        if on_bad == "error":
+            counted.check()
         chosen = set(drawn(sizes, shares, seed))
     for path, _ in split:
         for trajectory in _trajectories(Path(path), report, check, data_format):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tl.datasets import OnBadData
-from tl.datasets.companions import joined_records
+from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import parsed
 from tl.datasets.readers import trl
 from tl.datasets.report import BadRecord, ReadReport
@@ -28,10 +28,10 @@ class Pair(NamedTuple):
         both = zip(self.chosen.messages, self.rejected.messages, strict=False)
         return next((n for n, (a, b) in enumerate(both) if a != b), min(len(side.messages) for side in self))
 
-    def to_line(self) -> str:
-        """A line of a preference file in TRL's layout."""
+    def to_line(self, made_with: dict) -> str:
+        """A line of a preference file in TRL's layout; ``made_with`` holds the settings that made it."""
         chosen, rejected = (side.to_openai() for side in self)
-        n, record = self.history, {"id": chosen["id"], "tools": chosen["tools"]}
+        n, record = self.history, {"id": chosen["id"], "tools": chosen["tools"], "made_with": made_with}
         sides = {"chosen": chosen["messages"][n:], "rejected": rejected["messages"][n:]}
         return json.dumps(record | {"prompt": chosen["messages"][:n]} | sides, ensure_ascii=False) + "\n"
 
@@ -42,10 +42,11 @@ def read_pairs(
     """All pairs of one or more files. `on_bad`, `check` and DataError are those of `tl.datasets.read`."""
     pairs, report = [], ReadReport()
     for path in paths:
-        for place, raw in joined_records(Path(path)):
+        companions = Companions(Path(path))
+        for place, raw in joined_records(companions.path):
             notes: Notes = Counter()
             try:
-                pair = _pair(parsed(raw), f"{path}, {place}", notes)
+                pair = _pair(companions.completed(parsed(raw), notes), f"{path}, {place}", notes)
                 if check is not None:
                     check(pair)
                 pairs.append(pair)

@@ -4,6 +4,7 @@ An adapter folder can be used wherever a checkpoint folder is read: it means the
 """
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -115,12 +116,12 @@ def _settings(path: Path) -> dict[str, Any]:
                 "adapter into its model with PEFT (merge_and_unload) and give that"
             )
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
-    if not isinstance(rank, int) or not isinstance(alpha, (int, float)) or rank < 1:
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
         raise CheckpointError(f"{file}: expected numbers r and lora_alpha, found {rank!r} and {alpha!r}")
-    base = Path(str(settings.get("base_model_name_or_path") or ""))
-    if not settings.get("base_model_name_or_path") or not base.is_dir() or is_adapter(base):
+    base = settings.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base or not Path(base).is_dir() or is_adapter(base):
         raise CheckpointError(
-            f"{file}: base_model_name_or_path: {str(base)!r} is no local folder of a whole model. Nothing is "
+            f"{file}: base_model_name_or_path: {base!r} is no local folder of a whole model. Nothing is "
             "downloaded: set it to the folder of the model that the adapter was trained on"
         )
     return settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tl.datasets import BadRecord, DataError, OnBadData
+from tl.datasets import DataError, OnBadData, ReadReport
 from tl.datasets.preferences import Pair, read_pairs
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions, Example, digest, encode_trajectory, make_example
@@ -44,7 +44,7 @@ class PairData:
 
     pairs: list[TokenPair]
     too_long: int
-    bad: list[BadRecord]
+    report: ReadReport
 
     @property
     def fingerprint(self) -> str:
@@ -61,7 +61,8 @@ class PairData:
             f"pairs               {len(self.pairs):,}",
             f"tokens an answer    {chosen:,.0f} chosen, {rejected:,.0f} rejected, on average",
             f"tokens read         {read:,}; {whole:,} without sharing the histories",
-            f"dropped             {len(self.bad):,} bad records, {self.too_long:,} pairs too long",
+            f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} pairs too long",
+            *(f"notes               {line}" for line in self.report.note_lines()),
         ]
 
 
@@ -82,7 +83,7 @@ def load_pairs(
         raise DataError(
             f"no pair is left to train on: {len(report.bad)} bad, {len(encoded)} of more than --max_length {max_length}"
         )
-    return PairData(pairs, len(encoded) - len(pairs), report.bad)
+    return PairData(pairs, len(encoded) - len(pairs), report)
 
 
 def encode_pair(pair: Pair, tokenizer: Tokenizer, options: EncodingOptions) -> TokenPair | None:

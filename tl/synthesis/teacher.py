@@ -60,9 +60,10 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
     return faults
 
 
-def made_with(config: Any) -> dict[str, Any]:
-    """The settings that sampled episodes depend on, for `resumed`."""
-    return {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
+def made_with(config: Any, weights: str) -> dict[str, Any]:
+    """What sampled episodes depend on, for `resumed`: settings, and the model's weights, as a digest."""
+    settings = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
+    return settings | {"weights": weights}
 
 
 def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None) -> set[str]:
@@ -83,11 +84,11 @@ def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None)
     except (ValueError, TypeError, KeyError, AttributeError):
         ours = False
     if not ours:
-        raise DataError(f"{out} was not written by the same command for the same requests: choose another --out")
+        raise DataError(f"{out} was not written by the same command for the same requests: choose another name")
     if done and (before := records[0].get("made_with")) != settings:
         made, has = (json.dumps(each) if each else "none" for each in (before, settings))
         raise DataError(
-            f"{out} was made with the settings {made}, but this command has {has}: delete it, or choose another --out"
+            f"{out} was made with the settings {made}, but this command has {has}: delete it, or choose another name"
         )
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
@@ -158,7 +159,7 @@ def fault_of(request: Request, rollout: Rollout) -> str:
     if None in result.categories or rollout.stop is StopReason.EXECUTOR:
         return EXECUTOR_FAILED
     if not result.finished:
-        return "no finish"
+        return "no room for another call" if rollout.stop is StopReason.CONTEXT else "no finish"
     if not request.servable and result.real:
         return "an answer where none can be had"
     if not (result.real if request.servable else result.refused):

@@ -172,7 +172,7 @@ def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | No
     saved = newest_state(out / STATES, world) if config.resume else None
     with propagate_errors(world):
         if world.is_main:
-            models = {path: _digest_of_weights(Path(path)) for path in config.models()}
+            models = {path: digest_of_weights(Path(path)) for path in config.models()}
             if config.resume:
                 _check_resumable(out, config, data, models, saved)
             elif config.overwrite:
@@ -267,7 +267,7 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
         print("\n".join([*summary, f"the model is in {config.out}; to evaluate it:  python evaluate.py {use}"]))
 
 
-def _digest_of_weights(model: Path) -> str:
+def digest_of_weights(model: Path) -> str:
     """A digest of a model's weights; of an adapter, also of its base's."""
     folders = dict.fromkeys([model, base_folder(model)])
     files = sorted(file for folder in folders for file in folder.glob("*.safetensors"))

@@ -33,6 +33,8 @@ def _joined(prompt: list, completion: list) -> list:
     UltraFeedback, which repeats the request as the prompt)."""
     first = completion[0].get("role") if completion and isinstance(completion[0], dict) else None
     if first not in ("user", "system", "human"):
+        if not prompt:
+            raise ValueError("nothing comes before the completion: put the request into `prompt`")
         return [*map(_context, prompt), *completion]
     said = [given.get("content") for given in completion if isinstance(given, dict)]
     if any(not isinstance(given, dict) or given.get("content") not in said for given in prompt):
