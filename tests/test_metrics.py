@@ -5,7 +5,16 @@ import random
 import pytest
 
 from tl.calls import Call, CallSyntaxError, parse_call
-from tl.metrics import CallScore, match_calls, score_call, share_interval, wilson_interval
+from tl.mae import ErrorCategory
+from tl.metrics import (
+    CallScore,
+    EpisodeOutcome,
+    match_calls,
+    score_call,
+    score_episodes,
+    share_interval,
+    wilson_interval,
+)
 from tl.schema import BUILT_INS, ToolSpec
 
 TOOLS = (
@@ -105,6 +114,24 @@ def test_an_answer_that_is_no_call_is_an_error_of_the_data():
         score_call(GOLDEN, "search for cats", TOOLS)
     with pytest.raises(ValueError, match="no accepted answer"):
         score_call(GOLDEN, [], TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("category", "de", "ce"),
+    [
+        (ErrorCategory.TOOL_HALLUCINATION, 100, 0),
+        (ErrorCategory.PARAMETER_HALLUCINATION, 100, 0),
+        (ErrorCategory.PARAMETER_MISSING, 100, 0),
+        (ErrorCategory.TOOL_CALL_FAILURE, 0, 100),
+        (ErrorCategory.TOOL_INSTABILITY, 0, 100),
+        (ErrorCategory.OTHER, 0, 100),
+        (ErrorCategory.ALL_RIGHT, 0, 0),
+        (None, 0, 0),
+    ],
+)
+def test_every_error_is_one_against_the_documentation_or_another(category, de, ce):
+    scores = score_episodes([EpisodeOutcome((category,), servable=True, finished=True, valid=True)])
+    assert (scores.de, scores.ce, scores.n_calls) == (de, ce, 1)
 
 
 @pytest.mark.parametrize(
