@@ -8,7 +8,7 @@ from allocations import peak_allocated
 from checkpoints import with_large_weights
 
 from tl.llama import Llama, ModelConfig
-from tl.llama.cache import KVCache
+from tl.llama.cache import KVCache, room_for
 
 CONFIG = ModelConfig(
     vocab_size=50,
@@ -40,6 +40,16 @@ def ids(n: int) -> torch.Tensor:
 
 
 NONE = torch.zeros(0, dtype=torch.long)
+
+
+def test_a_cache_is_made_anew_only_where_a_row_or_a_token_does_not_fit():
+    assert [room_for(n) for n in (1, 128, 129, 256)] == [128, 128, 256, 256]
+    cache = KVCache(CONFIG, 2, 128)
+    keys = cache.keys
+    cache.reserve(2, 128)
+    assert cache.keys is keys
+    cache.reserve(2, 129)
+    assert cache.capacity == 256
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])

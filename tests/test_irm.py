@@ -31,6 +31,7 @@ GOLDEN = 'search(query="cats", limit=3)'
         ('search(query="cats", n=3)', -1.3, "hallucinated and redundant or missing parameters"),
         ('search(query="cats", lang="en")', -1.0, "redundant and missing parameters"),
         ('search(query="cats", limit=3, n=3)', -0.8, "hallucinated parameters"),
+        ('search(query="cats", limit=3, url="x")', -0.8, "hallucinated parameters"),  # another tool's parameter
         ('search(query="cats", limit=3, lang="en")', -0.5, "redundant or missing parameters"),
         ('search(query="cats")', -0.5, "redundant or missing parameters"),
         ("search()", -0.5, "redundant or missing parameters"),

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from allocations import peak_allocated
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from tl import losses
 from tl.losses import token_nll, weighted_cross_entropy
@@ -102,6 +103,35 @@ def test_token_nll_is_float32_for_bfloat16_inputs():
     torch.testing.assert_close(
         nll, F.cross_entropy((hidden @ lm_head.T).float(), torch.tensor([0, 1, 4]), reduction="none")
     )
+
+
+def test_the_gradient_of_a_bfloat16_head_is_summed_over_chunks_in_float32(monkeypatch):
+    """1,024 rows of -1/2 and 1/2, a row at a time. In bfloat16 the sum would stop at 128."""
+    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", 2)
+    lm_head = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
+    hidden, targets = torch.ones(1024, 1, dtype=torch.bfloat16), torch.zeros(1024, dtype=torch.long)
+    token_nll(hidden, lm_head, targets).sum().backward()
+    assert lm_head.grad.tolist() == [[-512.0], [512.0]] and lm_head.grad.dtype == torch.bfloat16
+
+
+def test_logits_are_computed_again_only_where_they_take_more_than_one_chunk(problem, monkeypatch):
+    hidden, lm_head, targets = problem
+    counted = {}
+    for rows in (7, 6):
+        monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", rows * 11)
+        with FlopCounterMode(display=False) as counter:
+            token_nll(hidden, lm_head, targets).sum().backward()
+        counted[rows] = counter.get_total_flops()
+    assert counted[6] - counted[7] == 2 * 7 * 11 * 5
+
+
+def test_a_vocabulary_larger_than_a_chunk_is_read_a_row_at_a_time(monkeypatch):
+    monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", 10)
+    hidden, lm_head, targets = torch.randn(7, 1), torch.randn(11, 1), torch.arange(7)
+    with LargestTensor() as recorder:
+        nll = token_nll(hidden, lm_head, targets)
+    assert recorder.elements == 11
+    torch.testing.assert_close(nll, F.cross_entropy(hidden @ lm_head.T, targets, reduction="none"))
 
 
 def test_sum_by_hand():

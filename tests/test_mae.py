@@ -71,6 +71,7 @@ ERRORS = [
     (PARAMETER_MISSING, 'Missing required parameters: "from", "to". Please try once more.'),
     (FAILURE, "Error: only 3 seats are left on train 12"),
     (FAILURE, "Error: station Xanadu not found"),
+    (INSTABILITY, "Error: the timetable is temporarily closed"),
     (FAILURE, "Error executing find_train: day is out of range"),
     (FAILURE, "An error occurred while the timetable was read."),
     (FAILURE, 'Database error: near "trains": syntax error'),
@@ -322,6 +323,36 @@ def test_call_categories_look_at_call_tool_list_and_feedback():
     expected = [FAILURE, TOOL_HALLUCINATION, ALL_RIGHT, PARAMETER_MISSING, ALL_RIGHT, ALL_RIGHT]
     assert call_categories(trajectory) == expected
     assert erroneous_calls(trajectory) == [True, True, False, True, False, False]
+
+
+def test_a_verdict_of_the_data_decides_over_the_words_of_the_feedback():
+    answers = [("[7]", True), ("find() missing 1 required positional argument: 'x'", True), ("KeyError: 'x'", False)]
+    calls = [Message("assistant", "find()", is_call=True, trained=number != 2) for number in range(3)]
+    feedback = [Message("tool", text, failed=failed) for text, failed in answers]
+    turns = (message for pair in zip(calls, feedback, strict=True) for message in pair)
+    trajectory = Trajectory("t", (ToolSpec("find", "", {}, ()),), (Message("user", "?"), *turns))
+    assert call_categories(trajectory) == [FAILURE, PARAMETER_MISSING, ALL_RIGHT]
+    assert erroneous_calls(trajectory) == [True, True, True]  # the last one has weight 0 in the data
+
+
+@pytest.mark.parametrize(
+    ("category", "statuses"),
+    [
+        (ALL_RIGHT, [200, 302, 399]),
+        (FAILURE, [400, 404, 422, 501]),
+        (OTHER, [401, 402, 403, 407, 451]),
+        (INSTABILITY, [408, 425, 429, 500, 502, 599]),
+    ],
+)
+def test_the_status_of_a_server_is_a_refusal_a_fault_or_a_wrong_request(category, statuses):
+    for status in statuses:
+        assert classify_feedback(f"Status Code: {status}") is category, status
+        assert classify_feedback(json.dumps({"status": status, "message": "x"})) is category, status
+
+
+def test_a_line_of_more_than_300_characters_is_content():
+    assert classify_feedback("Invalid value ".ljust(300, "x")) is FAILURE
+    assert classify_feedback("Invalid value ".ljust(301, "x")) is ALL_RIGHT
 
 
 def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_feedback():

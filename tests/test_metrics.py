@@ -4,8 +4,17 @@ import random
 
 import pytest
 
-from tl.calls import Call, CallSyntaxError
-from tl.metrics import CallScore, score_call, share_interval, wilson_interval
+from tl.calls import Call, CallSyntaxError, parse_call
+from tl.mae import ErrorCategory
+from tl.metrics import (
+    CallScore,
+    EpisodeOutcome,
+    match_calls,
+    score_call,
+    score_episodes,
+    share_interval,
+    wilson_interval,
+)
 from tl.schema import BUILT_INS, ToolSpec
 
 TOOLS = (
@@ -77,6 +86,20 @@ def test_the_best_of_several_accepted_answers_counts():
     assert score_call('search(query="cats", limit=1)', answers, TOOLS) == NAMES  # not mixed from two answers
 
 
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (["fetch(a=2)", "search(a=1)"], ALL),  # in any order
+        (["search(a=2)", "fetch(a=1)"], NAMES),  # each has the other's value
+        (["search(a=1)", "fetch(b=2)"], TOOL),
+        (["search(a=1)", "search(a=1)"], NOTHING),
+        (["search(a=1)"], NOTHING),
+    ],
+)
+def test_several_calls_are_matched_as_a_whole(calls, expected):
+    assert match_calls(list(map(parse_call, calls)), [parse_call("search(a=1)"), parse_call("fetch(a=2)")]) == expected
+
+
 def test_a_tool_that_is_not_offered_is_wrong_even_where_the_answer_names_it():
     assert score_call("ghost(a=1)", "ghost(a=1)", TOOLS) == NOTHING
 
@@ -94,11 +117,34 @@ def test_an_answer_that_is_no_call_is_an_error_of_the_data():
 
 
 @pytest.mark.parametrize(
+    ("category", "de", "ce"),
+    [
+        (ErrorCategory.TOOL_HALLUCINATION, 100, 0),
+        (ErrorCategory.PARAMETER_HALLUCINATION, 100, 0),
+        (ErrorCategory.PARAMETER_MISSING, 100, 0),
+        (ErrorCategory.TOOL_CALL_FAILURE, 0, 100),
+        (ErrorCategory.TOOL_INSTABILITY, 0, 100),
+        (ErrorCategory.OTHER, 0, 100),
+        (ErrorCategory.ALL_RIGHT, 0, 0),
+        (None, 0, 0),
+    ],
+)
+def test_every_error_is_one_against_the_documentation_or_another(category, de, ce):
+    scores = score_episodes([EpisodeOutcome((category,), servable=True, finished=True, valid=True)])
+    assert (scores.de, scores.ce, scores.n_calls) == (de, ce, 1)
+
+
+@pytest.mark.parametrize(
     ("successes", "n", "low", "high"),
     [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
 )
 def test_wilson_interval_against_published_values(successes, n, low, high):
     assert wilson_interval(successes, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_wilson_interval_is_one_of_shares_to_the_last_bit():
+    intervals = [wilson_interval(successes, n) for n in range(1, 200) for successes in (0, n)]
+    assert all(0 <= low < high <= 1 for low, high in intervals)
 
 
 def percent(interval):
@@ -113,7 +159,8 @@ def test_single_trials_have_wilsons_interval():
 def test_trials_that_repeat_one_another_count_once():
     """Ten calls of an episode that are all right or all wrong say no more than one."""
     assert share_interval([(10, 10)] * 3 + [(0, 10)] * 7) == percent(wilson_interval(3, 10))
-    assert share_interval([(0, 9)] * 40) == percent(wilson_interval(0, 40))
+    assert share_interval([(0, 9)] * 40 + [(0, 0)] * 3) == percent(wilson_interval(0, 40))
+    assert share_interval([(9, 9)] * 40) == percent(wilson_interval(40, 40))
 
 
 def test_an_interval_by_hand_for_clusters_of_unequal_size():
@@ -123,6 +170,7 @@ def test_an_interval_by_hand_for_clusters_of_unequal_size():
 
 def test_clusters_that_happen_to_agree_do_not_count_as_more_trials_than_there_are():
     assert share_interval([(10, 20), (11, 20)]) == percent(wilson_interval(21, 40))
+    assert share_interval([(10, 20)] * 2) == percent(wilson_interval(20, 40))
 
 
 def test_an_interval_of_clustered_calls_holds_its_share():

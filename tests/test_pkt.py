@@ -9,7 +9,7 @@ from tl.pkt import call_weights, key_positions
 def positions(called: list[str], *others: list[str]) -> list[int]:
     """key_positions over readable pieces instead of ids."""
     ids = {piece: i for i, piece in enumerate(sorted({p for name in (called, *others) for p in name}))}
-    return key_positions([ids[p] for p in called], [[ids[p] for p in other] for other in others])
+    return key_positions([ids[p] for p in called], [tuple(ids[p] for p in other) for other in others])
 
 
 FIGURE_2 = (["get", "P", "aper", "Details"], ["get", "P", "apers", "By", "Key", "words"], ["finish"])

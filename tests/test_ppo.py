@@ -66,7 +66,7 @@ def test_turns_have_one_advantage_each_and_discount_by_the_call():
     assert returns.tolist() == [[first + 1.0, first + 1.0, second + 3.0, 0.0]]
 
 
-@pytest.mark.parametrize("elsewhere", [0, 1, 5])
+@pytest.mark.parametrize("elsewhere", [0, 1, 5, -1, 99])
 def test_what_stands_between_the_calls_of_a_row_changes_nothing(elsewhere):
     """Prompt and feedback may have any number of a call there, and no values."""
     generator = torch.Generator().manual_seed(2)
@@ -151,9 +151,9 @@ def test_gae_does_not_change_with_padding():
 def test_token_rewards_by_hand():
     mask = torch.tensor([[False, True, True, True]])
     logp, ref_logp = tensor([9.0, -1.0, -2.0, -3.0]), tensor([0.0, -1.5, -2.0, -2.0])
-    call_rewards = tensor([0.0, 0.0, 0.0, -8.0])
+    call_rewards = tensor([0.0, 0.0, 8.0, -8.0])
     rewards = token_rewards(call_rewards, logp, ref_logp, mask, kl_coef=0.4)
-    assert rewards.tolist() == [[0.0, pytest.approx(-0.2), 0.0, pytest.approx(-5 + 0.4)]]
+    assert rewards.tolist() == [[0.0, pytest.approx(-0.2), 5.0, pytest.approx(-5 + 0.4)]]
 
 
 def test_whitened_advantages_have_mean_zero_and_std_one():
@@ -162,6 +162,11 @@ def test_whitened_advantages_have_mean_zero_and_std_one():
     assert whitened[mask].mean().item() == pytest.approx(0, abs=1e-12)
     assert whitened[mask].std(correction=0).item() == pytest.approx(1, abs=1e-12)
     assert (whitened[~mask] == 0).all()
+
+
+def test_whitening_in_float32_loses_nothing_to_a_large_mean():
+    x = torch.tensor([1000.0, 1000.2] * 5000)[None]
+    torch.testing.assert_close(whiten(x, ones(1, 10000)), whiten(x.double(), ones(1, 10000)).float())
 
 
 def whitened(*values):
@@ -184,6 +189,7 @@ def test_one_call_in_a_hundred_that_is_wrong_still_stands_out():
     assert wrong == pytest.approx(-(99**0.5)) and right == pytest.approx([99**-0.5] * 99)
 
 
+@pytest.mark.filterwarnings("error")
 def test_whitening_nothing_or_a_constant_stays_finite():
     for mask in (~ones(1, 3), ones(1, 3)):
         x = tensor([2.0, 2.0, 2.0])
@@ -196,17 +202,20 @@ def test_explained_variance_by_hand():
     assert explained_variance(tensor([7.0, 7.0, 7.0, 0.0]), returns, mask) == 0
     assert explained_variance(tensor([2.0, 2.0, 2.5, 0.0]), returns, mask) == pytest.approx(1 - (7 / 18) / (2 / 3))
     assert explained_variance(returns, tensor([1.0, 1.0, 1.0, 0.0]), mask) == 0  # nothing to explain
+    assert explained_variance(returns, returns, ~ones(1, 4)) == 0  # nothing at all
     rounded = torch.tensor([[-0.8, -0.8000001, -0.8, 1.0]])
     assert explained_variance(torch.tensor([[-1.0, 0.0, -2.0, 0.0]]), rounded, mask) == 0
 
 
 def test_policy_loss_by_hand():
     old = tensor(0.0, 0.0, 0.0, 0.0)
-    logp = tensor(math.log(1.5), math.log(0.5), math.log(1.1), math.nan)
+    logp = tensor(math.log(1.5), math.log(0.5), math.log(1.1), math.nan).requires_grad_()
     advantages = tensor(2.0, -1.0, 3.0, math.nan)
     mask = torch.tensor([True, True, True, False])
     # min(1.5·2, 1.2·2) = 2.4; min(0.5·−1, 0.8·−1) = −0.8; 1.1·3 = 3.3
-    assert policy_loss(logp, old, advantages, mask, 0.2).item() == pytest.approx(-(2.4 - 0.8 + 3.3) / 3)
+    loss = policy_loss(logp, old, advantages, mask, 0.2)
+    loss.backward()
+    assert loss.item() == pytest.approx(-(2.4 - 0.8 + 3.3) / 3) and logp.grad.isfinite().all()
     assert policy_loss(logp, old, advantages, mask, 0.2, total=10).item() == pytest.approx(-4.9 / 10)
 
 
@@ -235,12 +244,13 @@ def test_parts_of_a_step_add_up():
 
 
 def test_policy_stats_by_hand():
-    logp, advantages = tensor(math.log(1.5), math.log(0.5), 0.0, math.nan), tensor(1.0, 1.0, -1.0, 1.0)
-    mask = torch.tensor([True, True, True, False])
-    stats = policy_stats(logp, tensor(0.0, 0.0, 0.0, 0.0), advantages, mask, 0.2)
+    logp = tensor(math.log(1.5), *[math.log(0.5)] * 3, math.nan).requires_grad_()
+    advantages, mask = tensor(1.0, 1.0, -1.0, 0.0, 1.0), torch.tensor([True, True, True, True, False])
+    stats = policy_stats(logp, torch.zeros(5, dtype=F64), advantages, mask, 0.2)
     assert stats["ratio"].item() == pytest.approx(3.0)
-    assert stats["clip_fraction"].item() == 1  # 0.5 with a positive advantage still has its gradient
-    assert stats["approx_kl"].item() == pytest.approx((0.5 - math.log(1.5)) + (-0.5 - math.log(0.5)))
+    assert stats["clip_fraction"].item() == 2  # 0.5 with a positive advantage still has its gradient; with 0, none
+    assert stats["approx_kl"].item() == pytest.approx((0.5 - math.log(1.5)) + 3 * (-0.5 - math.log(0.5)))
+    assert not any(x.requires_grad for x in stats.values())
 
 
 def test_value_loss_by_hand():
@@ -251,12 +261,13 @@ def test_value_loss_by_hand():
     loss = value_loss(values, old, returns, mask, 0.2)
     loss.backward()
     assert loss.item() == pytest.approx(0.5 * (3.24 + 1) / 2) and values.grad.isfinite().all()
+    assert value_loss(values, old, returns, mask, 0.2, total=10).item() == pytest.approx(0.5 * 4.24 / 10)
 
 
 def test_value_gradient_is_zero_where_clipping_makes_the_error_larger():
-    values = tensor(1.0, -1.0).requires_grad_()  # both far from 0, one towards its return, one away from it
-    value_loss(values, tensor(0.0, 0.0), tensor(2.0, 2.0), ones(2), 0.2).backward()
-    assert values.grad.tolist() == [0.0, pytest.approx(-1.5)]
+    values = tensor(1.0, -1.0, -1.0).requires_grad_()  # all far from 0: towards their returns, but for the second
+    value_loss(values, tensor(0.0, 0.0, 0.0), tensor(2.0, 2.0, -2.0), ones(3), 0.2).backward()
+    assert values.grad.tolist() == [0.0, pytest.approx(-1.0), 0.0]
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k3"])
@@ -279,4 +290,5 @@ def test_entropy_of_known_distributions():
     lm_head = torch.eye(4, dtype=F64)
     hidden = torch.stack([torch.zeros(4, dtype=F64), tensor(100.0, 0, 0, 0), tensor(math.log(3), 0, -1e9, -1e9)])
     expected = [math.log(4), 0.0, -0.75 * math.log(0.75) - 0.25 * math.log(0.25)]
-    assert token_entropy(hidden, lm_head).tolist() == pytest.approx(expected)
+    entropy = token_entropy(hidden.requires_grad_(), lm_head)
+    assert entropy.tolist() == pytest.approx(expected) and not entropy.requires_grad

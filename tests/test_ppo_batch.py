@@ -71,10 +71,12 @@ def test_rollouts_whose_prompts_begin_alike_are_a_prefix_group_and_the_longest_p
 
 
 def test_actions_know_their_call_and_rollouts_the_others_of_their_prompt():
-    two_calls = Experience("a", [1, 7, 9, 3, 4, 5, 8], [1, 2, 5, 6], [9, 2, 8, 2], [-1.0] * 4, [0.0, 1.0, 0.0, -2.0])
-    batch = PPOBatch.of([experience("b", [1, 7], 9, 2), two_calls, experience("b", [1, 7], 2)], 100, ALONE)
-    assert batch.call_index.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
-    assert batch.groups.tolist() == [0, 1, 0]
+    # Between the calls two tokens, the fewest that there can be.
+    two_calls = Experience("a", [1, 7, 9, 3, 4, 8], [1, 2, 4, 5], [9, 2, 8, 2], [-1.0] * 4, [0.0, 1.0, 0.0, -2.0])
+    others = [experience("b", prompt, *call) for prompt, *call in (([1, 7], 9, 2), ([1, 7], 2), ([1, 8], 2))]
+    batch = PPOBatch.of([two_calls, *others], 100, ALONE)
+    assert batch.call_index.tolist() == [[0, 0, 1, 1], *[[0, 0, 0, 0]] * 3]
+    assert batch.groups.tolist() == [0, 1, 1, 2]
 
 
 def test_a_prefix_group_of_too_many_tokens_is_cut():

@@ -59,6 +59,21 @@ def test_without_a_solution_the_feedback_decides_from_the_start():
 
 
 @pytest.mark.parametrize(
+    ("said", "reward"),
+    [
+        ("name find is not defined", -2),
+        ("book() got an unexpected keyword argument 'x'", -0.8),
+        ("book() missing 1 required positional argument: 'id'", -0.5),
+        ("ValueError: no such id", -0.25),
+        ("User not found.", -0.25),  # an error of another kind
+        ("Connection refused", 0),
+    ],
+)
+def test_feedback_earns_what_the_corresponding_case_does(said, reward):
+    assert earned((BOOK, Feedback(said, Cause.REPORTED_ERROR)), solution=[]) == [reward]
+
+
+@pytest.mark.parametrize(
     ("said", "rewards"),
     [
         (["find()", "find()", "find()"], [-2, 0, 0]),  # -2 for each would teach to give up at once

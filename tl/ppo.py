@@ -116,8 +116,8 @@ def rloo_advantages(returns: Tensor, groups: Tensor) -> Tensor:
 def _group_moments(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     """(size, mean of x) of the group that each rollout belongs to, both [B]."""
     zeros = torch.zeros_like(x)  # there are at most as many groups as rollouts
-    count = zeros.index_add(0, groups, torch.ones_like(x))
-    return count[groups], (zeros.index_add(0, groups, x) / count.clamp(min=1))[groups]
+    count = zeros.index_add(0, groups, torch.ones_like(x))[groups]
+    return count, zeros.index_add(0, groups, x)[groups] / count
 
 
 def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
@@ -131,7 +131,7 @@ def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
     if not len(chosen):
         return torch.zeros_like(x)
     scale = chosen.std(correction=0).clamp(min=min_std)
-    return torch.where(mask, ((x - chosen.mean()) / scale).to(x.dtype), 0.0)
+    return torch.where(mask, ((x.double() - chosen.mean()) / scale).to(x.dtype), 0.0)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
