@@ -244,6 +244,8 @@ def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatc
         (["--model", "nowhere", "--rounds", "2", "--pairs", "pairs.jsonl"], "--pairs is for one sampling"),
         (["--model", "nowhere", "--from", "last"], "--train and --from need --rounds"),
         (["--model", "nowhere", "--pairs", "k.jsonl", "--out", "k.jsonl"], "name the same file"),
+        (["--model", "nowhere", "--pairs", "none/k.jsonl"], "the folder none does not exist"),
+        (["--model", "nowhere", "--out", "tests"], "tests is not a regular file"),
     ],
 )
 def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):

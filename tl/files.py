@@ -22,11 +22,18 @@ def unwritable(folder: Path) -> Path | None:
 
 def check_output(out: str, overwrite: bool, inputs: Iterable[str | Path]) -> None:
     """Raises UserError if writing to `out` would replace a file, unless it may be overwritten and is no input, and if
-    its folder does not exist."""
+    `out` cannot be a file there."""
     if Path(out).exists() and not overwrite:
         raise UserError(f"{out} already exists: choose another name, or add --overwrite")
     if Path(out).exists() and any(Path(file).exists() and Path(file).samefile(out) for file in inputs):
         raise UserError(f"{out} is one of the files to read: choose another name")
+    check_place(out)
+
+
+def check_place(out: str | Path) -> None:
+    """Raises UserError if `out` is no regular file, or its folder does not exist."""
+    if Path(out).exists() and not Path(out).is_file():
+        raise UserError(f"{out} is not a regular file: choose another name")
     if not Path(out).parent.is_dir():
         raise UserError(f"{out}: the folder {Path(out).parent} does not exist: create it, or choose another name")
 

@@ -48,8 +48,6 @@ def check(config: ConvertConfig) -> None:
     if not config.files or not config.out:
         raise DataError("name the files to read, and the output file with --out")
     check_output(config.out, config.overwrite, (split_share(name)[0] for name in config.files))
-    if Path(config.out).exists() and not Path(config.out).is_file():
-        raise DataError(f"{config.out} is not a regular file: choose another name")
 
 
 def trajectories(config: ConvertConfig, report: ReadReport) -> Iterator[Trajectory]:

@@ -29,7 +29,7 @@ from tl.datasets import DataError
 from tl.executor import Executor
 from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
-from tl.files import open_alone
+from tl.files import check_place, open_alone
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS
 from tl.llama.tokenizer import Tokenizer
@@ -97,6 +97,9 @@ def check(config: RejectionConfig) -> None:
     if not config.rounds and (config.train or config.from_ != "base"):
         raise DataError("--train and --from need --rounds")
     config.require_tasks("tools", "mcp")
+    for path in (config.out, config.pairs):
+        if path and not config.rounds:
+            check_place(path)
 
 
 def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:

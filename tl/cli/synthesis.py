@@ -23,6 +23,7 @@ from typing import Literal
 
 from tl.config import option, parse_config
 from tl.datasets import DataError, read
+from tl.files import check_place
 from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint
 from tl.rollout.options import ToolOptions
@@ -97,6 +98,7 @@ def check(config: SynthesisConfig) -> None:
         raise DataError("--teacher_model needs --teacher, the URL of the model's endpoint")
     if not (config.teacher or config.tasks) and config.path.exists():
         raise DataError(f"{config.path} already exists: choose another --out")
+    check_place(config.path)
 
 
 def make(config: SynthesisConfig) -> list[Trajectory]:
