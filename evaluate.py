@@ -146,6 +146,8 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--judge and --judge_model must be given together")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes exactly two reports")
+    if config.compare and config != EvaluationConfig(compare=config.compare):
+        raise RunError("--compare only reads two reports: leave the other settings out")
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks cannot be combined with --suite, --data or --predictions")
     if not (config.suite == [TOOLEYES] and config.tools and not config.mcp):

@@ -91,6 +91,8 @@ def test_two_reports_from_the_command_line(tmp_path, capsys):
     assert "McNemar" in capsys.readouterr().out
     with pytest.raises(RunError, match="two reports"):
         evaluate.main(["--compare", paths[0]])
+    with pytest.raises(RunError, match="leave the other settings out"):
+        evaluate.main(["--compare", *paths, "--model", "runs/sft"])
 
 
 def test_mcnemars_exact_test_by_hand():
