@@ -38,6 +38,13 @@ def check_place(out: str | Path) -> None:
         raise UserError(f"{out}: the folder {Path(out).parent} does not exist: create it, or choose another name")
 
 
+def check_different(out: str, **others: str | None) -> None:
+    """Raises UserError if another flag, named by its keyword, names the file of --out."""
+    for flag, path in others.items():
+        if path and Path(path).resolve() == Path(out).resolve():
+            raise UserError(f"--{flag} and --out name the same file, {out}: choose another for one of them")
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

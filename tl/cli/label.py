@@ -16,10 +16,10 @@ from pathlib import Path
 from tl.assets import TINY
 from tl.cli.convert import ConvertConfig, check, print_notes, trajectories, write_records
 from tl.config import option, parse_config
-from tl.datasets import DataError, ReadReport
+from tl.datasets import ReadReport
 from tl.datasets.label import Style, labelled
 from tl.datasets.mix import split_share
-from tl.files import check_output
+from tl.files import check_different, check_output
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.samples import page
@@ -46,8 +46,7 @@ def main(argv: Sequence[str]) -> int:
     check(config)
     if config.html:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
-        if Path(config.html).resolve() == Path(config.out).resolve():
-            raise DataError(f"--html and --out name the same file, {config.out}: choose another for one of them")
+        check_different(config.out, html=config.html)
     report, shown = ReadReport(), list[Trajectory]()
     found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
     written = write_records(config, _records(found, config.style, counts))

@@ -29,7 +29,7 @@ from tl.datasets import DataError
 from tl.executor import Executor
 from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
-from tl.files import check_place, open_alone
+from tl.files import check_different, check_place, open_alone
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS
 from tl.llama.tokenizer import Tokenizer
@@ -92,8 +92,7 @@ def check(config: RejectionConfig) -> None:
         raise DataError("name the model to sample from with --model")
     if config.rounds and config.pairs:
         raise DataError("--pairs is for one sampling, without --rounds")
-    if config.pairs and Path(config.pairs).resolve() == Path(config.out).resolve():
-        raise DataError(f"--pairs and --out name the same file, {config.out}: choose another for one of them")
+    check_different(config.out, pairs=config.pairs)
     if not config.rounds and (config.train or config.from_ != "base"):
         raise DataError("--train and --from need --rounds")
     config.require_tasks("tools", "mcp")
