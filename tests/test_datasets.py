@@ -223,6 +223,8 @@ def test_blank_lines_separate_the_conversations_of_a_file_with_a_message_a_line(
     two = [{"role": "system", "content": "Be brief."}, user("Hi."), text("Hello.")] * 2
     with pytest.raises(DataError, match="message 4: only the first message .* blank lines separate conversations"):
         read(write(two))
+    with pytest.raises(DataError, match=r"the file: message 2 is not JSON: Unterminated string .* \(column "):
+        read(write(one[:-4]))  # a message that is cut off
 
 
 def test_records_in_a_list_within_an_object_are_read(write):

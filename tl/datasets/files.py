@@ -96,7 +96,11 @@ def _line(line: bytes) -> object:
 
 
 def parsed(record: object) -> object:
-    """A record of `raw_records`. Raises ValueError, with the reason, for a line that is not JSON."""
+    """A record of `raw_records`. Raises ValueError, with the reason, for a line that is not JSON, also if it is one of
+    the lines of a conversation."""
+    for number, item in enumerate(record, 1) if isinstance(record, list) else ():
+        if isinstance(item, bytes):
+            loads(item, f"message {number}")
     return loads(record, "the line") if isinstance(record, bytes) else record
 
 
