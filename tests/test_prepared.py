@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from datetime import timedelta
@@ -142,6 +143,12 @@ def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path):
     (folder / "tokens.bin").write_bytes((folder / "tokens.bin").read_bytes()[:-4])
     with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
         load(str(data), small_tokenizer, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_folder_in_place_of_a_file_is_named(path, small_tokenizer):
+    with pytest.raises(DataError, match=f"^{re.escape(path)}: cannot be read: Is a directory"):
+        load(path, small_tokenizer)
 
 
 def test_where_nothing_fits_it_says_what_would(data, small_tokenizer):

@@ -90,7 +90,7 @@ class Companions:
 
     def _answers(self) -> tuple[Path, ...]:
         name, answers = self.path.name, f"{self.path.stem}_answers{self.path.suffix}"
-        return self.path.parent / "possible_answer" / name, self.path.with_name(answers)
+        return self.path.parent / "possible_answer" / name, self.path.parent / answers
 
     def _function_docs(self) -> dict[str, Path]:
         folder = self.path.parent / FUNCTION_DOCS
@@ -101,7 +101,7 @@ class Companions:
         return [place for folder in folders for place in (folder / API_LIST, folder / f"{API_LIST}.gz")]
 
     def _tool_list(self) -> Path:
-        return self.path.with_name(f"{Path(self.path.name.removesuffix('.gz')).stem}_tools.json")
+        return self.path.parent / f"{Path(self.path.name.removesuffix('.gz')).stem}_tools.json"
 
     def _domains(self) -> list[Path]:
         domain = next((domain for domain in tau.DOMAINS if domain in self.path.name), None)
