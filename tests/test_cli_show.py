@@ -221,6 +221,7 @@ def test_which_sample_is_shown(flags, shown, dataset, small_tokenizer, capsys):
         ["--max_length", "5"],
         ["--id", "first", "--random"],
         ["--number", "0", "--random"],
+        ["--samples", "3"],
     ],
 )
 def test_a_sample_that_is_not_there_or_chosen_twice_is_one_message_and_status_2(

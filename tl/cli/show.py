@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tl.assets import TINY
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, OnBadData, read
 from tl.datasets.mix import split_share
 from tl.errors import UserError
@@ -151,6 +151,8 @@ def check(config: ShowConfig) -> None:
     """Raises UserError for flags that contradict each other, and for a page that must not be written."""
     if (config.id is not None) + (config.number is not None) + config.random > 1:
         raise UserError("--id, --number and --random each choose a trajectory: use only one of them")
+    require(config, "html", "samples", "overwrite")
+    require(config, "files", "on_bad_data", "data_format")
     if config.html:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
 
