@@ -244,6 +244,9 @@ def test_a_sample_is_encoded_with_the_settings_of_the_run(model, small_tokenizer
     (run / "run_config.json").write_text(json.dumps(asdict(SFTConfig(mae=False))))
     assert show.main(argv) == 0
     assert "2 trained, 0 masked" in capsys.readouterr().out
+    (run / "run_config.json").write_text("{")
+    assert show.main(argv) == 0
+    assert "run_config.json cannot be read and was left out" in capsys.readouterr().err
 
 
 def test_without_a_run_a_sample_is_cut_as_training_with_that_model_would_cut_it():

@@ -182,7 +182,10 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
 
 def training_settings(source: Path) -> dict[str, Any]:
     """Settings of the fine-tuning run in this folder; for any other model, train_sft.py's defaults for it."""
-    settings = read_object(source / SETTINGS_FILE, [])
+    notes: list[str] = []
+    settings = read_object(source / SETTINGS_FILE, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
     if settings.keys() >= EncodingOptions.__dataclass_fields__.keys():
         return settings
     return asdict(parse_for_model(SFTConfig, [], source) if (source / CONFIG_FILE).is_file() else SFTConfig())
