@@ -156,6 +156,12 @@ def test_data_never_becomes_markup_in_the_page(trajectory, small_tokenizer):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", reader.text)
 
 
+def test_a_call_that_is_cut_after_its_first_tag_is_on_the_page(small_tokenizer):
+    messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "<tool_call>"}]
+    sample = view(Trajectory.from_openai({"id": "cut", "tools": [], "messages": messages}), small_tokenizer, OPTIONS)
+    assert '<span class="t stop"' in page([sample], "title") and "masked" in terminal(sample, Style(False))
+
+
 def test_a_tool_name_cannot_leave_its_attribute(small_tokenizer):
     name = 'x" onclick="alert(1)'
     source = record("a", (name, "{}", "fine"))
