@@ -139,7 +139,6 @@ def main(argv: Sequence[str]) -> int:
     if config.html:
         title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
         Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
-    if config.html:
         print(f"{counted(len(samples), 'sample')} in {config.html}")
     else:
         style = Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
