@@ -156,6 +156,12 @@ def test_data_never_becomes_markup_in_the_page(trajectory, small_tokenizer):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", reader.text)
 
 
+def test_a_call_that_is_cut_after_its_first_tag_is_on_the_page(small_tokenizer):
+    messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "<tool_call>"}]
+    sample = view(Trajectory.from_openai({"id": "cut", "tools": [], "messages": messages}), small_tokenizer, OPTIONS)
+    assert '<span class="t stop"' in page([sample], "title") and "masked" in terminal(sample, Style(False))
+
+
 def test_a_tool_name_cannot_leave_its_attribute(small_tokenizer):
     name = 'x" onclick="alert(1)'
     source = record("a", (name, "{}", "fine"))
@@ -221,6 +227,7 @@ def test_which_sample_is_shown(flags, shown, dataset, small_tokenizer, capsys):
         ["--max_length", "5"],
         ["--id", "first", "--random"],
         ["--number", "0", "--random"],
+        ["--samples", "3"],
     ],
 )
 def test_a_sample_that_is_not_there_or_chosen_twice_is_one_message_and_status_2(
@@ -243,6 +250,9 @@ def test_a_sample_is_encoded_with_the_settings_of_the_run(model, small_tokenizer
     (run / "run_config.json").write_text(json.dumps(asdict(SFTConfig(mae=False))))
     assert show.main(argv) == 0
     assert "2 trained, 0 masked" in capsys.readouterr().out
+    (run / "run_config.json").write_text("{")
+    assert show.main(argv) == 0
+    assert "run_config.json cannot be read and was left out" in capsys.readouterr().err
 
 
 def test_without_a_run_a_sample_is_cut_as_training_with_that_model_would_cut_it():

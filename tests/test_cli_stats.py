@@ -114,6 +114,10 @@ def test_a_share_is_refused_since_statistics_are_of_whole_files(dataset, capsys)
     assert tl_main(["stats", f"{dataset}:0.5"]) == 2 and "leave out the share" in capsys.readouterr().err
 
 
+def test_a_flag_about_files_is_refused_without_files(capsys):
+    assert tl_main(["stats", "--data_format", "openai"]) == 2 and "needs files" in capsys.readouterr().err
+
+
 def test_a_spread_is_median_95th_percentile_and_maximum():
     assert spread(range(1, 101)) == {"median": 50.5, "p95": 95, "max": 100}
     assert spread([7]) == {"median": 7, "p95": 7, "max": 7}

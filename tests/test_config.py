@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from tl.config import option, parse_config, preset
+from tl.config import option, parse_config, preset, require
+from tl.errors import UserError
 
 
 @dataclass
@@ -73,6 +74,10 @@ def test_bad_flags_end_with_a_usage_message(argv, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_whole_number_of_any_length_is_read():
+    assert parse_config(Config, ["--steps", "1" + "0" * 400]).steps == 10**400
+
+
 def test_help_shows_every_field_with_its_default(capsys):
     with pytest.raises(SystemExit):
         parse_config(Config, ["--help"])
@@ -89,3 +94,18 @@ def test_a_positional_list_takes_what_stands_without_a_flag():
 
     assert parse_config(Files, ["a", "b", "--no-on"]) == Files(["a", "b"], False)
     assert parse_config(Files, []) == Files()
+
+
+def test_a_flag_without_effect_is_refused():
+    @dataclass
+    class Pages:
+        files: list[str] = option([], "some files", positional=True)
+        html: str | None = option(None, "a page")
+        samples: int = option(50, "how many")
+
+    for config in (Pages(), Pages(samples=3, html="page"), Pages(["a"], samples=3, html="page")):
+        require(config, "html", "samples")
+    with pytest.raises(UserError, match="^--samples needs --html$"):
+        require(Pages(["a"], samples=3), "html", "samples")
+    with pytest.raises(UserError, match="^--samples needs files$"):
+        require(Pages(samples=3), "files", "html", "samples")

@@ -689,11 +689,15 @@ def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
         (["ablation", "--suite", "nonsense"], "unknown suite nonsense; choose from"),
         (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps generates its data"),
         (["craft", "--model", "mine"], "leave --model and --data out"),
+        (["ablation", "--model", "mine"], "mine: no such folder"),
+        (["ablation", "--data", "mine.jsonl"], "mine.jsonl: cannot be read: No such file or directory\n"),
     ],
 )
-def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys):
+def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert tl_main(["experiments", *flags]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error and "resume" not in error and not [*tmp_path.iterdir()]
 
 
 @pytest.mark.long

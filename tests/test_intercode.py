@@ -196,6 +196,7 @@ def test_success_reward_and_turns_of_a_group_by_hand():
     [
         (["--data", "d"], "name either models or --replay"),
         (["m", "--data", "d", "--file_systems", "5"], "unknown file system 5"),
+        (["--replay", "f", "--data", "d", "--batch_size", "4"], "--batch_size needs models"),
         (["m", "--data", "d"], "no data/nl2bash/nl2bash_fs_1.json"),
     ],
 )

@@ -118,6 +118,9 @@ def test_label_writes_in_order_and_tells_what_it_left_out(data, tmp_path, capsys
     argv = [str(data), "--out", str(tmp_path / "new"), "--on_bad_data", "skip", "--html"]
     assert tl_main(["label", *argv, str(tmp_path / "new")]) == 2 and "the same file" in capsys.readouterr().err
     assert tl_main(["label", *argv, str(tmp_path / "no/page")]) == 2 and "does not exist" in capsys.readouterr().err
+    argv += [str(tmp_path / "new.html"), "--tokenizer", str(tmp_path / "no")]
+    assert tl_main(["label", *argv]) == 2 and "no such file or folder" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     assert not (tmp_path / "new").exists()
 
 

@@ -253,6 +253,14 @@ def test_bad_flags_are_told_in_a_line(tmp_path, capsys, flags, message):
     assert message in capsys.readouterr().err
 
 
+def test_flags_for_the_training_are_read_before_anything_is_sampled(tmp_path, capsys):
+    flags = ["rejection", "--model", str(TINY), "--out", str(tmp_path / "star"), "--rounds", "1", "--train"]
+    assert tl_main([*flags, "'"]) == 2 and "--train: No closing quotation" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tl_main([*flags, "--epocs 2"])
+    assert "unrecognized arguments: --epocs" in capsys.readouterr().err and not (tmp_path / "star").exists()
+
+
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "kept.jsonl").write_text('{"id": "mine"}\n')
     with pytest.raises(Exception, match="choose another name"):

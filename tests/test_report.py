@@ -223,6 +223,13 @@ def test_data_that_has_gone_is_said(sft, tmp_path):
     assert "its data cannot be looked at" in Page(write([str(sft)], tmp_path / "out.html")).text
 
 
+@pytest.mark.parametrize("damaged", [{"max_length": None}, {"max_feedback_tokens": "9"}, {"model": 7}, {"data": 7}])
+def test_settings_of_another_type_are_said_to_be_damaged(sft, tmp_path, damaged):
+    settings = json.loads((sft / "run_config.json").read_text())
+    (sft / "run_config.json").write_text(json.dumps(settings | damaged))
+    assert "run_config.json is damaged: its data" in Page(write([str(sft)], tmp_path / "out.html")).text
+
+
 def test_rubbish_in_the_right_files_breaks_nothing(tmp_path):
     rubbish = [
         None,

@@ -37,7 +37,7 @@ USER = Message("user", "Papers about owls, please.")
 ODD_CALLS = [
     Call("get_paper", {}),
     Call("get_paper", {"id": 7, "exact": True, "of": None, "near": -1.5e30}),
-    Call("page[size]", {"limit=10": {"a b": [1, {"k": []}]}, "s": 'é"\\\n\t\u2028</tool_call><|im_end|>'}),
+    Call("page[size]", {"limit=10": {"a b": [1, {"k": []}]}, "s": 'é"\\\n\t\u2028</tool_call><|im_end|></think>'}),
     Call('a"b\\c', {"text": "{'x': 1}"}),
     Call("finish", {"answer": "{}"}),
 ]

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
+from tl.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -83,10 +85,20 @@ def parse_config(
     return config(**values)
 
 
+def require(config: Any, needed: str, *flags: str) -> None:
+    """Raises UserError if one of these flags is given, but not the one without which they have no effect."""
+    if getattr(config, needed):
+        return
+    default, fields = type(config)(), {field.name: field for field in dataclasses.fields(config)}
+    for flag in flags:
+        if getattr(config, flag) != getattr(default, flag):
+            raise UserError(f"--{flag} needs {'' if fields[needed].metadata['positional'] else '--'}{needed}")
+
+
 def _out_of_range(number: float, allowed: typing.Mapping[str, Any]) -> str | None:
     """What the number must be, if it is out of range; else None."""
     lowest, highest = allowed["at_least"], allowed["at_most"]
-    if not math.isfinite(number):
+    if isinstance(number, float) and not math.isfinite(number):
         return "a finite number"
     if allowed["positive"] and number <= 0:
         return "greater than 0"

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from tl.assets import TINY
 from tl.config import option, parse_config
-from tl.datasets import DataError
 from tl.errors import UserError
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, ablation_of
 from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
@@ -29,6 +28,7 @@ from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
 from tl.experiments.results import markdown, results_json, write
 from tl.files import visible
+from tl.llama.weights import read_config
 
 FOLDER = "runs/ablation"  # also of robustness, which shares models with the ablation
 CRAFT_FOLDER = "runs/craft"
@@ -62,7 +62,7 @@ class ExperimentsConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Exit status 0, or 1 if a part was stopped or failed, even if the others are in the table. Raises `UserError` for
-    invalid flags."""
+    invalid flags and for data that cannot be read."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = {
         "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
@@ -84,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
     if config.suite:
         experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
     base, official = Path(config.model or TINY), Path(folders[0]) if folders else None
+    read_config(base)  # before data is generated for it
     suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))
     left_out = False
@@ -103,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
             print(markdown(results, experiment))
             print(f"tables: {out / experiment.kind}.md; every value: {out / experiment.kind}.json")
             left_out |= any(any(row["errors"]) for row in results["rows"])
-    except (Stopped, PartError, DataError, OSError) as error:
+    except (Stopped, PartError, OSError) as error:
         print(f"{visible(str(error))}\nrun the same command again to resume", file=sys.stderr)
         return 1
     return int(left_out)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import DataError
 from tl.evaluation.compare import HEADER, paired_line
 from tl.evaluation.report_file import check_report, write_report
@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
 def read_tasks(config: InterCodeConfig) -> list[Task]:
     if bool(config.models) == bool(config.replay) or not config.data:
         raise DataError("name either models or --replay files, and the folder with the task files with --data")
+    require(config, "models", "max_new_tokens", "batch_size")
     if unknown := [name for name in config.file_systems if name not in COUNTS]:
         raise DataError(f"unknown file system {unknown[0]}; choose from {', '.join(COUNTS)}")
     if len(set(config.models)) < len(config.models):

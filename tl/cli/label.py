@@ -15,13 +15,14 @@ from pathlib import Path
 
 from tl.assets import TINY
 from tl.cli.convert import ConvertConfig, check, print_notes, trajectories, write_records
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import ReadReport
 from tl.datasets.label import Style, labelled
 from tl.datasets.mix import split_share
 from tl.files import check_different, check_output
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
+from tl.report.figures import WHOLE
 from tl.report.samples import page
 from tl.report.views import view
 from tl.trajectory import Trajectory
@@ -47,11 +48,13 @@ def main(argv: Sequence[str]) -> int:
     if config.html:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
         check_different(config.out, html=config.html)
+    require(config, "html", "samples", "tokenizer")
+    tokenizer = Tokenizer(config.tokenizer)
     report, shown = ReadReport(), list[Trajectory]()
     found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
     written = write_records(config, _records(found, config.style, counts))
     if config.html:
-        Path(config.html).write_text(_page(shown, config), encoding="utf-8")
+        Path(config.html).write_text(_page(shown, tokenizer, config.files), encoding="utf-8")
     print_notes(report)
     print(f"{written:,} records in {config.out}")
     print(f"turns to train on   {counts.pop('trained', 0):,}")
@@ -81,7 +84,6 @@ def _records(found: Iterable[Trajectory], style: Style, counts: Counter[str]) ->
             yield record
 
 
-def _page(shown: Sequence[Trajectory], config: LabelConfig) -> str:
-    tokenizer = Tokenizer(config.tokenizer)
-    views = (view(t, tokenizer, EncodingOptions(max_length=2**62)) for t in shown)
-    return page([made for made in views if made], title=", ".join(Path(name).name for name in config.files))
+def _page(shown: Sequence[Trajectory], tokenizer: Tokenizer, files: Sequence[str]) -> str:
+    views = (view(t, tokenizer, EncodingOptions(max_length=WHOLE)) for t in shown)
+    return page([made for made in views if made], title=", ".join(Path(name).name for name in files))

@@ -42,6 +42,7 @@ from tl.synthesis.rejection import sample_kept
 from tl.synthesis.tasks import make_tasks
 from tl.synthesis.teacher import made_with, resumed
 from tl.templates import TEMPLATE_HELP, TemplateName
+from tl.training.config import resolve_config
 from tl.training.loop import STOPPED
 from tl.training.run import alone, digest_of_weights, is_finished
 
@@ -95,6 +96,12 @@ def check(config: RejectionConfig) -> None:
     check_different(config.out, pairs=config.pairs)
     if not config.rounds and (config.train or config.from_ != "base"):
         raise DataError("--train and --from need --rounds")
+    if config.rounds:  # a mistake in --train would show after all the sampling
+        try:
+            flags = shlex.split(config.train)
+        except ValueError as error:
+            raise DataError(f"--train: {error}") from error
+        resolve_config(["--model", config.model, *flags])
     config.require_tasks("tools", "mcp")
     for path in (config.out, config.pairs):
         if path and not config.rounds:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tl.assets import TINY
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, OnBadData, read
 from tl.datasets.mix import split_share
 from tl.errors import UserError
@@ -139,7 +139,6 @@ def main(argv: Sequence[str]) -> int:
     if config.html:
         title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
         Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
-    if config.html:
         print(f"{counted(len(samples), 'sample')} in {config.html}")
     else:
         style = Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
@@ -151,6 +150,8 @@ def check(config: ShowConfig) -> None:
     """Raises UserError for flags that contradict each other, and for a page that must not be written."""
     if (config.id is not None) + (config.number is not None) + config.random > 1:
         raise UserError("--id, --number and --random each choose a trajectory: use only one of them")
+    require(config, "html", "samples", "overwrite")
+    require(config, "files", "on_bad_data", "data_format")
     if config.html:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
 
@@ -180,7 +181,10 @@ def load(config: ShowConfig) -> Iterator[SampleView]:
 
 def training_settings(source: Path) -> dict[str, Any]:
     """Settings of the fine-tuning run in this folder; for any other model, train_sft.py's defaults for it."""
-    settings = read_object(source / SETTINGS_FILE, [])
+    notes: list[str] = []
+    settings = read_object(source / SETTINGS_FILE, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
     if settings.keys() >= EncodingOptions.__dataclass_fields__.keys():
         return settings
     return asdict(parse_for_model(SFTConfig, [], source) if (source / CONFIG_FILE).is_file() else SFTConfig())

@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tl.assets import TINY
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData, ReadReport, stream
 from tl.datasets.mix import split_share
 from tl.llama.tokenizer import Tokenizer
@@ -75,6 +75,7 @@ def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
 def main(argv: Sequence[str]) -> int:
     """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(StatsConfig, argv, __doc__, prog="python -m tl stats")
+    require(config, "files", "on_bad_data", "data_format")
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)
     if mixed := [name for name in config.files if split_share(name)[1] is not None]:
         raise DataError(f"{mixed[0]}: statistics are of whole files: leave out the share, or mix with `convert` first")

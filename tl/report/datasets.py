@@ -16,6 +16,7 @@ from tl.report.figures import WHOLE, dataset_statistics, summary
 from tl.report.runs import Run
 from tl.report.views import SampleView, view
 from tl.synthesis import synthesize
+from tl.training.run import SETTINGS_FILE
 from tl.trajectory import Trajectory
 
 
@@ -43,6 +44,8 @@ def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
             columns[key] = data_column(run, samples)
         except (DataError, TokenizerError, OSError) as error:
             run.notes.append(f"its data cannot be looked at: {error}")
+        except (TypeError, ValueError):  # a setting of another type than train_sft.py's
+            run.notes.append(f"{SETTINGS_FILE} is damaged: its data cannot be looked at")
     return list(columns.values())
 
 

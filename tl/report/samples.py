@@ -91,9 +91,10 @@ def turn(view: TurnView) -> str:
     kind, badge = "trained", ""
     if not view.trained:
         kind, badge = "masked", f"<b class=badge>✗ masked: {text(view.category)}</b>"
-    first, *others, stop = view.tokens
-    first = replace(first, text=first.text.removeprefix(" "))  # so that the space after the colon has no colour
-    tokens = "".join(map(token, [first, *others])) + token(stop, "stop")
+    *said, stop = view.tokens
+    if said:  # so that the space after the colon has no colour; a call may be cut before any text
+        said[0] = replace(said[0], text=said[0].text.removeprefix(" "))
+    tokens = "".join(map(token, said)) + token(stop, "stop")
     return f'<div class="turn {kind}"><span class=role>Assistant: </span>{tokens}{badge}</div>\n'
 
 

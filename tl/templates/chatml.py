@@ -77,7 +77,8 @@ class ChatML(Template):
     def read(self, text: str) -> tuple[str, ...]:
         """Text beside the calls and the model's thoughts are left out. Without a call, the text is for the user. A turn
         that ends within a thought is no call."""
-        said = text.rpartition(_THINKING_END)[2]
+        # After a call's beginning, the tag is in an argument.
+        said = text if text.lstrip().startswith(_CALL) else text.rpartition(_THINKING_END)[2]
         if said.lstrip().startswith(_THINKING):
             return (text,)
         at = said.find(_CALL)
