@@ -261,6 +261,7 @@ TRIP = ToolSpec.from_openai(
                 "slow": {"type": "boolean"},
                 "name": {"type": "string"},
                 "cards": {"type": "array", "items": {"type": "string"}},
+                "legs": {"type": "array", "items": {"type": "float"}},
             },
             "required": ["to"],
         },
@@ -275,6 +276,7 @@ ACCEPTED = {
     "slow": ["", True],
     "name": ["", True],  # of another type than declared
     "cards": ["", [["Al"], ["Bo"]]],
+    "legs": ["", [1.0, 2.5], [3, 4]],
 }
 RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
 
@@ -295,6 +297,13 @@ RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
         ({"cards": [["Al"], ["Bo"]]}, ALL),
         ({"cards": [["Al"], "Bo"]}, NAMES),
         ({"slow": False}, NAMES),
+        ({"slow": ""}, NAMES),  # "" among the accepted values only says that it may be left out,
+        ({"name": ""}, ALL),  # but is itself accepted as a text,
+        ({"cards": []}, ALL),  # and stands for an empty list
+        ({"legs": [1.0, 2.5]}, ALL),
+        ({"legs": [1, 2.5]}, NAMES),  # in a list, a whole number stands for no float
+        ({"legs": [3.0, 4.0]}, ALL),
+        ({"legs": [3, 4]}, ALL),  # unless the accepted list has it
         ({"slow": 1}, NAMES),
         ({"stops": ['st john"s']}, ALL),
         ({"stops": ["St. John's", "x"]}, NAMES),
@@ -333,7 +342,7 @@ def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path)
         (tmp_path / "possible_answer" / f"{category}.jsonl").write_text(json.dumps(truth))
     suite = bfcl.read_ast(tmp_path)
     assert [q.group for q in suite.questions] == ["simple_python", "multiple"]
-    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2
+    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2 * 3
     golden = replace(said("f()"), calls=(Call("trip.plan", RIGHT),))
     assert strict_score(suite.questions[0], golden) == ALL
     assert suite.scorings["accepted"]([(suite.questions[0], golden)]) == [ALL]
