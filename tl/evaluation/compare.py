@@ -3,6 +3,7 @@ test (McNemar, 1947)."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -39,9 +40,9 @@ def compare_reports(first: Path, second: Path) -> list[str]:
 
 
 def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
-    sides = [_by_key(suite["items"]) for suite in (first, second)]
+    sides = [_by_key(suite) for suite in (first, second)]
     keys = [key for key in sides[0] if key in sides[1]]
-    alone = [len(side) - len(keys) for side in sides]
+    alone = [len(suite["items"]) - len(keys) for suite in (first, second)]
     if not keys:
         raise DataError(f"{name}: the reports have no item in common")
     lines = ["", f"{first.get('title', 'Suite')} ({name})"]
@@ -57,7 +58,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
 def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[Pair]]:
     """The pairs of the items that two reports have in common in a suite, those of one id together; without items that
     do not count for the metric, which is named by its keys in an item."""
-    ours, theirs = (_by_key(suite["items"]) for suite in (first, second))
+    ours, theirs = _by_key(first), _by_key(second)
     clusters: dict[str, list[Pair]] = defaultdict(list)
     for key in (key for key in ours if key in theirs):
         a, b = _value(ours[key], metric), _value(theirs[key], metric)
@@ -66,13 +67,16 @@ def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[
     return [*clusters.values()]
 
 
-def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
-    """Items by (id, n), where n numbers the items with the same id."""
-    seen: dict[str, int] = defaultdict(int)
+def _by_key(suite: Mapping) -> dict[tuple[str, str, int], Mapping]:
+    """Items by (id, golden answers, n), where n numbers those that are otherwise alike. Without the copies of a request
+    that did not all get an answer: which did is not known."""
+    seen: Counter[tuple[str, str]] = Counter()
     found = {}
-    for item in items:
-        found[item["id"], seen[item["id"]]] = item
-        seen[item["id"]] += 1
+    for item in suite["items"]:
+        if item["id"] not in suite.get("missing", ()):
+            alike = item["id"], json.dumps(item.get("answers", item.get("truth")))
+            found[*alike, seen[alike]] = item
+            seen[alike] += 1
     return found
 
 
