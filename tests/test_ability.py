@@ -60,6 +60,12 @@ def test_an_mmlu_prompt_to_the_letter(exam):
     assert suite.areas == {"abstract_algebra": "STEM", "virology": "other"}
 
 
+def test_a_subject_whose_file_lies_there_twice_counts_once(exam):
+    plain = exam / "test" / "virology_test.csv"
+    (exam / "test" / "virology_test.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert [item.group for item in mmlu.read(exam, shots=2).items] == ["abstract_algebra", "virology"]
+
+
 def test_mmlu_has_57_subjects_in_four_areas():
     assert len(mmlu.AREA_OF) == 57
     assert {area: len(subjects.split()) for area, subjects in mmlu.AREAS.items()} == {
@@ -126,12 +132,13 @@ def test_a_gsm8k_prompt_to_the_letter(school):
         (" 1200 less 1 is 1199", False, False, False),
         (" 1200 and so on...", False, False, False),  # the pattern takes "..." for a number, as the released one does
         (' finish(answer="done")', False, False, False),
+        (" Well... cannot say", False, False, False),
     ],
 )
 def test_a_gsm8k_answer_is_graded_by_the_first_mark_and_by_the_last_number(text, strict, flexible, by_value):
     (grades,) = gsm8k.grade([TextItem("1", "", "1,200")], [text])
     assert (grades["strict"], grades["flexible"], grades["flexible, by value"]) == (strict, flexible, by_value)
-    assert grades["no number"] == ("finish" in text)
+    assert grades["no number"] == ("finish" in text or "cannot" in text)
 
 
 def test_a_record_without_its_mark_is_told(school):
@@ -180,6 +187,15 @@ def test_a_program_passes_where_it_runs_to_its_end(machines, functions, body, pa
     item = humaneval.read(functions).items[0]
     assert item.prompt() == (PROMPT, 0)
     assert humaneval.passes(machines, item.question + body + item.gold) == passed
+
+
+def test_a_machine_that_does_not_start_makes_no_program_wrong(machines, monkeypatch):
+    def no_machine(files):
+        raise MachineError("no reply")
+
+    monkeypatch.setattr(machines, "open", no_machine)
+    with pytest.raises(MachineError):
+        humaneval.passes(machines, "")
 
 
 def test_programs_see_nothing_of_each_other(machines, functions):

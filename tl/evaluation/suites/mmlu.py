@@ -39,7 +39,7 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
     """
     shots = SHOTS if shots is None else shots
     folder = next((f for f in (data, data / "data", data / "mmlu") if (f / "test").is_dir()), data)
-    subjects = sorted(path.name.split("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*"))
+    subjects = sorted({path.name.split("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*")})
     if not subjects:
         raise DataError(f"{data}: no test/SUBJECT_test.csv found; --data must be the folder with MMLU's files")
     items = tuple(item for subject in subjects for item in _items(folder, subject, shots))
