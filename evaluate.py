@@ -144,6 +144,10 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--endpoint and --endpoint_model must be given together")
     if bool(config.judge) != bool(config.judge_model):
         raise RunError("--judge and --judge_model must be given together")
+    if config.judge and JUDGED not in config.suite:
+        raise RunError(f"--judge only judges --suite {JUDGED}")
+    if config.format != "auto" and not (config.predictions or config.endpoint):
+        raise RunError("--format is for --predictions and --endpoint: a local model's calls have its prompt's form")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes exactly two reports")
     if config.compare and config != EvaluationConfig(compare=config.compare):

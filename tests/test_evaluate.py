@@ -130,6 +130,8 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
     [
         (["--model", "m", "--predictions", "p"], "use only one of"),
         (["--endpoint", "http://x"], "must be given together"),
+        (["--judge", "http://x", "--judge_model", "m", "--suite", "bfcl"], "only judges --suite toolalpaca"),
+        (["--model", "m", "--format", "json"], "--format is for --predictions and --endpoint"),
         (["--predictions", "p", "--suite", "held-out:all"], "one file per suite, but got 1 for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
         (["--refusals", "no way", " "], "an empty phrase is in every answer"),

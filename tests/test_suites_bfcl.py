@@ -13,6 +13,7 @@ from tl.evaluation.suites.bfcl_scores import COMPUTED, arguments_score, ast_scor
 from tl.evaluation.toolkits.bfcl_functions import Toolkit, whole_numbers
 from tl.executor import Cause, Feedback, Session
 from tl.executor.pool import Pool, PoolError
+from tl.forms import Prediction
 from tl.metrics import Question
 from tl.schema import ToolSpec
 
@@ -331,16 +332,31 @@ def test_only_a_parameter_with_the_empty_text_among_its_values_may_be_left_out()
     assert score([(question, said("I do not know."))]) == [NOTHING]
 
 
-def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path):
+def test_a_turn_that_was_cut_is_wrong_though_its_text_is_a_call(boxes):
+    cut = Prediction(("area(1/4, (1, 2))\n\n",), (), "did not stop within 96 tokens")
+    assert arguments_score(boxes["exec_simple"], said(*cut.texts, form="call")) == ALL
+    assert arguments_score(boxes["exec_simple"], cut) == NOTHING
+
+
+def write_accepted(folder, times=1):
     for part in ("question", "possible_answer"):
-        (tmp_path / part).mkdir()
+        (folder / part).mkdir()
     for category in bfcl.AST_CATEGORIES:
         tool = TRIP.to_openai()["function"]
         question = {"id": f"{category}_0", "question": [[{"role": "user", "content": "Plan."}]], "function": [tool]}
         truth = {"id": f"{category}_0", "ground_truth": [{"trip.plan": ACCEPTED}]}
-        (tmp_path / "question" / f"{category}.jsonl").write_text(json.dumps(question))
-        (tmp_path / "possible_answer" / f"{category}.jsonl").write_text(json.dumps(truth))
-    suite = bfcl.read_ast(tmp_path)
+        (folder / "question" / f"{category}.jsonl").write_text(times * f"{json.dumps(question)}\n")
+        (folder / "possible_answer" / f"{category}.jsonl").write_text(times * f"{json.dumps(truth)}\n")
+    return folder
+
+
+def test_two_items_with_one_id_are_refused(tmp_path):
+    with pytest.raises(DataError, match="simple_python.jsonl, record 2: ValueError: another item has the id"):
+        bfcl.read_ast(write_accepted(tmp_path, times=2))
+
+
+def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path):
+    suite = bfcl.read_ast(write_accepted(tmp_path))
     assert [q.group for q in suite.questions] == ["simple_python", "multiple"]
     assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2 * 3
     golden = replace(said("f()"), calls=(Call("trip.plan", RIGHT),))

@@ -32,8 +32,10 @@ _DEFAULT = re.compile(r"[Dd]efaults? (?:is|to|as) (\w+)")  # in the description 
 
 
 def readable(question: Question, prediction: Prediction) -> Prediction:
-    """The prediction; a text that is no literal call is parsed as Python."""
-    return read_prediction(prediction.texts, "python", question.tools) if prediction.problem else prediction
+    """The prediction; a text that is no literal call, and was not cut, is parsed as Python."""
+    if not prediction.problem or not prediction.is_whole:
+        return prediction
+    return read_prediction(prediction.texts, "python", question.tools)
 
 
 # ---- by arguments
