@@ -380,16 +380,20 @@ def test_an_empty_file_may_become_the_report(data):
     assert score(data, RECORDS)["items"]
 
 
-def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):
+def test_own_sets_take_no_data_and_data_without_an_item_are_an_error(tmp_path):
     (tmp_path / "bad.jsonl").write_text("{}\n")
     report = ["--report", str(tmp_path / "report.json")]
     with pytest.raises(DataError, match="--suite held-out is generated and takes no --data"):
         evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
     with (
         pytest.warns(UserWarning, match="skipped bad records"),
-        pytest.raises(DataError, match="no correct call to evaluate"),
+        pytest.raises(DataError, match="Calls of trajectories: nothing to evaluate: all 0 items; .*bad.jsonl"),
     ):
         evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])
+    api = {"Name": "Tides", "Function_Description": {}, "Instructions": [], "Golden_Answers": []}
+    (tmp_path / "eval_real.json").write_text(json.dumps([api]))
+    with pytest.raises(DataError, match="ToolAlpaca, eval_real: nothing to evaluate: eval_real: all 0 requests"):
+        evaluate.main(["--suite", "toolalpaca", "--data", str(tmp_path), *report])
 
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
