@@ -117,6 +117,7 @@ def test_the_form_can_be_named(data):
         ([*RECORDS[:3], RECORDS[0]], "record 4: has the id 'Response 1: 0', but item 4 is 'Response 1: 3'"),
         ([{"id": r["id"]} for r in RECORDS], 'needs a "prediction"'),
         ([{"id": r["id"], "call": "f()"} for r in RECORDS], "a call has to be"),
+        ([{"id": r["id"], "prediction": [{"function": {"name": "list"}}]} for r in RECORDS], 'needs a "prediction"'),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused(data, records, message):
