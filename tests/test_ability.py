@@ -87,6 +87,12 @@ def test_a_row_that_is_no_question_is_told_with_its_place(exam, row):
         mmlu.read(exam, shots=1)
 
 
+def test_a_file_with_an_open_quotation_mark_is_told(exam):
+    (exam / "test" / "virology_test.csv").write_text('"q,a,b,c,d,A\n' + "q,a,b,c,d,A\n" * 12_000)
+    with pytest.raises(DataError, match="virology_test.csv: field larger than .*: is a quotation mark missing"):
+        mmlu.read(exam, shots=1)
+
+
 def test_too_few_rows_for_the_shots(exam):
     with pytest.raises(DataError, match="2 rows, too few for 5 shots"):
         mmlu.read(exam)
@@ -141,8 +147,9 @@ def test_a_gsm8k_answer_is_graded_by_the_first_mark_and_by_the_last_number(text,
     assert grades["no number"] == ("finish" in text or "cannot" in text)
 
 
-def test_a_record_without_its_mark_is_told(school):
-    write_lines(school / "test.jsonl", [{"question": "q", "answer": "4"}])
+@pytest.mark.parametrize("answer", ["4", ["#### 4"], None])
+def test_a_record_without_its_mark_is_told(school, answer):
+    write_lines(school / "test.jsonl", [{"question": "q", "answer": answer}])
     with pytest.raises(DataError, match="test.jsonl, record 1: expected a question, and an answer that ends"):
         gsm8k.read(school, shots=0)
 

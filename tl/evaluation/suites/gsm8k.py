@@ -47,7 +47,8 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
 def _read(path: Path) -> list[tuple[str, str]]:
     records = read_lines(path)
     for number, record in enumerate(records, 1):
-        if not isinstance(record.get("question"), str) or "#### " not in str(record.get("answer")):
+        texts = [record.get(key) for key in ("question", "answer")]
+        if not all(isinstance(text, str) for text in texts) or "#### " not in record["answer"]:
             raise DataError(f"{path}, record {number}: expected a question, and an answer that ends in '#### N'")
     return [(record["question"], record["answer"]) for record in records]
 

@@ -79,7 +79,10 @@ def _question(row: Sequence[str]) -> str:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    except csv.Error as error:  # a quotation mark without its other half takes in the rest of the file
+        raise DataError(f"{path}: {error}: is a quotation mark missing?") from error
     for number, row in enumerate(rows, 1):
         if len(row) != 6 or row[5] not in tuple(LETTERS):
             raise DataError(f"{path}, row {number}: expected a question, four choices and a letter, not {row!r:.80}")
