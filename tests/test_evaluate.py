@@ -12,6 +12,7 @@ import evaluate
 from tl.calls import format_call
 from tl.datasets import DataError
 from tl.datasets.questions import read_questions
+from tl.evaluation.results import intervals
 from tl.evaluation.suites import bfcl, note_too_long, own
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
@@ -20,7 +21,7 @@ from tl.llama.model import Llama
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import save_model
-from tl.metrics import questions_of
+from tl.metrics import CallScore, questions_of
 from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Response, StopReason
 from tl.rollout.endpoint import texts_of
@@ -501,6 +502,12 @@ def test_golden_calls_beyond_the_limit_of_a_turn_are_counted(model, tmp_path, ca
     assert evaluate.main([*flags, "--max_new_tokens", "3"]) == 0
     assert "400 items have golden calls of more than 3 tokens" in capsys.readouterr().out
     assert "golden calls of more than" not in "".join(note_too_long(own.read_held_out(0), 9, lambda call: 9).notes)
+
+
+def test_an_interval_takes_the_calls_of_a_trajectory_together():
+    """Two right calls of one trajectory are not two trajectories."""
+    right = CallScore(True, True, True)
+    assert intervals(["a#1", "a#3", "b#1"], [right] * 3) == intervals(["a", "b"], [right] * 2)
 
 
 def test_an_interval_takes_the_copies_of_a_request_together(data):

@@ -60,6 +60,10 @@ def test_items_of_one_report_alone_are_counted_and_copies_of_a_request_are_one_c
         0,
         100,
     ]
+    calls = ["x#1", "x#3", "x#5", "x#7"]  # of one trajectory
+    first, second = (report(tmp_path / name, [right] * 4, calls) for name, right in (("d", False), ("e", True)))
+    assert row(compare_reports(first, second), "strict, cf")[6:] == [4, 0, 1]
+    first = report(tmp_path / "a", [False] * 4, ids)
     fewer = report(tmp_path / "c", [True, False], ids[:2])
     assert "2 items are only in the first report and 0 only in the second" in "".join(compare_reports(first, fewer))
 

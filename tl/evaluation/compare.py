@@ -13,7 +13,7 @@ import numpy as np
 
 from tl.datasets import DataError
 from tl.evaluation.report_file import read_report
-from tl.metrics import CallScore
+from tl.metrics import CallScore, cluster_of
 
 RESAMPLES = 10_000
 EPISODE_METRICS = ("valid", "real", "right")  # keys of an episode's item
@@ -56,14 +56,14 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
 
 
 def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[Pair]]:
-    """The pairs of the items that two reports have in common in a suite, those of one id together; without items that
-    do not count for the metric, which is named by its keys in an item."""
+    """The pairs of the items that two reports have in common in a suite, those of one cluster together; without items
+    that do not count for the metric, which is named by its keys in an item."""
     ours, theirs = _by_key(first), _by_key(second)
     clusters: dict[str, list[Pair]] = defaultdict(list)
     for key in (key for key in ours if key in theirs):
         a, b = _value(ours[key], metric), _value(theirs[key], metric)
         if a is not None and b is not None:
-            clusters[key[0]].append((a, b))
+            clusters[cluster_of(key[0])].append((a, b))
     return [*clusters.values()]
 
 
@@ -117,8 +117,8 @@ def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[float, int]]:
 
 
 def bootstrap_interval(clusters: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. Items
-    with one id are a cluster. The same values always give the same interval."""
+    """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. The
+    same values always give the same interval."""
     return percentile_interval(resampled_means(clusters, np.random.default_rng(0)))
 
 
