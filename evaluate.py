@@ -48,12 +48,14 @@ from tl.llama.config import ModelConfig
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_critic, load_model, read_config
+from tl.metrics import Question
 from tl.prompt import call_length, encode_prompt, name_ids
 from tl.rl.prm import check_prm
 from tl.rollout.answers import REFUSALS
 from tl.rollout.best_of import BestOfPolicy, Choose, first, majority, most_valued
 from tl.rollout.dialogue import Policy
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint, EndpointPolicy
+from tl.rollout.episodes import Request
 from tl.rollout.options import ToolOptions
 from tl.rollout.policy import LlamaPolicy
 from tl.synthesis import LIBRARY
@@ -144,6 +146,10 @@ def check(config: EvaluationConfig) -> None:
         raise RunError("--endpoint and --endpoint_model must be given together")
     if bool(config.judge) != bool(config.judge_model):
         raise RunError("--judge and --judge_model must be given together")
+    if config.judge and JUDGED not in config.suite:
+        raise RunError(f"--judge only judges --suite {JUDGED}")
+    if config.format != "auto" and not (config.predictions or config.endpoint):
+        raise RunError("--format is for --predictions and --endpoint: a local model's calls have its prompt's form")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes exactly two reports")
     if config.compare and config != EvaluationConfig(compare=config.compare):
@@ -167,15 +173,12 @@ def with_notes(suite: EpisodeSuite, lines: Sequence[str]) -> EpisodeSuite:
 
 
 def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
-    """Raises DataError for invalid files and names, and if the data hold no correct call."""
+    """Raises DataError for invalid files and names."""
     if config.tasks:
         executor = config.start_executor(LIBRARY)
         return [with_notes(task_suite(config.tasks, executor), config.tool_lines(executor))]
     if config.data and not config.suite:
-        suite = trajectory_suite(config.data, config.on_bad_data, config.data_format)
-        if not suite.questions:
-            raise DataError(f"{', '.join(config.data)}: no correct call to evaluate")
-        return [suite]
+        return [trajectory_suite(config.data, config.on_bad_data, config.data_format)]
     folder = Path(config.data[0]) if config.data else None
     if folder and config.suite == [TOOLEYES] and config.tools:
         executor = config.start_executor(())
@@ -185,6 +188,10 @@ def load_suites(config: EvaluationConfig) -> list[Suite | EpisodeSuite]:
         judge = Judge(Endpoint(config.judge, config.judge_model), Path(f"{config.report}.judged.jsonl"))
         return [judge.added_to(s) if isinstance(s, Suite) and s.name == JUDGED else s for s in suites]
     return suites
+
+
+def items_of(suite: Suite | EpisodeSuite) -> Sequence[Question | Request]:
+    return suite.questions if isinstance(suite, Suite) else suite.requests
 
 
 def make_policy(config: EvaluationConfig, source: Path, world: World) -> tuple[Policy, dict]:
@@ -240,8 +247,7 @@ def estimate_memory(
 
 def describe(config: EvaluationConfig, suites: Sequence[Suite | EpisodeSuite], world: World) -> dict[str, list[str]]:
     """Lines with the number of items in each suite and the model's memory."""
-    items = {s.name: s.questions if isinstance(s, Suite) else s.requests for s in suites}
-    sections = {"items": [f"{name:<20}{len(of_suite[: config.limit]):,}" for name, of_suite in items.items()]}
+    sections = {"items": [f"{suite.name:<20}{len(items_of(suite)[: config.limit]):,}" for suite in suites]}
     if not config.predictions and not config.endpoint:
         model, tokenizer = read_checkpoint(config.source, config.template, dry_run=True)
         sections["tokens"] = [template_line(tokenizer)]
@@ -257,7 +263,7 @@ def answers_of(
     suite: Suite | EpisodeSuite, policy: Policy, journal: Journal, config: EvaluationConfig, world: World
 ) -> list:
     """The model's answer to each item, including those of an interrupted evaluation; None where it gave none."""
-    n = len((suite.questions if isinstance(suite, Suite) else suite.requests)[: config.limit])
+    n = len(items_of(suite)[: config.limit])
     todo = [index for index in range(n) if index not in journal.done]
     distributed.gather_objects(None, world)  # all ranks have read the journals before the first of them writes
     with (
@@ -322,6 +328,8 @@ def run(config: EvaluationConfig, world: World) -> int:
     to = config.export
     distributed.on_main(lambda: check_export(Path(to)) if to else check_report(Path(config.report)), world)
     suites = load_suites(config)
+    if empty := [suite for suite in suites if not items_of(suite)]:
+        raise DataError(f"{empty[0].title}: nothing to evaluate: {'; '.join(empty[0].notes)}")
     if to:
         distributed.on_main(lambda: print(export(suites, Path(to), config.limit)), world)
         return 0

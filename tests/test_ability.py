@@ -60,6 +60,12 @@ def test_an_mmlu_prompt_to_the_letter(exam):
     assert suite.areas == {"abstract_algebra": "STEM", "virology": "other"}
 
 
+def test_a_subject_whose_file_lies_there_twice_counts_once(exam):
+    plain = exam / "test" / "virology_test.csv"
+    (exam / "test" / "virology_test.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    assert [item.group for item in mmlu.read(exam, shots=2).items] == ["abstract_algebra", "virology"]
+
+
 def test_mmlu_has_57_subjects_in_four_areas():
     assert len(mmlu.AREA_OF) == 57
     assert {area: len(subjects.split()) for area, subjects in mmlu.AREAS.items()} == {
@@ -78,6 +84,12 @@ def test_whole_shots_are_dropped_from_the_end_where_the_context_is_too_short(exa
 def test_a_row_that_is_no_question_is_told_with_its_place(exam, row):
     write_csv(exam / "test" / "virology_test.csv", [ROWS[0], row])
     with pytest.raises(DataError, match=r"virology_test.csv, row 2: expected a question, four choices"):
+        mmlu.read(exam, shots=1)
+
+
+def test_a_file_with_an_open_quotation_mark_is_told(exam):
+    (exam / "test" / "virology_test.csv").write_text('"q,a,b,c,d,A\n' + "q,a,b,c,d,A\n" * 12_000)
+    with pytest.raises(DataError, match="virology_test.csv: field larger than .*: is a quotation mark missing"):
         mmlu.read(exam, shots=1)
 
 
@@ -126,16 +138,18 @@ def test_a_gsm8k_prompt_to_the_letter(school):
         (" 1200 less 1 is 1199", False, False, False),
         (" 1200 and so on...", False, False, False),  # the pattern takes "..." for a number, as the released one does
         (' finish(answer="done")', False, False, False),
+        (" Well... cannot say", False, False, False),
     ],
 )
 def test_a_gsm8k_answer_is_graded_by_the_first_mark_and_by_the_last_number(text, strict, flexible, by_value):
     (grades,) = gsm8k.grade([TextItem("1", "", "1,200")], [text])
     assert (grades["strict"], grades["flexible"], grades["flexible, by value"]) == (strict, flexible, by_value)
-    assert grades["no number"] == ("finish" in text)
+    assert grades["no number"] == ("finish" in text or "cannot" in text)
 
 
-def test_a_record_without_its_mark_is_told(school):
-    write_lines(school / "test.jsonl", [{"question": "q", "answer": "4"}])
+@pytest.mark.parametrize("answer", ["4", ["#### 4"], None])
+def test_a_record_without_its_mark_is_told(school, answer):
+    write_lines(school / "test.jsonl", [{"question": "q", "answer": answer}])
     with pytest.raises(DataError, match="test.jsonl, record 1: expected a question, and an answer that ends"):
         gsm8k.read(school, shots=0)
 
@@ -180,6 +194,15 @@ def test_a_program_passes_where_it_runs_to_its_end(machines, functions, body, pa
     item = humaneval.read(functions).items[0]
     assert item.prompt() == (PROMPT, 0)
     assert humaneval.passes(machines, item.question + body + item.gold) == passed
+
+
+def test_a_machine_that_does_not_start_makes_no_program_wrong(machines, monkeypatch):
+    def no_machine(files):
+        raise MachineError("no reply")
+
+    monkeypatch.setattr(machines, "open", no_machine)
+    with pytest.raises(MachineError):
+        humaneval.passes(machines, "")
 
 
 def test_programs_see_nothing_of_each_other(machines, functions):

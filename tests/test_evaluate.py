@@ -12,6 +12,7 @@ import evaluate
 from tl.calls import format_call
 from tl.datasets import DataError
 from tl.datasets.questions import read_questions
+from tl.evaluation.results import intervals
 from tl.evaluation.suites import bfcl, note_too_long, own
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
@@ -20,7 +21,7 @@ from tl.llama.model import Llama
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import save_model
-from tl.metrics import questions_of
+from tl.metrics import CallScore, questions_of
 from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Response, StopReason
 from tl.rollout.endpoint import texts_of
@@ -117,6 +118,7 @@ def test_the_form_can_be_named(data):
         ([*RECORDS[:3], RECORDS[0]], "record 4: has the id 'Response 1: 0', but item 4 is 'Response 1: 3'"),
         ([{"id": r["id"]} for r in RECORDS], 'needs a "prediction"'),
         ([{"id": r["id"], "call": "f()"} for r in RECORDS], "a call has to be"),
+        ([{"id": r["id"], "prediction": [{"function": {"name": "list"}}]} for r in RECORDS], 'needs a "prediction"'),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused(data, records, message):
@@ -130,6 +132,8 @@ def test_predictions_that_do_not_fit_are_refused(data, records, message):
     [
         (["--model", "m", "--predictions", "p"], "use only one of"),
         (["--endpoint", "http://x"], "must be given together"),
+        (["--judge", "http://x", "--judge_model", "m", "--suite", "bfcl"], "only judges --suite toolalpaca"),
+        (["--model", "m", "--format", "json"], "--format is for --predictions and --endpoint"),
         (["--predictions", "p", "--suite", "held-out:all"], "one file per suite, but got 1 for 5 suites: held-out,"),
         (["--suite", "bfcl"], "needs --data"),
         (["--refusals", "no way", " "], "an empty phrase is in every answer"),
@@ -378,16 +382,20 @@ def test_an_empty_file_may_become_the_report(data):
     assert score(data, RECORDS)["items"]
 
 
-def test_own_sets_take_no_data_and_data_without_a_right_call_is_an_error(tmp_path):
+def test_own_sets_take_no_data_and_data_without_an_item_are_an_error(tmp_path):
     (tmp_path / "bad.jsonl").write_text("{}\n")
     report = ["--report", str(tmp_path / "report.json")]
     with pytest.raises(DataError, match="--suite held-out is generated and takes no --data"):
         evaluate.main(["--suite", "held-out", "--data", str(tmp_path), *report])
     with (
         pytest.warns(UserWarning, match="skipped bad records"),
-        pytest.raises(DataError, match="no correct call to evaluate"),
+        pytest.raises(DataError, match="Calls of trajectories: nothing to evaluate: all 0 items; .*bad.jsonl"),
     ):
         evaluate.main(["--data", str(tmp_path / "bad.jsonl"), "--on_bad_data", "skip", *report])
+    api = {"Name": "Tides", "Function_Description": {}, "Instructions": [], "Golden_Answers": []}
+    (tmp_path / "eval_real.json").write_text(json.dumps([api]))
+    with pytest.raises(DataError, match="ToolAlpaca, eval_real: nothing to evaluate: eval_real: all 0 requests"):
+        evaluate.main(["--suite", "toolalpaca", "--data", str(tmp_path), *report])
 
 
 def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
@@ -494,6 +502,12 @@ def test_golden_calls_beyond_the_limit_of_a_turn_are_counted(model, tmp_path, ca
     assert evaluate.main([*flags, "--max_new_tokens", "3"]) == 0
     assert "400 items have golden calls of more than 3 tokens" in capsys.readouterr().out
     assert "golden calls of more than" not in "".join(note_too_long(own.read_held_out(0), 9, lambda call: 9).notes)
+
+
+def test_an_interval_takes_the_calls_of_a_trajectory_together():
+    """Two right calls of one trajectory are not two trajectories."""
+    right = CallScore(True, True, True)
+    assert intervals(["a#1", "a#3", "b#1"], [right] * 3) == intervals(["a", "b"], [right] * 2)
 
 
 def test_an_interval_takes_the_copies_of_a_request_together(data):

@@ -21,12 +21,17 @@ from tl.trajectory import Message
 # ---- two reports
 
 
-def report(path, right, ids=None, suite="s"):
+def report(path, right, ids=None, suite="s", golden="f()", missing=()):
     items = [
-        {"id": id, "group": "", "scores": {"strict": {"ts": True, "pi": value, "cf": value}, "answers": None}}
+        {
+            "id": id,
+            "group": "",
+            "answers": [[golden]],
+            "scores": {"strict": {"ts": True, "pi": value, "cf": value}, "answers": None},
+        }
         for id, value in zip(ids or map(str, range(len(right))), right, strict=True)
     ]
-    path.write_text(json.dumps({"suites": {suite: {"title": "A suite", "items": items}}}))
+    path.write_text(json.dumps({"suites": {suite: {"title": "A suite", "missing": missing, "items": items}}}))
     return path
 
 
@@ -55,8 +60,23 @@ def test_items_of_one_report_alone_are_counted_and_copies_of_a_request_are_one_c
         0,
         100,
     ]
+    calls = ["x#1", "x#3", "x#5", "x#7"]  # of one trajectory
+    first, second = (report(tmp_path / name, [right] * 4, calls) for name, right in (("d", False), ("e", True)))
+    assert row(compare_reports(first, second), "strict, cf")[6:] == [4, 0, 1]
+    first = report(tmp_path / "a", [False] * 4, ids)
     fewer = report(tmp_path / "c", [True, False], ids[:2])
     assert "2 items are only in the first report and 0 only in the second" in "".join(compare_reports(first, fewer))
+
+
+def test_only_the_same_items_are_paired(tmp_path):
+    """A copy of a request may lack an answer, and another set may use the same ids."""
+    first = report(tmp_path / "a", [True, True, False], ["x", "y", "x"])
+    second = report(tmp_path / "b", [True, False], ["y", "x"], missing=["x"])
+    lines = compare_reports(first, second)
+    assert row(lines, "strict, cf")[:4] == [1, 100, 100, 0]
+    assert "2 items are only in the first report and 1 only in the second" in "".join(lines)
+    with pytest.raises(DataError, match="no item in common"):
+        compare_reports(first, report(tmp_path / "c", [True, True, False], ["x", "y", "x"], golden="g()"))
 
 
 def test_episodes_are_compared_by_their_answers(tmp_path):

@@ -156,6 +156,9 @@ def test_recorded_actions_are_replayed(machines, data, capsys):
     printed = capsys.readouterr().out
     assert "same success as recorded in 1 of 1 tasks" in printed and "after 2 of 2 actions" in printed
     assert json.loads((data / "report.json").read_text())["suites"]["intercode"]["items"][0]["rewards"] == [0.67, 1.0]
+    flags.insert(1, str(data / "recorded.json"))
+    assert main(["intercode", *flags]) == 2
+    assert "task 2/0 was already recorded in these files" in capsys.readouterr().err
 
 
 def test_a_model_works_on_tasks(machines, data, toy_sft, capsys):

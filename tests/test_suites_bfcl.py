@@ -13,6 +13,7 @@ from tl.evaluation.suites.bfcl_scores import COMPUTED, arguments_score, ast_scor
 from tl.evaluation.toolkits.bfcl_functions import Toolkit, whole_numbers
 from tl.executor import Cause, Feedback, Session
 from tl.executor.pool import Pool, PoolError
+from tl.forms import Prediction
 from tl.metrics import Question
 from tl.schema import ToolSpec
 
@@ -261,6 +262,7 @@ TRIP = ToolSpec.from_openai(
                 "slow": {"type": "boolean"},
                 "name": {"type": "string"},
                 "cards": {"type": "array", "items": {"type": "string"}},
+                "legs": {"type": "array", "items": {"type": "float"}},
             },
             "required": ["to"],
         },
@@ -275,6 +277,7 @@ ACCEPTED = {
     "slow": ["", True],
     "name": ["", True],  # of another type than declared
     "cards": ["", [["Al"], ["Bo"]]],
+    "legs": ["", [1.0, 2.5], [3, 4]],
 }
 RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
 
@@ -295,6 +298,13 @@ RIGHT = {"to": "NYC", "days": 3, "price": 2.0, "stops": [], "who": {"age": 30}}
         ({"cards": [["Al"], ["Bo"]]}, ALL),
         ({"cards": [["Al"], "Bo"]}, NAMES),
         ({"slow": False}, NAMES),
+        ({"slow": ""}, NAMES),  # "" among the accepted values only says that it may be left out,
+        ({"name": ""}, ALL),  # but is itself accepted as a text,
+        ({"cards": []}, ALL),  # and stands for an empty list
+        ({"legs": [1.0, 2.5]}, ALL),
+        ({"legs": [1, 2.5]}, NAMES),  # in a list, a whole number stands for no float
+        ({"legs": [3.0, 4.0]}, ALL),
+        ({"legs": [3, 4]}, ALL),  # unless the accepted list has it
         ({"slow": 1}, NAMES),
         ({"stops": ['st john"s']}, ALL),
         ({"stops": ["St. John's", "x"]}, NAMES),
@@ -322,18 +332,33 @@ def test_only_a_parameter_with_the_empty_text_among_its_values_may_be_left_out()
     assert score([(question, said("I do not know."))]) == [NOTHING]
 
 
-def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path):
+def test_a_turn_that_was_cut_is_wrong_though_its_text_is_a_call(boxes):
+    cut = Prediction(("area(1/4, (1, 2))\n\n",), (), "did not stop within 96 tokens")
+    assert arguments_score(boxes["exec_simple"], said(*cut.texts, form="call")) == ALL
+    assert arguments_score(boxes["exec_simple"], cut) == NOTHING
+
+
+def write_accepted(folder, times=1):
     for part in ("question", "possible_answer"):
-        (tmp_path / part).mkdir()
+        (folder / part).mkdir()
     for category in bfcl.AST_CATEGORIES:
         tool = TRIP.to_openai()["function"]
         question = {"id": f"{category}_0", "question": [[{"role": "user", "content": "Plan."}]], "function": [tool]}
         truth = {"id": f"{category}_0", "ground_truth": [{"trip.plan": ACCEPTED}]}
-        (tmp_path / "question" / f"{category}.jsonl").write_text(json.dumps(question))
-        (tmp_path / "possible_answer" / f"{category}.jsonl").write_text(json.dumps(truth))
-    suite = bfcl.read_ast(tmp_path)
+        (folder / "question" / f"{category}.jsonl").write_text(times * f"{json.dumps(question)}\n")
+        (folder / "possible_answer" / f"{category}.jsonl").write_text(times * f"{json.dumps(truth)}\n")
+    return folder
+
+
+def test_two_items_with_one_id_are_refused(tmp_path):
+    with pytest.raises(DataError, match="simple_python.jsonl, record 2: ValueError: another item has the id"):
+        bfcl.read_ast(write_accepted(tmp_path, times=2))
+
+
+def test_the_accepted_values_become_answers_that_are_compared_strictly(tmp_path):
+    suite = bfcl.read_ast(write_accepted(tmp_path))
     assert [q.group for q in suite.questions] == ["simple_python", "multiple"]
-    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2
+    assert len(suite.questions[0].answers) == 2 * 1 * 1 * 2 * 4 * 2 * 2 * 2 * 3
     golden = replace(said("f()"), calls=(Call("trip.plan", RIGHT),))
     assert strict_score(suite.questions[0], golden) == ALL
     assert suite.scorings["accepted"]([(suite.questions[0], golden)]) == [ALL]

@@ -13,7 +13,8 @@ from tl.calls import Call, format_call
 from tl.datasets import DataError
 from tl.evaluation.error_analysis import Fault, diagnose, name_words
 from tl.evaluation.suites import rotbench, strict_score
-from tl.forms import read_prediction
+from tl.evaluation.suites.rotbench import official_score
+from tl.forms import Prediction, read_prediction
 from tl.metrics import CallScore, Question
 from tl.prompt import name_ids
 from tl.schema import ToolSpec
@@ -219,6 +220,11 @@ def test_text_in_the_benchmarks_own_form_is_cut_as_the_released_scorer_does(suit
 def test_time_is_linear_in_the_length_of_an_output(suite, text):
     long, short = (seconds(partial(official, suite.questions[0]), "Call: " + text * n) for n in (12_000, 1_500))
     assert long < 24 * short + 0.01  # of eight times the length; quadratic: 64
+
+
+def test_a_turn_that_was_cut_is_wrong_though_its_text_is_a_call(suite):
+    cut = Prediction((action("rates", {"base": "EUR"}) + "\n\n",), (), "did not stop within 96 tokens")
+    assert official_score(suite.questions[4], cut) == NOTHING
 
 
 def test_text_that_is_no_call_is_wrong(suite):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ def questions_of(trajectory: Trajectory) -> list[Question]:
         for at, m in enumerate(trajectory.messages)
         if m.is_call and not next(wrong)
     ]
+
+
+def cluster_of(question_id: str) -> str:
+    """What the score of a question is correlated with: its trajectory, see `questions_of`, or else its id."""
+    return re.sub(r"#\d+\Z", "", question_id)
 
 
 class CallScore(NamedTuple):

@@ -112,7 +112,12 @@ def played_by(
 
 def replay(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
     """Replays recorded actions and prints the tasks whose outcome differs; returns the records."""
-    recorded = {name: turns for path in config.replay for name, turns in _turns(Path(path))}
+    recorded: dict[str, dict] = {}
+    for path in config.replay:
+        for name, turns in _turns(Path(path)):
+            if name in recorded:
+                raise DataError(f"{path}: task {name} was already recorded in these files: replay one run at a time")
+            recorded[name] = turns
     tasks = [task for task in tasks if task.id in recorded]
     with ThreadPoolExecutor(cores()) as threads:
         played = list(

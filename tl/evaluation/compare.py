@@ -3,6 +3,7 @@ test (McNemar, 1947)."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from tl.datasets import DataError
 from tl.evaluation.report_file import read_report
-from tl.metrics import CallScore
+from tl.metrics import CallScore, cluster_of
 
 RESAMPLES = 10_000
 EPISODE_METRICS = ("valid", "real", "right")  # keys of an episode's item
@@ -39,9 +40,9 @@ def compare_reports(first: Path, second: Path) -> list[str]:
 
 
 def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
-    sides = [_by_key(suite["items"]) for suite in (first, second)]
+    sides = [_by_key(suite) for suite in (first, second)]
     keys = [key for key in sides[0] if key in sides[1]]
-    alone = [len(side) - len(keys) for side in sides]
+    alone = [len(suite["items"]) - len(keys) for suite in (first, second)]
     if not keys:
         raise DataError(f"{name}: the reports have no item in common")
     lines = ["", f"{first.get('title', 'Suite')} ({name})"]
@@ -55,24 +56,27 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
 
 
 def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[Pair]]:
-    """The pairs of the items that two reports have in common in a suite, those of one id together; without items that
-    do not count for the metric, which is named by its keys in an item."""
-    ours, theirs = (_by_key(suite["items"]) for suite in (first, second))
+    """The pairs of the items that two reports have in common in a suite, those of one cluster together; without items
+    that do not count for the metric, which is named by its keys in an item."""
+    ours, theirs = _by_key(first), _by_key(second)
     clusters: dict[str, list[Pair]] = defaultdict(list)
     for key in (key for key in ours if key in theirs):
         a, b = _value(ours[key], metric), _value(theirs[key], metric)
         if a is not None and b is not None:
-            clusters[key[0]].append((a, b))
+            clusters[cluster_of(key[0])].append((a, b))
     return [*clusters.values()]
 
 
-def _by_key(items: Sequence[Mapping]) -> dict[tuple[str, int], Mapping]:
-    """Items by (id, n), where n numbers the items with the same id."""
-    seen: dict[str, int] = defaultdict(int)
+def _by_key(suite: Mapping) -> dict[tuple[str, str, int], Mapping]:
+    """Items by (id, golden answers, n), where n numbers those that are otherwise alike. Without the copies of a request
+    that did not all get an answer: which did is not known."""
+    seen: Counter[tuple[str, str]] = Counter()
     found = {}
-    for item in items:
-        found[item["id"], seen[item["id"]]] = item
-        seen[item["id"]] += 1
+    for item in suite["items"]:
+        if item["id"] not in suite.get("missing", ()):
+            alike = item["id"], json.dumps(item.get("answers", item.get("truth")))
+            found[*alike, seen[alike]] = item
+            seen[alike] += 1
     return found
 
 
@@ -113,8 +117,8 @@ def differences(clusters: Sequence[Sequence[Pair]]) -> list[tuple[float, int]]:
 
 
 def bootstrap_interval(clusters: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. Items
-    with one id are a cluster. The same values always give the same interval."""
+    """95 % percentile interval, in percent, of the mean of clustered values, from (sum, count) of each cluster. The
+    same values always give the same interval."""
     return percentile_interval(resampled_means(clusters, np.random.default_rng(0)))
 
 

@@ -103,7 +103,8 @@ def _said(record: dict, where: str) -> str | list[str] | dict | None:
         record = {"prediction": turns[-1].get("value")}
     key = next((key for key in ("prediction", "result") if key in record), "")
     said = record.get(key)
-    if isinstance(said, list) and all(isinstance(call, dict) and len(call) == 1 for call in said):  # BFCL
+    # BFCL's calls are {name: arguments}
+    if isinstance(said, list) and all(isinstance(c, dict) and len(c) == 1 and "function" not in c for c in said):
         calls = [{"function": {"name": name, "arguments": given}} for call in said for name, given in call.items()]
         return {"tool_calls": calls}
     texts = isinstance(said, list) and all(isinstance(text, str) for text in said)

@@ -22,6 +22,7 @@ from tl.metrics import (
     EpisodeScores,
     Interval,
     Question,
+    cluster_of,
     percent,
     score_episodes,
     share_interval,
@@ -39,7 +40,8 @@ HEADER = f"  {'':{WIDTH}}{'n':>5}" + "".join(f"  {name:^22}" for name in ("TS", 
 class SingleTurnResult:
     """Predictions for a suite and their scores. Items without a prediction are `missing` and not counted.
 
-    Items with one id are one request with noise in different places, and a cluster for the intervals."""
+    Items with one id are one request with noise in different places. They, and the calls of one trajectory, are a
+    cluster for the intervals."""
 
     suite: Suite
     questions: list[Question]
@@ -243,13 +245,14 @@ def summary(scores: Sequence[CallScore | None]) -> dict[str, float | int]:
 
 
 def intervals(ids: Sequence[str], scores: Sequence[CallScore | None]) -> dict[str, Interval]:
-    """Intervals of TS, PI and CF, in percent. Items with one id are a cluster (see `SingleTurnResult`)."""
+    """Intervals of TS, PI and CF, in percent, by clusters (see `SingleTurnResult`)."""
     found = {}
     for name in CallScore._fields:
         clusters: dict[str, tuple[int, int]] = {}
         for i, value in _counted(scores, name):
-            right, n = clusters.get(ids[i], (0, 0))
-            clusters[ids[i]] = right + value, n + 1
+            cluster = cluster_of(ids[i])
+            right, n = clusters.get(cluster, (0, 0))
+            clusters[cluster] = right + value, n + 1
         found[name] = share_interval([*clusters.values()])
     return found
 

@@ -59,6 +59,7 @@ _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\_")  # Markdown's \_, not the \\_ of
 _NEXT = re.compile(r"[ \t\r\n,;]*(?=[^ \t\r\n,;])")
 _PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>\n?((?:(?!<parameter=).)*?)\n?</parameter>\s*", re.DOTALL)
 _PYTHON_TAG = "<|python_tag|>"
+_FORMAT_ERROR = "format error: "
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,18 @@ class Prediction:
     calls: tuple[Call, ...]
     problem: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the texts are all that the model said: if not, it was cut, say, and they are wrong as they are."""
+        return not self.problem or self.problem.startswith(_FORMAT_ERROR)
+
 
 def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
     """The calls of all texts, in order. Does not raise: text that cannot be read becomes the prediction's `problem`."""
     try:
         calls = [call for text in texts for call in read_calls(text, form, tools)]
     except CallSyntaxError as error:
-        return Prediction(tuple(texts), (), f"format error: {error}")
+        return Prediction(tuple(texts), (), f"{_FORMAT_ERROR}{error}")
     return Prediction(tuple(texts), tuple(calls))
 
 

@@ -52,6 +52,8 @@ def read_ast(data: Path) -> Suite:
     accepted: dict[str, Accepted] = {}
 
     def answers(truths: list[dict], tools: tuple[ToolSpec, ...], identifier: str) -> Answers:
+        if identifier in accepted:
+            raise ValueError(f"another item has the id {identifier}, too")
         [(name, values)] = truths[0].items()
         accepted[identifier] = values
         required = next(tool.required for tool in tools if tool.name == name)

@@ -32,8 +32,10 @@ _DEFAULT = re.compile(r"[Dd]efaults? (?:is|to|as) (\w+)")  # in the description 
 
 
 def readable(question: Question, prediction: Prediction) -> Prediction:
-    """The prediction; a text that is no literal call is parsed as Python."""
-    return read_prediction(prediction.texts, "python", question.tools) if prediction.problem else prediction
+    """The prediction; a text that is no literal call, and was not cut, is parsed as Python."""
+    if not prediction.problem or not prediction.is_whole:
+        return prediction
+    return read_prediction(prediction.texts, "python", question.tools)
 
 
 # ---- by arguments
@@ -140,13 +142,25 @@ def ast_scoring(accepted: Mapping[str, Accepted]) -> Scoring:
         due = {key for key, options in values.items() if "" not in options} | {*schemas.required}
         if len(calls) > 1 or due - given.keys() or given.keys() - values.keys() or given.keys() - schemas.parameters:
             return CallScore(True, False, False)
-        right = (
-            _accepts(values[k], v) and (has_type(v, schemas.parameters[k]) or any(_alike(v, o) for o in values[k]))
-            for k, v in given.items()
-        )
-        return CallScore(True, True, all(right))
+        return CallScore(True, True, all(_is_right(v, values[k], schemas.parameters[k]) for k, v in given.items()))
 
     return each(score)
+
+
+def _is_right(value: JSON, options: Sequence[JSON], schema: dict) -> bool:
+    """Whether a value is an accepted one, and has the declared type or that of an accepted one. Among the options, ""
+    says that the parameter may be left out; the released checker also takes it for an empty text or list."""
+    empty: dict[str, list[JSON]] = {"string": [""], "array": [[]]}
+    accepted = [option for option in options if option != ""]
+    accepted += empty.get(str(schema.get("type")), []) if "" in options else []
+    return _accepts(accepted, value) and (_is_declared(value, schema) or any(_alike(value, o) for o in accepted))
+
+
+def _is_declared(value: JSON, schema: dict) -> bool:
+    """Whether a value has the declared type. An integer may stand for a float, but not as an element of a list."""
+    items = schema.get("items")
+    floats = isinstance(items, dict) and items.get("type") == "number"
+    return has_type(value, schema) and not (floats and isinstance(value, list) and int in map(type, value))
 
 
 def _alike(value: JSON, option: JSON) -> bool:

@@ -62,10 +62,10 @@ def grade(items: Sequence[TextItem], said: Sequence[str]) -> list[Grades]:
 
 
 def passes(machines: Machines, program: str) -> bool:
-    """Whether a program runs to its end in time."""
+    """Whether a program runs to its end in time. Raises MachineError if its machine does not start."""
     source = program.encode(errors="backslashreplace")
-    try:
-        with machines.open([File("/tmp/program.py", source)]) as machine:
+    with machines.open([File("/tmp/program.py", source)]) as machine:
+        try:
             return machine.run([system_python(), "-I", "-B", "-c", _RUN], "/tmp", SECONDS).code == _PASSED
-    except MachineError:  # the program took all memory, or killed the process that ran it
-        return False
+        except MachineError:  # the program took all memory, or killed the process that ran it
+            return False

@@ -39,7 +39,7 @@ def read(data: Path, shots: int | None = None) -> TextSuite:
     """
     shots = SHOTS if shots is None else shots
     folder = next((f for f in (data, data / "data", data / "mmlu") if (f / "test").is_dir()), data)
-    subjects = sorted(path.name.split("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*"))
+    subjects = sorted({path.name.split("_test.csv")[0] for path in (folder / "test").glob("*_test.csv*")})
     if not subjects:
         raise DataError(f"{data}: no test/SUBJECT_test.csv found; --data must be the folder with MMLU's files")
     items = tuple(item for subject in subjects for item in _items(folder, subject, shots))
@@ -79,7 +79,10 @@ def _question(row: Sequence[str]) -> str:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    except csv.Error as error:  # a quotation mark without its other half takes in the rest of the file
+        raise DataError(f"{path}: {error}: is a quotation mark missing?") from error
     for number, row in enumerate(rows, 1):
         if len(row) != 6 or row[5] not in tuple(LETTERS):
             raise DataError(f"{path}, row {number}: expected a question, four choices and a letter, not {row!r:.80}")

@@ -123,8 +123,8 @@ def official_score(question: Question, prediction: Prediction) -> CallScore:
 def _as_released(prediction: Prediction) -> tuple[str, dict]:
     """Name and arguments as the released scorer cuts them out of a text. In the benchmark's own form, it skips one
     character before the name, and only JSON may follow "Action Input:"; it also reads NexusRaven's form. For other
-    forms, the call that was parsed."""
-    text = prediction.texts[0] if len(prediction.texts) == 1 else ""
+    forms, the call that was parsed. A turn that was cut has none."""
+    text = prediction.texts[0] if len(prediction.texts) == 1 and prediction.is_whole else ""
     if raven := _RAVEN.match(text):
         return _raven_call(raven[1])
     if _ACTION in text and _INPUT in text:
