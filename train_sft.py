@@ -136,15 +136,16 @@ def train(
     """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress and
     whether a stop signal ended training (see ``main_loop``)."""
     peak = peak_rate(config, data)
-    optimizer = make_optimizer(model, peak, config)
+    optimizer = make_optimizer(model, peak, config, config.embedding_lr_ratio)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     progress = restore(saved, model, optimizer)
     samples, steps = plan(config, len(data.examples), progress)
 
     def step(indices: list[int]) -> tuple[Metrics, Trouble | None]:
         batch, started = [data.examples[i] for i in indices], time.perf_counter()
         rate = learning_rate(progress.step, steps, peak, config.warmup_ratio)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for group, its_peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = learning_rate(progress.step, steps, its_peak, config.warmup_ratio)
         metrics = train_step(model, optimizer, batch, config, world)
         tokens = sum(map(len, batch))
         log = progress.advance(len(batch), tokens, time.perf_counter() - started) | metrics | {"learning_rate": rate}

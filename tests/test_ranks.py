@@ -38,7 +38,7 @@ def train(world: World, toy: Path, dtype: torch.dtype, batches: list[list[int]],
     """Losses, gradient norms and, on rank 0, parameters after a step on each batch of examples."""
     config = train_sft.SFTConfig(micro_tokens=micro_tokens, learning_rate=1e-3)
     model = distributed.load(Llama, toy / "model", world, dtype=dtype)
-    optimizer, data = make_optimizer(model, config.learning_rate, config), examples(toy)
+    optimizer, data = make_optimizer(model, config.learning_rate, config, embedding_lr_ratio=0.5), examples(toy)
     steps = [train_sft.train_step(model, optimizer, [data[i] for i in batch], config, world) for batch in batches]
     whole = distributed.gather(model, world)
     return steps, None if whole is None else {name: p.detach() for name, p in whole.named_parameters()}

@@ -16,12 +16,14 @@ import train_sft
 from tl.assets import TINY
 from tl.datasets import DataError
 from tl.executor.toolkits import ToolkitError
+from tl.llama.config import ModelConfig
 from tl.llama.model import Llama
 from tl.llama.weights import CheckpointError
 from tl.training import distributed
 from tl.training.checkpoint import MANIFEST
 from tl.training.config import RunError, SFTConfig
 from tl.training.loop import plan
+from tl.training.optimizer import make_optimizer
 from tl.training.run import Progress
 
 
@@ -226,6 +228,37 @@ def test_learning_rate_by_hand():
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[6] == pytest.approx(0.5) and rates[9] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
     assert train_sft.learning_rate(0, 1, 2.0, 0.0) == 2.0
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.0])
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_and_head_take_their_share_of_the_learning_rate(ratio, tied):
+    """AdamW's first step moves every weight by its learning rate, whatever its gradient."""
+    model = Llama(ModelConfig(16, 8, 8, 1, 1, 1, 8, 64, tie_word_embeddings=tied))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer(model, 0.01, SFTConfig(weight_decay=0.0), ratio)
+    sum(p.sum() for p in model.parameters()).backward()
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        share = ratio if name in ("embed_tokens.weight", "lm_head.weight") else 1.0
+        torch.testing.assert_close(before[name] - parameter, torch.full_like(parameter, 0.01 * share))
+
+
+def test_every_group_of_weights_follows_the_schedule(toy, tmp_path, monkeypatch):
+    rates = []
+
+    def step(model, optimizer, *rest, train_step=train_sft.train_step):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return train_step(model, optimizer, *rest)
+
+    monkeypatch.setattr(train_sft, "train_step", step)
+    train_sft.main(arguments(toy, tmp_path / "run", "--embedding_lr_ratio", "0.5", "--warmup_ratio", "0.5"))
+    by_hand = [0.005, 0.01, 0.01, 0.005]
+    assert [rate for rate, _, _ in rates] == pytest.approx(by_hand)
+    assert [rate for _, rate, _ in rates] == pytest.approx([rate / 2 for rate in by_hand])
+    assert [rate for _, _, rate in rates] == pytest.approx(by_hand)
+    logged = [line["learning_rate"] for line in metrics(tmp_path / "run") if "learning_rate" in line]
+    assert logged == pytest.approx(by_hand)
 
 
 def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tmp_path, capsys):

@@ -136,6 +136,13 @@ class SFTConfig(TrainingConfig):
         lora=1e-4,
         at_least=0,
     )
+    embedding_lr_ratio: float = option(
+        1.0,
+        "learning rate of the token embeddings and the output head, as a fraction of the other weights'; adapters leave "
+        "both as they are",
+        embedded=0.03,
+        at_least=0,
+    )
     warmup_ratio: float = option(0.01, "fraction of the steps used for warm-up", embedded=0.05, at_least=0, at_most=1)
     weight_decay: float = option(0.01, WEIGHT_DECAY, at_least=0)
     epochs: float = option(1.0, "number of passes over the data", positive=True)
