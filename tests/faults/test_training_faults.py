@@ -146,6 +146,22 @@ def test_a_step_that_is_not_finite_leaves_no_trace_and_three_in_a_row_are_never_
     assert not list((tmp_path / "run" / "states").glob("*"))
 
 
+def test_a_state_saved_before_the_first_update_changes_no_later_one(toy_sft, tmp_path, monkeypatch):
+    def run(*flags: str) -> list[float]:
+        original, calls = train_sft.weighted_cross_entropy, []
+
+        def first_is_nan(nll, *args):
+            calls.append(None)
+            return nll.sum() * float("nan") if len(calls) == 1 else original(nll, *args)
+
+        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 1: skipped"):
+            patch.setattr(train_sft, "weighted_cross_entropy", first_is_nan)
+            train_sft.main(arguments(toy_sft, tmp_path / "run", "--overwrite", *flags))
+        return losses(tmp_path / "run")
+
+    assert run("--save_every", "1") == run("--save_every", "0")
+
+
 def test_a_state_that_failed_leaves_no_remains(toy_sft, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("no space left")

@@ -163,7 +163,12 @@ def _make_empty(folder: Path) -> None:
 
 
 def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
+    listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
+    unused = [optimizer for optimizer in listed if not optimizer.state]  # every step so far was skipped
     weights, moments = get_state_dict(model, optimizers)
+    for optimizer in unused:
+        for state in optimizer.state.values():
+            state["step"].zero_()  # get_state_dict has made the state by a step without gradients
     try:
         tensors = {"model": _trained(weights, model), "optimizer": moments}
         # Without copies ahead, which would hold all of this rank's tensors in pinned memory and keep that.
