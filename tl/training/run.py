@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tl.assets import TINY
-from tl.files import sampled_digest, unwritable
+from tl.files import sampled_digest, unwritable, write_whole
 from tl.llama.adapter import base_folder, save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
@@ -45,7 +45,7 @@ ADAPTER = "adapter"
 ROLLOUTS_FILE = "rollouts.jsonl"
 VALUES_SCRIPT = "python -m tl prm"
 ROLLOUTS = "rollouts"
-RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS)
+RUN_FILES = (METRICS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS, SETTINGS_FILE)
 
 
 @dataclass
@@ -181,7 +181,7 @@ def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | No
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
             settings = {"script": config.script} | asdict(config) | {"models": models}
-            (out / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+            write_whole(out / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     return saved
 
 
@@ -303,8 +303,8 @@ def _check_resumable(
 
 
 def _delete_run(out: Path) -> None:
-    """Deletes the files of a run from its folder, and no others."""
-    for path in [path for pattern in (*RUN_FILES, *MODEL_FILES) for path in out.glob(pattern)]:
+    """Deletes the files of a run from its folder, and no others; the settings last, since they make it a run."""
+    for path in [path for pattern in (*MODEL_FILES, *RUN_FILES) for path in out.glob(pattern)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -333,7 +333,7 @@ def _cut_metrics(path: Path, step: int) -> None:
             kept.append(line)
         if logged >= step:
             break
-    path.write_text("".join(kept))
+    write_whole(path, "".join(kept))
 
 
 def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
