@@ -136,12 +136,37 @@ def test_an_interrupted_preparation_leaves_nothing_that_is_read(data, small_toke
     assert [path.name for path in cache.iterdir()] == [lock.stem]
 
 
-def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("tokens.bin", lambda content: content[:-4]),
+        ("tokens.bin", lambda content: content[:-1]),
+        ("report.json", lambda content: b""),
+        ("turns.bin", None),
+    ],
+)
+def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path, file, damage):
     load(str(data), small_tokenizer, tmp_path / "cache")
     (folder,) = (tmp_path / "cache").iterdir()
-    (folder / "tokens.bin").write_bytes((folder / "tokens.bin").read_bytes()[:-4])
+    if damage is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(damage((folder / file).read_bytes()))
     with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
         load(str(data), small_tokenizer, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("file", ["tokens.bin", "keys.bin", "rows.bin"])
+def test_an_example_that_is_not_the_prepared_one_is_not_trained_on(data, small_tokenizer, tmp_path, file):
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    content = bytearray((folder / file).read_bytes())
+    content[prepared.ROW.fields["digest"][1] if file == "rows.bin" else 0] ^= 1
+    (folder / file).write_bytes(content)
+    examples = load(str(data), small_tokenizer, tmp_path / "cache").examples
+    assert len(examples[len(examples) - 1])
+    with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
+        list(examples)
 
 
 def test_where_nothing_fits_it_says_what_would(data, small_tokenizer):
