@@ -289,6 +289,11 @@ def test_another_batch_size_on_resume_counts_for_what_is_left():
     assert plan(SFTConfig(batch_size=8), 10, resumed) == (20, 5)  # more than that was seen
 
 
+@pytest.mark.parametrize(("epochs", "samples"), [(1.1, 110), (1.15, 115), (0.07, 7), (1e-9, 1), (2.001, 201)])
+def test_a_part_of_an_epoch_is_not_more_than_was_asked_for(epochs, samples):
+    assert plan(SFTConfig(epochs=epochs, batch_size=5), 100, Progress()) == (samples, math.ceil(samples / 5))
+
+
 def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):
     with pytest.raises(SystemExit):
         train_sft.main(["--help"])
