@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import edit_weights
+from checkpoints import edit_config, edit_weights
 from runs import (
     Crash,
     arguments,
@@ -223,6 +223,17 @@ def test_other_settings_are_shown_and_refused_on_resume(toy, tmp_path, monkeypat
     with pytest.raises(RunError, match=r"w_max: 9.0 -> 3.0"):
         train_sft.main(arguments(toy, tmp_path / "run", "--resume", "--w_max", "3"))
     assert train_sft.main(arguments(toy, tmp_path / "run", "--resume", "--w_max", "3", "--allow_changes")) == 0
+
+
+def test_another_configuration_of_the_model_is_refused_on_resume(toy, tmp_path, monkeypatch):
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    flags = arguments(toy, tmp_path / "run", "--save_every", "1", "--model", str(model))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(2, patch)
+        train_sft.main(flags)
+    edit_config(model, rms_norm_eps=0.1)
+    with pytest.raises(RunError, match=f"different settings:\n  the model in {model}\n"):
+        train_sft.main([*flags, "--resume"])
 
 
 @pytest.mark.parametrize("first", [1, 2])

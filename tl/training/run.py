@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from tl.assets import TINY
 from tl.files import sampled_digest, unwritable, write_whole
-from tl.llama.adapter import base_folder, save_adapter
+from tl.llama.adapter import ADAPTER_CONFIG, base_folder, save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Critic, Llama
@@ -165,14 +165,14 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
 def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | None:
     """Creates the run's folder and writes the settings to it. Returns the state to resume from, if there is one.
 
-    ``data`` is the fingerprint of the training data. Raises RunError if the data, the settings or the weights of the
-    models that the run reads have changed: some are no part of a state, such as PPO's reference.
+    ``data`` is the fingerprint of the training data. Raises RunError if the data, the settings or the models that
+    the run reads have changed: these are not in a state, or not as a whole, such as PPO's reference.
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
     with propagate_errors(world):
         if world.is_main:
-            models = {path: digest_of_weights(Path(path)) for path in config.models()}
+            models = {path: digest_of_model(Path(path)) for path in config.models()}
             if config.resume:
                 _check_resumable(out, config, data, models, saved)
             elif config.overwrite:
@@ -267,10 +267,10 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
         print("\n".join([*summary, f"the model is in {config.out}; to evaluate it:  python evaluate.py {use}"]))
 
 
-def digest_of_weights(model: Path) -> str:
-    """A digest of a model's weights; of an adapter, also of its base's."""
-    folders = dict.fromkeys([model, base_folder(model)])
-    files = sorted(file for folder in folders for file in folder.glob("*.safetensors"))
+def digest_of_model(model: Path) -> str:
+    """A digest of a model's weights and configuration; of an adapter, also of its base's."""
+    folders, names = dict.fromkeys([model, base_folder(model)]), ("*.safetensors", CONFIG_FILE, ADAPTER_CONFIG)
+    files = sorted(file for folder in folders for name in names for file in folder.glob(name))
     return hashlib.sha256("".join(map(sampled_digest, files)).encode()).hexdigest()
 
 
@@ -290,10 +290,10 @@ def _check_resumable(
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
     known = _settings_of(out).get("models")
     if not isinstance(known, dict):
-        reason = "does not say which weights the run started from, so they are not compared"
+        reason = "does not say which models the run started from, so they are not compared"
         warnings.warn(f"{out / SETTINGS_FILE} {reason}", stacklevel=2)
         known = {}
-    changes += [f"  the weights in {path}" for path in models if known.get(path, models[path]) != models[path]]
+    changes += [f"  the model in {path}" for path in models if known.get(path, models[path]) != models[path]]
     if changes and not config.allow_changes:
         raise RunError(
             "\n".join(
