@@ -113,15 +113,14 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
     """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate."""
-    listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
     _read_metadata(saved.path / METADATA)
     dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place: into the model's tensors
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
-    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
         group.update(kept)
 
@@ -163,8 +162,7 @@ def _make_empty(folder: Path) -> None:
 
 
 def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
-    listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-    unused = [optimizer for optimizer in listed if not optimizer.state]  # every step so far was skipped
+    unused = [optimizer for optimizer in _listed(optimizers) if not optimizer.state]  # every step so far was skipped
     weights, moments = get_state_dict(model, optimizers)
     for optimizer in unused:
         for state in optimizer.state.values():
@@ -176,6 +174,10 @@ def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Seque
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
         rank, (cause, _) = next(iter(error.failures.items()))
         raise OSError(f"{folder}: rank {rank}: {cause}") from error
+
+
+def _listed(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]:
+    return [optimizers] if isinstance(optimizers, Optimizer) else optimizers
 
 
 def _trained(weights: dict[str, Any], model: nn.Module) -> dict[str, Any]:
