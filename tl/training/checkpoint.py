@@ -112,17 +112,33 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
-    """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate."""
+    """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate.
+
+    Raises RunError if the state holds other weights than those that are trained.
+    """
     groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
-    _read_metadata(saved.path / METADATA)
+    _check_weights(saved.path, tensors["model"])
     dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place: into the model's tensors
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
     groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
         group.update(kept)
+
+
+def _check_weights(state: Path, trained: dict[str, Any]) -> None:
+    stored = _read_metadata(state / METADATA).state_dict_metadata
+    in_state = {name: list(getattr(entry, "size", [])) for name, entry in stored.items() if name.startswith("model.")}
+    in_model = {f"model.{name}": list(weight.shape) for name, weight in trained.items()}
+    for name in sorted(in_state.keys() | in_model):
+        if in_state.get(name) != in_model.get(name):
+            raise RunError(
+                f"{state} holds other trained weights: {name.removeprefix('model.')} is {in_state.get(name, 'not')} in "
+                f"the state and {in_model.get(name, 'not')} in the model. Resume with the model and the adapters that "
+                "the run was started with"
+            )
 
 
 class _WeightsPlanner(dcp.DefaultLoadPlanner):
