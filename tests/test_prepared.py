@@ -107,6 +107,13 @@ def test_other_files_options_and_companions_are_prepared_anew(data, small_tokeni
     assert Companions(data).files() == [tools]
 
 
+def test_another_version_of_the_library_of_the_tokenizer_prepares_anew(data, small_tokenizer, tmp_path, monkeypatch):
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    monkeypatch.setattr(prepared, "version", lambda name: f"the next {name}")
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_shares_are_drawn_from_what_is_prepared_without_them(data, small_tokenizer, tmp_path, monkeypatch):
     other = tmp_path / "other.jsonl"
     other.write_text("".join(json.dumps(record(n) | {"id": f"other {n}"}) + "\n" for n in range(9)))

@@ -1,8 +1,9 @@
 """Training data, read and tokenised once by parallel processes into arrays that all ranks map.
 
 A folder of the cache holds one set of files for one vocabulary and one set of options. Its name is a hash of these and
-of this program's source code. It is written under another name and renamed when it is complete. The first process that
-needs it writes it, while a file lock makes the others wait; machines without a common cache each write their own.
+of this program and the tokenizer's library. It is written under another name and renamed when it is complete. The first
+process that needs it writes it, while a file lock makes the others wait; machines without a common cache each write
+their own.
 """
 
 import fcntl
@@ -19,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cache
+from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -176,7 +178,8 @@ def _key(paths: Sequence[str], tokenizer: Tokenizer, options: EncodingOptions, d
     files = [[path, *map(_digest, (Path(path), *Companions(Path(path)).files()))] for path in paths]
     program = Path(tl.__file__).parent
     sources = [*program.rglob("*.py"), *(program.parent / "tools").rglob("*.py")]
-    vocabulary = [_digest(tokenizer.path), tokenizer.eos_id, tokenizer.template, tokenizer.chat_template]
+    library = version("tokenizers" if tokenizer.path.suffix == ".json" else "sentencepiece")
+    vocabulary = [_digest(tokenizer.path), library, tokenizer.eos_id, tokenizer.template, tokenizer.chat_template]
     content = [files or seed, vocabulary, asdict(options), data_format, [_digest(path) for path in sorted(sources)]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
