@@ -136,8 +136,8 @@ def _check_weights(state: Path, trained: dict[str, Any]) -> None:
         if in_state.get(name) != in_model.get(name):
             raise RunError(
                 f"{state} holds other trained weights: {name.removeprefix('model.')} is {in_state.get(name, 'not')} in "
-                f"the state and {in_model.get(name, 'not')} in the model. Resume with the model and the adapters that "
-                "the run was started with"
+                f"the state and {in_model.get(name, 'not')} in the model. Resume with the settings that the run was "
+                "started with"
             )
 
 
