@@ -149,7 +149,7 @@ def train(
         metrics = train_step(model, optimizer, batch, config, world)
         tokens = sum(map(len, batch))
         log = progress.advance(len(batch), tokens, time.perf_counter() - started) | metrics | {"learning_rate": rate}
-        return log, trouble(metrics, batch)
+        return log, trouble(metrics, batch, config, progress)
 
     return progress, main_loop(
         config,
@@ -164,13 +164,16 @@ def train(
     )
 
 
-def trouble(metrics: Metrics, batch: list[Example]) -> Trouble | None:
+def trouble(metrics: Metrics, batch: list[Example], config: SFTConfig, progress: Progress) -> Trouble | None:
     """Describes a step whose loss or gradient norm is not finite; None if both are finite."""
     if all(map(math.isfinite, metrics.values())):
         return None
     numbers = f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}"
     ids = ", ".join(example.id for example in batch)
-    return Trouble(f"skipped, {numbers}; trajectories {ids}", "lower --learning_rate, or inspect these trajectories")
+    advice = "lower --learning_rate, or inspect these trajectories"
+    if progress.skipped == progress.step - 1:  # all steps before, too
+        advice = f"training has not started yet: the weights in {config.model or TINY} are not finite, or too large"
+    return Trouble(f"skipped, {numbers}; trajectories {ids}", advice)
 
 
 def describe(

@@ -140,6 +140,34 @@ def test_tensors_that_do_not_fit_are_refused_by_name(folder, changes):
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, "model.layers.1.mlp.up_proj.weight: "),
+        ({"target_modules": ["model.layers.1.mlp.up_proj"]}, "model.layers.1.mlp.up_proj.weight: "),
+        ({"layers_to_transform": []}, "model.layers.1.mlp.up_proj.weight: "),
+        ({"target_modules": r".*\.1\.mlp\.(up|down)_proj"}, "model.layers.1.mlp.up_proj.weight: "),
+        ({"layers_to_transform": [0]}, None),
+        ({"layers_to_transform": 0}, None),
+        ({"exclude_modules": ["mlp.up_proj"]}, None),
+        ({"target_modules": ["q_proj"]}, None),
+        ({"target_modules": r".*\.0\.mlp\..*_proj"}, None),
+        ({"target_modules": None}, None),
+    ],
+)
+def test_a_module_that_the_settings_name_needs_its_tensors(folder, settings, missing):
+    tensors = load_file(folder / ADAPTER_WEIGHTS)
+    kept = {name: tensor for name, tensor in tensors.items() if "layers.1.mlp.up_proj" not in name}
+    assert len(kept) == len(tensors) - 2
+    save_file(kept, folder / ADAPTER_WEIGHTS)
+    with_settings(folder, **settings)
+    if missing:
+        with pytest.raises(CheckpointError, match=f"{ADAPTER_WEIGHTS}: {missing}expected .* each of these 1"):
+            load_model(folder)
+    else:
+        load_model(folder)
+
+
 @pytest.mark.parametrize("name", ["lm_head.modules_to_save.weight", "model.layers.7.self_attn.q_proj.lora_B.weight"])
 def test_tensors_of_something_else_are_refused_by_name(folder, name):
     tensors = load_file(folder / ADAPTER_WEIGHTS)

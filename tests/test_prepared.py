@@ -108,6 +108,13 @@ def test_other_files_options_and_companions_are_prepared_anew(data, small_tokeni
     assert Companions(data).files() == [tools]
 
 
+def test_another_version_of_the_library_of_the_tokenizer_prepares_anew(data, small_tokenizer, tmp_path, monkeypatch):
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    monkeypatch.setattr(prepared, "version", lambda name: f"the next {name}")
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_shares_are_drawn_from_what_is_prepared_without_them(data, small_tokenizer, tmp_path, monkeypatch):
     other = tmp_path / "other.jsonl"
     other.write_text("".join(json.dumps(record(n) | {"id": f"other {n}"}) + "\n" for n in range(9)))
@@ -137,10 +144,22 @@ def test_an_interrupted_preparation_leaves_nothing_that_is_read(data, small_toke
     assert [path.name for path in cache.iterdir()] == [lock.stem]
 
 
-def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("tokens.bin", lambda content: content[:-4]),
+        ("tokens.bin", lambda content: content[:-1]),
+        ("report.json", lambda content: b""),
+        ("turns.bin", None),
+    ],
+)
+def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path, file, damage):
     load(str(data), small_tokenizer, tmp_path / "cache")
     (folder,) = (tmp_path / "cache").iterdir()
-    (folder / "tokens.bin").write_bytes((folder / "tokens.bin").read_bytes()[:-4])
+    if damage is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(damage((folder / file).read_bytes()))
     with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
         load(str(data), small_tokenizer, tmp_path / "cache")
 
@@ -149,6 +168,19 @@ def test_a_damaged_folder_is_named(data, small_tokenizer, tmp_path):
 def test_a_folder_in_place_of_a_file_is_named(path, small_tokenizer):
     with pytest.raises(DataError, match=f"^{re.escape(path)}: cannot be read: Is a directory"):
         load(path, small_tokenizer)
+
+
+@pytest.mark.parametrize("file", ["tokens.bin", "keys.bin", "rows.bin"])
+def test_an_example_that_is_not_the_prepared_one_is_not_trained_on(data, small_tokenizer, tmp_path, file):
+    load(str(data), small_tokenizer, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    content = bytearray((folder / file).read_bytes())
+    content[prepared.ROW.fields["digest"][1] if file == "rows.bin" else 0] ^= 1
+    (folder / file).write_bytes(content)
+    examples = load(str(data), small_tokenizer, tmp_path / "cache").examples
+    assert len(examples[len(examples) - 1])
+    with pytest.raises(DataError, match=f"{folder}: .* delete this folder"):
+        list(examples)
 
 
 def test_where_nothing_fits_it_says_what_would(data, small_tokenizer):

@@ -159,7 +159,7 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     assert out.read_bytes() == whole
     with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another name"):
         rejection.main([*flags, "--samples", "3"])
-    monkeypatch.setattr(rejection, "digest_of_weights", lambda model: "those of a model that was trained again")
+    monkeypatch.setattr(rejection, "digest_of_model", lambda model: "those of a model that was trained again")
     with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
         rejection.main(flags)
     assert out.read_bytes() == whole

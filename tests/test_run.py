@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.distributed.checkpoint.api import CheckpointException
 
 from tl.llama.weights import CONFIG_FILE
 from tl.training.checkpoint import load_state, newest_state, save_state
+from tl.training.config import RunError
 from tl.training.distributed import process_group
 from tl.training.loop import StopSignals, resume_command
 from tl.training.run import SETTINGS_FILE, STATES, newest_run
@@ -88,13 +88,24 @@ def test_a_resumed_optimizer_has_its_moments_from_the_state_and_its_settings_fro
     assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-5, (0.9, 0.999), 0.1)
 
 
-def test_a_state_that_lacks_a_tensor_is_not_read(tmp_path):
-    narrow, wide = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2)
-    first, second = (torch.optim.AdamW(model.parameters()) for model in (narrow, wide))
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (torch.nn.Linear(2, 2), r"bias is not in the state and \[2\] in the model"),
+        (torch.nn.Linear(2, 3, bias=False), r"weight is \[2, 2\] in the state and \[3, 2\] in the model"),
+        (
+            torch.nn.Linear(2, 2, bias=False).requires_grad_(False),
+            r"weight is \[2, 2\] in the state and not in the model",
+        ),
+    ],
+)
+def test_a_state_of_other_weights_is_not_read(tmp_path, other, difference):
+    model = torch.nn.Linear(2, 2, bias=False)
+    first, second = (torch.optim.AdamW(made.parameters()) for made in (model, other))
     with process_group() as world:
-        save_state(tmp_path, 1, narrow, first, {}, world, keep=1)
-        with pytest.raises(CheckpointException, match="Missing key"):
-            load_state(newest_state(tmp_path, world), wide, second)
+        save_state(tmp_path, 1, model, first, {}, world, keep=1)
+        with pytest.raises(RunError, match=f"step-00000001 holds other trained weights: {difference}"):
+            load_state(newest_state(tmp_path, world), other, second)
 
 
 @pytest.mark.parametrize(

@@ -473,7 +473,7 @@ def test_other_weights_of_the_model_that_it_started_from_are_no_run_to_resume(to
     with torch.no_grad():
         retrained.norm.weight.mul_(2)
     save_model(retrained, model, model / "tokenizer.model")
-    with pytest.raises(RunError, match=f"different settings:\n  the weights in {re.escape(str(model))}\n"):
+    with pytest.raises(RunError, match=f"different settings:\n  the model in {re.escape(str(model))}\n"):
         train_ppo.main([*flags, "--resume"])
     assert train_ppo.main([*flags, "--resume", "--allow_changes"]) == 0
 
@@ -485,7 +485,7 @@ def test_a_run_with_a_damaged_settings_file_resumes_and_says_what_is_not_compare
         crash_at(2, patch, train_ppo)
         train_ppo.main(flags)
     (tmp_path / "run" / "run_config.json").write_text(damaged)
-    with pytest.warns(UserWarning, match="run_config.json does not say which weights the run started from"):
+    with pytest.warns(UserWarning, match="run_config.json does not say which models the run started from"):
         assert train_ppo.main([*flags, "--resume"]) == 0
 
 

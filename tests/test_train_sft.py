@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import Crash, arguments, assert_resumes_alike, assert_same_run, crash_at, losses, metrics, weights
+from checkpoints import edit_config, edit_weights
+from runs import (
+    Crash,
+    arguments,
+    assert_resumes_alike,
+    assert_same_run,
+    before_step,
+    crash_at,
+    losses,
+    metrics,
+    weights,
+)
 
 import train_sft
 from tl.assets import TINY
@@ -216,11 +227,37 @@ def test_other_settings_are_shown_and_refused_on_resume(toy, tmp_path, monkeypat
     assert train_sft.main(arguments(toy, tmp_path / "run", "--resume", "--w_max", "3", "--allow_changes")) == 0
 
 
-def test_steps_without_a_finite_loss_are_skipped_and_three_in_a_row_end_the_run(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_sft, "weighted_cross_entropy", lambda nll, *_: nll.sum() * math.nan)
-    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match="3 steps in a row"):
+def test_another_configuration_of_the_model_is_refused_on_resume(toy, tmp_path, monkeypatch):
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    flags = arguments(toy, tmp_path / "run", "--save_every", "1", "--model", str(model))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(2, patch)
+        train_sft.main(flags)
+    edit_config(model, rms_norm_eps=0.1)
+    with pytest.raises(RunError, match=f"different settings:\n  the model in {model}\n"):
+        train_sft.main([*flags, "--resume"])
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_steps_without_a_finite_loss_are_skipped_and_three_in_a_row_end_the_run(toy, tmp_path, monkeypatch, first):
+    """What may be wrong depends on whether a step was made before."""
+
+    def diverge() -> None:
+        monkeypatch.setattr(train_sft, "weighted_cross_entropy", lambda nll, *_: nll.sum() * math.nan)
+
+    before_step(first, monkeypatch, diverge)
+    reason = "the weights in .*model are not finite" if first == 1 else "lower --learning_rate"
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match=f"3 steps in a row: .*{reason}"):
         train_sft.main(arguments(toy, tmp_path / "run"))
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_weights_that_are_not_finite_are_named(toy, tmp_path):
+    model = shutil.copytree(toy / "model", tmp_path / "model")
+    edit_weights(model, model__norm__weight=torch.full((16,), math.nan))
+    named = f"training has not started yet: the weights in {model} are not finite, or too large"
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(RunError, match=named):
+        train_sft.main(arguments(toy, tmp_path / "run", "--model", str(model)))
 
 
 def test_learning_rate_by_hand():
@@ -294,6 +331,11 @@ def test_another_batch_size_on_resume_counts_for_what_is_left():
     assert plan(after, 100, resumed) == (20 + 5 * 8, 10)
     assert plan(after, 30, resumed) == (30, 5 + 2)
     assert plan(SFTConfig(batch_size=8), 10, resumed) == (20, 5)  # more than that was seen
+
+
+@pytest.mark.parametrize(("epochs", "samples"), [(1.1, 110), (1.15, 115), (0.07, 7), (1e-9, 1), (2.001, 201)])
+def test_a_part_of_an_epoch_is_not_more_than_was_asked_for(epochs, samples):
+    assert plan(SFTConfig(epochs=epochs, batch_size=5), 100, Progress()) == (samples, math.ceil(samples / 5))
 
 
 def test_help_shows_the_defaults_and_those_for_the_embedded_model(capsys):

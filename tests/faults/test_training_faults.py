@@ -30,7 +30,7 @@ from tl.training import checkpoint
 from tl.training.config import RunError, SFTConfig
 from tl.training.distributed import process_group
 from tl.training.lock import LOCK_FILE, folder_lock
-from tl.training.run import METRICS_FILE
+from tl.training.run import METRICS_FILE, SETTINGS_FILE
 
 FAULT_POINTS = range(1, 7)  # all that tl/training/checkpoint.py calls reached() with
 
@@ -144,6 +144,22 @@ def test_a_step_that_is_not_finite_leaves_no_trace_and_three_in_a_row_are_never_
     ):
         train_sft.main(arguments(toy_sft, tmp_path / "run", "--save_every", "3"))
     assert not list((tmp_path / "run" / "states").glob("*"))
+
+
+def test_a_state_saved_before_the_first_update_changes_no_later_one(toy_sft, tmp_path, monkeypatch):
+    def run(*flags: str) -> list[float]:
+        original, calls = train_sft.weighted_cross_entropy, []
+
+        def first_is_nan(nll, *args):
+            calls.append(None)
+            return nll.sum() * float("nan") if len(calls) == 1 else original(nll, *args)
+
+        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="step 1: skipped"):
+            patch.setattr(train_sft, "weighted_cross_entropy", first_is_nan)
+            train_sft.main(arguments(toy_sft, tmp_path / "run", "--overwrite", *flags))
+        return losses(tmp_path / "run")
+
+    assert run("--save_every", "1") == run("--save_every", "0")
 
 
 def test_a_state_that_failed_leaves_no_remains(toy_sft, tmp_path, monkeypatch):
@@ -277,6 +293,42 @@ def test_overwrite_deletes_what_the_run_made_and_nothing_else(toy_sft, tmp_path)
     train_sft.main([*crashed, "--overwrite"])
     assert (out / "notes.txt").read_text() == "mine"
     assert len(losses(out)) == 4
+
+
+def test_an_interrupted_overwrite_can_be_repeated(toy_sft, tmp_path, monkeypatch):
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(3, patch)
+        train_sft.main(flags)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tl.training.run.shutil.rmtree", Mock(side_effect=KeyboardInterrupt))
+        train_sft.main([*flags, "--overwrite"])
+    assert train_sft.main([*flags, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("name", [METRICS_FILE, SETTINGS_FILE])
+def test_a_full_disk_keeps_log_and_settings_when_a_run_is_resumed(toy_sft, whole, tmp_path, monkeypatch, name):
+    """No file may grow to half of what the named one has, while the run is opened."""
+    flags = arguments(toy_sft, tmp_path / "run", "--save_every", "1")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(4, patch)
+        train_sft.main(flags)
+    before = (tmp_path / "run" / name).read_bytes()
+    limits, original = resource.getrlimit(resource.RLIMIT_FSIZE), train_sft.open_run
+
+    def open_run(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+        try:
+            return original(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="File too large"):
+        patch.setattr(train_sft, "open_run", open_run)
+        train_sft.main([*flags, "--resume"])
+    assert (tmp_path / "run" / name).read_bytes() == before
+    assert train_sft.main([*flags, "--resume"]) == 0
+    assert_same_run(whole, tmp_path / "run")
 
 
 def test_damaged_lines_of_the_log_do_not_forbid_to_resume(toy_sft, whole, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ from tl.training.run import (
     check_folder,
     check_max_length,
     close_run,
-    digest_of_weights,
+    digest_of_model,
     open_run,
     read_checkpoint,
     settings_lines,
@@ -97,7 +97,7 @@ def run(config: PRMConfig, world: World) -> int:
 
 def make_steps(config: PRMConfig, out: Path, tokenizer: Tokenizer, world: World) -> None:
     """Appends the episodes of the tasks that the file has none of yet, from the last one on; each rank plays a part."""
-    settings = made_with(config, digest_of_weights(Path(config.model)))
+    settings = made_with(config, digest_of_model(Path(config.model)))
     with distributed.propagate_errors(world):
         executor = config.start_executor(LIBRARY)
     with executor:

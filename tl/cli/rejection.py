@@ -44,7 +44,7 @@ from tl.synthesis.teacher import made_with, resumed
 from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.config import resolve_config
 from tl.training.loop import STOPPED
-from tl.training.run import alone, digest_of_weights, is_finished
+from tl.training.run import alone, digest_of_model, is_finished
 
 
 @dataclass
@@ -161,7 +161,7 @@ def write_kept(
     pairs are written before its episodes, so an interruption loses none."""
     out, places = Path(config.out), {task.id: n for n, task in enumerate(tasks)}
     queries = {f"{task.id}#{k}": task.query for task in tasks for k in range(config.per_task)}
-    settings = made_with(config, digest_of_weights(Path(config.model)))
+    settings = made_with(config, digest_of_model(Path(config.model)))
     with open_alone(out) as file:
         written, paired = resumed(out, queries, settings), set[str]()
         if config.pairs:

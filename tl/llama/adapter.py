@@ -6,6 +6,7 @@ An adapter folder can be used wherever a checkpoint folder is read: it means the
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def with_adapter(stored: dict[str, StoredTensor], path: str | os.PathLike) -> di
     """The tensors of ``base_folder(path)``, with the products that are added to them if the path is an adapter's.
 
     Raises:
-        CheckpointError: a tensor of the adapter has no partner or does not fit the base.
+        CheckpointError: a tensor of the adapter has no partner or does not fit the base, or tensors are missing.
     """
     if not is_adapter(path):
         return stored
@@ -73,7 +74,28 @@ def with_adapter(stored: dict[str, StoredTensor], path: str | os.PathLike) -> di
             )
         product = Product(file, name.removesuffix(_B) + _A, name, settings["lora_alpha"] / rank)
         result[target] = stored[target]._replace(product=product)
+    matrices = (name for name, tensor in result.items() if len(tensor.shape) == 2 and tensor.product is None)
+    if missing := [name for name in matrices if _is_target(name.removesuffix(".weight"), settings)]:
+        raise CheckpointError(
+            f"{file}: {', '.join(missing[:8])}: expected an A and a B for each of these {len(missing)}, since "
+            f"{ADAPTER_CONFIG} names them, found neither. Save the adapter again, gathered from all ranks"
+        )
     return result
+
+
+def _is_target(module: str, settings: dict[str, Any]) -> bool:
+    """Whether PEFT puts an adapter on a module of the base."""
+    layers, number = settings.get("layers_to_transform"), re.search(r"\.(\d+)\.", module)
+    if layers not in (None, []) and number and int(number[1]) not in (layers if isinstance(layers, list) else [layers]):
+        return False
+    return _is_named(module, settings.get("target_modules")) and not _is_named(module, settings.get("exclude_modules"))
+
+
+def _is_named(module: str, names: Any) -> bool:
+    """Whether a pattern matches the module's whole name, or a list has the end of it."""
+    if isinstance(names, str):
+        return re.fullmatch(names, module) is not None
+    return any(f".{module}".endswith(f".{name}") for name in names or ())
 
 
 def save_adapter(model: Llama, path: str | os.PathLike, base: str | os.PathLike) -> None:

@@ -250,11 +250,8 @@ def _publish(staging: Path, path: Path) -> None:
         shutil.copymode(staging / CONFIG_FILE, file)  # safetensors ignores the umask: only the owner could read them
     (path / CONFIG_FILE).unlink(missing_ok=True)
     old = [path / WEIGHTS_FILE, path / INDEX_FILE, *path.glob("model-*-of-*.safetensors")]
-    if (staging / TOKENIZER_JSON).is_file():
-        old += [
-            path / TOKENIZER_FILE,
-            path / CHAT_TEMPLATE_FILE,
-        ]  # other programs would prefer these to the new files
+    if (staging / TOKENIZER_JSON).is_file():  # other programs would prefer the old files to it
+        old += [path / TOKENIZER_FILE, path / CHAT_TEMPLATE_FILE]
     for file in old:
         file.unlink(missing_ok=True)
     for file in sorted(staging.iterdir(), key=lambda file: file.name == CONFIG_FILE):

@@ -112,18 +112,33 @@ def newest_state(folder: Path, world: World) -> SavedState | None:
 
 
 def load_state(saved: SavedState, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
-    """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate."""
-    listed = [optimizers] if isinstance(optimizers, Optimizer) else optimizers
-    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    """Loads a state into model and optimizers. The optimizers keep their settings, such as the learning rate.
+
+    Raises RunError if the state holds other weights than those that are trained.
+    """
+    groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     weights, moments = get_state_dict(model, optimizers)
     tensors: dict[str, Any] = {"model": _trained(weights, model), "optimizer": moments}
-    _read_metadata(saved.path / METADATA)
+    _check_weights(saved.path, tensors["model"])
     dcp.load(tensors, checkpoint_id=saved.path, planner=_WeightsPlanner())  # in place: into the model's tensors
     set_state_dict(model, optimizers, model_state_dict=weights, optim_state_dict=tensors["optimizer"])
-    groups = [group for optimizer in listed for group in optimizer.param_groups]
+    groups = [group for optimizer in _listed(optimizers) for group in optimizer.param_groups]
     for group, kept in zip(groups, settings, strict=True):
         group.update(kept)
+
+
+def _check_weights(state: Path, trained: dict[str, Any]) -> None:
+    stored = _read_metadata(state / METADATA).state_dict_metadata
+    in_state = {name: list(getattr(entry, "size", [])) for name, entry in stored.items() if name.startswith("model.")}
+    in_model = {f"model.{name}": list(weight.shape) for name, weight in trained.items()}
+    for name in sorted(in_state.keys() | in_model):
+        if in_state.get(name) != in_model.get(name):
+            raise RunError(
+                f"{state} holds other trained weights: {name.removeprefix('model.')} is {in_state.get(name, 'not')} in "
+                f"the state and {in_model.get(name, 'not')} in the model. Resume with the settings that the run was "
+                "started with"
+            )
 
 
 class _WeightsPlanner(dcp.DefaultLoadPlanner):
@@ -163,7 +178,11 @@ def _make_empty(folder: Path) -> None:
 
 
 def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Sequence[Optimizer]) -> None:
+    unused = [optimizer for optimizer in _listed(optimizers) if not optimizer.state]  # every step so far was skipped
     weights, moments = get_state_dict(model, optimizers)
+    for optimizer in unused:
+        for state in optimizer.state.values():
+            state["step"].zero_()  # get_state_dict has made the state by a step without gradients
     try:
         tensors = {"model": _trained(weights, model), "optimizer": moments}
         # Without copies ahead, which would hold all of this rank's tensors in pinned memory and keep that.
@@ -171,6 +190,10 @@ def _write_tensors(folder: Path, model: nn.Module, optimizers: Optimizer | Seque
     except CheckpointException as error:  # raised on all ranks; no subclass of Exception
         rank, (cause, _) = next(iter(error.failures.items()))
         raise OSError(f"{folder}: rank {rank}: {cause}") from error
+
+
+def _listed(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]:
+    return [optimizers] if isinstance(optimizers, Optimizer) else optimizers
 
 
 def _trained(weights: dict[str, Any], model: nn.Module) -> dict[str, Any]:

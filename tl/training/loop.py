@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -140,7 +141,8 @@ def is_due(every: int, step: int) -> bool:
 def plan(config: TrainingConfig, available: int, progress: Progress, together: int = 1) -> tuple[int, int]:
     """Total (samples, steps) of a run that continues from ``progress``. The ``batch_size`` may have changed since.
     ``together`` samples, such as those of a prompt, are not separated."""
-    samples = math.ceil(available * config.epochs / together) * together
+    epochs = Fraction(str(config.epochs))  # as written: 100 * 1.1 is more than 110
+    samples = math.ceil(available * epochs / together) * together
     if config.max_steps is not None:
         samples = min(samples, progress.samples + (config.max_steps - progress.step) * config.batch_size)
     samples = max(samples, progress.samples)

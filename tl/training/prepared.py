@@ -1,8 +1,9 @@
 """Training data, read and tokenised once by parallel processes into arrays that all ranks map.
 
 A folder of the cache holds one set of files for one vocabulary and one set of options. Its name is a hash of these and
-of this program's source code. It is written under another name and renamed when it is complete. The first process that
-needs it writes it, while a file lock makes the others wait; machines without a common cache each write their own.
+of this program and the tokenizer's library. It is written under another name and renamed when it is complete. The first
+process that needs it writes it, while a file lock makes the others wait; machines without a common cache each write
+their own.
 """
 
 import fcntl
@@ -19,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cache
+from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -84,27 +86,39 @@ class Prepared:
     """
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, options: EncodingOptions) -> None:
-        said = json.loads((folder / REPORT_FILE).read_bytes())
+        self._damage = f"{folder}: the prepared data is damaged: delete this folder"
+        try:
+            said = json.loads((folder / REPORT_FILE).read_bytes())
+            self._arrays = {name: _map(folder / f"{name}.bin", kind) for name, kind in ARRAYS.items()}
+        except (FileNotFoundError, ValueError) as error:
+            raise DataError(self._damage) from error
         self.report, self.sizes = ReadReport.of_json(said["report"]), said["sizes"]
-        self._arrays = {name: _map(folder / f"{name}.bin", kind) for name, kind in ARRAYS.items()}
         self.rows = self._arrays["rows"]
         if any(len(self._arrays[name]) != self.rows[name][-1:].sum() for name in ENDS):
-            raise DataError(f"{folder}: the prepared data is damaged: delete this folder")
+            raise DataError(self._damage)
         self._end_id, self._w_max = template_of(tokenizer).end_id, options.w_max
 
     def example(self, number: int) -> Example:
-        """The example of a trajectory that fits."""
+        """The example of a trajectory that fits. Raises DataError if it is not the one that was prepared."""
         part = {name: self._part(name, number) for name in ENDS}
         keys, turns = iter(part["keys"].tolist()), []
         for start, end, is_call, category, n_keys, trained in part["turns"].tolist():
             turns.append(Turn(start, end, is_call, CATEGORIES[category], tuple(islice(keys, n_keys)), trained))
         input_ids = torch.from_numpy(part["tokens"].astype(np.int64))
         cut = int(self.rows["turns_cut"][number])
-        return make_example(part["id"].tobytes().decode(), input_ids, turns, cut, self._end_id, self._w_max)
+        example = make_example(part["id"].tobytes().decode(), input_ids, turns, cut, self._end_id, self._w_max)
+        if _seen(example).rstrip(b"\0") != self.rows["digest"][number]:  # numpy leaves zeros at the end out
+            raise DataError(self._damage)
+        return example
 
     def _part(self, name: str, number: int) -> np.ndarray:
         ends = self.rows[name]
         return self._arrays[name][ends[number - 1] if number else 0 : ends[number]]
+
+
+def _seen(example: Example) -> bytes:
+    """SHA-256 over everything that training sees of an example."""
+    return digest((example.input_ids, example.targets, example.weights, example.turn_index))
 
 
 def _map(path: Path, kind: np.dtype) -> np.ndarray:
@@ -164,7 +178,8 @@ def _key(paths: Sequence[str], tokenizer: Tokenizer, options: EncodingOptions, d
     files = [[path, *map(_digest, (Path(path), *Companions(Path(path)).files()))] for path in paths]
     program = Path(tl.__file__).parent
     sources = [*program.rglob("*.py"), *(program.parent / "tools").rglob("*.py")]
-    vocabulary = [_digest(tokenizer.path), tokenizer.eos_id, tokenizer.template, tokenizer.chat_template]
+    library = version("tokenizers" if tokenizer.path.suffix == ".json" else "sentencepiece")
+    vocabulary = [_digest(tokenizer.path), library, tokenizer.eos_id, tokenizer.template, tokenizer.chat_template]
     content = [files or seed, vocabulary, asdict(options), data_format, [_digest(path) for path in sorted(sources)]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
@@ -272,8 +287,7 @@ class Worker:
             ids += id
             n_keys = sum(len(turn.key_positions) for turn in example.turns)
             lengths = (len(example), len(example.turns), n_keys, len(id))
-            seen = digest((example.input_ids, example.targets, example.weights, example.turn_index))
-            rows.append((*lengths, example.turns_cut, 0, changed, seen, statistics.row()))
+            rows.append((*lengths, example.turns_cut, 0, changed, _seen(example), statistics.row()))
         parts = (rows, np.concatenate(tokens), turns, keys, np.frombuffer(ids, np.uint8))
         return {name: np.array(part, kind) for (name, kind), part in zip(ARRAYS.items(), parts, strict=True)}
 

@@ -17,8 +17,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tl.assets import TINY
-from tl.files import sampled_digest, unwritable
-from tl.llama.adapter import base_folder, save_adapter
+from tl.files import sampled_digest, unwritable, write_whole
+from tl.llama.adapter import ADAPTER_CONFIG, base_folder, save_adapter
 from tl.llama.config import ModelConfig
 from tl.llama.lora import merge
 from tl.llama.model import Critic, Llama
@@ -45,7 +45,7 @@ ADAPTER = "adapter"
 ROLLOUTS_FILE = "rollouts.jsonl"
 VALUES_SCRIPT = "python -m tl prm"
 ROLLOUTS = "rollouts"
-RUN_FILES = (METRICS_FILE, SETTINGS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS)
+RUN_FILES = (METRICS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS, SETTINGS_FILE)
 
 
 @dataclass
@@ -165,14 +165,14 @@ def restore(saved: SavedState | None, model: nn.Module, optimizers: Optimizer | 
 def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | None:
     """Creates the run's folder and writes the settings to it. Returns the state to resume from, if there is one.
 
-    ``data`` is the fingerprint of the training data. Raises RunError if the data, the settings or the weights of the
-    models that the run reads have changed: some are no part of a state, such as PPO's reference.
+    ``data`` is the fingerprint of the training data. Raises RunError if the data, the settings or the models that
+    the run reads have changed: these are not in a state, or not as a whole, such as PPO's reference.
     """
     out = Path(config.out)
     saved = newest_state(out / STATES, world) if config.resume else None
     with propagate_errors(world):
         if world.is_main:
-            models = {path: digest_of_weights(Path(path)) for path in config.models()}
+            models = {path: digest_of_model(Path(path)) for path in config.models()}
             if config.resume:
                 _check_resumable(out, config, data, models, saved)
             elif config.overwrite:
@@ -181,7 +181,7 @@ def open_run(config: TrainingConfig, data: str, world: World) -> SavedState | No
             if (out / METRICS_FILE).exists():
                 _cut_metrics(out / METRICS_FILE, saved.record["progress"]["step"] if saved else -1)
             settings = {"script": config.script} | asdict(config) | {"models": models}
-            (out / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n")
+            write_whole(out / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
     return saved
 
 
@@ -267,10 +267,10 @@ def close_run(config: TrainingConfig, summary: Sequence[str], world: World) -> N
         print("\n".join([*summary, f"the model is in {config.out}; to evaluate it:  python evaluate.py {use}"]))
 
 
-def digest_of_weights(model: Path) -> str:
-    """A digest of a model's weights; of an adapter, also of its base's."""
-    folders = dict.fromkeys([model, base_folder(model)])
-    files = sorted(file for folder in folders for file in folder.glob("*.safetensors"))
+def digest_of_model(model: Path) -> str:
+    """A digest of a model's weights and configuration; of an adapter, also of its base's."""
+    folders, names = dict.fromkeys([model, base_folder(model)]), ("*.safetensors", CONFIG_FILE, ADAPTER_CONFIG)
+    files = sorted(file for folder in folders for name in names for file in folder.glob(name))
     return hashlib.sha256("".join(map(sampled_digest, files)).encode()).hexdigest()
 
 
@@ -290,10 +290,10 @@ def _check_resumable(
     changes = [f"  {n}: {before.get(n)} -> {now.get(n)}" for n in now if n not in free and before.get(n) != now.get(n)]
     known = _settings_of(out).get("models")
     if not isinstance(known, dict):
-        reason = "does not say which weights the run started from, so they are not compared"
+        reason = "does not say which models the run started from, so they are not compared"
         warnings.warn(f"{out / SETTINGS_FILE} {reason}", stacklevel=2)
         known = {}
-    changes += [f"  the weights in {path}" for path in models if known.get(path, models[path]) != models[path]]
+    changes += [f"  the model in {path}" for path in models if known.get(path, models[path]) != models[path]]
     if changes and not config.allow_changes:
         raise RunError(
             "\n".join(
@@ -303,8 +303,8 @@ def _check_resumable(
 
 
 def _delete_run(out: Path) -> None:
-    """Deletes the files of a run from its folder, and no others."""
-    for path in [path for pattern in (*RUN_FILES, *MODEL_FILES) for path in out.glob(pattern)]:
+    """Deletes the files of a run from its folder, and no others; the settings last, since they make it a run."""
+    for path in [path for pattern in (*MODEL_FILES, *RUN_FILES) for path in out.glob(pattern)]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -333,7 +333,7 @@ def _cut_metrics(path: Path, step: int) -> None:
             kept.append(line)
         if logged >= step:
             break
-    path.write_text("".join(kept))
+    write_whole(path, "".join(kept))
 
 
 def append_metrics(out: Path, metrics: dict[str, Any]) -> None:
