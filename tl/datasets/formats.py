@@ -51,7 +51,12 @@ FORMATS = (  # the first that matches is taken
     Format("tau2", "", tau.is_results, _no_format, tau.simulations),
     Format("tau", "τ-bench trajectories: traj, reward", tau.is_tau, tau.tau),
     Format("tau", "", tau.is_few_shot, tau.few_shot),
-    Format("trl", "TRL: prompt with completion, or with chosen and rejected", trl.is_preference, trl.preferred),
+    Format(
+        "trl",
+        "TRL: prompt with completion, or with chosen and rejected; preferences of OpenAI, LLaMA-Factory, hh-rlhf",
+        trl.is_preference,
+        trl.preferred,
+    ),
     Format("sweagent", "SWE-agent .traj: history with calls or commands", sweagent.is_trajectory, sweagent.trajectory),
     Format("apibank", "API-Bank: one dialogue a file, roles User, AI, API", apibank.is_dialogue, apibank.dialogue),
     Format(

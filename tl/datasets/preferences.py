@@ -1,4 +1,4 @@
-"""Pairs of a chosen and a rejected completion of one prompt (TRL's layout), for preference training."""
+"""Pairs of a chosen and a rejected completion of one prompt, for preference training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_pairs(
         for place, raw in joined_records(companions.path):
             notes: Notes = Counter()
             try:
-                pair = _pair(companions.completed(parsed(raw), notes), f"{path}, {place}", notes)
+                pair = _pair(companions.completed(trl.in_trls_layout(parsed(raw)), notes), f"{path}, {place}", notes)
                 if check is not None:
                     check(pair)
                 pairs.append(pair)
