@@ -348,6 +348,18 @@ def test_what_was_done_while_reading_is_told(toy, tmp_path):
     assert any(line.startswith("notes") and Note.COMPANION_TOOLS.value in line for line in told)
 
 
+def test_chosen_answers_that_teach_errors_are_told(toy, tmp_path):
+    """An undeclared parameter causes a warning, as in fine-tuning; a call of a tool that is not listed is counted."""
+    undeclared, unknown = pair(0) | {"chosen": [call("cats", "colour")]}, json.loads(json.dumps(pair(0)))
+    unknown["chosen"][0]["tool_calls"][0]["function"]["name"] = "look_up"
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in (pair(0), undeclared, unknown)))
+    with pytest.warns(UserWarning, match="1 correct calls with a parameter .* was the list of tools read correctly"):
+        lines = load_pairs([str(path)], Tokenizer(toy / "model"), 4096, 2048).lines()
+    (told,) = (line for line in lines if Note.CHOSEN_ERRORS.value in line)
+    assert told.split()[1] == "1" and told.endswith("line 3)")
+
+
 def test_bad_flags_are_refused_before_training(toy, tmp_path):
     with pytest.raises(RunError, match="--data"):
         dpo.start(["--model", str(toy / "model"), "--out", str(tmp_path / "run")])
