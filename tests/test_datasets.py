@@ -137,6 +137,7 @@ BAD_LINES = {
     b"3": "line 2: a record must be an object",
     b'"\xff"': "line 2: the line is not UTF-8: byte 0xff at 1",
     b'{"messages": NaN}': "line 2: NaN is not JSON",
+    b'{"messages": [{"role": "user", "role": "tool"}]}': "line 2: the key 'role' twice in an object",
     b'{"messages": [{"role": "user", "content": "\\ud83d"}]}': "line 2: the line holds a lone surrogate",
     b'{"a":' + b"[" * 100_000: "line 2: ",
     b'{"messages": []}': "line 2: the messages must be a list",

@@ -809,6 +809,19 @@ def test_arguments_under_an_unknown_key_make_a_broken_call(call):
     assert notes[Note.BROKEN_CALLS] == 1 and erroneous_calls(trajectory) == [True]
 
 
+TWICE = '{"q": "cats", "q": "owls"}'
+
+
+def test_a_key_twice_is_not_the_last_one():
+    call = {"role": "tool_call", "content": f'{{"name": "search", "arguments": {TWICE}}}'}
+    for given in (call, calls(TWICE)):
+        assert erroneous_calls(Trajectory.from_openai(record(user(), given))) == [True]
+    with pytest.raises(ValueError, match="`tools`: neither JSON nor a literal: the same key twice"):
+        read(user(), tools=f"[{TWICE}]")
+    with pytest.raises(ValueError, match="the messages are a string, but not JSON: the key 'q' twice"):
+        Trajectory.from_openai({"messages": f"[{TWICE}]"})
+
+
 def test_arguments_that_are_a_call_s_text_are_read_and_not_counted_as_broken():
     notes = Counter()
     given = record(user(), calls('q="cats"'), feedback("[]"))

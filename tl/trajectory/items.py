@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
+from tl.forms.values import unique_keys
 from tl.trajectory.message import Note, Notes, Role
 
 _ROLES: dict[str, Role] = {
@@ -260,7 +261,7 @@ def json_or_none(text: str) -> object:
         return parse_literal(text)
     except CallSyntaxError:
         try:
-            return json.loads(text, strict=False)
+            return json.loads(text, strict=False, object_pairs_hook=unique_keys)
         except ValueError:
             return None
 
