@@ -528,7 +528,19 @@ def test_a_final_answer_needs_no_thought():
     assert read(user(), text("Final Answer: One."))[1] == called('finish(answer="One.")')
 
 
-@pytest.mark.parametrize("said", ["I use search(q) here.", 'See {"name": "search"}!', "Action: search"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I use search(q) here.",
+        'See {"name": "search"}!',
+        "Action: search",
+        "Tool: search\nInput: cats",
+        '{"tool_name": "search", "q": "a"}',
+        '{"search": {"q": "a"}}',
+        'search\n{"q": "a"}',
+        'search: {"q": "a"}',
+    ],
+)
 def test_answers_that_name_a_tool_as_calls_do_are_counted(said):
     trajectory, notes = read_with_notes(record(user(), text(said)))
     assert trajectory.messages[1].call.name == "finish" and notes == {Note.CALL_LIKE_TEXT: 1}
