@@ -172,6 +172,15 @@ def test_calls_come_with_their_feedback():
             "message 1: contains an image_url",
         ),
         (record({"role": "user", "content": [{"type": "poem"}]}), "message 1: a part .* unknown type 'poem'"),
+        (
+            record({"role": "user", "content": [{"type": "text", "input_text": "x"}]}),
+            "message 1: .* must be a string, not None",
+        ),
+        (record(user() | {"tool_calls": calls("{}")["tool_calls"]}), "message 1: a call in a message of the user's"),
+        (
+            record(user(), calls("{}"), feedback("1") | {"function_call": {"name": "f"}}),
+            "message 3: a call in .* tool's",
+        ),
         (record(user(), images=["a.png"]), "has `images`, which a text model cannot read"),
         (record(user(), calls("{}") | {"loss_scale": 2}), "message 2: `loss_scale` affects training"),
         (record(user(), calls("{}") | {"weight": 0.5}), "message 2: `weight` must be 0 or 1"),
