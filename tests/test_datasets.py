@@ -236,6 +236,14 @@ def test_records_in_a_list_within_an_object_are_read(write):
     assert (bad.place, bad.reason) == ("line 1, 'data', record 3", "no `messages`, but text")
 
 
+def test_conversations_by_name_are_records_unless_each_line_has_some(write):
+    """On a line of many, they may be the sides of a pair, one of which is to be avoided."""
+    sides = {"better": [user(), text("Hi.")], "worse": [user(), text("Go.")]}
+    assert len(read(write([sides]))[0]) == 2
+    with pytest.raises(DataError, match="line 2: no `messages`, but better, worse"):
+        read(write([sides, sides]))
+
+
 def test_lines_that_end_in_commas_are_told_so(write):
     with pytest.raises(DataError, match="lines that end in commas: leave these out"):
         read(write(b"\n".join(json.dumps(record(user())).encode() + b"," for _ in range(2))))
