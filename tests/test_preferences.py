@@ -360,6 +360,14 @@ def test_chosen_answers_that_teach_errors_are_told(toy, tmp_path):
     assert told.split()[1] == "1" and told.endswith("line 3)")
 
 
+def test_turns_of_weight_0_are_counted_in_answers_alone(tmp_path):
+    """No turn of the history is trained in any case."""
+    path = tmp_path / "pairs.jsonl"
+    answer = [call("cats") | {"weight": 0}, {"role": "tool", "content": "[]"}, YES]
+    path.write_text(json.dumps(pair(1) | {"chosen": answer}))
+    assert read_pairs([str(path)])[1].notes[Note.WEIGHT_0] == 1
+
+
 def test_bad_flags_are_refused_before_training(toy, tmp_path):
     with pytest.raises(RunError, match="--data"):
         dpo.start(["--model", str(toy / "model"), "--out", str(tmp_path / "run")])

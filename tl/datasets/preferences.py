@@ -81,6 +81,7 @@ def _pair(raw: object, default_id: str, notes: Notes) -> Pair:
         )
     if not all(any(m.trained for m in messages if m.role == "assistant") for messages in after):
         raise ValueError("every turn of `chosen` or `rejected` has weight 0")
+    notes[Note.WEIGHT_0] = sum(not message.trained for messages in after for message in messages)  # history never is
     note_signs(pair.chosen, notes)
     shared = sum(message.is_call for message in pair.chosen.messages[: pair.history])
     notes[Note.CHOSEN_ERRORS] += sum(category.is_error for category in call_categories(pair.chosen)[shared:])
