@@ -235,6 +235,7 @@ def test_a_dialogue_in_one_text_keeps_its_turns(tmp_path):
         ({"messages": ASKED, "rejected_response": "no"}, "neither may contain the other"),
         ({"messages": [*ASKED, YES], "rejected_messages": [*ASKED, NO], "rejected_tools": TOOLS}, "`rejected_tools`"),
         ({"input": {}, "preferred_output": [YES], "non_preferred_output": [NO]}, "into `prompt`"),
+        ({"chosen_messages": [*ASKED, YES]}, "must be texts or lists of messages, not None"),
         ({"input": {"messages": ASKED}, "preferred_output": [YES]}, "must be texts or lists of messages"),
     ],
 )

@@ -31,12 +31,12 @@ def in_trls_layout(raw: Any) -> Any:
         return raw | asked | {"prompt": asked.get("messages")} | sides
     if "messages" in raw and "rejected_response" in raw:
         return raw | _split_at_last_request(raw["messages"], raw["rejected_response"])
-    whole = next((raw[key] for key in ("chosen_messages", "messages") if key in raw), None)
-    if whole is None or "rejected_messages" not in raw:
+    if "chosen_messages" not in raw and not {"messages", "rejected_messages"} <= raw.keys():
         return raw
     if raw.get("rejected_tools") not in (None, raw.get("tools")):
         raise ValueError("`rejected_tools` differ from `tools`: both sides of a pair must have the same")
-    return raw | {"chosen": whole, "rejected": raw["rejected_messages"]}
+    whole = raw.get("chosen_messages", raw.get("messages"))
+    return raw | {"chosen": whole, "rejected": raw.get("rejected_messages")}
 
 
 def _split_at_last_request(messages: object, rejected: object) -> dict:
