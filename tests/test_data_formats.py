@@ -76,6 +76,17 @@ def test_toolace_names_may_hold_an_apostrophe():
     assert said(trajectory)[1:] == ['"Get User\'s Posts (beta)"(id=3)'] and erroneous_calls(trajectory) == [False]
 
 
+@pytest.mark.parametrize("raw", [{"history": OPENAI}, SAME["toolalpaca"][1] | {"functions": None}])
+def test_a_list_of_tools_is_read_in_formats_that_have_none(raw):
+    trajectory, notes = one(raw | {"tools": [WEATHER]})
+    assert said(trajectory) == RAIN and trajectory.tools[0] == ToolSpec.from_openai(WEATHER)
+    assert Note.IMPLIED_TOOLS not in notes
+
+
+def test_messages_are_read_where_there_is_a_history_as_well():
+    assert said(one({"messages": OPENAI, "tools": [WEATHER], "history": [OPENAI[0]]})[0]) == RAIN
+
+
 def test_toolllama_steps_train_their_last_call_only():
     step = "Thought: hm\nAction: {}\nAction Input: {{}}"
     raw = turns(("user", "Go."), ("assistant", step.format("a")), ("function", "1"), ("assistant", step.format("b")))

@@ -137,6 +137,7 @@ BAD_LINES = {
     b"3": "line 2: a record must be an object",
     b'"\xff"': "line 2: the line is not UTF-8: byte 0xff at 1",
     b'{"messages": NaN}': "line 2: NaN is not JSON",
+    b'{"messages": [{"role": "user", "role": "tool"}]}': "line 2: the key 'role' twice in an object",
     b'{"messages": [{"role": "user", "content": "\\ud83d"}]}': "line 2: the line holds a lone surrogate",
     b'{"a":' + b"[" * 100_000: "line 2: ",
     b'{"messages": []}': "line 2: the messages must be a list",
@@ -233,6 +234,14 @@ def test_records_in_a_list_within_an_object_are_read(write):
     assert read(path)[0] == read(write(given))[0]
     (bad,) = read(write(json.dumps({"data": given * 2 + [{"text": "x"}]}).encode()), "skip")[1].bad
     assert (bad.place, bad.reason) == ("line 1, 'data', record 3", "no `messages`, but text")
+
+
+def test_conversations_by_name_are_records_unless_each_line_has_some(write):
+    """On a line of many, they may be the sides of a pair, one of which is to be avoided."""
+    sides = {"better": [user(), text("Hi.")], "worse": [user(), text("Go.")]}
+    assert len(read(write([sides]))[0]) == 2
+    with pytest.raises(DataError, match="line 2: no `messages`, but better, worse"):
+        read(write([sides, sides]))
 
 
 def test_lines_that_end_in_commas_are_told_so(write):

@@ -11,7 +11,7 @@ from runs import TOOLS, Crash, assert_same_run, crash_at, losses, metrics
 from torch.optim import SGD
 
 from tl.cli import dpo
-from tl.datasets import DataError
+from tl.datasets import DataError, read
 from tl.datasets.preferences import read_pairs
 from tl.llama import Llama, Tokenizer, load_model
 from tl.losses import dpo_loss, dpo_rewards
@@ -153,10 +153,7 @@ def test_reading_a_history_once_equals_reading_it_twice(toy):
     [
         ({"rejected": [call("cats 0")]}, "are the same"),
         ({"rejected": None}, "must be texts or lists of messages"),
-        (
-            {"prompt": [], "chosen": "\n\nHuman: hi\n\nAssistant: Hello", "rejected": "Go away"},
-            "into `prompt`",
-        ),
+        ({"prompt": [], "chosen": "Hello", "rejected": "Go away"}, "into `prompt`"),
         ({"rejected": [call("cats 0"), {"role": "tool", "content": "[]"}, call("owls")]}, "may contain the other"),
         ({"tools": None, "rejected": [call("cats", "by")]}, "the record has no `tools`"),
         ({"prompt": "x", "chosen": [{"role": "user", "content": "y"}, call("a")]}, "that the prompt is not a part of"),
@@ -183,6 +180,70 @@ def test_pairs_as_other_programs_have_them(tmp_path):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     said = [[[m.content for m in side.messages] for side in pair] for pair in read_pairs([str(path)])[0]]
     assert said == [[["hi", 'finish(answer="yes")'], ["hi", 'finish(answer="no")']]] * 3
+
+
+YES, NO = ({"role": "assistant", "content": content} for content in ("yes", "no"))
+ASKED = [{"role": "user", "content": "hi"}]
+TALK = "\n\nHuman: hi\n\nAssistant:"
+IN_OTHER_LAYOUTS = {
+    "OpenAI": {"input": {"messages": ASKED, "tools": []}, "preferred_output": [YES], "non_preferred_output": [NO]},
+    "ms-swift": {"messages": [*ASKED, YES], "rejected_response": "no"},
+    "ms-swift, a list": {"messages": [*ASKED, call("owls"), {"role": "tool", "content": "[]"}, YES]}
+    | {"rejected_response": [call("cats"), {"role": "tool", "content": "[]"}, NO]},
+    "ms-swift, whole": {"messages": [*ASKED, YES], "rejected_messages": [*ASKED, NO]},
+    "LLaMA-Factory v1": {"chosen_messages": [*ASKED, YES], "rejected_messages": [*ASKED, NO]},
+    "hh-rlhf": {"chosen": f"{TALK} yes", "rejected": f"{TALK} no"},
+    "hh-rlhf with a prompt": {"prompt": TALK, "chosen": "yes", "rejected": "no"},
+}
+
+
+@pytest.mark.parametrize("layout", IN_OTHER_LAYOUTS)
+def test_pairs_in_other_layouts(layout, tmp_path):
+    """Fine-tuning on such a file learns from the chosen answers alone."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(IN_OTHER_LAYOUTS[layout] | {"tools": TOOLS}) + "\n")
+    (found,), _ = read_pairs([str(path)])
+    said = [[message.content for message in side.messages] for side in found]
+    calls = [[f'get_papers(topic="{topic}")', "[]"] if "list" in layout else [] for topic in ("owls", "cats")]
+    answers = ['finish(answer="yes")', 'finish(answer="no")']
+    assert said == [["hi", *called, answer] for called, answer in zip(calls, answers, strict=True)]
+    (chosen,), _ = read(path)
+    assert [message.content for message in chosen.messages] == said[0]
+
+
+def test_a_dialogue_in_one_text_keeps_its_turns(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    told = "\n\nHuman: hi\n\nAssistant: Ho.\n\nHe says:\n\nHuman: and?\n\nAssistant:"
+    path.write_text(json.dumps({"chosen": f"{told} yes", "rejected": f"{told} no"}))
+    ((chosen, _),), _ = read_pairs([str(path)])
+    assert [(m.role, m.content) for m in chosen.messages[:3]] == [
+        ("user", "hi"),
+        ("assistant", "Ho.\n\nHe says:"),
+        ("user", "and?"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (
+            {"messages": [*ASKED, call("a"), {"role": "tool", "content": "[]"}, YES], "rejected_response": "no"},
+            "a list",
+        ),
+        ({"messages": [*ASKED, YES], "rejected_response": None}, "must be texts or lists of messages"),
+        ({"messages": json.dumps(ASKED), "rejected_response": "no"}, "`messages` must be a list"),
+        ({"messages": ASKED, "rejected_response": "no"}, "neither may contain the other"),
+        ({"messages": [*ASKED, YES], "rejected_messages": [*ASKED, NO], "rejected_tools": TOOLS}, "`rejected_tools`"),
+        ({"input": {}, "preferred_output": [YES], "non_preferred_output": [NO]}, "into `prompt`"),
+        ({"chosen_messages": [*ASKED, YES]}, "must be texts or lists of messages, not None"),
+        ({"input": {"messages": ASKED}, "preferred_output": [YES]}, "must be texts or lists of messages"),
+    ],
+)
+def test_pairs_in_other_layouts_that_lack_something_are_refused(record, reason, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=reason):
+        read_pairs([str(path)])
 
 
 def test_a_pair_is_written_as_it_is_read(toy, tmp_path):
@@ -286,6 +347,26 @@ def test_what_was_done_while_reading_is_told(toy, tmp_path):
     (tmp_path / "pairs_tools.json").write_text(json.dumps(TOOLS))
     told = load_pairs([str(tmp_path / "pairs.jsonl")], Tokenizer(toy / "model"), 4096, 2048).lines()
     assert any(line.startswith("notes") and Note.COMPANION_TOOLS.value in line for line in told)
+
+
+def test_chosen_answers_that_teach_errors_are_told(toy, tmp_path):
+    """An undeclared parameter causes a warning, as in fine-tuning; a call of a tool that is not listed is counted."""
+    undeclared, unknown = pair(0) | {"chosen": [call("cats", "colour")]}, json.loads(json.dumps(pair(0)))
+    unknown["chosen"][0]["tool_calls"][0]["function"]["name"] = "look_up"
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in (pair(0), undeclared, unknown)))
+    with pytest.warns(UserWarning, match="1 correct calls with a parameter .* was the list of tools read correctly"):
+        lines = load_pairs([str(path)], Tokenizer(toy / "model"), 4096, 2048).lines()
+    (told,) = (line for line in lines if Note.CHOSEN_ERRORS.value in line)
+    assert told.split()[1] == "1" and told.endswith("line 3)")
+
+
+def test_turns_of_weight_0_are_counted_in_answers_alone(tmp_path):
+    """No turn of the history is trained in any case."""
+    path = tmp_path / "pairs.jsonl"
+    answer = [call("cats") | {"weight": 0}, {"role": "tool", "content": "[]"}, YES]
+    path.write_text(json.dumps(pair(1) | {"chosen": answer}))
+    assert read_pairs([str(path)])[1].notes[Note.WEIGHT_0] == 1
 
 
 def test_bad_flags_are_refused_before_training(toy, tmp_path):

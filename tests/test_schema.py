@@ -211,6 +211,12 @@ def test_a_bare_map_may_name_a_parameter_after_a_word_of_schemas():
         "description": "The city."}}  # fmt: skip
 
 
+@pytest.mark.parametrize("key", ["additionalProperties", "patternProperties"])
+def test_a_schema_of_other_parameters_is_not_a_parameter(key):
+    schema = {"type": "object", key: {".*": {"type": "string"}}}
+    assert ToolSpec.from_openai({"name": "tag", "parameters": schema}).parameters == {}
+
+
 @pytest.mark.parametrize(
     "given",
     [

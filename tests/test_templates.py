@@ -290,6 +290,14 @@ def test_a_file_of_added_tokens_that_is_not_read_is_named(small_tokenizer, tmp_p
     assert "added_tokens" not in template_line(small_tokenizer)
 
 
+@pytest.mark.parametrize("template", [3, {"default": "x"}, ["x"], [{"name": "default"}]])
+def test_a_chat_template_that_is_no_text_is_refused(small_tokenizer, tmp_path, template):
+    copied = shutil.copy(small_tokenizer.path, tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    with pytest.raises(TokenizerError, match="tokenizer_config.json: `chat_template` must be a text, not"):
+        template_line(Tokenizer(copied))
+
+
 def test_a_form_is_refused_where_the_vocabulary_lacks_its_tokens(small_tokenizer):
     with pytest.raises(
         TokenizerError, match="has no <|im_start|> and no <|im_end|>, which the prompt format chatml needs"

@@ -172,6 +172,15 @@ def test_calls_come_with_their_feedback():
             "message 1: contains an image_url",
         ),
         (record({"role": "user", "content": [{"type": "poem"}]}), "message 1: a part .* unknown type 'poem'"),
+        (
+            record({"role": "user", "content": [{"type": "text", "input_text": "x"}]}),
+            "message 1: .* must be a string, not None",
+        ),
+        (record(user() | {"tool_calls": calls("{}")["tool_calls"]}), "message 1: a call in a message of the user's"),
+        (
+            record(user(), calls("{}"), feedback("1") | {"function_call": {"name": "f"}}),
+            "message 3: a call in .* tool's",
+        ),
         (record(user(), images=["a.png"]), "has `images`, which a text model cannot read"),
         (record(user(), calls("{}") | {"loss_scale": 2}), "message 2: `loss_scale` affects training"),
         (record(user(), calls("{}") | {"weight": 0.5}), "message 2: `weight` must be 0 or 1"),
@@ -528,7 +537,19 @@ def test_a_final_answer_needs_no_thought():
     assert read(user(), text("Final Answer: One."))[1] == called('finish(answer="One.")')
 
 
-@pytest.mark.parametrize("said", ["I use search(q) here.", 'See {"name": "search"}!', "Action: search"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I use search(q) here.",
+        'See {"name": "search"}!',
+        "Action: search",
+        "Tool: search\nInput: cats",
+        '{"tool_name": "search", "q": "a"}',
+        '{"search": {"q": "a"}}',
+        'search\n{"q": "a"}',
+        'search: {"q": "a"}',
+    ],
+)
 def test_answers_that_name_a_tool_as_calls_do_are_counted(said):
     trajectory, notes = read_with_notes(record(user(), text(said)))
     assert trajectory.messages[1].call.name == "finish" and notes == {Note.CALL_LIKE_TEXT: 1}
@@ -807,6 +828,19 @@ def test_arguments_under_an_unknown_key_make_a_broken_call(call):
     notes = Counter()
     trajectory = Trajectory.from_openai(record(user(), {"role": "assistant", **call}, feedback("[]")), notes=notes)
     assert notes[Note.BROKEN_CALLS] == 1 and erroneous_calls(trajectory) == [True]
+
+
+TWICE = '{"q": "cats", "q": "owls"}'
+
+
+def test_a_key_twice_is_not_the_last_one():
+    call = {"role": "tool_call", "content": f'{{"name": "search", "arguments": {TWICE}}}'}
+    for given in (call, calls(TWICE)):
+        assert erroneous_calls(Trajectory.from_openai(record(user(), given))) == [True]
+    with pytest.raises(ValueError, match="`tools`: neither JSON nor a literal: the same key twice"):
+        read(user(), tools=f"[{TWICE}]")
+    with pytest.raises(ValueError, match="the messages are a string, but not JSON: the key 'q' twice"):
+        Trajectory.from_openai({"messages": f"[{TWICE}]"})
 
 
 def test_arguments_that_are_a_call_s_text_are_read_and_not_counted_as_broken():

@@ -35,10 +35,11 @@ _WORD = re.compile(r"[a-z]\w*")
 _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema", "input_parameters")
 _SCHEMA_WORDS = (
     "type properties required optional title description default additionalProperties strict examples "
-    "$schema $id $defs definitions anyOf oneOf allOf return"
+    "$schema $id $defs definitions anyOf oneOf allOf return patternProperties"
 )
 _SCHEMA_KEYS = frozenset(_SCHEMA_WORDS.split())
 _DEFINITIONS = ("$defs", "definitions")
+_OF_SCHEMAS = (*_DEFINITIONS, "additionalProperties", "patternProperties")  # keys of a schema whose values are objects
 
 
 def read_declaration(tool: object) -> tuple[str, str, dict[str, dict], tuple[str, ...]]:
@@ -112,7 +113,7 @@ def _parameters(given: object, tool: str) -> dict:
 
 def _is_parameter(key: str, value: object) -> bool:
     """Whether this entry of a schema without `properties` is a parameter. `type` is one if its value is an object."""
-    return key not in _SCHEMA_KEYS or (isinstance(value, dict) and not key.startswith("$") and key not in _DEFINITIONS)
+    return key not in _SCHEMA_KEYS or (isinstance(value, dict) and not key.startswith("$") and key not in _OF_SCHEMAS)
 
 
 def _bare(value: object) -> object:

@@ -4,7 +4,8 @@
     python -m tl dpo --model runs/sft --data pairs.jsonl --out runs/dpo
     torchrun --nproc_per_node 8 -m tl dpo --model …
 
-A record has prompt, chosen, rejected and tools, with messages as in TRL. The reference is the initial model.
+A record has prompt, chosen, rejected and tools, with messages as in TRL; docs/preferences.md has the other layouts. The
+reference is the initial model.
 """
 
 from collections.abc import Sequence

@@ -107,7 +107,7 @@ def of_records(
             notes: Notes = Counter()
             try:
                 trajectory = read_one(companions.completed(parsed(raw), notes), f"{path}, {place}", notes, name)
-                _note(trajectory, notes)
+                note_signs(trajectory, notes)
                 if check:
                     check(trajectory)
             except (ValueError, RecursionError) as error:
@@ -118,7 +118,7 @@ def of_records(
             yield trajectory
 
 
-def _note(trajectory: Trajectory, notes: Notes) -> None:
+def note_signs(trajectory: Trajectory, notes: Notes) -> None:
     """Counts signs of misread records: correct calls with undeclared parameters, outputs with a line of a role."""
     notes[Note.ROLE_WORDS] += sum(
         message.role == "tool" and any(line in message.content for line in ROLE_LINES)

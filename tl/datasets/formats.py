@@ -51,7 +51,12 @@ FORMATS = (  # the first that matches is taken
     Format("tau2", "", tau.is_results, _no_format, tau.simulations),
     Format("tau", "τ-bench trajectories: traj, reward", tau.is_tau, tau.tau),
     Format("tau", "", tau.is_few_shot, tau.few_shot),
-    Format("trl", "TRL: prompt with completion, or with chosen and rejected", trl.is_preference, trl.preferred),
+    Format(
+        "trl",
+        "TRL: prompt with completion, or with chosen and rejected; preferences of OpenAI, LLaMA-Factory, hh-rlhf",
+        trl.is_preference,
+        trl.preferred,
+    ),
     Format("sweagent", "SWE-agent .traj: history with calls or commands", sweagent.is_trajectory, sweagent.trajectory),
     Format("apibank", "API-Bank: one dialogue a file, roles User, AI, API", apibank.is_dialogue, apibank.dialogue),
     Format(
@@ -103,7 +108,7 @@ def format_of(raw: object) -> Format | None:
 
 def single_records(place: str, raw: object, name: str | None = None) -> Iterator[tuple[str, object]]:
     """The records within a raw one: itself, the parts that its format bundles, or the values of a map of records
-    or of lists of records."""
+    or of lists of records. Conversations by name are one map per file, since on a line they may be a pair's sides."""
     known = format_of(raw)
     if known and known.parts and name in (None, known.name):
         for part, inner in known.parts(raw):
@@ -113,10 +118,11 @@ def single_records(place: str, raw: object, name: str | None = None) -> Iterator
         if isinstance(logs := raw.get("logs"), dict):
             raw = logs
         values = list(raw.values())
-        if values and all(isinstance(v, dict | list) for v in values) and any(map(format_of, values)):
+        is_map = place in ("the file", "line 1") or not any(map(_is_conversation, values))
+        if is_map and values and all(isinstance(v, dict | list) for v in values) and any(map(format_of, values)):
             for key, value in raw.items():
                 within = f"{place}, {key!r:.80}"
-                if isinstance(value, list) and value and not any(map(_is_turn, value)):
+                if isinstance(value, list) and value and not _is_conversation(value):
                     yield from ((f"{within}, record {at}", record) for at, record in enumerate(value, 1))
                 else:
                     yield within, value
@@ -124,9 +130,11 @@ def single_records(place: str, raw: object, name: str | None = None) -> Iterator
     yield place, raw
 
 
-def _is_turn(value: object) -> bool:
-    """Whether a value of a list may be a message, so that the list is one record."""
-    return not isinstance(value, dict) or "role" in value or "from" in value
+def _is_conversation(value: object) -> bool:
+    """Whether a value is a list that may have a message, so that it is one record."""
+    return isinstance(value, list) and any(
+        not isinstance(given, dict) or "role" in given or "from" in given for given in value
+    )
 
 
 def read_one(raw: object, default_id: str, notes: Notes, name: str | None = None) -> Trajectory:

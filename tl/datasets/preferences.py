@@ -1,4 +1,4 @@
-"""Pairs of a chosen and a rejected completion of one prompt (TRL's layout), for preference training."""
+"""Pairs of a chosen and a rejected completion of one prompt, for preference training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tl.datasets import OnBadData
+from tl.datasets import OnBadData, note_signs
 from tl.datasets.companions import Companions, joined_records
 from tl.datasets.files import parsed
 from tl.datasets.readers import trl
 from tl.datasets.report import BadRecord, ReadReport
-from tl.trajectory import Notes, Trajectory
+from tl.mae import call_categories
+from tl.trajectory import Note, Notes, Trajectory
 
 
 class Pair(NamedTuple):
@@ -46,7 +47,7 @@ def read_pairs(
         for place, raw in joined_records(companions.path):
             notes: Notes = Counter()
             try:
-                pair = _pair(companions.completed(parsed(raw), notes), f"{path}, {place}", notes)
+                pair = _pair(companions.completed(trl.in_trls_layout(parsed(raw)), notes), f"{path}, {place}", notes)
                 if check is not None:
                     check(pair)
                 pairs.append(pair)
@@ -80,4 +81,8 @@ def _pair(raw: object, default_id: str, notes: Notes) -> Pair:
         )
     if not all(any(m.trained for m in messages if m.role == "assistant") for messages in after):
         raise ValueError("every turn of `chosen` or `rejected` has weight 0")
+    notes[Note.WEIGHT_0] = sum(not message.trained for messages in after for message in messages)  # history never is
+    note_signs(pair.chosen, notes)
+    shared = sum(message.is_call for message in pair.chosen.messages[: pair.history])
+    notes[Note.CHOSEN_ERRORS] += sum(category.is_error for category in call_categories(pair.chosen)[shared:])
     return pair

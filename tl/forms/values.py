@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import NoReturn
 
 from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, format_call, leading_literal, parse_literal
@@ -102,17 +103,20 @@ def leading_value(text: str, at: int = 0) -> tuple[JSON, int]:
         raise literal_error from None
 
 
-def _object(entries: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    if len(dict(entries)) < len(entries):
-        raise ValueError("the same key twice in an object")
-    return dict(entries)
+def unique_keys(entries: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    """The object with these entries. Raises ValueError for a key that it has twice."""
+    found = dict(entries)
+    if len(found) < len(entries):
+        ((key, _),) = Counter(key for key, _ in entries).most_common(1)
+        raise ValueError(f"the key {key!r:.80} twice in an object")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant, object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
 
 
 def fail(message: str) -> NoReturn:

@@ -58,8 +58,10 @@ class Tokenizer:
             return file.read_text(encoding="utf-8")
         content = read_json(settings, TokenizerError) if settings.is_file() else {}
         template = content.get("chat_template") or ""
-        if isinstance(template, list):  # of several by name
-            template = next((t["template"] for t in template if t.get("name") == "default"), "")
+        if isinstance(template, list) and all(isinstance(t, dict) for t in template):  # of several by name
+            template = next((t.get("template") for t in template if t.get("name") == "default"), "")
+        if not isinstance(template, str):
+            raise TokenizerError(f"{settings}: `chat_template` must be a text, not {template!r:.80}. Fetch it again")
         return template
 
     def start(self) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
+from tl.forms.values import unique_keys
 from tl.trajectory.message import Note, Notes, Role
 
 _ROLES: dict[str, Role] = {
@@ -77,6 +78,8 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
         raise ValueError(f"{where}: unknown role {given['role']!r:.80}")
     refuse_media(given, f"{where}: ")
     item = Item(role, where, trained=_is_trained(given, role, where, notes))
+    if role != "assistant" and _structured_calls(given, where):
+        raise ValueError(f"{where}: a call in a message of the {role}'s")
     if role == "tool":
         yield from _tool_items(given, item)
         return
@@ -148,7 +151,8 @@ class _Parts:
         if not isinstance(part, dict):
             raise ValueError(f"{self.where}: the content must be a string or a list of parts, not {part!r:.80}")
         kind = part.get("type")
-        text = next((part[key] for key in ("text", "value", "content", *_REASONING_KEYS) if part.get(key)), "")
+        texts = [part[key] for key in ("text", "value", "content", *_REASONING_KEYS) if part.get(key) is not None]
+        text = next(filter(None, texts), "" if texts else None)
         if kind in _TEXT_PARTS:
             self.text += ("\n" if self.text else "") + text_of(text, self.where)
         elif kind in _REASONING_PARTS:
@@ -260,7 +264,7 @@ def json_or_none(text: str) -> object:
         return parse_literal(text)
     except CallSyntaxError:
         try:
-            return json.loads(text, strict=False)
+            return json.loads(text, strict=False, object_pairs_hook=unique_keys)
         except ValueError:
             return None
 

@@ -43,7 +43,7 @@ class Note(enum.Enum):
     WEIGHT_ELSEWHERE = "weights on messages of other roles, which are never trained"
     TEXT_CALLS = "calls written in the text"
     CALL_LIKE_TEXT = "answers with the name of a tool as calls have it, read as texts"
-    BROKEN_CALLS = "calls that cannot be parsed, not trained"
+    BROKEN_CALLS = "calls that cannot be parsed"
     PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"
     FEWER_RESULTS = (
@@ -56,6 +56,7 @@ class Note(enum.Enum):
     PADDING = "nulls for parameters that a tool does not have, dropped"
     POSITIONAL = "calls with positional arguments, read as arg0, arg1, …"
     UNDECLARED = "correct calls with a parameter that their tool does not declare"
+    CHOSEN_ERRORS = "erroneous calls in chosen answers, trained all the same"
     ROLE_WORDS = "tool outputs with a line such as `User: …`, which looks like a turn"
     FOREIGN_CALLS = "calls made by the user, skipped"
 

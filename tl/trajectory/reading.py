@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tl.calls import Call, format_call
+from tl.forms.values import unique_keys
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory.items import GivenCall, Item, keys_of, read_items, refuse_media, whole_text
 from tl.trajectory.message import Message, Note, Notes
@@ -55,7 +56,7 @@ def read_record(record: dict, notes: Notes) -> tuple[tuple[ToolSpec, ...], tuple
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except ValueError as error:
         raise ValueError(f"the messages are a string, but not JSON: {error}") from None
 

@@ -35,7 +35,8 @@ _UNREAD = re.compile(  # calls in forms of other models
     r"|\[(?:TOOL_CALLS\]|(?<=\bfunctools\[))|=functions\.(?<=\bto=functions\.)|✿FUNCTION✿"
 )
 _CALL_LIKE = re.compile(
-    r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})\(|\b(?:name|action)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
+    r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})(?:\(|[\"'`]?:?\s{0,9}\{)"
+    r"|(?:name|action|tool|function)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
     re.IGNORECASE,
 )
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
@@ -148,7 +149,7 @@ def _refuse_other_forms(text: str, where: str) -> None:
 def looks_like_a_call(text: str, names: Collection[str]) -> bool:
     """Whether a text that is read as an answer says one of these names as calls do."""
     return any(name in text for name in names) and any(
-        (found[1] or found[2]) in names for found in _CALL_LIKE.finditer(text)
+        (found[1] or found[2]).rstrip(":") in names for found in _CALL_LIKE.finditer(text)
     )
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from tl.calls import Call, CallSyntaxError, parse_literal
+from tl.forms.values import unique_keys
 from tl.schema import BUILT_INS, ToolSpec
 
 MAX_PLACES = 10  # places in a system message where a list of tools is looked for
@@ -50,7 +51,7 @@ def _listed(record: dict, key: str) -> list | None:
 def _value(text: str, what: str) -> object:
     """The value of a text in JSON or as a Python literal."""
     try:
-        return json.loads(text, strict=False)
+        return json.loads(text, strict=False, object_pairs_hook=unique_keys)
     except ValueError:
         pass
     try:

@@ -6,7 +6,7 @@ from tl.trajectory import Notes
 
 
 def is_trajectory(raw: object) -> bool:
-    return isinstance(raw, dict) and isinstance(raw.get("history"), list)
+    return isinstance(raw, dict) and isinstance(raw.get("history"), list) and "messages" not in raw
 
 
 def trajectory(raw: dict, _notes: Notes) -> dict:
@@ -25,7 +25,7 @@ def trajectory(raw: dict, _notes: Notes) -> dict:
         elif given.get("role") == "user" and messages and _is_command(messages[-1]):
             given["role"] = "tool"
         messages.append(given)
-    return {"id": raw.get("instance_id"), "messages": messages}
+    return raw | {"id": raw.get("instance_id"), "messages": messages}
 
 
 def _has_calls(given: dict) -> bool:

@@ -39,7 +39,7 @@ def run(raw: dict, _notes: Notes) -> dict:
     if isinstance(output, str) and output.strip() and not output.startswith(_STOPPED):
         messages.append({"role": "assistant", "content": output})
     functions = raw.get("functions")
-    return {"tools": tools_of(functions) if isinstance(functions, dict) else None, "messages": messages}
+    return {"tools": tools_of(functions) if isinstance(functions, dict) else raw.get("tools"), "messages": messages}
 
 
 def _step(step: object) -> tuple[object, object, str, object]:
