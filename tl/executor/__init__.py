@@ -100,8 +100,8 @@ class Executor(Catalogue):
             self._servers = Executor(mcp=mcp, timeout=timeout, memory=memory, workers=workers)
             mcp = ()
         self._replays = not (allow_network or mcp)  # a call that acted outside must not be repeated
-        # Zygotes run in another directory and need absolute paths. Sessions may read the folders of the files.
-        paths = [os.path.abspath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
+        # Zygotes run in another directory and see no links to these files. Sessions may read the folders of the files.
+        paths = [os.path.realpath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
         folders = sorted({path if os.path.isdir(path) else os.path.dirname(path) for path in paths} - {str(LIBRARY)})
         settings = Settings(
             None if toolkits is None else paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp

@@ -23,7 +23,7 @@ import tools
 from tl.errors import UserError
 from tl.schema import BUILT_INS, ToolSpec
 
-LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
+LIBRARY = Path(tools.__file__).resolve().parent  # the toolkits that can be named without their path
 DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
 _NO_TOOLKITS = (BaseException, enum.Enum, tuple)  # classes of values
 CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
@@ -64,7 +64,7 @@ def files_of(toolkit: str) -> list[Path]:
     """The file of a toolkit, or all in a folder that is laid out as ToolEyes is."""
     if not is_folder(toolkit):
         return [locate(toolkit)]
-    if paths := sorted(Path(toolkit).absolute().glob("Tool_Library/*/*/tool.py")):
+    if paths := sorted(Path(toolkit).resolve().glob("Tool_Library/*/*/tool.py")):
         return paths
     raise ToolkitError(
         f"the folder {toolkit} has no Tool_Library/CATEGORY/TOOL/tool.py; name Python files or a ToolEyes folder"
@@ -79,7 +79,7 @@ def is_library_name(toolkit: str) -> bool:
 def locate(toolkit: str) -> Path:
     """The file of a toolkit: `weather` is the library's, anything with a suffix or a folder a path."""
     is_name = is_library_name(toolkit)
-    path = LIBRARY / f"{toolkit}.py" if is_name else Path(toolkit).absolute()
+    path = LIBRARY / f"{toolkit}.py" if is_name else Path(toolkit).resolve()
     if not path.is_file():
         known = f"; there are {', '.join(library_names())}, and any path of a file" if is_name else ""
         raise ToolkitError(f"no {'toolkit named' if is_name else 'file'} {toolkit!r}{known}")
