@@ -247,6 +247,15 @@ def test_classes_of_values_are_no_toolkits_and_any_public_function_is_a_tool(sta
         assert [session.run(f'{name}(name="owl")').text for name in ("price", "cost")] == ["3", "3"]
 
 
+def test_a_class_inside_the_class_is_no_tool(start):
+    inner = "    class Colour(Enum):\n        RED = 1\n\n    @dataclass\n    class Row:\n        count: int = 0\n\n"
+    method = "    def price(self) -> int:\n        return self.Row(7).count\n"
+    executor = start(f"from dataclasses import dataclass\nfrom enum import Enum\n\nclass Shop:\n{inner}{method}")
+    assert list(executor.specs) == ["price"]
+    with executor.session() as session:
+        assert session.run("price()").text == "7"
+
+
 def test_tools_of_the_same_name_are_refused(start):
     with pytest.raises(ToolkitError, match="toolkit 'b' has tools whose names are already taken: tool"):
         start(TOOL, TOOL)

@@ -155,6 +155,7 @@ def _described(module: ModuleType, name: str) -> Toolkit:
     make = _maker(toolkit) if toolkit else lambda seed: module
     state = make(0)
     names = _methods(toolkit) if toolkit else bare_functions
+    example = getattr(toolkit, "example", None)
     if not names:
         raise TypeError("it has neither a public function nor a class with a public method")
     tools = {tool: getattr(state, tool) for tool in names}
@@ -168,7 +169,7 @@ def _described(module: ModuleType, name: str) -> Toolkit:
         {tool: replace(ToolSpec.from_function(function), name=tool) for tool, function in tools.items()},
         checks,
         "\n\n".join(filter(None, [module.__doc__, inspect.getdoc(toolkit) if toolkit else None])),
-        getattr(toolkit, "example", None),
+        example if isinstance(example, tuple) else None,
         getattr(toolkit, "needs_isolation", False),
     )
 
@@ -179,12 +180,12 @@ def _public(thing: object) -> dict[str, Any]:
 
 def _methods(toolkit: type) -> list[str]:
     """Names of the public methods, inherited ones included, in order of definition; none for exceptions and for types
-    of values, such as an enumeration."""
+    of values, such as an enumeration. A class inside the class is no method."""
     if issubclass(toolkit, _NO_TOOLKITS) or is_typeddict(toolkit):
         return []
     bases = reversed(toolkit.__mro__[:-1])
     names = dict.fromkeys(name for base in bases for name in _public(base))
-    return [name for name in names if callable(getattr(toolkit, name))]
+    return [name for name in names if callable(method := getattr(toolkit, name)) and not inspect.isclass(method)]
 
 
 def _maker(toolkit: type) -> Callable[[int], Any]:
