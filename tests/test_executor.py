@@ -241,6 +241,14 @@ def test_an_executor_that_is_no_longer_referred_to_ends_its_processes():
     assert process.poll() == 0
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_session_that_is_no_longer_referred_to_takes_no_room(executor):
+    slots = len(executor._pool._slots)
+    assert executor.session().run("finish(answer='x')").cause is Cause.OK
+    gc.collect()
+    assert len(executor._pool._slots) == slots
+
+
 def test_text_of_any_length_is_no_burden(session):
     start = time.monotonic()
     assert session.run("x" * 5_000_000).cause is Cause.FORMAT_ERROR

@@ -172,7 +172,8 @@ class Executor(Catalogue):
 
 
 class Session:
-    """One episode in a process of its own, made by `Executor.session`. A valid call of `finish` sets `finished`.
+    """One episode in a process of its own, made by `Executor.session`. Its calls run one after the other, never at once
+    in several threads. A valid call of `finish` sets `finished`.
 
     `elsewhere` maps tools that run in another process to the session there, which is part of this episode."""
 

@@ -54,7 +54,6 @@ class Process:
 
     connection: socket.socket
     life: socket.socket
-    slot: int
     zygote: subprocess.Popen
     buffer: bytearray = field(default_factory=bytearray)  # received bytes that are not a whole message yet
 
@@ -113,13 +112,14 @@ class Pool:
         except (OSError, PoolError, ToolkitError) as error:
             self._slots.append(slot)
             raise PoolError(f"no session could be started: {error}") from error
-        return Process(connection, life, slot, zygote.process)
+        process = Process(connection, life, zygote.process)
+        weakref.finalize(process, self._slots.append, slot).atexit = False  # also of one that nobody has released
+        return process
 
     def release(self, process: Process) -> None:
         """End a session and all processes that it has started."""
         process.connection.close()
         process.life.close()
-        self._slots.append(process.slot)
 
     def close(self) -> None:
         """End all sessions and zygotes."""
