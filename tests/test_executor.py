@@ -16,7 +16,7 @@ from toolkits import HOSTILE, quiet_executor
 from tl.calls import Call, format_call
 from tl.executor import Executor, frames
 from tl.executor.driving import drive
-from tl.executor.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
+from tl.executor.execution import CUT_MARK, UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor.pool import PoolError, cores
 from tl.executor.toolkits import library_names, load_toolkit
 
@@ -74,6 +74,8 @@ def test_the_user_answers_in_this_process(executor):
         assert session.run("ask_to_user(question=5)").text == f"5 {os.getpid()}"
     with executor.session() as session:
         assert session.run('ask_to_user(question="Which?")').text == UNKNOWN_ANSWER
+    with executor.session(answer=lambda question: "\ud800" * 9000) as session:  # half a character
+        assert set(session.run('ask_to_user(question="Which?")').text) == {"\N{REPLACEMENT CHARACTER}", *CUT_MARK}
 
 
 def test_the_user_is_not_asked_again_when_a_session_is_made_again(executor):

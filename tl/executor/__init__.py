@@ -307,7 +307,7 @@ class Session:
         reply = yield from self._ask(process, {"text": text})
         feedback, question, self.finished = _parse_reply(reply, time.monotonic() - start)
         if question is not None and not replayed:
-            feedback = replace(feedback, text=self._answer(question))
+            feedback = replace(feedback, text=shown(self._answer(question)))
         return feedback
 
     def _ask(self, process: Process, request: dict) -> Steps[dict]:
