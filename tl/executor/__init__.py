@@ -31,7 +31,7 @@ from tl.errors import UserError
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
-from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
+from tl.executor.pool import CLOSED, START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import DIRECTORY, missing_layers
 from tl.executor.toolkits import LIBRARY, ToolkitError, is_folder, locate
 from tl.executor.zygote import END, Settings
@@ -346,7 +346,8 @@ def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:
     """(feedback, cause) for a session's process whose connection failed. Raises `PoolError` if its zygote ended, too.
 
     `seen` is what was wrong with the connection; the feedback says so if the process itself is still alive."""
-    if (yield Wait(process.life, time.monotonic() + 0.5)):
+    patience = 10.0 if seen == CLOSED else 0.5  # it is ending, which takes a while if it has many children
+    if (yield Wait(process.life, time.monotonic() + patience)):
         try:
             code, for_memory = END.unpack(process.life.recv(END.size))
         except (OSError, struct.error):

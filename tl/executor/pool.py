@@ -26,6 +26,7 @@ from tl.executor.zygote import SLOT, Settings, command
 
 START_SECONDS = 30.0
 MAX_DESCRIPTORS = 1 << 16
+CLOSED = "closed its connection"
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -73,7 +74,7 @@ class Process:
                     raise TimedOut
                 received = connection.recv(1 << 16)
                 if not received:
-                    raise Died("closed its connection")
+                    raise Died(CLOSED)
                 self.buffer += received
         except (OSError, frames.FrameError) as error:
             raise Died(f"gave no proper reply: {error}") from error
