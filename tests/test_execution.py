@@ -25,7 +25,11 @@ def add(first: int, second: int, third: int = 0) -> int:
 
 
 def fail(how: str):
-    raise {"value": ValueError, "key": KeyError, "runtime": RuntimeError, "memory": MemoryError}[how]("it broke")
+    raise {"value": ValueError, "key": KeyError, "runtime": RuntimeError, "memory": _ArrayMemoryError}[how]("it broke")
+
+
+class _ArrayMemoryError(MemoryError):
+    """As numpy's."""
 
 
 def disconnect(how: str):
@@ -68,6 +72,7 @@ EVERY_CAUSE = [
     ('fail(how="value")', Cause.VALUE_OR_TYPE, "ValueError: it broke"),
     ('fail(how="key")', Cause.VALUE_OR_TYPE, "KeyError: 'it broke'"),
     ('fail(how="runtime")', Cause.TOOL_EXCEPTION, "RuntimeError: it broke"),
+    ('fail(how="memory")', Cause.MEMORY, "MemoryError: it broke"),
     ('disconnect(how="refused")', Cause.CONNECTION, "ConnectionRefusedError: Connection refused"),
     ('disconnect(how="slow")', Cause.CONNECTION, "TimeoutError: Connection timed out"),
     ('give(what="error")', Cause.REPORTED_ERROR, '{"error": "scan not found"}'),
@@ -84,6 +89,14 @@ def test_every_cause_has_its_feedback_and_the_classifier_agrees_with_the_table(t
     assert feedback is None or result.text == feedback
     assert classify_feedback(result.text) is result.category
     assert result.category.is_error is (cause not in (Cause.OK, Cause.OUTPUT_CUT))
+
+
+@pytest.mark.parametrize("name", ["files/read", "@files/read", "a.b:c-$d", "x" * 127])
+def test_errors_of_tools_with_long_and_odd_names_are_classified_as_what_they_are(name):
+    tools = {name: Tool(ToolSpec(name, "", {"path": {}}, ("path",)), lambda path: path)}
+    for text in (f"{name}2()", f"{name[1:]}()", f"{name}()", f'{name}(path="a", mode="r")'):
+        feedback = execute(tools, text)
+        assert feedback.category is classify_feedback(feedback.text) and feedback.category.is_error
 
 
 # What tools return instead of raising, and its category.

@@ -16,7 +16,7 @@ from toolkits import HOSTILE, quiet_executor
 from tl.calls import Call, format_call
 from tl.executor import Executor, frames
 from tl.executor.driving import drive
-from tl.executor.execution import UNKNOWN_ANSWER, Cause, InProcessExecutor
+from tl.executor.execution import CUT_MARK, UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor.pool import PoolError, cores
 from tl.executor.toolkits import library_names, load_toolkit
 
@@ -74,6 +74,8 @@ def test_the_user_answers_in_this_process(executor):
         assert session.run("ask_to_user(question=5)").text == f"5 {os.getpid()}"
     with executor.session() as session:
         assert session.run('ask_to_user(question="Which?")').text == UNKNOWN_ANSWER
+    with executor.session(answer=lambda question: "\ud800" * 9000) as session:  # half a character
+        assert set(session.run('ask_to_user(question="Which?")').text) == {"\N{REPLACEMENT CHARACTER}", *CUT_MARK}
 
 
 def test_the_user_is_not_asked_again_when_a_session_is_made_again(executor):
@@ -239,6 +241,14 @@ def test_an_executor_that_is_no_longer_referred_to_ends_its_processes():
     del executor
     gc.collect()
     assert process.poll() == 0
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_session_that_is_no_longer_referred_to_takes_no_room(executor):
+    slots = len(executor._pool._slots)
+    assert executor.session().run("finish(answer='x')").cause is Cause.OK
+    gc.collect()
+    assert len(executor._pool._slots) == slots
 
 
 def test_text_of_any_length_is_no_burden(session):

@@ -31,6 +31,7 @@ class Place(BaseModel):
     city: str
     street: str | None = None
 
+WIRE = os.dup(1)  # while a server runs, descriptor 1 leads elsewhere
 server = MCPServer("test")
 count = 0
 
@@ -83,14 +84,17 @@ def misbehave(how: str) -> str:
     if how == "hang":
         time.sleep(600)
     if how == "garbage":
-        os.write(1, b"no json\\n\\xff\\xfe{]\\n")
+        os.write(WIRE, b"no json\\n\\xff\\xfe{]\\n")
     if how == "other ids":
-        os.write(1, b'{"jsonrpc": "2.0", "id": 99, "result": {}}\\n{"jsonrpc": "2.0", "id": "x", "result": {}}\\n')
+        os.write(WIRE, b'{"jsonrpc": "2.0", "id": 99, "result": {}}\\n{"jsonrpc": "2.0", "id": "x", "result": {}}\\n')
     if how == "huge line":
-        os.write(1, b"x" * (1 << 20) + b"\\n")
+        os.write(WIRE, b"x" * (1 << 20) + b"\\n")
     if how == "flood":
         while True:
-            os.write(1, b"x" * (1 << 16))
+            os.write(WIRE, b"x" * (1 << 16))
+    answers = {"no content": '"result": {}', "own error": '"error": {"code": -32000, "message": "the door is locked"}'}
+    for number in range(99 if how in answers else 0):  # one of them is the number of this call
+        os.write(WIRE, f'{{"jsonrpc": "2.0", "id": {number}, {answers[how]}}}\\n'.encode())
     return "still here"
 
 server.run("stdio")
@@ -154,6 +158,14 @@ def test_a_server_does_not_get_the_trainers_environment(executor):
 def test_what_is_no_answer_is_overlooked(how, executor):
     with executor.session() as session:
         assert session.run(f'misbehave(how="{how}")').text == "still here"
+
+
+def test_an_answer_that_breaks_the_protocol_is_no_failure_of_the_call_and_a_servers_own_error_no_end_of_it(executor):
+    with executor.session() as session:
+        session.run("up()")
+        assert session.run('misbehave(how="no content")').category is ErrorCategory.TOOL_INSTABILITY
+        assert session.run('misbehave(how="own error")').text == "MCPError: the door is locked"
+        assert session.run("up()").text == "2"
 
 
 @pytest.mark.parametrize("how", ["die", "hang", "flood"])

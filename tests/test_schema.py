@@ -460,6 +460,9 @@ def odd_keys(a: dict[int, str]):
     """Do it."""
 
 
+def odd_type_with_default(a: tuple[int, int] = (1, 2)): ...
+
+
 def odd_default(a: float = float("nan")):
     """Do it."""
 
@@ -502,6 +505,7 @@ def documents_badly(a: int):
         (keywords, "function keywords, parameter values: .* not variadic keyword"),
         (positional, "function positional, parameter a: .* not positional-only"),
         (odd_type, "function odd_type, parameter a: no JSON type for <class 'set'>"),
+        (odd_type_with_default, "function odd_type_with_default, parameter a: no JSON type for tuple"),
         (odd_keys, "function odd_keys, parameter a: no JSON type"),
         (odd_default, "function odd_default, parameter a: the default nan"),
         (unknown_hint, "function unknown_hint: its signature cannot be read: name 'Missing'"),

@@ -78,6 +78,8 @@ BAD = [
     ),
     ({"query": "x", "calls": ["get_item(item='a')"]}, "get_item takes no item"),
     ({"query": "x", "calls": ["get_item()"]}, "lacks name"),
+    ({"query": "x", "calls": []}, "`calls` must be a list of one or more strings"),
+    ({"query": "x", "calls": ["finish(answer='a')", "get_item(name='a')"]}, "finish ends the task, but other calls"),
     ({"query": "x", "answer": 7}, "`answer` must be a string or null, not 7"),
     ({"query": "x", "check": "is_sold"}, "is not a function .*'is_sold'; known: four_chairs_are_sold"),
 ]

@@ -3,8 +3,11 @@
 import json
 import os
 import socket
+import subprocess
 import threading
+import venv
 import warnings
+from pathlib import Path
 
 import pytest
 from toolkits import quiet_executor
@@ -173,6 +176,21 @@ def test_a_module_beside_the_file_and_data_beside_it_can_be_used(start, tmp_path
 
 
 TOOL = "def tool() -> int:\n    return 1\n"
+
+
+def test_a_file_a_folder_and_a_python_may_be_links(tmp_path):
+    venv.create(tmp_path / "python", symlinks=True)
+    [packages] = tmp_path.glob("python/lib/*/site-packages")
+    (packages / "installed.py").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "b.py").write_text(f"import installed\n{TOOL}")
+    for link, target in (("other", "python"), ("linked", "folder"), ("a.py", "folder/b.py")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    code = "import sys\nfrom tl.executor import Executor\nfor path in sys.argv[1:]: Executor([path], workers=1).close()"
+    command = [tmp_path / "other/bin/python", "-W", "ignore", "-c", code, tmp_path / "linked/b.py", tmp_path / "a.py"]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+
+
 DATACLASS = "from dataclasses import dataclass\n\n@dataclass\nclass P:\n    unit: str\n"
 BROKEN = [
     ("def tool(x: int) -> int\n    return x\n", r"a\.py, line 1: SyntaxError"),
@@ -227,6 +245,15 @@ def test_classes_of_values_are_no_toolkits_and_any_public_function_is_a_tool(sta
     assert list(executor.specs) == ["price", "cost"] and executor.specs["cost"].name == "cost"
     with executor.session(0, ["price", "cost"]) as session:
         assert [session.run(f'{name}(name="owl")').text for name in ("price", "cost")] == ["3", "3"]
+
+
+def test_a_class_inside_the_class_is_no_tool(start):
+    inner = "    class Colour(Enum):\n        RED = 1\n\n    @dataclass\n    class Row:\n        count: int = 0\n\n"
+    method = "    def price(self) -> int:\n        return self.Row(7).count\n"
+    executor = start(f"from dataclasses import dataclass\nfrom enum import Enum\n\nclass Shop:\n{inner}{method}")
+    assert list(executor.specs) == ["price"]
+    with executor.session() as session:
+        assert session.run("price()").text == "7"
 
 
 def test_tools_of_the_same_name_are_refused(start):

@@ -145,6 +145,18 @@ def test_the_example_of_a_toolkit_is_a_call(capsys):
     assert parse_call(call.removeprefix(">>> ")) == Call("get_weather", {"city": "Oslo"})
 
 
+def test_a_file_is_described_whatever_its_example_is(tmp_path, capsys):
+    method = "    def example(self, x: int) -> int:\n        return 1 // x\n"
+    (tmp_path / "tool.py").write_text(f"class Shop:\n{method}")
+    main([str(tmp_path / "tool.py")])
+    assert capsys.readouterr().out.startswith("tool: ")
+    (tmp_path / "fails.py").write_text(
+        f"class Shop:\n{method.replace('example', 'f')}    example = ('f', {{'x': 0}})\n"
+    )
+    main([str(tmp_path / "fails.py")])
+    assert capsys.readouterr().out.endswith(">>> f(x=0)\nZeroDivisionError: integer division or modulo by zero\n")
+
+
 def test_the_command_names_an_unknown_toolkit(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["nonsense"])

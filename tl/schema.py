@@ -149,8 +149,9 @@ def _parameter_schema(hint: object, default: object, where: str) -> dict:
         return _schema(hint, where)
     if default is None:
         return _schema(_without_none(hint), where)
+    schema = _schema(hint, where)
     try:
-        return _schema(hint, where) | {"default": json.loads(json.dumps(default, allow_nan=False))}
+        return schema | {"default": json.loads(json.dumps(default, allow_nan=False))}
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: the default {default!r} is no JSON value") from error
 

@@ -6,8 +6,9 @@ NAME is the name of a toolkit or of a tool, or the path of a Python file of tool
 from __future__ import annotations
 
 import argparse
-import json
 
+from tl.calls import Call, format_call
+from tl.executor import InProcessExecutor
 from tl.executor.toolkits import ToolkitError, library_names, load_toolkit
 
 
@@ -44,11 +45,11 @@ def description(name: str) -> str:
     parts = [f"{toolkit.name}: {heading}", about.strip(), *(spec.to_prompt() for spec in toolkit.specs.values())]
     if toolkit.example:
         tool, arguments = toolkit.example
-        call = f"{tool}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})"
+        call = format_call(Call(tool, arguments))
         if toolkit.needs_isolation:
             result = "(run by the executor only, in isolation)"
         else:
-            result = json.dumps(getattr(toolkit.make(0), tool)(**arguments), ensure_ascii=False)
+            result = InProcessExecutor([name]).session().run(call).text
         parts.append(f">>> {call}\n{result}")
     return "\n\n".join(filter(None, parts))
 

@@ -31,7 +31,7 @@ from tl.errors import UserError
 from tl.executor.driving import Steps, Wait, drive
 from tl.executor.execution import Cause, Feedback, InProcessExecutor, Verdict, execute, no_answer, shown
 from tl.executor.library import Catalogue
-from tl.executor.pool import START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
+from tl.executor.pool import CLOSED, START_SECONDS, Died, Pool, PoolError, Process, TimedOut, cores
 from tl.executor.sandbox import DIRECTORY, missing_layers
 from tl.executor.toolkits import LIBRARY, ToolkitError, is_folder, locate
 from tl.executor.zygote import END, Settings
@@ -100,8 +100,8 @@ class Executor(Catalogue):
             self._servers = Executor(mcp=mcp, timeout=timeout, memory=memory, workers=workers)
             mcp = ()
         self._replays = not (allow_network or mcp)  # a call that acted outside must not be repeated
-        # Zygotes run in another directory and need absolute paths. Sessions may read the folders of the files.
-        paths = [os.path.abspath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
+        # Zygotes run in another directory and see no links to these files. Sessions may read the folders of the files.
+        paths = [os.path.realpath(name) if is_folder(name) else str(locate(name)) for name in toolkits or ()]
         folders = sorted({path if os.path.isdir(path) else os.path.dirname(path) for path in paths} - {str(LIBRARY)})
         settings = Settings(
             None if toolkits is None else paths, "none" if mcp else mode, memory, folders, allow_network, mcp=mcp
@@ -172,7 +172,8 @@ class Executor(Catalogue):
 
 
 class Session:
-    """One episode in a process of its own, made by `Executor.session`. A valid call of `finish` sets `finished`.
+    """One episode in a process of its own, made by `Executor.session`. Its calls run one after the other, never at once
+    in several threads. A valid call of `finish` sets `finished`.
 
     `elsewhere` maps tools that run in another process to the session there, which is part of this episode."""
 
@@ -306,7 +307,7 @@ class Session:
         reply = yield from self._ask(process, {"text": text})
         feedback, question, self.finished = _parse_reply(reply, time.monotonic() - start)
         if question is not None and not replayed:
-            feedback = replace(feedback, text=self._answer(question))
+            feedback = replace(feedback, text=shown(self._answer(question)))
         return feedback
 
     def _ask(self, process: Process, request: dict) -> Steps[dict]:
@@ -345,7 +346,8 @@ def _how_it_ended(process: Process, seen: str) -> Steps[tuple[str, Cause]]:
     """(feedback, cause) for a session's process whose connection failed. Raises `PoolError` if its zygote ended, too.
 
     `seen` is what was wrong with the connection; the feedback says so if the process itself is still alive."""
-    if (yield Wait(process.life, time.monotonic() + 0.5)):
+    patience = 10.0 if seen == CLOSED else 0.5  # it is ending, which takes a while if it has many children
+    if (yield Wait(process.life, time.monotonic() + patience)):
         try:
             code, for_memory = END.unpack(process.life.recv(END.size))
         except (OSError, struct.error):

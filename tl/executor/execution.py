@@ -133,12 +133,13 @@ def _run(tool: Callable, arguments: dict) -> tuple[str, Cause]:
 
 
 def _described(error: BaseException) -> str:
-    """`ValueError: message`, or the bare name if there is no message, so that `classify_feedback` finds an error."""
+    """`ValueError: message`, or the bare name if there is no message, so that `classify_feedback` finds an error. Any
+    kind of `MemoryError`, such as numpy's, has that name."""
     try:
         message = str(error).strip()
     except Exception:
         message = ""
-    name = type(error).__name__
+    name = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
     text = f"{name}: {message}" if message else name
     known = name.endswith("Error") and classify_feedback(shown(text)).is_error
     return text if known else f"RuntimeError: the tool raised {text}"

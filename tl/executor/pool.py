@@ -26,6 +26,7 @@ from tl.executor.zygote import SLOT, Settings, command
 
 START_SECONDS = 30.0
 MAX_DESCRIPTORS = 1 << 16
+CLOSED = "closed its connection"
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -54,7 +55,6 @@ class Process:
 
     connection: socket.socket
     life: socket.socket
-    slot: int
     zygote: subprocess.Popen
     buffer: bytearray = field(default_factory=bytearray)  # received bytes that are not a whole message yet
 
@@ -74,7 +74,7 @@ class Process:
                     raise TimedOut
                 received = connection.recv(1 << 16)
                 if not received:
-                    raise Died("closed its connection")
+                    raise Died(CLOSED)
                 self.buffer += received
         except (OSError, frames.FrameError) as error:
             raise Died(f"gave no proper reply: {error}") from error
@@ -113,13 +113,14 @@ class Pool:
         except (OSError, PoolError, ToolkitError) as error:
             self._slots.append(slot)
             raise PoolError(f"no session could be started: {error}") from error
-        return Process(connection, life, slot, zygote.process)
+        process = Process(connection, life, zygote.process)
+        weakref.finalize(process, self._slots.append, slot).atexit = False  # also of one that nobody has released
+        return process
 
     def release(self, process: Process) -> None:
         """End a session and all processes that it has started."""
         process.connection.close()
         process.life.close()
-        self._slots.append(process.slot)
 
     def close(self) -> None:
         """End all sessions and zygotes."""

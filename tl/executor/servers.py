@@ -80,7 +80,8 @@ class Servers(Catalogue):
         from mcp import Client, StdioServerParameters, stdio_client
 
         program, *arguments = shlex.split(command)
-        return Client(stdio_client(StdioServerParameters(command=program, args=arguments, cwd=self._cwd), log))
+        server = StdioServerParameters(command=program, args=arguments, cwd=self._cwd, encoding_error_handler="replace")
+        return Client(stdio_client(server, log))
 
     def open(self, seed: int, names: Collection[str] | None = None) -> OpenServers:
         """A new episode with the `chosen` tools."""
@@ -112,9 +113,12 @@ class OpenServers:
         try:
             result = self._portal.call(self._clients[command].call_tool, tool, arguments)
         except MCPError as error:
-            if error.code == types.CONNECTION_CLOSED:
+            # Servers have errors of their own with the client's code.
+            if (error.code, error.message) == (types.CONNECTION_CLOSED, "Connection closed"):
                 os._exit(1)
             raise
+        except (ValueError, RuntimeError) as error:  # of the client
+            raise ConnectionError(f"the server gave no proper answer: {error}") from error
         text = "\n".join(map(_text, result.content))
         if not result.content and result.structured_content is not None:
             text = json.dumps(result.structured_content, ensure_ascii=False)

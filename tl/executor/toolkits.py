@@ -23,7 +23,7 @@ import tools
 from tl.errors import UserError
 from tl.schema import BUILT_INS, ToolSpec
 
-LIBRARY = Path(tools.__file__).parent  # the toolkits that can be named without their path
+LIBRARY = Path(tools.__file__).resolve().parent  # the toolkits that can be named without their path
 DECLARATIONS = "config_gpt4.json"  # in ToolEyes' folders
 _NO_TOOLKITS = (BaseException, enum.Enum, tuple)  # classes of values
 CHECK_PARAMETERS = ["session", "answer"]  # a function that takes these is no tool: it judges an answer
@@ -64,7 +64,7 @@ def files_of(toolkit: str) -> list[Path]:
     """The file of a toolkit, or all in a folder that is laid out as ToolEyes is."""
     if not is_folder(toolkit):
         return [locate(toolkit)]
-    if paths := sorted(Path(toolkit).absolute().glob("Tool_Library/*/*/tool.py")):
+    if paths := sorted(Path(toolkit).resolve().glob("Tool_Library/*/*/tool.py")):
         return paths
     raise ToolkitError(
         f"the folder {toolkit} has no Tool_Library/CATEGORY/TOOL/tool.py; name Python files or a ToolEyes folder"
@@ -79,7 +79,7 @@ def is_library_name(toolkit: str) -> bool:
 def locate(toolkit: str) -> Path:
     """The file of a toolkit: `weather` is the library's, anything with a suffix or a folder a path."""
     is_name = is_library_name(toolkit)
-    path = LIBRARY / f"{toolkit}.py" if is_name else Path(toolkit).absolute()
+    path = LIBRARY / f"{toolkit}.py" if is_name else Path(toolkit).resolve()
     if not path.is_file():
         known = f"; there are {', '.join(library_names())}, and any path of a file" if is_name else ""
         raise ToolkitError(f"no {'toolkit named' if is_name else 'file'} {toolkit!r}{known}")
@@ -155,6 +155,7 @@ def _described(module: ModuleType, name: str) -> Toolkit:
     make = _maker(toolkit) if toolkit else lambda seed: module
     state = make(0)
     names = _methods(toolkit) if toolkit else bare_functions
+    example = getattr(toolkit, "example", None)
     if not names:
         raise TypeError("it has neither a public function nor a class with a public method")
     tools = {tool: getattr(state, tool) for tool in names}
@@ -168,7 +169,7 @@ def _described(module: ModuleType, name: str) -> Toolkit:
         {tool: replace(ToolSpec.from_function(function), name=tool) for tool, function in tools.items()},
         checks,
         "\n\n".join(filter(None, [module.__doc__, inspect.getdoc(toolkit) if toolkit else None])),
-        getattr(toolkit, "example", None),
+        example if isinstance(example, tuple) else None,
         getattr(toolkit, "needs_isolation", False),
     )
 
@@ -179,12 +180,12 @@ def _public(thing: object) -> dict[str, Any]:
 
 def _methods(toolkit: type) -> list[str]:
     """Names of the public methods, inherited ones included, in order of definition; none for exceptions and for types
-    of values, such as an enumeration."""
+    of values, such as an enumeration. A class inside the class is no method."""
     if issubclass(toolkit, _NO_TOOLKITS) or is_typeddict(toolkit):
         return []
     bases = reversed(toolkit.__mro__[:-1])
     names = dict.fromkeys(name for base in bases for name in _public(base))
-    return [name for name in names if callable(getattr(toolkit, name))]
+    return [name for name in names if callable(method := getattr(toolkit, name)) and not inspect.isclass(method)]
 
 
 def _maker(toolkit: type) -> Callable[[int], Any]:

@@ -39,8 +39,8 @@ class Rule:
 
 
 _PARTS = {
-    "name": r"['\"`‘’“”]?[\w.$:/-]{1,100}['\"`‘’“”]?",
-    "function": r"[\w.$:<>-]{1,100}\(\)",
+    "name": r"['\"`‘’“”]?[\w.$:@/-]{1,128}['\"`‘’“”]?",
+    "function": r"[\w.$:@/<>-]{1,128}\(\)",
     "tool": r"(?:tool|function|action|api|plugin)",
     "thing": r"(?:file|path|directory|url|endpoint|resource|page)",
     "http": r"(?:http(?:/[\d.]+)? ?(?:error )?)?",

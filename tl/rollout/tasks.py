@@ -89,6 +89,8 @@ def _task(record: object, name: str, tools: Catalogue) -> Task:
         raise ValueError(f"`check` is not a function in the tools' files: {check!r:.80}; known: {known}")
     specs = (*_specs(_texts(record, "tools"), tools), *BUILT_INS)
     calls = [_golden(text, specs) for text in _texts(record, "calls") or ()]
+    if any(call.name == FINISH.name for call in calls[:-1]):
+        raise ValueError(f"`calls`: {FINISH.name} ends the task, but other calls follow it")
     if truth is not None and calls and calls[-1].name != FINISH.name:
         calls.append(Call(FINISH.name, {"answer": truth}))
     facts = (facts_of(truth, ()) or (truth.strip(),)) if truth is not None else ()
@@ -100,7 +102,7 @@ def _texts(record: dict, key: str) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"`{key}` must be a list of strings")
+        raise ValueError(f"`{key}` must be a list of one or more strings")
     return value
 
 

@@ -403,9 +403,9 @@ def _working(layers: dict[str, Callable[[], None]], wanted: Collection[str]) -> 
 def _readable(folders: Sequence[str], network: bool) -> list[str]:
     """What sessions may read: the system's programs, this Python, our packages, and `folders`."""
     program = [sys.base_prefix, sys.prefix, str(_REPOSITORY / "tl"), str(_REPOSITORY / "tools"), *folders]
-    under_usr = [path for path in program if path == "/usr" or path.startswith("/usr/")]
-    names = [*_NAME_SERVICE, *map(os.path.realpath, _NAME_SERVICE)] if network else []
-    return [*_SYSTEM, *(path for path in dict.fromkeys([*program, *names]) if path not in under_usr)]
+    names = [*program, *(_NAME_SERVICE if network else ())]
+    shown = dict.fromkeys([*names, *map(os.path.realpath, names)])  # links, and what they lead to
+    return [*_SYSTEM, *(path for path in shown if path != "/usr" and not path.startswith("/usr/"))]
 
 
 def _show(path: str, root: str) -> None:
