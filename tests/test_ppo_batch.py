@@ -9,6 +9,7 @@ import torch
 from tl.llama import Llama, ModelConfig
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.calls import Experience
+from tl.rl.prefix_groups import prefix_groups
 from tl.training.batching import target_nll
 from tl.training.distributed import World
 
@@ -68,6 +69,11 @@ def test_rollouts_whose_prompts_begin_alike_are_a_prefix_group_and_the_longest_p
     assert sharing.groups([1, 3, 0]) == [[3, 1], [0]]
     # Eleven tokens of the first one; of the others the last token of the prompt and the call but its end.
     assert [sharing.n_read(group) for group in sharing.groups(range(6))] == [11 + 2 + 1 + 3, 4, 6]
+
+
+def test_every_prompt_of_a_prefix_group_begins_with_the_one_before_it():
+    prompts = [[1, 2], [1], [1, 3], [1, 3, 4], [2], [1, 3, 5]]
+    assert prefix_groups(prompts) == [[1, 0], [2, 3], [5], [4]]
 
 
 def test_actions_know_their_call_and_rollouts_the_others_of_their_prompt():
