@@ -109,7 +109,15 @@ ERRORS = [
     (FAILURE, '{"status_code": 200, "response": [{"status_code": 400, "error": "Invalid station", "rank": ""}]}'),
     (FAILURE, "Status Code: 200. Response: {\"result\": {\"error\": \"invalid symbol\"}}"),
     (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
+    # A text or an answer as a string of JSON; several messages and nothing else; a request told apart from the message.
+    (FAILURE, '"Error: only 3 seats are left"'),
+    (INSTABILITY, '{"title": "Sorry", "message": "Too many requests, slow down."}'),
+    (FAILURE, 'Status Code: 400. Response: {"query": "missing parameter", "message": "day is wrong"}'),
+    (FAILURE, 'Status Code: 400. Response: [{"query": "missing parameter", "message": "day is wrong"}]'),
+    (PARAMETER_MISSING, "Status Code: 400. Response: Missing required parameter: day"),
     # HTML error pages.
+    (INSTABILITY, "<html><head><title>Oops: error 503</title></head></html>"),
+    (INSTABILITY, "<html><head><title>\n  Service Unavailable\n</title></head></html>"),
     (OTHER, "<html><head><title>Forbidden</title></head></html>"),
     (OTHER, "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>"),
     (INSTABILITY, "<!DOCTYPE html>\n<html lang=en><title>502 Bad Gateway</title>"),
@@ -214,6 +222,12 @@ NO_ERRORS = [
     "<html><head><title>Fahrenheit 451 - a novel</title></head></html>",
     "<html><head><title>Forbidden Planet (1956)</title></head></html>",
     "<html><head><title>Trains of 1904</title></head><body>Service unavailable on Sundays.</body></html>",
+    '"Error" is what the screen said.',
+    'Error bars, in the words of "Tufte"',
+    '{"title": "Sorry", "message": "Too many requests, slow down.", "trains": [1]}',
+    '{"note": {"title": "Sorry", "message": "Too many requests, slow down."}, "trains": [1]}',
+    '{"total": 2, "log": [{"error": "disk full"}, {"error": "disk hot"}]}',
+    '{"host": {"log": [{"error": "disk full"}, {"error": "disk hot"}]}, "total": 2}',
     "./log/app.log\n./log/error.log\n",
     "src/errors.py:12:    raise ValueError('no such file or directory: ' + name)\n",
     "tar: Removing leading `/' from member names\n/etc/hosts\n",
@@ -230,6 +244,19 @@ def test_an_error_gets_its_category(category, text):
 @pytest.mark.parametrize("text", NO_ERRORS)
 def test_what_only_talks_of_errors_is_all_right(text):
     assert classify_feedback(text) is ALL_RIGHT
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [json.dumps, "Status Code: 200. Response: {}".format, lambda s: json.dumps({"response": s})],
+    ids=["string", "status line", "field"],
+)
+def test_answers_inside_answers_are_looked_into_three_levels_deep(wrapped):
+    text, found = "Error: only 3 seats are left", []
+    for _ in range(5):
+        found.append(classify_feedback(text).is_error)
+        text = wrapped(text)
+    assert found == [True] * 4 + [False]
 
 
 @pytest.mark.parametrize(
@@ -414,7 +441,27 @@ def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_fee
         ("A command exits with code 1 if nothing matches, see the manual.", False),
         ("Take exit 1 toward Main Street", False),
         ("It returned 5", False),
+        ("Process exited with code 255", True),
+        ("Process exited with code 256", False),
+        ("Process finished with exit code -1073741819 (0xC0000005)", True),
+        ("Process exited with code 3221225477", True),
+        ("Two tests\nCommand exited with code 1.\nin /work\non x.org", True),
+        ("Two tests\nCommand exited with code 1.\nis what they print\nwhere a file\nis missing.", False),
     ],
 )
 def test_a_stated_exit_code_says_whether_a_command_failed(text, failed):
     assert (classify_feedback(text) is not ALL_RIGHT) == failed
+
+
+@pytest.mark.parametrize(
+    ("category", "text"),
+    [
+        (INSTABILITY, "1 file\ncurl: (6) Could not resolve host: x.org\n[exit 6]"),
+        (INSTABILITY, "<returncode>6</returncode>\n<output>\nx\ncurl: (6) Could not resolve host: x.org\n</output>"),
+        (INSTABILITY, "ssh: x.org: Connection refused\nCommand failed with exit code 255: ssh x.org"),
+        (INSTABILITY, "wget: x.org: Connection refused (exit 4)"),
+        (FAILURE, "curl: (6) Could not resolve host: x.org\nls: cannot access 'x'\n[exit 2]"),
+    ],
+)
+def test_a_command_that_failed_has_the_category_of_the_last_line_that_it_printed(category, text):
+    assert classify_feedback(text) is category

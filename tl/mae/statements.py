@@ -134,14 +134,15 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
 
 def _ending(text: str) -> int | None:
     """The exit code that a plain text states in its first line or in one of its last lines."""
-    lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].rsplit("\n", _LAST_LINES)[-_LAST_LINES:]]
+    lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].split("\n")[-_LAST_LINES:]]
     codes = (int(ending[1]) for line in lines for form in _ENDINGS if (ending := form.match(line)))
     return next(filter(_is_exit_code, codes), None)
 
 
 def _is_exit_code(code: int) -> bool:
-    """Whether a number can be an exit code: a byte, a negative signal number, or an NTSTATUS of Windows."""
-    return -256 < code < 256 or abs(code) >= 2**30
+    """Whether a number can be an exit code: a byte, a negative signal number, or an NTSTATUS of Windows, with a sign or
+    without."""
+    return -256 < code < 256 or abs(code) >= 2**29
 
 
 def _last_printed(text: str) -> str:
@@ -161,8 +162,7 @@ def _plain(text: str) -> Iterator[Statement]:
         yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
     else:
         yield Statement(Place.TEXT, text[:MAX_STATEMENT])
-        if len(last_line) < len(text):
-            yield Statement(Place.LAST_LINE, last_line)
+        yield Statement(Place.LAST_LINE, last_line)
 
 
 def _html(text: str) -> Iterator[Statement]:
@@ -171,7 +171,6 @@ def _html(text: str) -> Iterator[Statement]:
         if _HTML_ERROR.match(heading[2]):
             code = re.search(r"\b[45]\d\d\b", heading[2])
             yield Statement(Place.STATUS, heading[2].strip(), int(code[0]) if code else None)
-            return
 
 
 def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
