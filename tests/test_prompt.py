@@ -145,6 +145,10 @@ def test_weights_are_those_of_the_key_positions(tokenizer):
     assert torch.equal(example.weights[turn.start - 1 : turn.end], expected)
 
 
+def test_no_key_token_weighs_more_than_w_max(tokenizer):
+    assert encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(w_max=2.0)).weights.max() == 2.0
+
+
 def test_weights_of_the_embedded_vocabulary_by_hand():
     """The first word of a name is one piece with its word mark. get_paper ends where the longer name goes on."""
     tokenizer = Tokenizer(TINY)
@@ -195,6 +199,8 @@ def test_name_that_merges_with_the_bracket_is_taken_from_the_call(tokenizer):
     turn = example.turns[0]
     assert turn.key_positions[0] == 1 and len(turn.key_positions) >= 2
     assert turn.key_positions[-1] < turn.end - turn.start
+    alone = encode_trajectory(trajectory(Message("user", "x"), call("get_paper_"), tools=(odd, *BUILT_INS)), tokenizer)
+    assert alone.turns[0].key_positions == (1,)  # its own name is none to tell it from
 
 
 def test_key_tokens_of_a_name_that_stands_in_quotes(tokenizer):
