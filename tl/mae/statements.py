@@ -102,7 +102,8 @@ _SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success(?:ful)?|succeeded|ok)", re.I
 _EXIT_KEY = re.compile(r"exit[_ -]?(?:code|status)|return[_ -]?code", re.I)
 _EXIT_KEY_OF_STREAMS = re.compile(rf"{_EXIT_KEY.pattern}|code|status|rc|exit", re.I)
 _STREAMS = {"stdout", "stderr"}
-_STREAM_KEY = re.compile(r"std(?:out|err)|(?:combined[_ -]?)?output|command|cmd", re.I)
+_OUTPUT_KEY = re.compile(r"std(?:out|err)|(?:combined[_ -]?)?output", re.I)
+_STREAM_KEY = re.compile(rf"{_OUTPUT_KEY.pattern}|command|cmd", re.I)
 _REASON = "messages?|msg|details?|info|information|reason"
 _REASON_KEY = re.compile(_REASON, re.I)
 _MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
@@ -236,7 +237,7 @@ def _exit_code(answer: dict[str, object]) -> int | None:
 
 def _last_words(answer: dict[str, object]) -> str:
     """The last line of the command's first output that is not empty; stderr comes before the others."""
-    outputs = [value.strip() for key, value in answer.items() if _STREAM_KEY.fullmatch(key) and isinstance(value, str)]
+    outputs = [value.strip() for key, value in answer.items() if _OUTPUT_KEY.fullmatch(key) and isinstance(value, str)]
     errors = [value.strip() for key, value in answer.items() if key.lower() == "stderr" and isinstance(value, str)]
     return next(filter(None, (*errors, *outputs)), "").rpartition("\n")[2][:MAX_STATEMENT]
 
