@@ -351,6 +351,15 @@ def test_time_is_linear_in_the_length_of_a_feedback(of_length):
         ('{error: "x"}', {"error": "x"}),
         ("{]", {}),
         ("", None),
+        ("}", None),
+        ('"a", "b"', "a"),
+        ("{'a': {'b': 1, 'c': [2]}, 3: 4, 'd", {"a": {"b": 1, "c": [2]}, "3": 4}),
+        ('{"a": {"b"}, "c": 1}', {"a": {}, "c": 1}),
+        ('{"a": 1}} x', {"a": 1}),
+        ('{{"a": 1}: 2}', {}),
+        ('{"a": "say \\"x\\"\\n", ', {"a": 'say "x"\n'}),
+        ('{"a": ²', {"a": "²"}),
+        ('{"a": ' + "9" * 5000, {"a": "9" * 5000}),
     ],
 )
 def test_a_broken_answer_is_read_as_far_as_it_goes(text, value):

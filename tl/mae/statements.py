@@ -350,20 +350,17 @@ def read_loosely(text: str) -> object:
             keys[-1] = str(value)
             if isinstance(value, dict | list):
                 break
-            continue
         else:
             parent[keys[-1]], keys[-1] = value, None
         if isinstance(value, dict | list):
             open_values.append(value)
             keys.append(None)
-        elif parent is root:
-            break
     return root[0] if root else None
 
 
 def _scalar(token: str) -> object:
     if token[0] in "\"'":
-        body = token[1:-1] if len(token) > 1 and token[-1] == token[0] else token[1:]
+        body = token[1:-1] if token[-1] == token[0] else token[1:]
         return body.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
     if token in _WORDS:
         return _WORDS[token]
