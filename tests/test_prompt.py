@@ -10,7 +10,16 @@ from tl.llama import Llama, ModelConfig, Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
 from tl.pkt import key_positions
-from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, name_ids
+from tl.prompt import (
+    NO_TARGET,
+    EncodingOptions,
+    call_length,
+    cut_feedback,
+    encode_call,
+    encode_prompt,
+    encode_trajectory,
+    name_ids,
+)
 from tl.schema import BUILT_INS, ToolSpec
 from tl.templates import template_of
 from tl.training.batching import collate
@@ -96,6 +105,17 @@ def test_prompt_is_the_trajectory_up_to_its_next_turn(tokenizer):
     for number, at in enumerate((1, 3, 5, 7)):
         prompt = encode_prompt(TOOLS, FOUR_TURNS.messages[:at], tokenizer)
         assert example.input_ids[: example.turns[number].start].tolist() == prompt
+
+
+def test_a_call_after_its_prompt_is_the_trajectory_that_ends_with_it(tokenizer):
+    asked, golden = Message("user", "Paper 7, please."), Call("get_paper", {"id": 7})
+    expected = encode_trajectory(trajectory(asked, call("get_paper", id=7)), tokenizer, EncodingOptions(pkt=False))
+    example = encode_call("t", encode_prompt(TOOLS, [asked], tokenizer), golden, tokenizer)
+    assert (example.turns, example.turns_cut) == (expected.turns, 0)
+    for at in (0, 5):
+        for name in ("input_ids", "targets", "weights", "turn_index"):
+            assert torch.equal(getattr(example.after(at), name), getattr(expected, name)[at:])
+    assert call_length(golden, tokenizer) == (expected.targets != NO_TARGET).sum()
 
 
 def test_ids_are_those_of_the_whole_text(tokenizer):
