@@ -72,6 +72,7 @@ ERRORS = [
     (FAILURE, "Error: only 3 seats are left on train 12"),
     (FAILURE, "Error: station Xanadu not found"),
     (INSTABILITY, "Error: the timetable is temporarily closed"),
+    (TOOL_HALLUCINATION, "Error: name 'find_trains' is not defined"),
     (FAILURE, "Error executing find_train: day is out of range"),
     (FAILURE, "An error occurred while the timetable was read."),
     (FAILURE, 'Database error: near "trains": syntax error'),
@@ -111,7 +112,7 @@ ERRORS = [
     (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
     # Which of an answer's fields report an error, and which of its words say what it is.
     (INSTABILITY, '{"exit_code": 6, "stdout": "done", "stderr": "x\\ncurl: (6) Could not resolve host: x.org\\n"}'),
-    (INSTABILITY, '{"command": "curl x.org", "exit_code": 6, "output": "curl: (6) Could not resolve host: x.org"}'),
+    (INSTABILITY, '{"command": "curl x.org", "exit_code": 6, "output": "curl: (6) Could not resolve host: x.org\\n"}'),
     (OTHER, '[{"error": "Oslo is closed"}, {}]'),
     (INSTABILITY, '{"response": "Too many requests, slow down."}'),
     (FAILURE, '{"type": "about:blank", "title": "Not Found", "status": 404}'),
@@ -126,7 +127,8 @@ ERRORS = [
     (FAILURE, '{"error": {"day": "must be a number"}}'),
     # A text or an answer as a string of JSON; several messages and nothing else; a request told apart from the message.
     (FAILURE, '"Error: only 3 seats are left"'),
-    (INSTABILITY, '{"title": "Sorry", "message": "Too many requests, slow down."}'),
+    (OTHER, '{"title": "Sorry", "message": "\\nAccess denied."}'),
+    (OTHER, "{city} not found."),
     (FAILURE, 'Status Code: 400. Response: {"query": "missing parameter", "message": "day is wrong"}'),
     (FAILURE, 'Status Code: 400. Response: [{"query": "missing parameter", "message": "day is wrong"}]'),
     (PARAMETER_MISSING, "Status Code: 400. Response: Missing required parameter: day"),
@@ -485,6 +487,8 @@ def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_fee
         ("Take exit 1 toward Main Street", False),
         ("It returned 5", False),
         ('{"Code": 1, "Stdout": "", "Stderr": ""}', True),
+        ('{"exit_code": 1, "output": null, "stderr": null}', True),
+        ("Exit code: 1\nOne.\nTwo.\nThree.", True),
         ('{"output": "2 files", "metadata": {"seconds": 3}}', False),
         ("Process exited with code 255", True),
         ("Process exited with code 256", False),
@@ -505,6 +509,7 @@ def test_a_stated_exit_code_says_whether_a_command_failed(text, failed):
         (INSTABILITY, "<returncode>6</returncode>\n<output>\nx\ncurl: (6) Could not resolve host: x.org\n</output>"),
         (INSTABILITY, "ssh: x.org: Connection refused\nCommand failed with exit code 255: ssh x.org"),
         (INSTABILITY, "wget: x.org: Connection refused (exit 4)"),
+        (INSTABILITY, "[exit 7] wget: x.org: Connection refused"),
         (FAILURE, "curl: (6) Could not resolve host: x.org\nls: cannot access 'x'\n[exit 2]"),
     ],
 )
