@@ -97,16 +97,21 @@ def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with
     good = json.loads(episodes[0].to_line({}))
     asked, *rest = good["messages"]
     text = {"role": "assistant", "content": "Which one?"}
-    bad = {
-        "has `right` and `trials`": {k: v for k, v in good.items() if k != "right"},
-        "expected one more than calls": good | {"right": [1], "trials": [1]},
-        "lists of whole numbers": good | {"right": "many"},
-        "has a text of the assistant": good | {"messages": [asked, text, asked, *rest]},
-        "from 0 to `trials`": good | {"right": [9] * len(good["trials"])},
-    }
-    for reason, line in {"not JSON": "{", **{reason: json.dumps(record) for reason, record in bad.items()}}.items():
+    n = len(good["trials"])
+    bad = [
+        ("has `right` and `trials`", {k: v for k, v in good.items() if k != "right"}),
+        ("has `right` and `trials`", [good]),
+        ("expected one more than calls", good | {"right": [1], "trials": [1]}),
+        ("lists of whole numbers", good | {"right": "many"}),
+        ("lists of whole numbers", good | {"right": 1}),
+        ("lists of whole numbers", good | {"right": [0] * (n - 1) + [0.5]}),
+        ("has a text of the assistant", good | {"messages": [asked, text, asked, *rest]}),
+        ("from 0 to `trials`", good | {"right": [0] * (n - 1) + [9]}),
+        ("from 0 to `trials`", good | {"right": [0] * (n - 1) + [-1]}),
+    ]
+    for reason, line in [("not JSON", "{"), *((reason, json.dumps(record)) for reason, record in bad)]:
         (tmp_path / "bad.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
-        with pytest.raises(DataError, match=f"line 2: .*{reason}"):
+        with pytest.raises(DataError, match=f"(?s)line 2: .*{reason}.*1 of 2 records"):
             read_returns([str(tmp_path / "bad.jsonl")])
     assert len(read_returns([str(tmp_path / "bad.jsonl")], "skip")[0]) == 1
 

@@ -137,6 +137,8 @@ def test_two_calls_that_both_work_and_the_end_of_an_episode_that_failed_elsewher
     assert preferred(executor, tmp_path, [[SELL, WRONG], [BAD, SELL, WRONG]]) == [], "none of them worked"
     assert preferred(executor, tmp_path, [[SELL, RIGHT], [INVENTED]], None) == [], "no answer is known to be right"
     assert preferred(executor, tmp_path, [[INVENTED], [BAD, RIGHT]], None) == [], "nor is one better than an error"
+    looked = 'get_item(name="chair")'
+    assert preferred(executor, tmp_path, [[looked, SELL, RIGHT], [SELL, FULL]]) == [], "the last call, but no answer"
 
 
 def test_where_a_check_or_a_refusal_tells_what_is_right_the_end_of_an_episode_is_chosen_too(executor, tmp_path):
