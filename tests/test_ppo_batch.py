@@ -186,7 +186,7 @@ def test_an_update_of_the_policy_is_a_step_on_the_clipped_objective_unless_it_mo
     applied = target_kl > 1
     before = [p.detach().clone() for p in model.parameters()]
     learner = Learner(model, SGD(model.parameters(), 0.5), max_norm)
-    batch = PPOBatch.of(EXPERIENCES, 20, ALONE)
+    batch = PPOBatch.of(EXPERIENCES, 1, ALONE)  # each rollout in a forward of its own
     metrics = on_one_rank(lambda _: update_policy(learner, batch, ROWS, old, advantages, 0.1, target_kl))
     torch.testing.assert_close([p.detach() for p in model.parameters()], expected if applied else before)
     assert all(p.grad is None for p in model.parameters())
@@ -214,7 +214,7 @@ def test_an_update_of_the_values_is_a_step_on_the_larger_squared_error_of_two():
     loss = torch.maximum((values - returns_of_rows) ** 2, (near - returns_of_rows) ** 2).mean() / 2
     norm, expected = step_of(model, loss, 1e9)
     learner = Learner(model, SGD(model.parameters(), 0.5), 1e9)
-    batch = PPOBatch.of(EXPERIENCES, 20, ALONE)
+    batch = PPOBatch.of(EXPERIENCES, 1, ALONE)  # each rollout in a forward of its own
     metrics = on_one_rank(lambda _: update_values(learner, batch, ROWS, old, returns, 0.1))
     torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
     expected_metrics = {"value_loss": loss.item(), "value_grad_norm": norm, "value_steps": 1, "value_skipped": 0}
