@@ -17,6 +17,7 @@ from tl.cli import prm as command
 from tl.datasets import DataError, read
 from tl.errors import UserError
 from tl.executor import Cause, Executor, Feedback, Session
+from tl.llama import ModelConfig
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CheckpointError, load_critic, load_model
@@ -181,6 +182,33 @@ def test_the_first_loss_is_the_entropy_of_the_share_that_ended_right(flags, tmp_
     [line, evaluation] = metrics(tmp_path / "prm")
     assert line["loss"] == pytest.approx(-p * math.log(p) - (1 - p) * math.log(1 - p), abs=1e-6)
     assert evaluation.keys() == {"step", "auc", "calibration_error"}
+
+
+def test_a_step_is_one_on_the_mean_loss_of_the_trials(steps, small_tokenizer):
+    """Of two episodes of two calls, in a forward each. A step between calls is read twice."""
+    episodes = [e.episode for e in read_returns([str(steps)])[0] if len(e.episode.calls()) == 2][:2]
+    made = [Returns(episodes[0], (0, 2, 3), (4, 5, 3)), Returns(episodes[1], (1, 0, 0), (1, 0, 2))]
+    examples = [encode_returns(returns, small_tokenizer, 4096) for returns in made]
+    torch.manual_seed(0)
+    model = Critic(ModelConfig(small_tokenizer.vocab_size, 16, 24, 2, 2, 2, 8, 4096)).double()
+    torch.nn.init.normal_(model.value_head.weight)
+    loss, scores = 0.0, []
+    for example in examples:
+        at = example.weights.nonzero()[:, 0]
+        right, trials = example.targets[at], example.weights[at]
+        p = model(example.input_ids[None])[0, at].sigmoid()
+        loss = loss - (right * p.log() + (trials - right) * (1 - p).log()).sum() / (4 + 2 * 5 + 3 + 1 + 2)
+        scores += map(Scored, p.tolist(), right.tolist(), trials.int().tolist())
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    expected = [p.detach() - 0.5 * g for p, g in zip(model.parameters(), gradients, strict=True)]
+
+    learner, config = Learner(model, SGD(model.parameters(), 0.5), 1e9), PRMConfig(micro_tokens=1)
+    found = on_one_rank(lambda world: score_steps(model, examples, config.micro_tokens, world))
+    assert [s[1:] for s in found] == [s[1:] for s in scores]
+    assert [s.score for s in found] == pytest.approx([s.score for s in scores])
+    metrics = on_one_rank(lambda world: train_step(learner, examples, config, world))
+    assert metrics["loss"] == pytest.approx(loss.item()) and metrics["value_steps"] == 1
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
 
 
 def test_it_learns(flags, tmp_path, capsys):
