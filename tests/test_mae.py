@@ -316,6 +316,7 @@ def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
     [
         lambda n: '{"a": [' + '{"title": "error", "text": "no error: x"}, ' * (n // 43),
         lambda n: "[" * n,
+        lambda n: '{"error": ' * (n // 10),
         lambda n: '"' * n,
         lambda n: "`" + "a" * n,
         lambda n: "a: " * (n // 3),
