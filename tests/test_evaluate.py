@@ -12,7 +12,7 @@ import evaluate
 from tl.calls import format_call
 from tl.datasets import DataError
 from tl.datasets.questions import read_questions
-from tl.evaluation.results import intervals
+from tl.evaluation.results import intervals, summary
 from tl.evaluation.suites import bfcl, note_too_long, own
 from tl.evaluation.suites.catalogue import read_suites
 from tl.executor import IsolationError
@@ -21,7 +21,7 @@ from tl.llama.model import Llama
 from tl.llama.sampling import cache_size
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import save_model
-from tl.metrics import CallScore, questions_of
+from tl.metrics import CallScore, questions_of, share_interval
 from tl.prompt import encode_prompt
 from tl.rollout.dialogue import Response, StopReason
 from tl.rollout.endpoint import texts_of
@@ -80,16 +80,40 @@ def test_the_report_has_both_scorings_and_every_item(data, capsys):
     assert suite["official"] == {"n": 4, "ts": 50.0, "pi": 25.0, "cf": 0.0}
     assert suite["strict"] == {"n": 4, "ts": 75.0, "pi": 50.0, "cf": 25.0}
     assert [i["id"] for i in suite["items"]] == [r["id"] for r in RECORDS]
-    assert suite["items"][0]["scores"]["strict"] == {"ts": True, "pi": True, "cf": False}
+    strict = suite["intervals"]["strict"]  # Wilson's, of 3, 2 and 1 of 4
+    assert [x for name in ("ts", "pi", "cf") for x in strict[name]] == pytest.approx(
+        [30.06, 95.44, 15.00, 85.00, 4.56, 69.94], abs=0.005
+    )
+    assert suite["items"][0] == {
+        "id": "Response 1: 0",
+        "group": "TG",
+        "prediction": 'find(a="big-cat", b="2")',
+        "calls": [{"name": "find", "arguments": {"a": "big-cat", "b": "2"}}],
+        "answers": [['find(a="Big cat", b="2")']],
+        "scores": dict.fromkeys(("official", "strict"), {"ts": True, "pi": True, "cf": False}),
+        "reason": 'content of a: expected find(a="Big cat", b="2")',
+    }
     assert [i["reason"] for i in suite["items"]] == [
         'content of a: expected find(a="Big cat", b="2")',
         "find instead of find_all",
         "right",
         "find: hallucination c; redundancy b; missing a",
     ]
-    assert suite["groups"]["TG"]["strict"]["n"] == 2
-    printed = capsys.readouterr().out
+    assert {group: scores["strict"] for group, scores in suite["groups"].items()} == {
+        "TG": {"n": 2, "ts": 50.0, "pi": 50.0, "cf": 0.0},
+        "RS": {"n": 2, "ts": 100.0, "pi": 50.0, "cf": 50.0},
+    }
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "strict 4 75.00 [ 30.06, 95.44] 50.00 [ 15.00, 85.00] 25.00 [ 4.56, 69.94] paper" in printed
+    assert "TG (official) 2 50.00 [ 9.45, 90.55] 50.00 [ 9.45, 90.55] 0.00 [ 0.00, 65.76]" in printed
     assert "paper: TL-CodeLLaMA-2 7B" in printed and "83.81" in printed and "paper counts 105" in printed
+
+
+def test_an_item_whose_content_is_not_compared_counts_for_the_other_metrics():
+    scores = [CallScore(True, True, None), CallScore(True, False, False), None]
+    assert summary(scores) == {"n": 2, "ts": 100.0, "pi": 50.0, "cf": 0.0, "n_cf": 1}
+    assert intervals("abc", scores)["cf"] == share_interval([(0, 1)])
+    assert summary([None]) == {"n": 0, "ts": 0.0, "pi": 0.0, "cf": 0.0}
 
 
 def test_errors_are_shared_out_as_in_table_1(data):

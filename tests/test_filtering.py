@@ -26,6 +26,7 @@ def test_a_prompt_has_a_signal_where_two_of_its_samples_earn_different_sums():
     better, alike, failed = [rollout(1.0), rollout(-2.0)], [rollout(0.1, 0.2, 0.3), rollout(0.3, 0.2, 0.1)], [None] * 2
     assert sum(alike[0].rewards) != sum(alike[1].rewards)  # but for rounding
     assert with_signal([*alike, *better, *failed, rollout(1.0), None], 2) == better
+    assert len(with_signal([rollout(-0.25), rollout(-0.5)], 2)) == 2
     assert with_signal([None, *better, *alike, rollout(0.5)], 3) == [None, *better, *alike, rollout(0.5)]
 
 

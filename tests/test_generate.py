@@ -10,6 +10,7 @@ from checkpoints import with_large_weights
 
 import tl.llama.sampling
 from tl.llama import Llama, ModelConfig, generate
+from tl.llama.cache import BLOCK
 from tl.llama.sampling import Sampler, sample
 from tl.training.distributed import World, shard, unsharded
 
@@ -112,6 +113,8 @@ def test_an_output_ends_with_eos_or_was_cut(model: Llama) -> None:
 
 
 def test_another_eos_can_be_asked_for(model: Llama) -> None:
+    stopped = next(prompt for prompt in MIXED if EOS in generate(model, [prompt], 20)[0])
+    assert len(generate(model, [stopped], 20, eos_id=-1)[0]) == 20
     prompt = RAGGED[1]
     unstopped = generate(model, [prompt], 20, eos_id=-1)[0]
     assert len(unstopped) == 20
@@ -122,6 +125,11 @@ def test_another_eos_can_be_asked_for(model: Llama) -> None:
 def test_generation_is_cut_where_the_positions_of_the_model_end(model: Llama) -> None:
     prompt = random_ids(CONFIG.max_position_embeddings - 3, seed=5)
     assert len(generate(model, [prompt], 20, eos_id=-1)[0]) == 3
+
+
+def test_a_text_may_outgrow_the_block_of_the_cache_that_its_prompt_fits_into(model: Llama) -> None:
+    prompt = random_ids(BLOCK - 3, seed=6)
+    assert generate(model, [prompt], 20) == [reference(model, prompt, 20)] and len(reference(model, prompt, 20)) > 4
 
 
 def test_no_prompts_no_outputs(model: Llama) -> None:
@@ -288,6 +296,7 @@ def test_without_seeds_the_generator_of_torch_decides(model: Llama) -> None:
     assert generate(model, MIXED, 8, 1.5) != first
     torch.manual_seed(3)
     assert generate(model, MIXED, 8, 1.5) == first
+    assert len(set(map(tuple, generate(model, [RAGGED[0]] * 200, 3, 5.0)))) > 150
 
 
 def test_greedy_decoding_leaves_the_generator_of_torch_alone(model: Llama) -> None:

@@ -72,6 +72,7 @@ ERRORS = [
     (FAILURE, "Error: only 3 seats are left on train 12"),
     (FAILURE, "Error: station Xanadu not found"),
     (INSTABILITY, "Error: the timetable is temporarily closed"),
+    (TOOL_HALLUCINATION, "Error: name 'find_trains' is not defined"),
     (FAILURE, "Error executing find_train: day is out of range"),
     (FAILURE, "An error occurred while the timetable was read."),
     (FAILURE, 'Database error: near "trains": syntax error'),
@@ -109,7 +110,31 @@ ERRORS = [
     (FAILURE, '{"status_code": 200, "response": [{"status_code": 400, "error": "Invalid station", "rank": ""}]}'),
     (FAILURE, "Status Code: 200. Response: {\"result\": {\"error\": \"invalid symbol\"}}"),
     (OTHER, '{"error": "something odd happened", "response": "{\'items\': [{\'title\': \'A very long on...'),
+    # Which of an answer's fields report an error, and which of its words say what it is.
+    (INSTABILITY, '{"exit_code": 6, "stdout": "done", "stderr": "x\\ncurl: (6) Could not resolve host: x.org\\n"}'),
+    (INSTABILITY, '{"command": "curl x.org", "exit_code": 6, "output": "curl: (6) Could not resolve host: x.org\\n"}'),
+    (OTHER, '[{"error": "Oslo is closed"}, {}]'),
+    (INSTABILITY, '{"response": "Too many requests, slow down."}'),
+    (FAILURE, '{"type": "about:blank", "title": "Not Found", "status": 404}'),
+    (INSTABILITY, '{"status": 503, "error": "x"}'),
+    (INSTABILITY, '{"status": "503", "message": "x"}'),
+    (OTHER, '{"status": "failed", "data": []}'),
+    (OTHER, '{"error_code": 7, "trains": []}'),
+    (OTHER, '{"error_code": "1042", "trains": []}'),
+    (OTHER, '{"error": 404, "trains": []}'),
+    (OTHER, '{"errors": ["Oslo is closed"]}'),
+    (FAILURE, '{"error": "Invalid day", "message": "Sorry"}'),
+    (FAILURE, '{"error": {"day": "must be a number"}}'),
+    # A text or an answer as a string of JSON; several messages and nothing else; a request told apart from the message.
+    (FAILURE, '"Error: only 3 seats are left"'),
+    (OTHER, '{"title": "Sorry", "message": "\\nAccess denied."}'),
+    (OTHER, "{city} not found."),
+    (FAILURE, 'Status Code: 400. Response: {"query": "missing parameter", "message": "day is wrong"}'),
+    (FAILURE, 'Status Code: 400. Response: [{"query": "missing parameter", "message": "day is wrong"}]'),
+    (PARAMETER_MISSING, "Status Code: 400. Response: Missing required parameter: day"),
     # HTML error pages.
+    (INSTABILITY, "<html><head><title>Oops: error 503</title></head></html>"),
+    (INSTABILITY, "<html><head><title>\n  Service Unavailable\n</title></head></html>"),
     (OTHER, "<html><head><title>Forbidden</title></head></html>"),
     (OTHER, "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>"),
     (INSTABILITY, "<!DOCTYPE html>\n<html lang=en><title>502 Bad Gateway</title>"),
@@ -124,6 +149,14 @@ ERRORS = [
     (PARAMETER_MISSING, '{"detail": [{"loc": ["query", "x"], "msg": "field required"}]}'),
     (FAILURE, '{"detail": [{"loc": ["x"], "msg": "Input should be an integer"}, {"loc": ["y"], "msg": "too long"}]}'),
     (OTHER, '{"success": "False"}'),
+    # At the start of a longer text, and reasons of two kinds.
+    (PARAMETER_MISSING, "Missing required parameters: from, to\nGive them as JSON."),
+    (INSTABILITY, "HTTP Error 503: Service Unavailable\nnginx"),
+    (FAILURE, "Invalid JSON.\n{'day': 1}"),
+    (FAILURE, "The request body is not valid JSON.\n{'day': 1}"),
+    (FAILURE, "ClassLookupError: no such class"),
+    (FAILURE, '{"error": "Your key is missing or invalid"}'),
+    (FAILURE, '{"error": "Missing or invalid parameter"}'),
     # Programs run by a shell.
     (FAILURE, "hello\nbash: frobnicate: command not found"),
     (FAILURE, "ls: cannot access '/tmp/x': No such file or directory\n"),
@@ -214,6 +247,39 @@ NO_ERRORS = [
     "<html><head><title>Fahrenheit 451 - a novel</title></head></html>",
     "<html><head><title>Forbidden Planet (1956)</title></head></html>",
     "<html><head><title>Trains of 1904</title></head><body>Service unavailable on Sundays.</body></html>",
+    '[{"error": "Oslo is closed"}, "Rome"]',
+    '[{"status": "failed"}, {"status": "failed"}]',
+    '{"loc": ["Oslo", "Rome"], "total": 2}',
+    '{"job": {"status": "failed"}, "total": 2}',
+    '{"job": {"status": "error"}, "total": 2}',
+    '{"job": {"ok": false}, "total": 2}',
+    '{"success": true, "seats": 3}',
+    '{"payment": "failed"}',
+    '{"price": 450, "message": "Reserved."}',
+    '{"Code": 404, "Title": "A plane"}',
+    '{"code": 450, "message": ""}',
+    '{"code": "0404", "message": "A train of the north"}',
+    '{"status": "off", "message": "The heating of the train"}',
+    '{"status": "²²²", "message": "x"}',
+    '{"status": 600, "message": "x"}',
+    '{"error_code": 200, "seats": 3}',
+    '{"mean": "3.1", "error": "0.02"}',
+    '{"mean": 7, "error": 3}',
+    '{"error": " none ", "seats": 3}',
+    '"Error" is what the screen said.',
+    'Error bars, in the words of "Tufte"',
+    '{"title": "Sorry", "message": "Too many requests, slow down.", "trains": [1]}',
+    '{"note": {"title": "Sorry", "message": "Too many requests, slow down."}, "trains": [1]}',
+    '{"total": 2, "log": [{"error": "disk full"}, {"error": "disk hot"}]}',
+    '{"host": {"log": [{"error": "disk full"}, {"error": "disk hot"}]}, "total": 2}',
+    "0 of 12 trains were not found.",
+    "Killed in action: a film.",
+    "'Owls' is a song.",
+    "Try again is what the coach said.",
+    "Unknown waters and other stories of the sea.",
+    "notes: file exists in two versions",
+    "Unknown function keys are ignored by the terminal.",
+    "Response error rates by month",
     "./log/app.log\n./log/error.log\n",
     "src/errors.py:12:    raise ValueError('no such file or directory: ' + name)\n",
     "tar: Removing leading `/' from member names\n/etc/hosts\n",
@@ -230,6 +296,19 @@ def test_an_error_gets_its_category(category, text):
 @pytest.mark.parametrize("text", NO_ERRORS)
 def test_what_only_talks_of_errors_is_all_right(text):
     assert classify_feedback(text) is ALL_RIGHT
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [json.dumps, "Status Code: 200. Response: {}".format, lambda s: json.dumps({"response": s})],
+    ids=["string", "status line", "field"],
+)
+def test_answers_inside_answers_are_looked_into_three_levels_deep(wrapped):
+    text, found = "Error: only 3 seats are left", []
+    for _ in range(5):
+        found.append(classify_feedback(text).is_error)
+        text = wrapped(text)
+    assert found == [True] * 4 + [False]
 
 
 @pytest.mark.parametrize(
@@ -253,6 +332,7 @@ def test_the_example_of_a_rule_is_classified_as_the_rule_says(rule):
     [
         lambda n: '{"a": [' + '{"title": "error", "text": "no error: x"}, ' * (n // 43),
         lambda n: "[" * n,
+        lambda n: '{"error": ' * (n // 10),
         lambda n: '"' * n,
         lambda n: "`" + "a" * n,
         lambda n: "a: " * (n // 3),
@@ -290,6 +370,15 @@ def test_time_is_linear_in_the_length_of_a_feedback(of_length):
         ('{error: "x"}', {"error": "x"}),
         ("{]", {}),
         ("", None),
+        ("}", None),
+        ('"a", "b"', "a"),
+        ("{'a': {'b': 1, 'c': [2]}, 3: 4, 'd", {"a": {"b": 1, "c": [2]}, "3": 4}),
+        ('{"a": {"b"}, "c": 1}', {"a": {}, "c": 1}),
+        ('{"a": 1}} x', {"a": 1}),
+        ('{{"a": 1}: 2}', {}),
+        ('{"a": "say \\"x\\"\\n", ', {"a": 'say "x"\n'}),
+        ('{"a": ²', {"a": "²"}),
+        ('{"a": ' + "9" * 5000, {"a": "9" * 5000}),
     ],
 )
 def test_a_broken_answer_is_read_as_far_as_it_goes(text, value):
@@ -414,7 +503,32 @@ def test_a_question_to_the_user_that_is_no_call_of_the_tool_is_judged_by_its_fee
         ("A command exits with code 1 if nothing matches, see the manual.", False),
         ("Take exit 1 toward Main Street", False),
         ("It returned 5", False),
+        ('{"Code": 1, "Stdout": "", "Stderr": ""}', True),
+        ('{"exit_code": 1, "output": null, "stderr": null}', True),
+        ("Exit code: 1\nOne.\nTwo.\nThree.", True),
+        ('{"output": "2 files", "metadata": {"seconds": 3}}', False),
+        ("Process exited with code 255", True),
+        ("Process exited with code 256", False),
+        ("Process finished with exit code -1073741819 (0xC0000005)", True),
+        ("Process exited with code 3221225477", True),
+        ("Two tests\nCommand exited with code 1.\nin /work\non x.org", True),
+        ("Two tests\nCommand exited with code 1.\nis what they print\nwhere a file\nis missing.", False),
     ],
 )
 def test_a_stated_exit_code_says_whether_a_command_failed(text, failed):
     assert (classify_feedback(text) is not ALL_RIGHT) == failed
+
+
+@pytest.mark.parametrize(
+    ("category", "text"),
+    [
+        (INSTABILITY, "1 file\ncurl: (6) Could not resolve host: x.org\n[exit 6]"),
+        (INSTABILITY, "<returncode>6</returncode>\n<output>\nx\ncurl: (6) Could not resolve host: x.org\n</output>"),
+        (INSTABILITY, "ssh: x.org: Connection refused\nCommand failed with exit code 255: ssh x.org"),
+        (INSTABILITY, "wget: x.org: Connection refused (exit 4)"),
+        (INSTABILITY, "[exit 7] wget: x.org: Connection refused"),
+        (FAILURE, "curl: (6) Could not resolve host: x.org\nls: cannot access 'x'\n[exit 2]"),
+    ],
+)
+def test_a_command_that_failed_has_the_category_of_the_last_line_that_it_printed(category, text):
+    assert classify_feedback(text) is category

@@ -5,10 +5,15 @@ import itertools
 
 import pytest
 import torch
+from ranks import on_one_rank
+from torch.optim import SGD
 
 from tl.llama import Llama, ModelConfig
+from tl.llama.model import Critic
 from tl.rl.batch import PPOBatch, minibatches
 from tl.rl.calls import Experience
+from tl.rl.prefix_groups import prefix_groups
+from tl.rl.update import Learner, update_policy, update_values
 from tl.training.batching import target_nll
 from tl.training.distributed import World
 
@@ -68,6 +73,11 @@ def test_rollouts_whose_prompts_begin_alike_are_a_prefix_group_and_the_longest_p
     assert sharing.groups([1, 3, 0]) == [[3, 1], [0]]
     # Eleven tokens of the first one; of the others the last token of the prompt and the call but its end.
     assert [sharing.n_read(group) for group in sharing.groups(range(6))] == [11 + 2 + 1 + 3, 4, 6]
+
+
+def test_every_prompt_of_a_prefix_group_begins_with_the_one_before_it():
+    prompts = [[1, 2], [1], [1, 3], [1, 3, 4], [2], [1, 3, 5]]
+    assert prefix_groups(prompts) == [[1, 0], [2, 3], [5], [4]]
 
 
 def test_actions_know_their_call_and_rollouts_the_others_of_their_prompt():
@@ -135,3 +145,77 @@ def test_reading_a_common_beginning_once_changes_no_number_and_no_gradient(micro
 
     for a, b in zip(outcome(shared=True), outcome(shared=False), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+# ---- updates
+
+ROWS = [0, 2, 4]  # two, two and four actions
+
+
+def drawn(shift: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Numbers of the actions of all rollouts, [6, 4], and those of ROWS in one row."""
+    x = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) + shift
+    return x, torch.cat([x[row, : len(EXPERIENCES[row].actions)] for row in ROWS])
+
+
+def said(model: torch.nn.Module) -> torch.Tensor:
+    """What a model says at the actions of ROWS, each rollout read whole."""
+    return torch.cat([model(torch.tensor([EXPERIENCES[i].ids]))[0, EXPERIENCES[i].positions] for i in ROWS])
+
+
+def step_of(model: torch.nn.Module, loss: torch.Tensor, max_norm: float) -> tuple[float, list[torch.Tensor]]:
+    """The norm of a loss's gradient, and the parameters after a step of 0.5 along it, at most ``max_norm`` long."""
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    norm = sum((g**2).sum() for g in gradients).sqrt().item()
+    rate = 0.5 * min(1.0, max_norm / norm)
+    return norm, [p.detach() - rate * g for p, g in zip(parameters, gradients, strict=True)]
+
+
+@pytest.mark.parametrize("max_norm", [1e9, 1e-2])
+@pytest.mark.parametrize("target_kl", [1e9, 1e-9])
+def test_an_update_of_the_policy_is_a_step_on_the_clipped_objective_unless_it_moved_too_far(max_norm, target_kl):
+    torch.manual_seed(0)
+    model = Llama(ModelConfig(40, 16, 24, 2, 4, 2, 8, 64)).double()
+    (old, old_of_rows), (advantages, advantages_of_rows) = drawn(-3.7, seed=1), drawn(0.0, seed=2)
+    log_p = said(model).log_softmax(-1)
+    logp = log_p[range(8), [a for row in ROWS for a in EXPERIENCES[row].actions]]
+    ratio = (logp - old_of_rows).exp()
+    gain = torch.minimum(ratio * advantages_of_rows, ratio.clamp(0.9, 1.1) * advantages_of_rows)
+    norm, expected = step_of(model, -gain.mean(), max_norm)
+    applied = target_kl > 1
+    before = [p.detach().clone() for p in model.parameters()]
+    learner = Learner(model, SGD(model.parameters(), 0.5), max_norm)
+    batch = PPOBatch.of(EXPERIENCES, 1, ALONE)  # each rollout in a forward of its own
+    metrics = on_one_rank(lambda _: update_policy(learner, batch, ROWS, old, advantages, 0.1, target_kl))
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected if applied else before)
+    assert all(p.grad is None for p in model.parameters())
+    clipped = torch.where(advantages_of_rows > 0, ratio > 1.1, ratio < 0.9).double().mean().item()
+    assert metrics == pytest.approx(
+        {
+            "ratio": ratio.mean().item(),
+            "approx_kl": (ratio - 1 - ratio.log()).mean().item(),
+            "clip_fraction": clipped,
+            "entropy": -(log_p.exp() * log_p).sum(-1).mean().item(),
+            "policy_loss": -gain.mean().item(),
+            "policy_grad_norm": norm,
+            "policy_steps": float(applied),
+            "policy_skipped": 0,
+        }
+    )
+
+
+def test_an_update_of_the_values_is_a_step_on_the_larger_squared_error_of_two():
+    torch.manual_seed(0)
+    model = Critic(ModelConfig(40, 16, 24, 2, 4, 2, 8, 64)).double()
+    (old, old_of_rows), (returns, returns_of_rows) = drawn(0.0, seed=1), drawn(0.0, seed=2)
+    values = said(model)
+    near = old_of_rows + (values - old_of_rows).clamp(-0.1, 0.1)
+    loss = torch.maximum((values - returns_of_rows) ** 2, (near - returns_of_rows) ** 2).mean() / 2
+    norm, expected = step_of(model, loss, 1e9)
+    learner = Learner(model, SGD(model.parameters(), 0.5), 1e9)
+    batch = PPOBatch.of(EXPERIENCES, 1, ALONE)  # each rollout in a forward of its own
+    metrics = on_one_rank(lambda _: update_values(learner, batch, ROWS, old, returns, 0.1))
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
+    expected_metrics = {"value_loss": loss.item(), "value_grad_norm": norm, "value_steps": 1, "value_skipped": 0}
+    assert metrics == pytest.approx(expected_metrics)

@@ -316,6 +316,38 @@ def test_two_ranks_equal_one(toy, two_ranks):
     assert one[0][2]["kl"] > 1e-6  # the steps before moved the policy
 
 
+def test_a_step_is_one_on_the_mean_loss_of_its_pairs(toy):
+    """With a forward for each pair, against the formulas with a forward for each answer."""
+    pairs, beta, swapped = pairs_of(toy)[:3], 0.5, 0.1
+    model = load_model(toy / "model").double()
+    logp = [[-target_nll(model, collate([side])) for side in (pair.chosen, pair.rejected)] for pair in pairs]
+    torch.manual_seed(0)
+    moved = [[0.1 * torch.randn(len(answer), dtype=F64) for answer in answers] for answers in logp]
+    reference = [torch.cat(answers).detach() - torch.cat(by) for answers, by in zip(logp, moved, strict=True)]
+    rewards = torch.stack([beta * torch.stack([by.sum() for by in answers]) for answers in moved])
+    policy = torch.stack([torch.stack([answer.sum() for answer in answers]) for answers in logp])
+    margins = (rewards + beta * (policy - policy.detach())) @ torch.tensor([1.0, -1.0], dtype=F64)
+    loss = -((1 - swapped) * margins.sigmoid().log() + swapped * (-margins).sigmoid().log()).mean()
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    expected = [p.detach() - 0.5 * g for p, g in zip(model.parameters(), gradients, strict=True)]
+
+    learner = Learner(model, SGD(model.parameters(), 0.5), 1e9)
+    config = DPOConfig(micro_tokens=1, beta=beta, label_smoothing=swapped)
+    metrics = on_one_rank(lambda world: train_step(learner, pairs, reference, config, world))
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
+    every = torch.cat([torch.cat(answers) for answers in moved])
+    chosen, rejected = rewards.mean(0).tolist()
+    expected_metrics = {
+        "loss": loss.item(),
+        "margin": margins.mean().item(),
+        "accuracy": (margins > 0).double().mean().item(),
+        "chosen_reward": chosen,
+        "rejected_reward": rejected,
+        "kl": (every.exp() - 1 - every).sum().item() / 6,  # of six answers
+    }
+    assert {name: metrics[name] for name in expected_metrics} == pytest.approx(expected_metrics)
+
+
 def run_and_crash(world: World, flags: list[str], step: int) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
         crash_at(step, patch, program)

@@ -17,6 +17,7 @@ from tl.cli import prm as command
 from tl.datasets import DataError, read
 from tl.errors import UserError
 from tl.executor import Cause, Executor, Feedback, Session
+from tl.llama import ModelConfig
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CheckpointError, load_critic, load_model
@@ -97,16 +98,21 @@ def test_a_file_of_steps_gives_back_what_was_written_and_says_what_is_wrong_with
     good = json.loads(episodes[0].to_line({}))
     asked, *rest = good["messages"]
     text = {"role": "assistant", "content": "Which one?"}
-    bad = {
-        "has `right` and `trials`": {k: v for k, v in good.items() if k != "right"},
-        "expected one more than calls": good | {"right": [1], "trials": [1]},
-        "lists of whole numbers": good | {"right": "many"},
-        "has a text of the assistant": good | {"messages": [asked, text, asked, *rest]},
-        "from 0 to `trials`": good | {"right": [9] * len(good["trials"])},
-    }
-    for reason, line in {"not JSON": "{", **{reason: json.dumps(record) for reason, record in bad.items()}}.items():
+    n = len(good["trials"])
+    bad = [
+        ("has `right` and `trials`", {k: v for k, v in good.items() if k != "right"}),
+        ("has `right` and `trials`", [good]),
+        ("expected one more than calls", good | {"right": [1], "trials": [1]}),
+        ("lists of whole numbers", good | {"right": "many"}),
+        ("lists of whole numbers", good | {"right": 1}),
+        ("lists of whole numbers", good | {"right": [0] * (n - 1) + [0.5]}),
+        ("has a text of the assistant", good | {"messages": [asked, text, asked, *rest]}),
+        ("from 0 to `trials`", good | {"right": [0] * (n - 1) + [9]}),
+        ("from 0 to `trials`", good | {"right": [0] * (n - 1) + [-1]}),
+    ]
+    for reason, line in [("not JSON", "{"), *((reason, json.dumps(record)) for reason, record in bad)]:
         (tmp_path / "bad.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
-        with pytest.raises(DataError, match=f"line 2: .*{reason}"):
+        with pytest.raises(DataError, match=f"(?s)line 2: .*{reason}.*1 of 2 records"):
             read_returns([str(tmp_path / "bad.jsonl")])
     assert len(read_returns([str(tmp_path / "bad.jsonl")], "skip")[0]) == 1
 
@@ -176,6 +182,33 @@ def test_the_first_loss_is_the_entropy_of_the_share_that_ended_right(flags, tmp_
     [line, evaluation] = metrics(tmp_path / "prm")
     assert line["loss"] == pytest.approx(-p * math.log(p) - (1 - p) * math.log(1 - p), abs=1e-6)
     assert evaluation.keys() == {"step", "auc", "calibration_error"}
+
+
+def test_a_step_is_one_on_the_mean_loss_of_the_trials(steps, small_tokenizer):
+    """Of two episodes of two calls, in a forward each. A step between calls is read twice."""
+    episodes = [e.episode for e in read_returns([str(steps)])[0] if len(e.episode.calls()) == 2][:2]
+    made = [Returns(episodes[0], (0, 2, 3), (4, 5, 3)), Returns(episodes[1], (1, 0, 0), (1, 0, 2))]
+    examples = [encode_returns(returns, small_tokenizer, 4096) for returns in made]
+    torch.manual_seed(0)
+    model = Critic(ModelConfig(small_tokenizer.vocab_size, 16, 24, 2, 2, 2, 8, 4096)).double()
+    torch.nn.init.normal_(model.value_head.weight)
+    loss, scores = 0.0, []
+    for example in examples:
+        at = example.weights.nonzero()[:, 0]
+        right, trials = example.targets[at], example.weights[at]
+        p = model(example.input_ids[None])[0, at].sigmoid()
+        loss = loss - (right * p.log() + (trials - right) * (1 - p).log()).sum() / (4 + 2 * 5 + 3 + 1 + 2)
+        scores += map(Scored, p.tolist(), right.tolist(), trials.int().tolist())
+    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    expected = [p.detach() - 0.5 * g for p, g in zip(model.parameters(), gradients, strict=True)]
+
+    learner, config = Learner(model, SGD(model.parameters(), 0.5), 1e9), PRMConfig(micro_tokens=1)
+    found = on_one_rank(lambda world: score_steps(model, examples, config.micro_tokens, world))
+    assert [s[1:] for s in found] == [s[1:] for s in scores]
+    assert [s.score for s in found] == pytest.approx([s.score for s in scores])
+    metrics = on_one_rank(lambda world: train_step(learner, examples, config, world))
+    assert metrics["loss"] == pytest.approx(loss.item()) and metrics["value_steps"] == 1
+    torch.testing.assert_close([p.detach() for p in model.parameters()], expected)
 
 
 def test_it_learns(flags, tmp_path, capsys):

@@ -79,6 +79,7 @@ def test_feedback_earns_what_the_corresponding_case_does(said, reward):
         (["find()", "find()", "find()"], [-2, 0, 0]),  # -2 for each would teach to give up at once
         (["ask_to_user()", "find()", "find()"], [-1.5, -0.5, 0]),  # wrong tool, then what is worse by 0.5
         (["find()", SEARCH, "find()"], [-2, 1, -2]),
+        (['search(query="Bergen")', 'search(query="Bergen")'], [-0.25, 0]),
     ],
 )
 def test_failures_in_a_row_cost_as_much_as_the_worst(said, rewards):

@@ -10,7 +10,16 @@ from tl.llama import Llama, ModelConfig, Tokenizer
 from tl.losses import token_nll, weighted_cross_entropy
 from tl.mae import ErrorCategory
 from tl.pkt import key_positions
-from tl.prompt import NO_TARGET, EncodingOptions, cut_feedback, encode_prompt, encode_trajectory, name_ids
+from tl.prompt import (
+    NO_TARGET,
+    EncodingOptions,
+    call_length,
+    cut_feedback,
+    encode_call,
+    encode_prompt,
+    encode_trajectory,
+    name_ids,
+)
 from tl.schema import BUILT_INS, ToolSpec
 from tl.templates import template_of
 from tl.training.batching import collate
@@ -98,6 +107,17 @@ def test_prompt_is_the_trajectory_up_to_its_next_turn(tokenizer):
         assert example.input_ids[: example.turns[number].start].tolist() == prompt
 
 
+def test_a_call_after_its_prompt_is_the_trajectory_that_ends_with_it(tokenizer):
+    asked, golden = Message("user", "Paper 7, please."), Call("get_paper", {"id": 7})
+    expected = encode_trajectory(trajectory(asked, call("get_paper", id=7)), tokenizer, EncodingOptions(pkt=False))
+    example = encode_call("t", encode_prompt(TOOLS, [asked], tokenizer), golden, tokenizer)
+    assert (example.turns, example.turns_cut) == (expected.turns, 0)
+    for at in (0, 5):
+        for name in ("input_ids", "targets", "weights", "turn_index"):
+            assert torch.equal(getattr(example.after(at), name), getattr(expected, name)[at:])
+    assert call_length(golden, tokenizer) == (expected.targets != NO_TARGET).sum()
+
+
 def test_ids_are_those_of_the_whole_text(tokenizer):
     whole = text_of(template_of(tokenizer).segments(TOOLS, FOUR_TURNS.messages))
     assert encode_trajectory(FOUR_TURNS, tokenizer).input_ids.tolist() == [tokenizer.bos_id, *tokenizer.encode(whole)]
@@ -143,6 +163,10 @@ def test_weights_are_those_of_the_key_positions(tokenizer):
     expected = torch.ones(n)
     expected[list(turn.key_positions)] = min(9.0, (n - 2) / 2)
     assert torch.equal(example.weights[turn.start - 1 : turn.end], expected)
+
+
+def test_no_key_token_weighs_more_than_w_max(tokenizer):
+    assert encode_trajectory(FOUR_TURNS, tokenizer, EncodingOptions(w_max=2.0)).weights.max() == 2.0
 
 
 def test_weights_of_the_embedded_vocabulary_by_hand():
@@ -195,6 +219,8 @@ def test_name_that_merges_with_the_bracket_is_taken_from_the_call(tokenizer):
     turn = example.turns[0]
     assert turn.key_positions[0] == 1 and len(turn.key_positions) >= 2
     assert turn.key_positions[-1] < turn.end - turn.start
+    alone = encode_trajectory(trajectory(Message("user", "x"), call("get_paper_"), tools=(odd, *BUILT_INS)), tokenizer)
+    assert alone.turns[0].key_positions == (1,)  # its own name is none to tell it from
 
 
 def test_key_tokens_of_a_name_that_stands_in_quotes(tokenizer):

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tl.cli import rejection
 from tl.config import parse_config
 from tl.datasets import DataError, read
 from tl.datasets.preferences import read_pairs
-from tl.executor import Executor, Session, Verdict
+from tl.executor import Cause, Executor, Feedback, Session, Verdict
 from tl.mae import erroneous_calls
 from tl.rollout.dialogue import Dialogue, Response, StopReason
 from tl.rollout.tasks import read_tasks
@@ -43,6 +44,7 @@ def kept(
     answer: str | None,
     per_task: int = 8,
     check: str | None = None,
+    servable: bool = True,
 ):
     """(trajectories of one task, left out by reason); script k is what sample k says, turn by turn."""
     file = tmp_path / "tasks.jsonl"
@@ -55,7 +57,7 @@ def kept(
         ]
 
     dropped: Counter[str] = Counter()
-    tasks = read_tasks([str(file)], executor)
+    tasks = [replace(task, servable=servable) for task in read_tasks([str(file)], executor)]
     [found] = sample_kept(tasks, executor, lambda *_: scripted, len(scripts), per_task, 0, 8, dropped)
     return found.kept, dict(dropped), found.pairs
 
@@ -76,15 +78,40 @@ def test_an_error_that_nothing_recovered_from_is_left_out_though_no_answer_is_kn
 
 
 def test_no_more_than_per_task_are_kept_and_the_rest_is_counted(executor, tmp_path):
-    found, dropped, _ = kept(executor, tmp_path, [[SELL, RIGHT], [BAD, SELL, RIGHT]], None, per_task=1)
-    assert len(found) == 1 and dropped == {"more than --per_task": 1}
+    scripts = [[SELL, RIGHT], [BAD, SELL, RIGHT], [SELL, BAD, RIGHT]]
+    found, dropped, _ = kept(executor, tmp_path, scripts, None, per_task=1)
+    assert len(found) == 1 and dropped == {"more than --per_task": 1, "its last call failed": 1}
+
+
+def test_what_a_task_is_answered_depends_on_the_seed_and_its_number_alone(executor, tmp_path):
+    """Each answer is the seed of its sample, and nobody knows the right one."""
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(json.dumps({"query": f"Sell {n}."}) + "\n" for n in range(3)))
+    tasks, at_a_time = read_tasks([str(file)], executor), []
+
+    def policy_of(requests, seeds):
+        at_a_time.append(len(requests))
+        return lambda dialogues: [Response((f'finish(answer="{seeds[d.number]}")',)) for d in dialogues]
+
+    def answers(parallel: int, seed: int = 0, first: int = 0) -> list[tuple[str, list[str]]]:
+        sampled = sample_kept(tasks, executor, policy_of, 2, 8, seed, parallel, Counter(), first)
+        return [(kept[0].messages[0].content, [t.messages[-1].content for t in kept]) for kept, _ in sampled]
+
+    whole = answers(parallel=4)
+    assert [query for query, _ in whole] == ["Sell 0.", "Sell 1.", "Sell 2."] and at_a_time == [4, 2]
+    assert answers(parallel=1) == answers(parallel=99) == whole and answers(parallel=1, first=1) == whole[1:]
+    assert len({answer for _, both in whole + answers(4, seed=1) for answer in both}) == 12
 
 
 def preferred(
-    executor: Executor, tmp_path: Path, scripts: list[list[str]], answer: str | None = "Sold 4 chairs, 0 are left."
+    executor: Executor,
+    tmp_path: Path,
+    scripts: list[list[str]],
+    answer: str | None = "Sold 4 chairs, 0 are left.",
+    **task,
 ):
     """(calls of the common history, chosen call, rejected call) of each pair."""
-    pairs = kept(executor, tmp_path, scripts, answer)[2]
+    pairs = kept(executor, tmp_path, scripts, answer, **task)[2]
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(pair.to_line({}) for pair in pairs))
     assert not pairs or read_pairs([str(path)])[0] == pairs
@@ -110,6 +137,26 @@ def test_two_calls_that_both_work_and_the_end_of_an_episode_that_failed_elsewher
     assert preferred(executor, tmp_path, [[SELL, WRONG], [BAD, SELL, WRONG]]) == [], "none of them worked"
     assert preferred(executor, tmp_path, [[SELL, RIGHT], [INVENTED]], None) == [], "no answer is known to be right"
     assert preferred(executor, tmp_path, [[INVENTED], [BAD, RIGHT]], None) == [], "nor is one better than an error"
+    looked = 'get_item(name="chair")'
+    assert preferred(executor, tmp_path, [[looked, SELL, RIGHT], [SELL, FULL]]) == [], "the last call, but no answer"
+
+
+def test_where_a_check_or_a_refusal_tells_what_is_right_the_end_of_an_episode_is_chosen_too(executor, tmp_path):
+    checked, refused = {"check": "four_chairs_are_sold"}, {"servable": False}
+    assert ([SELL], RIGHT, BAD) in preferred(executor, tmp_path, [[SELL, RIGHT], [SELL, BAD, RIGHT]], None, **checked)
+    assert ([], REFUSED, BAD) in preferred(executor, tmp_path, [[REFUSED], [BAD, REFUSED]], None, **refused)
+
+
+def test_a_call_that_failed_in_one_sample_and_worked_in_another_is_no_pair_with_itself(executor, tmp_path, monkeypatch):
+    made = []
+
+    def fails_once(session, text, steps=Session.steps):
+        made.append(text)
+        feedback = yield from steps(session, text)
+        return Feedback("Connection lost", Cause.TOOL_EXCEPTION) if made == [SELL] else feedback
+
+    monkeypatch.setattr(Session, "steps", fails_once)
+    assert preferred(executor, tmp_path, [[SELL, RIGHT]] * 2, None) == []
 
 
 def test_a_call_that_is_cut_ends_its_episode_and_is_in_no_pair(executor, tmp_path):

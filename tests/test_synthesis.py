@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from tl.calls import format_call, parse_call
+from tl.calls import Call, format_call, parse_call
 from tl.datasets import DataError
 from tl.executor import Cause, InProcessExecutor
 from tl.mae import ErrorCategory, call_categories, classify_feedback, erroneous_calls
-from tl.schema import BUILT_INS
+from tl.schema import BUILT_INS, ToolSpec
 from tl.synthesis import LIBRARY, UNSEEN_TOOLKITS, conversations, held_out, make_episodes, prompts, synthesize
 from tl.synthesis.episodes import MORE_CHARACTERS, REFUSAL, TOOL_CHARACTERS, Repertoire, join, report
-from tl.synthesis.mistakes import ERROR_SHARES
+from tl.synthesis.mistakes import ERROR_SHARES, mistakes
 from tl.synthesis.scenarios import Draw, all_scenarios, is_held_out
 from tl.synthesis.scenarios import _wording as wording
 from tl.trajectory import Trajectory
@@ -249,6 +249,79 @@ def test_refusals_call_nothing_and_lack_the_tools_for_the_task(training, executo
             assert [format_call(call) for call in calls(episode)] == [f'finish(answer="{REFUSAL}")']
             toolkits = {executor.toolkit_of[tool.name] for tool in episode.trajectory.tools[:-2]}
             assert episode.task.source.partition(".")[0] not in toolkits
+
+
+# ---- candidates for mistakes
+
+CLASS = {"type": "string", "enum": ["first", "second"]}
+SEARCH = ToolSpec("search_trains", "", dict.fromkeys(("city", "train_id", "page"), {}) | {"class": CLASS}, ("city",))
+OSLO = {"city": "Oslo", "train_id": 7, "class": "first"}
+
+
+def wrong(category: ErrorCategory, spec: ToolSpec, arguments: dict, library=()) -> list[Call]:
+    """The mistakes of a call, which come in an order that the seed decides."""
+    call = Call(spec.name, arguments)
+    one, same, other = (mistakes(category, call, spec, library, random.Random(seed)) for seed in (0, 0, 1))
+    assert one == same and sorted(map(format_call, one)) == sorted(map(format_call, other))
+    assert one != other or len(one) < 3
+    return one
+
+
+def test_a_wrong_tool_has_a_similar_name_that_no_tool_has_and_the_same_arguments():
+    found = wrong(ErrorCategory.TOOL_HALLUCINATION, SEARCH, OSLO, library={"search_trains", "query_trains"})
+    assert {call.name for call in found} == {
+        "find_trains", "lookup_trains", "search", "SearchTrains", "search_trainss", "search_trains_info",
+        "search_trains_data", "search_trains_by_id", "search_trains_by_name", "search_trains_list", "search_trains_v2",
+    }  # fmt: skip
+    assert all(call.arguments == OSLO for call in found)
+    short = wrong(ErrorCategory.TOOL_HALLUCINATION, ToolSpec("get", "", {}, ()), {})
+    assert {call.name for call in short if "_" not in call.name} == {"Get", "gets"}
+
+
+def test_a_wrong_parameter_is_one_more_or_another_name_for_one():
+    found = wrong(ErrorCategory.PARAMETER_HALLUCINATION, SEARCH, OSLO)
+    more = [call.arguments for call in found if call.arguments.keys() > OSLO.keys()]
+    assert {name for arguments in more for name in arguments.keys() - OSLO.keys()} == {
+        "language", "format", "sort_by", "verbose", "details", "source", "timeout",
+    }  # fmt: skip
+    assert all({name: arguments[name] for name in OSLO} == OSLO for arguments in more)
+    renamed = [list(call.arguments.items()) for call in found if call.arguments not in more]
+    assert len(renamed) == 3 and [("location", "Oslo"), ("train_id", 7), ("class", "first")] in renamed
+    assert [("city", "Oslo"), ("id", 7), ("class", "first")] in renamed
+    assert [("city", "Oslo"), ("train_id", 7), ("class_name", "first")] in renamed
+
+
+def test_a_missing_parameter_is_a_required_one():
+    assert wrong(ErrorCategory.PARAMETER_MISSING, SEARCH, OSLO) == [
+        Call("search_trains", {"train_id": 7, "class": "first"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "schema", "spoiled"),
+    [
+        (True, {}, ["True"]),
+        (10, {}, ["10", "ten", -10]),
+        (11, {}, ["11", "11 units", -11]),
+        (["a", 1], {}, ["a, 1", {"values": ["a", 1]}]),
+        ({"a": 1}, {}, ["{'a': 1}", [{"a": 1}]]),
+        ("first", CLASS, ["FIRST", "First", "any"]),
+        ("2024-05-17", {}, ["17/05/2024", "2024-05-17:00 o'clock", 20240517, "#20240517"]),
+    ],
+)
+def test_a_wrong_value_has_another_type_or_format_or_is_none_of_the_choices(right, schema, spoiled):
+    spec = ToolSpec("set", "", {"to": schema, "at": {}}, ())
+    found = wrong(ErrorCategory.TOOL_CALL_FAILURE, spec, {"to": right, "at": None})
+    assert all(call.arguments.keys() == {"to", "at"} for call in found)
+    assert {repr(call.arguments["to"]) for call in found} == {repr(value) for value in (right, *spoiled)}
+    assert [call.arguments["at"] for call in found if call.arguments["to"] == right] == ["None"]
+
+
+def test_a_misspelled_value_has_two_letters_swapped_within_a_free_text():
+    found = wrong(ErrorCategory.OTHER, SEARCH, OSLO | {"page": "book"})
+    assert sorted((call.arguments["city"], call.arguments["page"]) for call in found) == [
+        ("Olso", "book"), ("Oslo", "boko"), ("Osol", "book"),
+    ]  # fmt: skip
 
 
 # ---- held out

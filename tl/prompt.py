@@ -188,12 +188,10 @@ def _name_keys(segment: Segment, ids: Sequence[int], tools: Sequence[str], templ
     """
     if segment.call is None:
         return []
-    name, lead = segment.call.name, segment.lead
-    # The ids are those of the name within the call, where a final "_" may form one token with what follows.
-    end = len(template.encode((*lead, template.spell(name))))
-    first = _first_with_text(ids, template, lead)
-    others = [_name_ids(other, template, lead) for other in tools if other != name]
-    return [first + position for position in key_positions(ids[first:end], others)]
+    first = _first_with_text(ids, template, segment.lead)
+    # By name, not by ids: within the call, a final "_" may form one token with what follows.
+    others = [_name_ids(other, template, segment.lead) for other in tools if other != segment.call.name]
+    return [first + position for position in key_positions(ids[first:], others)]
 
 
 def name_ids(name: str, tokenizer: Tokenizer) -> list[int]:

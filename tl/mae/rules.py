@@ -204,8 +204,14 @@ ALONE = (
 SHELL = (
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
-        (r"<line>: (?:connection (?:timed out|refused|reset)|network is unreachable)", "ssh: x: Connection refused"),
-        (r"<line>: (?:could not resolve host|temporary failure)", "curl: (6) x: Could not resolve host"),
+        (
+            r"<line>: (?:\(\d{1,2}\) )?(?:(?:connection|operation) (?:timed out|refused|reset)|network is unreachable)",
+            "curl: (28) Connection timed out after 5001 milliseconds",
+        ),
+        (
+            r"<line>: (?:\(\d{1,2}\) )?(?:could not resolve host|temporary failure)",
+            "curl: (6) Could not resolve host: x.org",
+        ),
     ),
     *_rules(
         ErrorCategory.TOOL_CALL_FAILURE,

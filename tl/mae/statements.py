@@ -102,7 +102,8 @@ _SUCCESS_KEY = re.compile(r"(?:is[_ -]?)?(?:success(?:ful)?|succeeded|ok)", re.I
 _EXIT_KEY = re.compile(r"exit[_ -]?(?:code|status)|return[_ -]?code", re.I)
 _EXIT_KEY_OF_STREAMS = re.compile(rf"{_EXIT_KEY.pattern}|code|status|rc|exit", re.I)
 _STREAMS = {"stdout", "stderr"}
-_STREAM_KEY = re.compile(r"std(?:out|err)|(?:combined[_ -]?)?output|command|cmd", re.I)
+_OUTPUT_KEY = re.compile(r"std(?:out|err)|(?:combined[_ -]?)?output", re.I)
+_STREAM_KEY = re.compile(rf"{_OUTPUT_KEY.pattern}|command|cmd", re.I)
 _REASON = "messages?|msg|details?|info|information|reason"
 _REASON_KEY = re.compile(_REASON, re.I)
 _MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
@@ -134,14 +135,15 @@ def statements(feedback: str, depth: int = 0) -> Iterator[Statement]:
 
 def _ending(text: str) -> int | None:
     """The exit code that a plain text states in its first line or in one of its last lines."""
-    lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].rsplit("\n", _LAST_LINES)[-_LAST_LINES:]]
+    lines = [text[:MAX_STATEMENT].partition("\n")[0], *text[-MAX_STATEMENT:].split("\n")[-_LAST_LINES:]]
     codes = (int(ending[1]) for line in lines for form in _ENDINGS if (ending := form.match(line)))
     return next(filter(_is_exit_code, codes), None)
 
 
 def _is_exit_code(code: int) -> bool:
-    """Whether a number can be an exit code: a byte, a negative signal number, or an NTSTATUS of Windows."""
-    return -256 < code < 256 or abs(code) >= 2**30
+    """Whether a number can be an exit code: a byte, a negative signal number, or an NTSTATUS of Windows, with a sign or
+    without."""
+    return -256 < code < 256 or abs(code) >= 2**29
 
 
 def _last_printed(text: str) -> str:
@@ -161,8 +163,7 @@ def _plain(text: str) -> Iterator[Statement]:
         yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
     else:
         yield Statement(Place.TEXT, text[:MAX_STATEMENT])
-        if len(last_line) < len(text):
-            yield Statement(Place.LAST_LINE, last_line)
+        yield Statement(Place.LAST_LINE, last_line)
 
 
 def _html(text: str) -> Iterator[Statement]:
@@ -171,7 +172,6 @@ def _html(text: str) -> Iterator[Statement]:
         if _HTML_ERROR.match(heading[2]):
             code = re.search(r"\b[45]\d\d\b", heading[2])
             yield Statement(Place.STATUS, heading[2].strip(), int(code[0]) if code else None)
-            return
 
 
 def _status(status: int, body: str, depth: int) -> Iterator[Statement]:
@@ -237,7 +237,7 @@ def _exit_code(answer: dict[str, object]) -> int | None:
 
 def _last_words(answer: dict[str, object]) -> str:
     """The last line of the command's first output that is not empty; stderr comes before the others."""
-    outputs = [value.strip() for key, value in answer.items() if _STREAM_KEY.fullmatch(key) and isinstance(value, str)]
+    outputs = [value.strip() for key, value in answer.items() if _OUTPUT_KEY.fullmatch(key) and isinstance(value, str)]
     errors = [value.strip() for key, value in answer.items() if key.lower() == "stderr" and isinstance(value, str)]
     return next(filter(None, (*errors, *outputs)), "").rpartition("\n")[2][:MAX_STATEMENT]
 
@@ -350,20 +350,17 @@ def read_loosely(text: str) -> object:
             keys[-1] = str(value)
             if isinstance(value, dict | list):
                 break
-            continue
         else:
             parent[keys[-1]], keys[-1] = value, None
         if isinstance(value, dict | list):
             open_values.append(value)
             keys.append(None)
-        elif parent is root:
-            break
     return root[0] if root else None
 
 
 def _scalar(token: str) -> object:
     if token[0] in "\"'":
-        body = token[1:-1] if len(token) > 1 and token[-1] == token[0] else token[1:]
+        body = token[1:-1] if token[-1] == token[0] else token[1:]
         return body.replace('\\"', '"').replace("\\'", "'").replace("\\n", "\n")
     if token in _WORDS:
         return _WORDS[token]

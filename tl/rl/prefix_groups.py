@@ -55,7 +55,7 @@ class PrefixSharing:
         room = 0
         for row in group:
             more = self.lengths[row] - len(self.prompts[row]) + 1  # the part already holds its prompt
-            if not parts or more > room:
+            if more > room:
                 parts.append([])
                 more, room = self.lengths[row], most
             parts[-1].append(row)

@@ -148,9 +148,7 @@ def load_steps(config: PRMConfig, paths: Sequence[str], tokenizer: Tokenizer) ->
 def encode_returns(returns: Returns, tokenizer: Tokenizer, max_length: int) -> Example | None:
     """The episode with the counts of its steps as targets and weights; None where its first call does not fit, or no
     step that fits has a trial."""
-    example = encode_trajectory(
-        returns.episode, tokenizer, EncodingOptions(mae=False, pkt=False, max_length=max_length)
-    )
+    example = encode_trajectory(returns.episode, tokenizer, EncodingOptions(pkt=False, max_length=max_length))
     if example is None:
         return None
     targets, weights = torch.full_like(example.targets, NO_TARGET), torch.zeros_like(example.weights)
