@@ -138,8 +138,8 @@ class SFTConfig(TrainingConfig):
     )
     embedding_lr_ratio: float = option(
         1.0,
-        "learning rate of the token embeddings and the output head, as a fraction of the other weights'; adapters leave "
-        "both as they are",
+        "learning rate of the token embeddings and the output head, as a fraction of that of the other weights; LoRA "
+        "leaves both as they are",
         embedded=0.03,
         at_least=0,
     )

@@ -1,5 +1,7 @@
 """AdamW with weight decay on matrices only, and a learning rate of its own for the embeddings."""
 
+from typing import Any
+
 from torch import nn
 from torch.optim import AdamW
 
@@ -14,7 +16,7 @@ def make_optimizer(model: nn.Module, rate: float, config: TrainingConfig, embedd
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = {name for name, p in trained.items() if p.dim() > 1}
     apart = {name for name in matrices if embedding_lr_ratio != 1 and name.startswith(EMBEDDINGS)}
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for name, p in trained.items() if name in matrices - apart]},
         {"params": [p for name, p in trained.items() if name in apart], "lr": rate * embedding_lr_ratio},
         {"params": [p for name, p in trained.items() if name not in matrices], "weight_decay": 0.0},
