@@ -46,8 +46,9 @@ class Crash(Exception):
 
 def arguments(toy: Path, out: Path, *more: str) -> list[str]:
     """The command line of a run of four steps on the ``toy`` folder's model and data."""
-    fixed = f"--model {toy / 'model'} --data {toy / 'data.jsonl'} --out {out} --max_length 4096 --learning_rate 1e-2"
-    return [*fixed.split(), "--epochs", "2", "--max_steps", "4", *more]
+    data = () if "--data" in more else ("--data", str(toy / "data.jsonl"))
+    fixed = f"--model {toy / 'model'} --out {out} --max_length 4096 --learning_rate 1e-2 --epochs 2 --max_steps 4"
+    return [*fixed.split(), *data, *more]
 
 
 def crash_at(step: int, monkeypatch: pytest.MonkeyPatch, program=train_sft) -> None:

@@ -61,6 +61,7 @@ def test_preset_replaces_defaults_and_flags_replace_the_preset():
         (["--rate", "nan"], "--rate is nan; it must be a finite number"),
         (["--share", "1.1"], "--share is 1.1; it must be from 0 to 1"),
         (["--sizes", "3", "0"], "--sizes is 0; it must be at least 1"),
+        (["--sizes", "3", "--sizes", "4"], "--sizes is given twice: write all its values behind one"),
         (["--stepz", "1"], "unrecognized arguments: --stepz"),
         (["--step", "1"], "unrecognized arguments: --step"),
         (["--steps", "many"], "invalid int value"),

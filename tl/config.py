@@ -124,5 +124,14 @@ def _flag(hint: Any, default: Any) -> dict[str, Any]:
     if typing.get_origin(hint) is Literal:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is list:
-        return _flag(typing.get_args(hint)[0], None) | {"nargs": "+"}
+        return _flag(typing.get_args(hint)[0], None) | {"nargs": "+", "action": _Once}
     return {"type": hint}
+
+
+class _Once(argparse.Action):
+    """Stores the values of a list; refuses the flag a second time, which argparse would let replace the first."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        if getattr(namespace, self.dest) is not self.default:
+            parser.error(f"{self.option_strings[0]} is given twice: write all its values behind one")
+        setattr(namespace, self.dest, values)
