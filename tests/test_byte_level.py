@@ -311,7 +311,7 @@ def test_a_run_trains_resumes_and_can_be_shown(toy, tmp_path, monkeypatch, capsy
     same = (toy / "model" / "tokenizer.json").read_bytes()
     assert (tmp_path / "whole" / "tokenizer.json").read_bytes() == same
     capsys.readouterr()
-    assert show.main([str(toy / "data.jsonl"), "--model", str(tmp_path / "whole"), "--samples", "1"]) == 0
+    assert show.main([str(toy / "data.jsonl"), "--model", str(tmp_path / "whole")]) == 0
     assert "get" in capsys.readouterr().out
 
 

@@ -281,7 +281,7 @@ def test_a_second_command_that_appends_to_the_same_file_is_refused(tmp_path, com
 
 def test_a_run_that_is_refused_leaves_no_folder(toy_sft, tmp_path):
     with pytest.raises(DataError):
-        train_sft.main([*arguments(toy_sft, tmp_path / "run"), "--data", str(tmp_path / "missing.jsonl")])
+        train_sft.main(arguments(toy_sft, tmp_path / "run", "--data", str(tmp_path / "missing.jsonl")))
     assert not (tmp_path / "run").exists()
 
 
