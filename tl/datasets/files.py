@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from tl.datasets.report import DataError
-from tl.forms.values import unique_keys
+from tl.forms.values import refuse_constant, unique_keys
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _OPENING = (b"{", b"[", b",", b":")
@@ -109,7 +109,7 @@ def loads(data: bytes, what: str) -> object:
     """Strict JSON in UTF-8, without NaN, a key twice in an object, and lone surrogates, which are no valid text. Raises
     ValueError."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
+        value = json.loads(data.decode(), parse_constant=refuse_constant, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
         raise ValueError(f"{what} is not JSON: {error.msg} ({place})") from None
@@ -121,7 +121,3 @@ def loads(data: bytes, what: str) -> object:
         except UnicodeEncodeError:
             raise ValueError(f"{what} holds a lone surrogate") from None
     return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

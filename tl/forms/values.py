@@ -112,11 +112,12 @@ def unique_keys(entries: list[tuple[str, JSON]]) -> dict[str, JSON]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Raises ValueError for NaN and infinities, which Python reads in JSON."""
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
+_DECODER = json.JSONDecoder(strict=False, parse_constant=refuse_constant, object_pairs_hook=unique_keys)
 
 
 def fail(message: str) -> NoReturn:
