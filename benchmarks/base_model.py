@@ -13,9 +13,9 @@ from random import Random
 import torch
 
 from tl.assets import TINY
-from tl.assets.tiny.corpus import document, make_style
+from tl.assets.tiny.corpus import TURN_END, make_style, marked_document
 from tl.assets.tiny.functions import as_sentence, call_text, choose_arguments, make_family, request_phrase
-from tl.assets.tiny.make import HELD_OUT, loss_of
+from tl.assets.tiny.make import HELD_OUT, Page, encode, loss_of
 from tl.llama import Llama, Tokenizer, generate, load_model
 from tl.metrics import score_call
 from tl.prompt import encode_prompt
@@ -28,9 +28,10 @@ NEW_TOKENS = 64
 @torch.no_grad()
 def corpus_loss(model: Llama, tokenizer: Tokenizer) -> float:
     """Nats a token."""
-    pages = [[tokenizer.bos_id, *tokenizer.encode(document(HELD_OUT + i))][:1024] for i in range(DOCUMENTS)]
-    losses = [loss_of(model, [ids]).item() * (len(ids) - 1) for ids in pages]
-    return sum(losses) / sum(len(ids) - 1 for ids in pages)
+    whole = [encode(marked_document(HELD_OUT + i), tokenizer) for i in range(DOCUMENTS)]
+    pages = [Page(page.ids[:1024], page.targets[:1024]) for page in whole]
+    losses = [loss_of(model, [page]).item() * len(page.ids) for page in pages]
+    return sum(losses) / sum(len(page.ids) for page in pages)
 
 
 def exercise(seed: int) -> tuple[str, str]:

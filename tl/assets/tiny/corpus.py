@@ -35,6 +35,8 @@ from tl.assets.tiny.signatures import JSON_TYPES, PYTHON_TYPES, SIGNATURES, Sign
 from tl.assets.tiny.values import Parameter
 from tl.assets.tiny.words import ADJECTIVES, COMMON, FIRST_NAMES, NOUNS, words_of
 
+TURN_END = "\x03"  # in `marked_document`, where a model that writes the calls would stop
+
 # How often words are at least taken to stand in the text of the vocabulary, and odd ones at most.
 COMMON_WORD, TABLE_WORD, FIRST_WORD, ODD_WORD = 120, 100, 300, 20
 
@@ -137,7 +139,7 @@ class Style:
         return self.block + self.signature(function, PYTHON_TYPES if self.python else JSON_TYPES)
 
     def call(self, name: str, arguments: dict[str, Any]) -> str:
-        return self.frame[1] + call_text(name, arguments, self.python) + "\n"
+        return self.frame[1] + call_text(name, arguments, self.python) + TURN_END + "\n"
 
 
 def make_style(rng: Random, roles: bool = False) -> Style:
@@ -183,7 +185,8 @@ class Example:
 
     def speak(self, function: Function | None, words: str) -> None:
         """A line that says something, by a function or as a comment."""
-        self.text += self.style.call(function.name, {function.required[0].name: words}) if function else f"# {words}\n"
+        said = self.style.call(function.name, {function.required[0].name: words}) if function else None
+        self.text += said or f"# {words}{TURN_END}\n"
 
     def ask(self, question: str, answer: str | None) -> None:
         self.speak(self.style.asking, question)
@@ -506,10 +509,15 @@ _PAGES = [conversation_page, exercises_page, records_page, recurring_page, log_p
 _SHARES = [42, 45, 2, 6, 1, 3, 1]
 
 
-def document(seed: int) -> str:
-    """The document of that number: the same text whenever and wherever it is made."""
+def marked_document(seed: int) -> str:
+    """The document of that number, with TURN_END after each call and closing remark."""
     rng = Random(seed)
     return rng.choices(_PAGES, _SHARES)[0](rng)
+
+
+def document(seed: int) -> str:
+    """The document of that number: the same text whenever and wherever it is made."""
+    return marked_document(seed).replace(TURN_END, "")
 
 
 def vocabulary_texts(count: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ same command then goes on from there, to the same bits on the same machine.
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -28,10 +29,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from tl.assets.tiny.corpus import document, echo_page, vocabulary_texts
+from tl.assets.tiny.corpus import TURN_END, echo_page, marked_document, vocabulary_texts
 from tl.assets.tiny.muon import Muon
 from tl.config import option, parse_config
-from tl.llama import Llama, ModelConfig, Tokenizer, save_model
+from tl.llama import Llama, ModelConfig, Tokenizer, load_model, save_model
 from tl.llama.tokenizer import TOKENIZER_FILE, train_vocabulary
 from tl.templates import template_of
 
@@ -63,6 +64,7 @@ class BaseConfig:
     out: str = option("tiny", "folder to write the checkpoint to")
     tokens: int = option(40_000_000, "length of the training")
     state: str = option("tiny-state", "folder with all that the run continues from, and its log")
+    init: str | None = option(None, "checkpoint folder to start from (default: random weights and a new vocabulary)")
     seed: int = option(0, "of the weights, and of the documents: each seed has ten million of its own")
     echoes: float = option(0.064, "share over which the echoes are replaced by the other documents")
     growth: float = option(0.128, "share over which longer and longer documents come in")
@@ -88,9 +90,32 @@ def text_and_limit(seed: int, done: float, config: BaseConfig) -> tuple[str, flo
     """(document `seed` or an echo in its place, the number of tokens beyond which it is left out)."""
     rng = Random(f"echo {seed}")
     share = 1 - done / config.echoes if done < config.echoes else 0.0
-    text = echo_page(rng) if rng.random() < max(FEWEST_ECHOES, share) else document(seed)
+    text = echo_page(rng) if rng.random() < max(FEWEST_ECHOES, share) else marked_document(seed)
     grown = done / config.growth if done < config.growth else 1.0
     return text, SHORT + (LONG - SHORT) * grown
+
+
+@dataclass
+class Page:
+    """A document as the model reads it."""
+
+    ids: list[int]
+    targets: list[int]  # what comes after each id
+
+
+def encode(text: str, tokenizer: Tokenizer) -> Page:
+    """A document with its turn ends: there the target is `</s>`, though the text goes on, as in fine-tuning."""
+    [mark] = tokenizer.encode("\n" + TURN_END)[1:]
+    ids, ends = [tokenizer.bos_id], []
+    for token in tokenizer.encode(text):
+        if token == mark:
+            ends.append(len(ids) - 1)
+        else:
+            ids.append(token)
+    targets = ids[1:]
+    for end in ends:
+        targets[end] = tokenizer.eos_id
+    return Page(ids[:-1], targets)
 
 
 @dataclass
@@ -103,18 +128,18 @@ class Place:
     seconds: float = 0.0  # of training, over all interruptions
 
 
-def batches(tokenizer: Tokenizer, config: BaseConfig, place: Place) -> Iterator[list[list[int]]]:
-    """Whole documents as ids, from `place` on, which moves along, until there were `config.tokens`."""
-    batch: list[list[int]] = []
+def batches(tokenizer: Tokenizer, config: BaseConfig, place: Place) -> Iterator[list[Page]]:
+    """Whole documents from `place` on, which moves along, until there were `config.tokens`."""
+    batch: list[Page] = []
     tokens = place.tokens
     for seed in count(place.document):
         text, limit = text_and_limit(seed, tokens / config.tokens, config)
-        ids = [tokenizer.bos_id, *tokenizer.encode(text)]
-        if len(ids) > limit:
+        page = encode(text, tokenizer)
+        if len(page.ids) >= limit:
             continue
-        batch.append(ids)
-        tokens += len(ids)
-        if sum(map(len, batch)) >= BATCH:
+        batch.append(page)
+        tokens += len(page.ids)
+        if sum(len(page.ids) for page in batch) >= BATCH:
             place.document, place.tokens = seed + 1, tokens
             yield batch
             batch = []
@@ -122,11 +147,11 @@ def batches(tokenizer: Tokenizer, config: BaseConfig, place: Place) -> Iterator[
                 return
 
 
-def loss_of(model: torch.nn.Module, batch: list[list[int]]) -> Tensor:
+def loss_of(model: torch.nn.Module, batch: list[Page]) -> Tensor:
     """Mean cross-entropy of the next token, each document on its own."""
-    inputs = torch.tensor([i for ids in batch for i in ids[:-1]])
-    targets = torch.tensor([i for ids in batch for i in ids[1:]])
-    logits = model(inputs[None], lengths=[len(ids) - 1 for ids in batch])
+    inputs = torch.tensor([i for page in batch for i in page.ids])
+    targets = torch.tensor([i for page in batch for i in page.targets])
+    logits = model(inputs[None], lengths=[len(page.ids) for page in batch])
     return F.cross_entropy(logits[0].float(), targets)
 
 
@@ -145,7 +170,7 @@ class Run:
         self.parts = optimizers(self.model, self.config.rate)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
 
-    def step(self, batch: list[list[int]], done: float) -> None:
+    def step(self, batch: list[Page], done: float) -> None:
         """One update; `done` is the share of the run before it."""
         for group in (group for part in self.parts for group in part.param_groups):
             group["lr"] = learning_rate(done, self.config)
@@ -208,10 +233,14 @@ def start(config: BaseConfig) -> Run:
     vocabulary = state / TOKENIZER_FILE
     if not vocabulary.exists():
         new = vocabulary.with_suffix(".new")
-        train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), new, CONFIG.vocab_size)
+        if config.init:
+            shutil.copy(Path(config.init) / TOKENIZER_FILE, new)
+        else:
+            train_vocabulary(vocabulary_texts(VOCABULARY_DOCUMENTS), new, CONFIG.vocab_size)
         os.replace(new, vocabulary)
     torch.manual_seed(config.seed)
-    run = Run(config, Tokenizer(vocabulary), Llama(CONFIG), Place(document=config.seed * 10_000_000))
+    model = load_model(config.init, torch.float32) if config.init else Llama(CONFIG)
+    run = Run(config, Tokenizer(vocabulary), model, Place(document=config.seed * 10_000_000))
     if state_file(config).exists():
         run.load()
     return run
@@ -244,7 +273,7 @@ def train(run: Run, told_to_end: list[int]) -> None:
 
 def main() -> None:
     config = parse_config(BaseConfig, description=__doc__)
-    torch.set_num_threads(1)  # the sums, and so the bits, do not depend on the machine's number of cores
+    torch.set_num_threads(int(os.environ.get("THREADS", "1")))  # the sums, and so the bits, do not depend on the machine's number of cores
     told_to_end: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: told_to_end.append(received))
