@@ -13,7 +13,7 @@ from random import Random
 import torch
 
 from tl.assets import TINY
-from tl.assets.tiny.corpus import TURN_END, make_style, marked_document
+from tl.assets.tiny.corpus import make_style, marked_document
 from tl.assets.tiny.functions import as_sentence, call_text, choose_arguments, make_family, request_phrase
 from tl.assets.tiny.make import HELD_OUT, Page, encode, loss_of
 from tl.llama import Llama, Tokenizer, generate, load_model

@@ -15,7 +15,7 @@ import torch
 
 from tl.assets import TINY
 from tl.assets.tiny import make, muon
-from tl.assets.tiny.corpus import ASKING, CLOSING, document, vocabulary_texts
+from tl.assets.tiny.corpus import ASKING, CLOSING, TURN_END, document, marked_document, vocabulary_texts
 from tl.assets.tiny.functions import as_sentence, call_text, choose_arguments, make_family, make_thing, request_phrase
 from tl.assets.tiny.make import BaseConfig, Place
 from tl.assets.tiny.values import spoken
@@ -244,13 +244,28 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
 
 def test_documents_come_whole_short_ones_and_echoes_first(tokenizer):
     made = list(make.batches(tokenizer, BaseConfig(tokens=80_000, echoes=0.15, growth=0.3), place := Place(0)))
-    assert place.tokens == sum(len(ids) for batch in made for ids in batch) >= 80_000
-    assert max(len(ids) for ids in made[0]) <= 1.3 * make.SHORT
-    assert all(text_repeats(tokenizer.decode(ids[1:])) for ids in made[0])
-    assert max(len(ids) for batch in made for ids in batch) <= make.LONG
-    assert all(ids[0] == tokenizer.bos_id and tokenizer.bos_id not in ids[1:] for ids in made[-1])
+    assert place.tokens == sum(len(page.ids) for batch in made for page in batch) >= 80_000
+    assert max(len(page.ids) for page in made[0]) <= 1.3 * make.SHORT
+    assert all(text_repeats(tokenizer.decode([*page.ids[1:], page.targets[-1]])) for page in made[0])
+    assert max(len(page.ids) for batch in made for page in batch) <= make.LONG
+    assert all(page.ids[0] == tokenizer.bos_id and tokenizer.bos_id not in page.ids[1:] for page in made[-1])
     texts = {document(seed) for seed in range(1000)}
-    assert sum(tokenizer.decode(ids[1:]) in texts for ids in made[-1]) >= len(made[-1]) / 2
+    assert sum(tokenizer.decode(page.ids[1:]) + "\n" in texts for page in made[-1]) >= len(made[-1]) / 2
+
+
+def test_where_a_turn_ends_the_target_is_the_stop_token_and_the_text_goes_on(tokenizer):
+    page = make.encode(f'> Go on!\n$ go(to="A"){TURN_END}\n* gone\n', tokenizer)
+    call = [tokenizer.bos_id, *tokenizer.encode('> Go on!\n$ go(to="A")')]
+    rest = tokenizer.encode("\n* gone\n")
+    assert page.ids == [*call, *rest[:-1]]
+    assert page.targets == [*call[1:], tokenizer.eos_id, *rest[1:]]
+
+
+def test_each_call_of_a_page_of_exercises_ends_a_turn(tokenizer):
+    pages = [marked_document(seed) for seed in range(200)]
+    assert all(TURN_END not in line[:-1] for page in pages for line in page.split("\n"))
+    calls = [line for page in pages for line in page.split("\n") if re.match(r"(>>> |\$ |Code: )\w+\(.*\)", line)]
+    assert len(calls) > 50 and all(line.endswith(")" + TURN_END) for line in calls)
 
 
 @pytest.fixture
@@ -294,6 +309,15 @@ def test_a_run_that_was_told_to_end_continues_to_the_same_bits(small):
     assert (Path(whole.out) / "model.safetensors").read_bytes() == (Path(parts.out) / "model.safetensors").read_bytes()
 
 
+def test_a_run_can_start_from_a_checkpoint(small, tokenizer):
+    first = small("first")
+    make.train(make.start(first), [])
+    second = replace(small("second"), init=first.out)
+    run, weights = make.start(second), load_model(first.out, torch.float32).state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in run.model.state_dict().items())
+    assert run.tokenizer.encode("get_harp(") == tokenizer.encode("get_harp(")
+
+
 def test_the_state_of_another_run_is_refused(small):
     config = small("one")
     with pytest.raises(SystemExit):
@@ -315,7 +339,7 @@ def test_the_checkpoint_is_small(tiny, tokenizer):
 
 
 def test_the_model_reads_pages_that_it_was_not_trained_on(tiny, tokenizer):
-    batch = [[1, *tokenizer.encode(document(make.HELD_OUT + seed))][:600] for seed in range(12)]
+    batch = [make.encode(marked_document(make.HELD_OUT + seed), tokenizer) for seed in range(12)]
     with torch.no_grad():
         assert make.loss_of(tiny, batch).item() < 1.2  # a uniform guess: 8.3
 
