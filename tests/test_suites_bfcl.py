@@ -333,7 +333,7 @@ def test_only_a_parameter_with_the_empty_text_among_its_values_may_be_left_out()
 
 
 def test_a_turn_that_was_cut_is_wrong_though_its_text_is_a_call(boxes):
-    cut = Prediction(("area(1/4, (1, 2))\n\n",), (), "did not stop within 96 tokens")
+    cut = Prediction(("area(1/4, (1, 2))\n\n",), (), "did not stop within 96 tokens", is_whole=False)
     assert arguments_score(boxes["exec_simple"], said(*cut.texts, form="call")) == ALL
     assert arguments_score(boxes["exec_simple"], cut) == NOTHING
 

@@ -223,7 +223,7 @@ def test_time_is_linear_in_the_length_of_an_output(suite, text):
 
 
 def test_a_turn_that_was_cut_is_wrong_though_its_text_is_a_call(suite):
-    cut = Prediction((action("rates", {"base": "EUR"}) + "\n\n",), (), "did not stop within 96 tokens")
+    cut = Prediction((action("rates", {"base": "EUR"}) + "\n\n",), (), "did not stop within 96 tokens", is_whole=False)
     assert official_score(suite.questions[4], cut) == NOTHING
 
 

@@ -90,7 +90,7 @@ def _prediction(record: dict, question: Question, form: str, where: str) -> Pred
             raise DataError(f"{where}: a call has to be {form}: {error.message}") from error
     said = _said(record, where)
     if said is None:
-        return Prediction((), (), "no prediction")
+        return Prediction((), (), "no prediction", is_whole=False)
     if isinstance(said, dict):  # a message: without tool calls, its text is an answer, as through an endpoint
         return read_prediction(texts_of(said, form, question.tools), "call", question.tools)
     return read_prediction([said] if isinstance(said, str) else said, form, question.tools)

@@ -59,7 +59,6 @@ _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\_")  # Markdown's \_, not the \\_ of
 _NEXT = re.compile(r"[ \t\r\n,;]*(?=[^ \t\r\n,;])")
 _PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>\n?((?:(?!<parameter=).)*?)\n?</parameter>\s*", re.DOTALL)
 _PYTHON_TAG = "<|python_tag|>"
-_FORMAT_ERROR = "format error: "
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,9 @@ class Prediction:
     texts: tuple[str, ...]
     calls: tuple[Call, ...]
     problem: str = ""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the texts are all that the model said: if not, it was cut, say, and they are wrong as they are."""
-        return not self.problem or self.problem.startswith(_FORMAT_ERROR)
+    is_whole: bool = (
+        True  # the texts are all that the model said; if not, it was cut, say, and they are wrong as they are
+    )
 
 
 def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
@@ -81,7 +78,7 @@ def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[To
     try:
         calls = [call for text in texts for call in read_calls(text, form, tools)]
     except CallSyntaxError as error:
-        return Prediction(tuple(texts), (), f"{_FORMAT_ERROR}{error}")
+        return Prediction(tuple(texts), (), f"format error: {error}")
     return Prediction(tuple(texts), tuple(calls))
 
 

@@ -78,7 +78,7 @@ def ask(questions: Sequence[Question], policy: Policy) -> list[Response]:
 def prediction_of(answer: Response) -> Prediction:
     """Text in the Table 13 format as a prediction."""
     if answer.note:
-        return Prediction(answer.texts, (), answer.note)
+        return Prediction(answer.texts, (), answer.note, is_whole=False)
     return read_prediction(answer.texts, "call")
 
 
