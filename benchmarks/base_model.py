@@ -4,7 +4,7 @@
 
 Three figures: the loss on documents of its corpus; how many calls it gets right when a page has the signatures of three
 made-up functions and a sentence that one of them serves; TS, PI and CF on held-out requests, which nothing has prepared
-it for (it never saw a call end with </s>, so its text is cut where the line ends).
+it for (its text is cut at </s> or where the line ends).
 """
 
 import argparse
