@@ -28,7 +28,7 @@ def test_a_page_is_made_of_a_run_whatever_its_numbers_are(tmp_path, capsys, odd)
     keys = ("step", "loss", "reward", "tokens", "kl", "case/exact")
     lines = [good, *(f'{{"step": 2, "{key}": {odd}}}' for key in keys), f'{{"step": {odd}, "loss": {odd}}}', good]
     (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    (run / "settings.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
+    (run / "run_config.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
     scores = f'{{"n": {odd}, "n_cf": {odd}, "ts": {odd}, "pi": {odd}, "cf": {odd}}}'
     intervals = f'{{"strict": {{"ts": [{odd}, {odd}], "pi": {odd}, "cf": [{odd}]}}}}'
     single = f'{{"strict": {scores}, "title": {odd}, "notes": {odd}, "intervals": {intervals}, "items": {odd}}}'
