@@ -17,6 +17,7 @@ from tl.report import page as report_page
 from tl.report.datasets import DataColumn
 from tl.report.page import case_key, report
 from tl.report.runs import NoRunError, names, read_run, read_runs
+from tl.training.run import VALUES_SCRIPT
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e{{sections}}\"' onclick='x"
 VOID = {"meta", "br", "img"}
@@ -207,6 +208,15 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_shown(ppo, tmp_path)
     assert "report.json cannot be read and was left out" in text
     assert "no rollouts.jsonl" in text and "no config.json: no model yet" in text
     assert "+1.00" in text  # the last reward
+
+
+def test_a_missing_evaluation_comes_with_its_command_where_there_can_be_one(tmp_path):
+    for name, settings in (("a run", {"label_smoothing": 0.0}), ("prm", {"script": VALUES_SCRIPT})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run_config.json").write_text(json.dumps(settings))
+    command = f"python evaluate.py --model '{tmp_path}/a run' --report '{tmp_path}/a run/report.json' makes one"
+    assert f"no report.json: {command}" in read_run(tmp_path / "a run", "run").notes
+    assert not any("report.json" in note for note in read_run(tmp_path / "prm", "prm").notes)
 
 
 def test_reports_of_other_commands_are_named_and_not_called_damaged(tmp_path):
