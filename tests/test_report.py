@@ -14,7 +14,7 @@ from tl.experiments.comparison import Column
 from tl.irm import RewardCase
 from tl.metrics import score_episodes
 from tl.report import page as report_page
-from tl.report.datasets import DataColumn
+from tl.report.datasets import DataColumn, data_columns
 from tl.report.page import case_key, report
 from tl.report.runs import NoRunError, names, read_run, read_runs
 from tl.training.run import VALUES_SCRIPT
@@ -226,6 +226,18 @@ def test_reports_of_other_commands_are_named_and_not_called_damaged(tmp_path):
         "report.json: intercode: not from evaluate.py, or from an older version of it: evaluate again"
     ]
     assert "damaged" not in Page(write([str(tmp_path)], tmp_path / "out.html")).text
+
+
+def test_runs_that_encode_the_same_data_in_another_way_have_columns_of_their_own(sft, tmp_path):
+    write_lines(tmp_path / "data.jsonl", [record("a", *[("search_news", '{"q": "x"}', "cats " * 50)] * 2)])
+    settings = json.loads((sft / "run_config.json").read_text())
+    runs = [settings, settings | {"learning_rate": 1.0}, settings | {"max_feedback_tokens": 2}]
+    for number, of_run in enumerate(runs):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run_config.json").write_text(json.dumps(of_run))
+    columns = data_columns(read_runs([str(tmp_path / str(number)) for number in range(3)]), 0)
+    assert [column.name for column in columns] == ["0", "2"]
+    assert columns[0].figures["tokens"] > columns[1].figures["tokens"]
 
 
 def test_data_that_has_gone_is_said(sft, tmp_path):
