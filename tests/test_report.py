@@ -181,6 +181,19 @@ def test_the_evaluation_stands_beside_the_papers_rows_of_that_benchmark(evaluati
     assert "paper: TL-CodeLLaMA-2 7B87.7278.0757.89" in text
 
 
+def test_rows_of_other_items_are_said_not_to_be_comparable(evaluation, tmp_path):
+    report = json.loads((evaluation / "report.json").read_text())
+    other = json.loads(json.dumps(report))
+    other["suites"]["toolalpaca"]["items"][0]["id"] = "another"
+    for name, of_run in (("same", report), ("other", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(of_run))
+    told = "the rows are not of the same items, of which they share 0"
+    for name, times in (("same", 0), ("other", 1)):
+        page = write([str(evaluation), str(tmp_path / name)], tmp_path / f"{name}.html")
+        assert page.count(told) == times
+
+
 def test_an_experiment_is_a_table_of_means_with_differences(experiments, tmp_path):
     text = Page(section(write([str(experiments)], tmp_path / "out.html"), "Experiments")).text
     assert "none40.0MAE43.5 (+3.5 [-1.0, +8.0])" in text
