@@ -57,6 +57,16 @@ def test_a_bad_record_cannot_steer_the_terminal(tmp_path, capsys):
     assert "\\x1b]0;owned" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
 
 
+def test_names_of_tools_cannot_steer_the_terminal(tmp_path, capsys):
+    tools = [{"type": "function", "function": {"name": f"{STEERS}get_{n}", "parameters": {}}} for n in "ab"]
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"tools": tools, "messages": messages}) + "\n")
+    assert tl_main(["stats", str(data)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "\\u202e" in said and "get_… (2)" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
+
+
 def test_every_row_of_the_table_names_a_test_that_exists():
     repository = Path(__file__).resolve().parents[2]
     rows = re.findall(r"(?m)^\| .* \|$", (repository / "docs" / "security.md").read_text())[1:]
