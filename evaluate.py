@@ -151,6 +151,12 @@ def check(config: EvaluationConfig) -> None:
         raise RunError(f"--judge only judges --suite {JUDGED}")
     if config.format != "auto" and not (config.predictions or config.endpoint):
         raise RunError("--format is for --predictions and --endpoint: a local model's calls have its prompt's form")
+    if config.template != "auto" and (config.predictions or config.endpoint):
+        raise RunError("--template is for a local model: leave it out with --predictions and --endpoint")
+    if config.suite or not config.data:
+        for flag in ("on_bad_data", "data_format"):
+            if getattr(config, flag) != getattr(EvaluationConfig, flag):
+                raise RunError(f"--{flag} is for trajectory files: --data without --suite")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes exactly two reports")
     if config.compare and config != EvaluationConfig(compare=config.compare):
