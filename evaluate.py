@@ -42,6 +42,7 @@ from tl.evaluation.results import EpisodeResult, SingleTurnResult, family_lines
 from tl.evaluation.suites import EpisodeSuite, Suite, note_too_long, tooleyes
 from tl.evaluation.suites.catalogue import DEFAULT, LEVELS, NAMES, read_suites
 from tl.evaluation.suites.own import task_suite, trajectory_suite
+from tl.files import visible
 from tl.forms import Form
 from tl.llama.adapter import base_folder
 from tl.llama.config import ModelConfig
@@ -150,6 +151,12 @@ def check(config: EvaluationConfig) -> None:
         raise RunError(f"--judge only judges --suite {JUDGED}")
     if config.format != "auto" and not (config.predictions or config.endpoint):
         raise RunError("--format is for --predictions and --endpoint: a local model's calls have its prompt's form")
+    if config.template != "auto" and (config.predictions or config.endpoint):
+        raise RunError("--template is for a local model: leave it out with --predictions and --endpoint")
+    if config.suite or not config.data:
+        for flag in ("on_bad_data", "data_format"):
+            if getattr(config, flag) != getattr(EvaluationConfig, flag):
+                raise RunError(f"--{flag} is for trajectory files: --data without --suite")
     if config.compare and len(config.compare) != 2:
         raise RunError("--compare takes exactly two reports")
     if config.compare and config != EvaluationConfig(compare=config.compare):
@@ -349,7 +356,7 @@ def run(config: EvaluationConfig, world: World) -> int:
             else EpisodeResult(suite, made, config.refusals or REFUSALS)
             for suite, made in answered
         ]
-        print("\n".join(line for result in results for line in (*result.lines(), "")))
+        print(visible("\n".join(line for result in results for line in (*result.lines(), ""))))
         print("\n".join(family_lines([result for result in results if isinstance(result, SingleTurnResult)])))
         settings = asdict(config) | {"max_new_tokens": config.turn_tokens}
         write_report(Path(config.report), settings, {result.suite.name: result.to_json() for result in results})
@@ -366,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     config = parse_config(EvaluationConfig, argv, __doc__)
     check(config)
     if config.compare:
-        print("\n".join(compare_reports(*map(Path, config.compare))))
+        print(visible("\n".join(compare_reports(*map(Path, config.compare)))))
         return 0
     with distributed.process_group() as world:
         return run(config, world)

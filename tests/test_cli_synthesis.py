@@ -62,6 +62,7 @@ def test_unseen_toolkits_share_no_tool_with_training(tmp_path):
         (["--teacher_model", "m"], "--teacher_model needs --teacher, the URL"),
         (["--teacher", "host", "--teacher_model", "m"], "an endpoint must be an http:// or https:// URL"),
         (["--kind", "unseen_toolkits", "--tools", "bank"], "leave --tools out"),
+        (["--require_isolation"], "--require_isolation is for --teacher and --tasks"),
         (["--out", "none/out.jsonl"], "none/out.jsonl: the folder none does not exist: create it"),
     ],
 )

@@ -690,6 +690,9 @@ def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
         (["ablation", "--sweeps", "--data", "mine.jsonl"], "--sweeps generates its data"),
         (["craft", "--model", "mine"], "leave --model and --data out"),
         (["ablation", "--model", "mine"], "mine: no such folder"),
+        (["ablation", "--suite", "held-out", "rotbench:heavy"], "ablation: --suite rotbench:heavy needs the folder"),
+        (["ablation", "--data", "/"], "ablation evaluates on generated requests: leave the folder / out"),
+        (["ablation", "robustness", "--suite", "bfcl", "--data", "/"], "robustness evaluates on generated requests"),
         (["ablation", "--data", "mine.jsonl"], "mine.jsonl: cannot be read: No such file or directory\n"),
     ],
 )

@@ -266,9 +266,12 @@ def test_rounds_sample_with_the_model_of_the_round_before_and_go_on_where_they_s
     assert started[2:] == second * 2, "the training had not begun, so the sampling is looked at once more"
     started.clear()
     assert rejection.main(flags) == 0 and started == [], "all is done"
-    shutil.rmtree(two / "model")
-    assert rejection.main([*flags, "--from", "last"]) == 0
-    assert started[-1] == ("train_sft.py", one / "model", two / "model")
+    for changed, told in ((["--model", str(TINY)], "model, weights"), (["--from", "last"], "from")):
+        with pytest.raises(DataError, match=rf"star has rounds of other settings \({told}\): choose another --out"):
+            rejection.main([*flags, *changed])
+    other = [*flags, "--from", "last", "--out", str(tmp_path / "other")]
+    assert (rejection.main(other), rejection.main(other)) == (143, 0)
+    assert started[-1] == ("train_sft.py", *(tmp_path / "other" / f"round-{n}" / "model" for n in (1, 2)))
 
 
 def test_a_round_that_keeps_nothing_ends_the_rounds(tmp_path, capsys, monkeypatch):

@@ -14,9 +14,10 @@ from tl.experiments.comparison import Column
 from tl.irm import RewardCase
 from tl.metrics import score_episodes
 from tl.report import page as report_page
-from tl.report.datasets import DataColumn
+from tl.report.datasets import DataColumn, data_columns
 from tl.report.page import case_key, report
 from tl.report.runs import NoRunError, names, read_run, read_runs
+from tl.training.run import VALUES_SCRIPT
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e{{sections}}\"' onclick='x"
 VOID = {"meta", "br", "img"}
@@ -180,6 +181,19 @@ def test_the_evaluation_stands_beside_the_papers_rows_of_that_benchmark(evaluati
     assert "paper: TL-CodeLLaMA-2 7B87.7278.0757.89" in text
 
 
+def test_rows_of_other_items_are_said_not_to_be_comparable(evaluation, tmp_path):
+    report = json.loads((evaluation / "report.json").read_text())
+    other = json.loads(json.dumps(report))
+    other["suites"]["toolalpaca"]["items"][0]["id"] = "another"
+    for name, of_run in (("same", report), ("other", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(of_run))
+    told = "the rows are not of the same items, of which they share 0"
+    for name, times in (("same", 0), ("other", 1)):
+        page = write([str(evaluation), str(tmp_path / name)], tmp_path / f"{name}.html")
+        assert page.count(told) == times
+
+
 def test_an_experiment_is_a_table_of_means_with_differences(experiments, tmp_path):
     text = Page(section(write([str(experiments)], tmp_path / "out.html"), "Experiments")).text
     assert "none40.0MAE43.5 (+3.5 [-1.0, +8.0])" in text
@@ -209,6 +223,15 @@ def test_what_is_missing_or_damaged_is_said_and_the_rest_is_shown(ppo, tmp_path)
     assert "+1.00" in text  # the last reward
 
 
+def test_a_missing_evaluation_comes_with_its_command_where_there_can_be_one(tmp_path):
+    for name, settings in (("a run", {"label_smoothing": 0.0}), ("prm", {"script": VALUES_SCRIPT})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run_config.json").write_text(json.dumps(settings))
+    command = f"python evaluate.py --model '{tmp_path}/a run' --report '{tmp_path}/a run/report.json' makes one"
+    assert f"no report.json: {command}" in read_run(tmp_path / "a run", "run").notes
+    assert not any("report.json" in note for note in read_run(tmp_path / "prm", "prm").notes)
+
+
 def test_reports_of_other_commands_are_named_and_not_called_damaged(tmp_path):
     of_intercode = {"suites": {"intercode": {"title": "InterCode-bash", "items": [{"id": "2/0", "reward": 1.0}]}}}
     (tmp_path / "report.json").write_text(json.dumps(of_intercode))
@@ -216,6 +239,18 @@ def test_reports_of_other_commands_are_named_and_not_called_damaged(tmp_path):
         "report.json: intercode: not from evaluate.py, or from an older version of it: evaluate again"
     ]
     assert "damaged" not in Page(write([str(tmp_path)], tmp_path / "out.html")).text
+
+
+def test_runs_that_encode_the_same_data_in_another_way_have_columns_of_their_own(sft, tmp_path):
+    write_lines(tmp_path / "data.jsonl", [record("a", *[("search_news", '{"q": "x"}', "cats " * 50)] * 2)])
+    settings = json.loads((sft / "run_config.json").read_text())
+    runs = [settings, settings | {"learning_rate": 1.0}, settings | {"max_feedback_tokens": 2}]
+    for number, of_run in enumerate(runs):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run_config.json").write_text(json.dumps(of_run))
+    columns = data_columns(read_runs([str(tmp_path / str(number)) for number in range(3)]), 0)
+    assert [column.name for column in columns] == ["0", "2"]
+    assert columns[0].figures["tokens"] > columns[1].figures["tokens"]
 
 
 def test_data_that_has_gone_is_said(sft, tmp_path):

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import evaluate
 from tl.__main__ import main as tl_main
 from tl.cli import report as report_cli
+from tl.rollout.dialogue import Response, StopReason
 
 STEERS = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
 ODD = ["NaN", "-Infinity", "1e999", "9" * 5_000, "-" + "9" * 400, "1e300", "-3", "null", '"x"', "[]", "true"]
@@ -28,7 +30,7 @@ def test_a_page_is_made_of_a_run_whatever_its_numbers_are(tmp_path, capsys, odd)
     keys = ("step", "loss", "reward", "tokens", "kl", "case/exact")
     lines = [good, *(f'{{"step": 2, "{key}": {odd}}}' for key in keys), f'{{"step": {odd}, "loss": {odd}}}', good]
     (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    (run / "settings.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
+    (run / "run_config.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
     scores = f'{{"n": {odd}, "n_cf": {odd}, "ts": {odd}, "pi": {odd}, "cf": {odd}}}'
     intervals = f'{{"strict": {{"ts": [{odd}, {odd}], "pi": {odd}, "cf": [{odd}]}}}}'
     single = f'{{"strict": {scores}, "title": {odd}, "notes": {odd}, "intervals": {intervals}, "items": {odd}}}'
@@ -55,6 +57,35 @@ def test_a_bad_record_cannot_steer_the_terminal(tmp_path, capsys):
     assert tl_main(["convert", str(data), "--out", str(tmp_path / "out.jsonl")]) == 2
     said = "".join(capsys.readouterr())
     assert "\\x1b]0;owned" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
+
+
+def test_names_of_tools_cannot_steer_the_terminal(tmp_path, capsys):
+    tools = [{"type": "function", "function": {"name": f"{STEERS}get_{n}", "parameters": {}}} for n in "ab"]
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"tools": tools, "messages": messages}) + "\n")
+    assert tl_main(["stats", str(data)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "\\u202e" in said and "get_… (2)" in said and not set(STEERS) & set(said) - set("]0;owned[2J")
+
+
+def test_ids_of_records_and_titles_in_reports_cannot_steer_the_terminal(tmp_path, capsys, monkeypatch):
+    call = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    messages = [{"role": "user", "content": "?"}, call]
+    records = [{"id": name, "tools": [{"name": "f"}], "messages": messages} for name in ("a", STEERS)]
+    data, report = tmp_path / "data.jsonl", tmp_path / "report.json"
+    data.write_text("".join(json.dumps(record) + "\n" for record in records))
+    said = [Response(("f()",)), Response(note="no answer", stop=StopReason.POLICY)]
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (lambda dialogues: said[: len(dialogues)], {}))
+    flags = ["--data", str(data), "--report", str(report)]
+    with pytest.warns(UserWarning, match="no answer"):
+        assert evaluate.main(flags) == 1
+    found = json.loads(report.read_text())
+    found["suites"]["trajectories"]["title"] = STEERS
+    report.write_text(json.dumps(found))
+    assert evaluate.main(["--compare", str(report), str(report)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("\\x1b]0;owned") == 2 and not set(STEERS) & set(printed) - set("]0;owned[2J")
 
 
 def test_every_row_of_the_table_names_a_test_that_exists():

@@ -22,7 +22,8 @@ from pathlib import Path
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.errors import UserError
-from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, ablation_of
+from tl.evaluation.suites.catalogue import FROM_FILES
+from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, Experiment, ablation_of
 from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import PartError, Stopped
 from tl.experiments.plan import FULL, QUICK, Plan, carry_out
@@ -59,11 +60,15 @@ class ExperimentsConfig:
         None, f"output folder (default: {FOLDER} or {CRAFT_FOLDER}, plus the model's name and -quick if used)"
     )
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders in --data; all else in it are training files."""
+        return [path for path in self.data if Path(path).is_dir()]
 
-def main(argv: Sequence[str]) -> int:
-    """Exit status 0, or 1 if a part was stopped or failed, even if the others are in the table. Raises `UserError` for
-    invalid flags and for data that cannot be read."""
-    config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
+
+def chosen(config: ExperimentsConfig) -> list[Experiment]:
+    """The experiments to run. Raises UserError for flags that do not go together, which the scripts would tell only
+    after hours of training."""
     experiments = {
         "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
         "robustness": ROBUSTNESS,
@@ -76,21 +81,36 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--{flag} only applies to ablation")
     if "craft" in config.kinds and (config.model or config.data):
         raise UserError("craft goes on from the embedded model, on the library's tasks: leave --model and --data out")
-    files, folders = ([p for p in config.data if Path(p).is_dir() is folder] for folder in (False, True))
-    if len(folders) > 1 or (config.sweeps and files):
+    folders = config.folders
+    if len(folders) > 1 or (config.sweeps and len(folders) < len(config.data)):
         raise UserError(
             "--data takes at most one folder" if folders[1:] else "--sweeps generates its data: leave --data out"
         )
     if config.suite:
         experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
-    base, official = Path(config.model or TINY), Path(folders[0]) if folders else None
+    for kind in config.kinds:
+        read = [suite for suite in experiments[kind].suites if suite.partition(":")[0] in FROM_FILES]
+        if read and not folders:
+            raise UserError(f"{kind}: --suite {' '.join(read)} needs the folder with the published files in --data")
+        if folders and not read:
+            raise UserError(f"{kind} evaluates on generated requests: leave the folder {folders[0]} out of --data")
+    return [experiments[kind] for kind in config.kinds]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit status 0, or 1 if a part was stopped or failed, even if the others are in the table. Raises `UserError` for
+    invalid flags and for data that cannot be read."""
+    config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
+    experiments = chosen(config)
+    files = [path for path in config.data if path not in config.folders]
+    base, official = Path(config.model or TINY), next(map(Path, config.folders), None)
     read_config(base)  # before data is generated for it
     suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))
     left_out = False
     about = {"command": shlex.join(["python", "-m", "tl", "experiments", *argv]), "quick": config.quick}
     try:
-        for experiment in (experiments[kind] for kind in config.kinds):
+        for experiment in experiments:
             kind, folder, *budgets = (
                 (CraftPlan, CRAFT_FOLDER, FULL_CRAFT, QUICK_CRAFT)
                 if experiment is CRAFT

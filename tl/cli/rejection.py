@@ -17,7 +17,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ from tl.datasets import DataError
 from tl.executor import Executor
 from tl.experiments import parts
 from tl.experiments.parts import SCRIPTS
-from tl.files import check_different, check_place, open_alone
+from tl.files import check_different, check_place, open_alone, write_whole
 from tl.llama.model import Llama
 from tl.llama.sampling import MAX_ROWS
 from tl.llama.tokenizer import Tokenizer
@@ -45,6 +45,8 @@ from tl.templates import TEMPLATE_HELP, TemplateName
 from tl.training.config import resolve_config
 from tl.training.loop import STOPPED
 from tl.training.run import alone, digest_of_model, is_finished
+
+ROUNDS_FILE = "rounds.json"  # in the output folder of --rounds: what its rounds were made with
 
 
 @dataclass
@@ -111,6 +113,7 @@ def check(config: RejectionConfig) -> None:
 def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
     """Samples and trains in turn, each in a process of its own; what is finished is not repeated. Returns 0, or the
     exit status of a process that failed or was stopped."""
+    check_rounds(config)
     model = config.model
     for number in range(1, config.rounds + 1):
         folder = Path(config.out) / f"round-{number}"
@@ -133,6 +136,17 @@ def run_rounds(config: RejectionConfig, argv: Sequence[str]) -> int:
         model = str(trained)
     print(f"the last round's model is in {model}")
     return 0
+
+
+def check_rounds(config: RejectionConfig) -> None:
+    """Raises DataError if the output folder has rounds of other settings, lest they are taken for finished ones."""
+    path = Path(config.out) / ROUNDS_FILE
+    settings = asdict(config) | {"out": "", "rounds": 0, "weights": digest_of_model(Path(config.model))}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+    if changed := [name.rstrip("_") for name, value in settings.items() if before.get(name) != value]:
+        raise DataError(f"{path.parent} has rounds of other settings ({', '.join(changed)}): choose another --out")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def carry_out(what: str, arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from tl.assets import TINY
 from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData, ReadReport, stream
 from tl.datasets.mix import split_share
+from tl.files import visible
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE, cell, dataset_statistics, summary
@@ -90,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     if config.json:
         print(json.dumps(columns, ensure_ascii=False, indent=2))
     else:
-        print(table(columns))
+        print(visible(table(columns)))
         print("\nspreads are median / 95th percentile / maximum")
     return 0
 

@@ -92,6 +92,8 @@ def check(config: SynthesisConfig) -> None:
     if config.tasks and chosen:
         raise DataError("--tasks makes one trajectory per task: leave --kind, --size, --seed and --mix out")
     config.require_tasks("mcp", "allow_network")
+    if config.require_isolation and not (config.teacher or config.tasks):
+        raise DataError("--require_isolation is for --teacher and --tasks: else the tools run in this process")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):
         raise DataError("--teacher needs --teacher_model and only works with --kind trajectories")
     if config.teacher_model and not config.teacher:

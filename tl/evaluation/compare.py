@@ -40,7 +40,7 @@ def compare_reports(first: Path, second: Path) -> list[str]:
 
 
 def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
-    sides = [_by_key(suite) for suite in (first, second)]
+    sides = [by_key(suite) for suite in (first, second)]
     keys = [key for key in sides[0] if key in sides[1]]
     alone = [len(suite["items"]) - len(keys) for suite in (first, second)]
     if not keys:
@@ -58,7 +58,7 @@ def _suite_lines(name: str, first: Mapping, second: Mapping) -> list[str]:
 def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[Pair]]:
     """The pairs of the items that two reports have in common in a suite, those of one cluster together; without items
     that do not count for the metric, which is named by its keys in an item."""
-    ours, theirs = _by_key(first), _by_key(second)
+    ours, theirs = by_key(first), by_key(second)
     clusters: dict[str, list[Pair]] = defaultdict(list)
     for key in (key for key in ours if key in theirs):
         a, b = _value(ours[key], metric), _value(theirs[key], metric)
@@ -67,7 +67,7 @@ def paired(first: Mapping, second: Mapping, metric: Sequence[str]) -> list[list[
     return [*clusters.values()]
 
 
-def _by_key(suite: Mapping) -> dict[tuple[str, str, int], Mapping]:
+def by_key(suite: Mapping) -> dict[tuple[str, str, int], Mapping]:
     """Items by (id, golden answers, n), where n numbers those that are otherwise alike. Without the copies of a request
     that did not all get an answer: which did is not known."""
     seen: Counter[tuple[str, str]] = Counter()

@@ -30,13 +30,13 @@ class DataColumn:
 
 
 def data_columns(runs: Sequence[Run], samples: int) -> list[DataColumn]:
-    """The data sets of the fine-tuning runs; runs with the same data share a column. Data that cannot be read is noted
-    at its run."""
+    """The data sets of the fine-tuning runs; runs with the same data and encoding share a column. Data that cannot be
+    read is noted at its run."""
     columns: dict[str, DataColumn] = {}
     for run in runs:
         if run.kind != "SFT" or not run.settings:
             continue
-        seen = ("data", "data_format", "template", "seed", "mae", "pkt", "w_max", "max_length")
+        seen = ("data", "data_format", "template", "seed", *EncodingOptions.__dataclass_fields__)
         key = json.dumps([run.settings.get(name) for name in seen])
         if key in columns:
             continue

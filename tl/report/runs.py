@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,8 +118,10 @@ def _missing(run: Run) -> list[str]:
         SETTINGS_FILE: "its settings are not known",
         METRICS_FILE: "it has no curves",
         CONFIG_FILE: "no model yet: the run is unfinished or was interrupted",
-        EVALUATION_FILE: f"python evaluate.py --model {run.path} --report {run.path / EVALUATION_FILE} makes one",
     }
+    if run.kind != "PRM":  # which cannot generate
+        model, file = shlex.quote(str(run.path)), shlex.quote(str(run.path / EVALUATION_FILE))
+        absent[EVALUATION_FILE] = f"python evaluate.py --model {model} --report {file} makes one"
     if run.kind == "PPO":
         absent[ROLLOUTS_FILE] = "no rollouts to show; --show_every of train_ppo.py writes some"
     return [f"no {file}: {what}" for file, what in absent.items() if not (run.path / file).exists()]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tl.evaluation import paper
+from tl.evaluation.compare import by_key
 from tl.experiments import comparison
 from tl.experiments.comparison import Column
 from tl.report.runs import Run, is_number
@@ -102,8 +103,18 @@ def evaluations(runs: Sequence[Run]) -> str:
         title = str(found[0][1].get("title", name))
         html += f"<h3>{text(title)}</h3>\n" + (_episodes if "de" in found[0][1] else _single_turn)(name, found)
         notes = found[0][1].get("notes")
-        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in (notes if isinstance(notes, list) else ()))
+        told = [*_other_items([suite for _, suite in found]), *(notes if isinstance(notes, list) else ())]
+        html += "".join(f"<p class=facts>{text(str(note))}</p>" for note in told)
     return html
+
+
+def _other_items(suites: Sequence[Mapping]) -> list[str]:
+    """A line if the suites are not of the same items."""
+    first, *others = (by_key(suite).keys() for suite in suites)
+    if all(items == first for items in others):
+        return []
+    shared = len(set(first).intersection(*others))
+    return [f"the rows are not of the same items, of which they share {shared}: evaluate.py --compare pairs these"]
 
 
 def _single_turn(name: str, found: Sequence[tuple[str, Mapping]]) -> str:
