@@ -289,7 +289,8 @@ def train(
         prompts = [data.prompts[i] for i in indices]
         spare: Sequence[Prompt] = ()
         if config.filter_prompts:
-            spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
+            order = epoch_order(len(data.prompts), -1 - config.seed, progress.step)
+            spare = [data.prompts[i] for i in order if i not in indices]
         metrics = ppo_step(models, tokenizer, executor, prompts, progress, config, world, spare)
         return metrics, trouble(metrics)
 
