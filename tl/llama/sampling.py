@@ -35,8 +35,8 @@ def cache_size(rows: int, longest: Iterable[int], grows: bool = False) -> int:
 
 @dataclass
 class Completion:
-    """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id is ``</s>``: an action
-    of the model, but no part of the text."""
+    """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id ends the text: an
+    action of the model, but no part of the text."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Sampler:
         ends: Callable[[list[int]], bool] = lambda ids: False,
         finished: Callable[[], object] = lambda: None,
     ) -> list[Completion]:
-        """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``context_length``.
+        """Continues each prompt until an end-of-text id, ``max_new_tokens`` or the model's ``context_length``.
 
         Args:
             temperature: 0 is greedy decoding.
