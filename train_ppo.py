@@ -289,7 +289,8 @@ def train(
         prompts = [data.prompts[i] for i in indices]
         spare: Sequence[Prompt] = ()
         if config.filter_prompts:
-            spare = [data.prompts[i] for i in epoch_order(len(data.prompts), -1 - config.seed, progress.step)]
+            order = epoch_order(len(data.prompts), -1 - config.seed, progress.step)
+            spare = [data.prompts[i] for i in order if i not in indices]
         metrics = ppo_step(models, tokenizer, executor, prompts, progress, config, world, spare)
         return metrics, trouble(metrics)
 
@@ -330,7 +331,7 @@ def prepare_data(config: PPOConfig, source: Path, executor: Executor | None = No
         data = read_prompts(config.data, tokenizer, *limits, *reading, config.seed, config.free_text)
     else:
         data = task_data(read_or_make_tasks(config, executor), tokenizer, config.max_length)
-    if config.tasks and not config.eval_data:  # the generated requests are about other tools
+    if (config.tasks or config.intercode) and not config.eval_data:  # the generated requests are about other tools
         return data, []
     return data, load_held_out(config, tokenizer, config.max_length + config.max_new_tokens)
 

@@ -215,6 +215,18 @@ def test_long_texts_take_rows_from_one_another(model: Llama, monkeypatch: pytest
     assert shapes == [(4, 128), (2, 256), (4, 128)]
 
 
+def test_texts_that_have_room_leave_the_others_theirs(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long and a short conversation take turns: the short one would get more rows, which it does not need."""
+    monkeypatch.setattr(tl.llama.sampling, "CACHED_TOKENS", 512)
+    sampler, texts = Sampler(model, 20, eos_id=-1), [random_ids(120, seed=1), random_ids(60, seed=2)]
+    with forwards(model) as seen:
+        for turn in range(4):
+            for i, text in enumerate(texts):
+                texts[i] = text + sampler.complete([text], 10)[0].ids + [3 + turn]
+    # The last token drawn and the one after it are not read in the last turn.
+    assert sum(map(sum, seen)) == sum(map(len, texts)) - 2 * 2
+
+
 def test_a_turn_reads_only_what_is_new(model: Llama) -> None:
     sampler, prompts = Sampler(model, 4), [random_ids(n, seed=n) for n in (40, 55, 70, 33)]
     with forwards(model) as seen:

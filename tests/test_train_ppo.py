@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -172,7 +173,8 @@ def test_time_that_rollouts_only_wait_is_no_generation(toy, tmp_path, monkeypatc
 )
 def test_parts_can_be_switched(toy, tmp_path, flags):
     assert train_ppo.main(arguments(toy, tmp_path / "run", "--max_steps", "1", *flags)) == 0
-    assert all(map(math.isfinite, column(tmp_path / "run", "policy_loss")))
+    [line] = metrics(tmp_path / "run")
+    assert math.isfinite(line["policy_loss"])
 
 
 @pytest.mark.parametrize(
@@ -260,6 +262,53 @@ def test_numbers_of_a_batch_stand_at_the_actions_whatever_the_micro_batches(tmp_
         for got in logp:
             torch.testing.assert_close(got[row][batch.mask[row]], expected, rtol=1e-5, atol=1e-6)
             assert (got[row][~batch.mask[row]] == 0).all()
+
+
+def whitened(*advantages: float) -> list[float]:
+    return [(a - statistics.fmean(advantages)) / statistics.pstdev(advantages) for a in advantages]
+
+
+@pytest.mark.parametrize(
+    ("settings", "advantages", "returns"),
+    [
+        ({}, whitened(-0.3625, 0.85, -2.115625, 0.5375, 0.05), [0.1375, 1.1, -2.115625, 0.0375, 0.3]),
+        ({"advantage": "turn"}, whitened(0.4, 0.4, -2.075, 0.7, 0.7), [0.9, 0.9, -2.075, 0.2, 0.2]),
+        ({"advantage": "group"}, [a * 1.35 / (1.35 * 2**0.5 + 0.1) for a in (1, 1, -1, -1, -1)], None),
+        ({"advantage": "group", "standardise": False}, [1.35, 1.35, -1.35, -1.35, -1.35], None),
+        ({"advantage": "rloo"}, [2.7, 2.7, -2.7, -2.7, -2.7], None),
+    ],
+)
+def test_updates_get_advantages_and_returns_of_the_estimator_by_hand(settings, advantages, returns, monkeypatch):
+    """Two samples of a prompt, of one call and of two. With β 0.4 they earn -0.2 and 1.1, and -2, -0.1 and 0.3; γ and λ
+    are 0.5. The models' outputs stand for the models."""
+    one = Experience("p", [1, 7, 9], [1, 2], [9, 2], [-1.0] * 2, [0, 1.0])
+    two = Experience("p", [1, 7, 30, 31, 6], [1, 3, 4], [2, 6, 2], [-1.0] * 3, [-2.0, 0, 0.5])
+    logp = torch.tensor([[0.5, -0.25, 9.0], [0.0, 0.25, 0.5]]) - 1
+    values = torch.tensor([[0.5, 0.25, 9.0], [0.0, -0.5, 0.25]])
+    seen = {}
+
+    def update_policy(_actor, batch, rows, _logp, of_actions, *_) -> dict[str, float]:
+        seen["advantages"] = of_actions[batch.mask].tolist()
+        return {"approx_kl": 0.0}
+
+    def update_values(_critic, batch, rows, _values, of_actions, *_) -> dict[str, float]:
+        seen["returns"] = of_actions[batch.mask].tolist()
+        return {}
+
+    for patched, name, replacement in (
+        (PPOBatch, "logp", lambda _, model: model),
+        (PPOBatch, "values", lambda _, model: model),
+        (train_ppo, "update_policy", update_policy),
+        (train_ppo, "update_values", update_values),
+    ):
+        monkeypatch.setattr(patched, name, replacement)
+    critic = Learner(values, None, 1.0) if returns else None
+    models = train_ppo.Models(Learner(logp, None, 1.0), critic, torch.full((2, 3), -1.0))
+    batch = PPOBatch.of([one, two], 100, distributed.World(0, 1, torch.device("cpu")))
+    metrics = train_ppo.train_step(models, batch, 0, PPOConfig(gamma=0.5, lam=0.5, **settings))
+    assert seen["advantages"] == pytest.approx(advantages, abs=1e-6)
+    assert seen.get("returns") == (pytest.approx(returns, abs=1e-6) if returns else None)
+    assert metrics["kl"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("reward", [1.0, -0.8])

@@ -123,6 +123,14 @@ def test_it_learns_on_tasks_with_tools_of_ones_own(flags, two_calls, tmp_path, c
     assert "def set_item_price(" in text and "get_weather" not in text
 
 
+@pytest.mark.parametrize("own", [{"tasks": ["tasks.jsonl"]}, {"intercode": "nl2bash"}])
+def test_tasks_for_other_tools_are_not_evaluated_on_the_librarys_requests(own, toy_sft, monkeypatch):
+    monkeypatch.setattr(train_ppo, "read_or_make_tasks", lambda *_: make_tasks(size=2))
+    config = train_ppo.PPOConfig(rollout="episode", max_length=4000, max_new_tokens=4, **own)
+    data, held_out = train_ppo.prepare_data(config, toy_sft / "model", nullcontext())
+    assert len(data.prompts) == 2 and held_out == []
+
+
 # ---- an executor that does not start
 
 

@@ -35,8 +35,8 @@ def cache_size(rows: int, longest: Iterable[int], grows: bool = False) -> int:
 
 @dataclass
 class Completion:
-    """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id is ``</s>``: an action
-    of the model, but no part of the text."""
+    """The drawn ids and, if asked for, the log-probability of each. If ``stopped``, the last id ends the text: an
+    action of the model, but no part of the text."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Sampler:
         ends: Callable[[list[int]], bool] = lambda ids: False,
         finished: Callable[[], object] = lambda: None,
     ) -> list[Completion]:
-        """Continues each prompt until ``</s>``, ``max_new_tokens`` or the model's ``context_length``.
+        """Continues each prompt until an end-of-text id, ``max_new_tokens`` or the model's ``context_length``.
 
         Args:
             temperature: 0 is greedy decoding.
@@ -138,7 +138,7 @@ class Sampler:
         if seeds is None:  # greedy decoding leaves torch's generator alone
             seeds = torch.randint(2**62, (len(prompts),)).tolist() if temperature > 0 else [0] * len(prompts)
         sequences = self._sequences(prompts, max_new_tokens, seeds, ends)
-        self._reserve(max((len(s.prompt) + s.budget for s in sequences), default=1))
+        self._reserve(len(sequences), max((len(s.prompt) + s.budget for s in sequences), default=1))
         waiting = self._order(sequences)
         try:
             while waiting or self.running:
@@ -178,9 +178,12 @@ class Sampler:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
-    def _reserve(self, longest: int) -> None:
-        """Makes room for texts of up to ``longest`` tokens. Rows keep what fits."""
-        self.cache.reserve(rows_at_a_time(self.rows, longest), longest)
+    def _reserve(self, n: int, longest: int) -> None:
+        """Makes room for n texts of up to ``longest`` tokens. Rows keep what fits, and everything if there is room."""
+        rows = rows_at_a_time(self.rows, longest)
+        if min(n, rows) <= len(self.held) and longest <= self.cache.capacity:
+            return
+        self.cache.reserve(rows, longest)
         lost = [np.zeros(0, dtype=np.int64)] * len(self.cache.lengths)
         self.held = [ids[:n] for ids, n in zip([*self.held, *lost], self.cache.lengths, strict=False)]
 

@@ -40,9 +40,9 @@ class ToolSession(Protocol):
 class Request:
     """The start of an episode: `messages` up to the model's first turn, and a function that opens its session.
 
-    `truth` is the right final answer, if it is known. An answer is right if it contains all `facts` or, without facts,
-    if it equals the truth, and if the tools' function named by `check`, if any, accepts it. `servable` is False if the
-    tools cannot do what is asked for.
+    `truth` is the right final answer, if it is known. An answer is right if it is neither empty nor a refusal, if it
+    contains all `facts` or, without facts, equals the truth, and if the tools' function named by `check`, if any,
+    accepts it. `servable` is False if the tools cannot do what is asked for.
     """
 
     id: str
