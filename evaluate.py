@@ -87,7 +87,9 @@ class EvaluationConfig(ToolOptions):
     )
     template: TemplateName = option("auto", TEMPLATE_HELP)
     suite: list[str] = option([], f"one or more of {', '.join(NAMES)}; {LEVELS} (default: {' '.join(DEFAULT)})")
-    data: list[str] = option([], "folder with a benchmark's published files; without --suite, trajectory files")
+    data: list[str] = option(
+        [], "folder with a benchmark's published files, see docs/evaluation.md; without --suite, trajectory files"
+    )
     compare: list[str] = option([], "print the paired differences between two reports of the same items, then exit")
     export: str | None = option(None, "write the items with tools, messages and prompts to this file, then exit")
     predictions: list[str] = option(

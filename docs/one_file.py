@@ -3,9 +3,9 @@ Formulas stand beside the code; sections are the paper's (arXiv 2412.15495). Not
 
     python docs/one_file.py            24 SFT steps, then 8 PPO steps, on conversations about the weather and the time
 
-Left out: packing, many GPUs, the KV cache, checkpoints, files of data, tools that really run. Simpler: MAE matches
-phrases, rates are constant, PPO has no target KL, AdamW's other defaults, and a critic whose values start at 0. Ids,
-weights, losses, gradients, advantages and rewards are those of the product (tests/test_one_file.py).
+Left out: packing, several GPUs, the KV cache, checkpoints, data files, tools that really run. Simpler: MAE matches
+phrases, learning rates are constant, AdamW's settings differ, PPO has no target KL, and the critic's values start at 0.
+Ids, weights, losses, gradients, advantages and rewards are those of the product (tests/test_one_file.py).
 """
 
 import ast
@@ -49,8 +49,8 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def llama(w: Weights, ids: Tensor) -> Tensor:
-    """ids [T] → hidden states [T, C]. The logits are ``hidden @ w["embed_tokens.weight"].T``: the same matrix reads and
-    writes tokens."""
+    """ids [T] → hidden states [T, C]. The logits are ``hidden @ w["embed_tokens.weight"].T``: input and output
+    embeddings are tied."""
     x = w["embed_tokens.weight"][ids]
     future = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
     for i in range(CONFIG["num_hidden_layers"]):
@@ -73,7 +73,7 @@ def llama(w: Weights, ids: Tensor) -> Tensor:
 
 
 def parse_call(text: str) -> tuple[str, dict]:
-    """`name(key=literal, …)` → (name, arguments). The text is read, never run. Raises ValueError if it is no call."""
+    """`name(key=literal, …)` → (name, arguments). The text is parsed, never executed. ValueError: it is not a call."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args):
@@ -93,8 +93,8 @@ def tool_block(tool: dict) -> str:
 
 
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Ids of one segment. What begins with a newline continues the text before it: the word mark and the newline that
-    an extra newline in front gives are cut off."""
+    """Ids of one segment. Sentencepiece puts a word mark before every text. A segment that begins with a newline gets
+    none: it is encoded after another newline, and the ids of mark and newline are cut off."""
     return vocabulary.encode("\n" + text)[2:] if text.startswith("\n") else vocabulary.encode(text)
 
 
@@ -103,7 +103,7 @@ def segments(tools: list[dict], messages: list[tuple[str, str]]) -> list[tuple[b
     parts = [(False, "System: " + "\n\n".join(map(tool_block, tools)))]
     for role, text in messages:
         if role == "call":
-            parts += [(False, "\nAssistant:"), (True, text)]  # `</s>` ends it: a target, and no part of the history
+            parts += [(False, "\nAssistant:"), (True, text)]  # `</s>`, which ends it, is a target only
         else:
             parts += [(False, f"\n{role.title()}: {text}")]
     return parts
@@ -112,8 +112,8 @@ def segments(tools: list[dict], messages: list[tuple[str, str]]) -> list[tuple[b
 # -------------------------------------------------------------- 3.1, MAE: erroneous calls are read, but not trained on
 # L_MAE = −Σ_D Σ_{t_s ∉ T_e} log p(t_s | q, T, t_<s, o_<s)
 
-# What the authors' released code looks for in a feedback. It takes every text with the letters "error" for an error,
-# "no errors found" too; tl/mae reads what a feedback says of itself.
+# What the authors' released code searches feedback for. Any text with the letters "error" counts as an error, even "no
+# errors found"; tl/mae has rules about the form of error messages instead.
 PHRASES = """is not defined, positional argument, unexpected keyword, related_searches, error, not supported,
 invalid api call, object of type serpresults is not json serializable, slice indices must be integers"""
 
@@ -132,7 +132,7 @@ def is_erroneous(feedback: str) -> bool:
 
 
 def key_positions(name: list[int], others: list[list[int]]) -> list[int]:
-    """Positions in a tokenised name: the first, and wherever it parts from another tool's name that begins alike."""
+    """Positions in a tokenised name: the first, and those where it diverges from another tool's name."""
     keys = {0}
     for other in others:
         shared = 0
@@ -144,7 +144,7 @@ def key_positions(name: list[int], others: list[list[int]]) -> list[int]:
 
 
 def call_weights(n_tokens: int, keys: list[int], w_max: float = 9.0) -> list[float]:
-    """Of a call's tokens; `</s>` is one of them."""
+    """The weights of a call's tokens, `</s>` included."""
     key_weight = min(max((n_tokens - len(keys)) / len(keys), 1.0), w_max)
     return [key_weight if i in keys else 1.0 for i in range(n_tokens)]
 
@@ -155,8 +155,8 @@ def call_weights(n_tokens: int, keys: list[int], w_max: float = 9.0) -> list[flo
 def encode_conversation(tools: list[dict], messages: list[tuple[str, str]], vocabulary: Vocabulary) -> list[Tensor]:
     """(ids, targets, weights, call) of a conversation, each [T]: position t holds ids[t] and predicts targets[t].
 
-    A conversation is read once, however many calls it has. Targets are an array of their own: at the last token of a
-    call the target is `</s>`, while the next input is the newline before `Output:`. ``call`` numbers the calls.
+    A conversation is read once, however many calls it has. Targets are a separate array: at the last token of a call
+    the target is `</s>`, while the next input is the newline before `Output:`. ``call`` numbers the calls.
     """
     ids, targets, weights, call = [vocabulary.bos_id()], [0], [0.0], [0]
     feedback = [after[1] if after[0] == "output" else "" for after in [*messages[1:], ("", "")]]
@@ -164,7 +164,7 @@ def encode_conversation(tools: list[dict], messages: list[tuple[str, str]], voca
 
     def name_ids(name: str) -> list[int]:
         pieces = encode(vocabulary, name)
-        return pieces[1:] if vocabulary.id_to_piece(pieces[0]) == "▁" else pieces  # a bare space is never key
+        return pieces[1:] if vocabulary.id_to_piece(pieces[0]) == "▁" else pieces  # a bare mark is never key
 
     n_calls = 0
     for is_call, text in segments(tools, messages):
@@ -185,7 +185,7 @@ def encode_conversation(tools: list[dict], messages: list[tuple[str, str]], voca
 
 
 def token_nll(model: Weights, ids: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
-    """−log p(target) at some positions. Logits are made there only: few tokens of a conversation are targets."""
+    """−log p(target) at some positions. Logits are computed only there: few tokens of a conversation are targets."""
     logits = llama(model, ids)[positions] @ model["embed_tokens.weight"].T
     return logits.logsumexp(-1) - logits.gather(-1, targets[:, None]).squeeze(-1)
 
@@ -267,14 +267,14 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor) -> Tensor:
 
 
 def make_critic(model: Weights) -> Weights:
-    """V(s): a Llama of its own that starts as the SFT model, with a head of one output that starts at zero."""
+    """V(s): a second Llama with the SFT model's weights, and a head with one output, whose weights start at zero."""
     head = {"value_head.weight": torch.zeros(CONFIG["hidden_size"])}
     return {name: w.detach().clone().requires_grad_() for name, w in (model | head).items()}
 
 
 @torch.no_grad()
 def sample(model: Weights, prompt: list[int], end: int, longest: int, generator: torch.Generator) -> list[int]:
-    """A call drawn at temperature 1, `</s>` included. The product keeps keys and values; here all is read again."""
+    """A call sampled at temperature 1, `</s>` included. Without a KV cache, each token reads the whole text again."""
     ids = list(prompt)
     while len(ids) < len(prompt) + longest:
         logits = llama(model, torch.tensor(ids))[-1] @ model["embed_tokens.weight"].T
@@ -285,7 +285,7 @@ def sample(model: Weights, prompt: list[int], end: int, longest: int, generator:
 
 
 def action_logp(model: Weights, prompt: list[int], actions: list[int]) -> Tensor:
-    """log π of the actions, [A]. What was drawn is scored as the ids that it is, never tokenised again."""
+    """log π of the actions, [A]. The sampled ids are scored as they are, never tokenised again."""
     ids = torch.tensor([*prompt, *actions[:-1]])
     return -token_nll(model, ids, torch.arange(len(prompt) - 1, len(ids)), torch.tensor(actions))
 
@@ -296,7 +296,7 @@ def action_values(critic: Weights, prompt: list[int], actions: list[int]) -> Ten
 
 
 def ppo_step(models, optimizers, prompts, vocabulary, generator, samples=8):  # noqa: ANN001, ANN201
-    """One step: draw calls, reward them, estimate advantages, update policy and critic. Returns the mean of R.
+    """One step: sample calls, reward them, estimate advantages, update policy and critic. Returns the mean of R.
 
     models: the actor, the critic, and the frozen SFT model; prompts: (ids, golden call) pairs.
     """
@@ -324,7 +324,7 @@ def ppo_step(models, optimizers, prompts, vocabulary, generator, samples=8):  # 
     return sum(rewards) / len(rewards)
 
 
-# ----------------------------------------------------------------------------------------------------- something to do
+# ------------------------------------------------------------------------------------------------ the data of this file
 
 CITY = {"city": ("string", "Name of the city.")}
 TOOLS = [

@@ -3,7 +3,7 @@ arithmetic and by the code that training runs.
 
     python -m docs.walkthrough
 
-Nothing is trained. The model is the embedded base, so probabilities are poor; what is done with them is what counts.
+Nothing is trained. The model is the embedded base, so its probabilities are poor; only the arithmetic matters here.
 """
 
 import math
@@ -116,7 +116,7 @@ def action_logp(model: Llama, prompt: list[int], actions: list[int]) -> Tensor:
 
 
 def perturbed(model: Llama, amount: float, seed: int) -> Llama:
-    """A model a little away from this one, as the policy is after some steps."""
+    """A copy with slightly different weights, like the policy after some steps."""
     torch.manual_seed(seed)
     copy = Llama(model.config)
     copy.load_state_dict(model.state_dict())

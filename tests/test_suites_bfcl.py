@@ -98,6 +98,11 @@ def test_bfcl_answers_that_do_not_fit_are_named(tmp_path, truth, message):
         bfcl.read(tmp_path)
 
 
+def test_a_missing_file_is_told_with_its_published_names(tmp_path):
+    with pytest.raises(DataError, match="exec_simple.jsonl or .*/BFCL_v3_exec_simple.json or .*/BFCL_v4_exec_simple"):
+        bfcl.read(tmp_path)
+
+
 def test_lines_that_are_not_json_are_named(tmp_path):
     write_bfcl(tmp_path)
     (tmp_path / "question" / "exec_simple.jsonl").write_text('{"id": 1}\nnonsense\n')

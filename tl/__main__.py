@@ -20,7 +20,7 @@ VERBS = {
     "report": "write one web page about runs: curves, evaluations, experiments, samples, rollouts",
     "ability": "measure MMLU, GSM8K and HumanEval before and after tuning",
     "intercode": "run InterCode-bash without Docker: success, reward and turns",
-    "experiments": "run the paper's ablation and robustness experiments over several seeds",
+    "experiments": "run the paper's ablation and robustness over several seeds; compare SFT, rejection, DPO and PPO",
     "scaling": "estimate memory, communication and speed of training on many GPUs",
 }
 

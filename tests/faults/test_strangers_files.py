@@ -10,6 +10,7 @@ import evaluate
 from tl.__main__ import main as tl_main
 from tl.cli import report as report_cli
 from tl.rollout.dialogue import Response, StopReason
+from tl.training.run import SETTINGS_FILE
 
 STEERS = "\x1b]0;owned\x07\x1b[2J\u202e\x9b"
 ODD = ["NaN", "-Infinity", "1e999", "9" * 5_000, "-" + "9" * 400, "1e300", "-3", "null", '"x"', "[]", "true"]
@@ -30,7 +31,7 @@ def test_a_page_is_made_of_a_run_whatever_its_numbers_are(tmp_path, capsys, odd)
     keys = ("step", "loss", "reward", "tokens", "kl", "case/exact")
     lines = [good, *(f'{{"step": 2, "{key}": {odd}}}' for key in keys), f'{{"step": {odd}, "loss": {odd}}}', good]
     (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    (run / "run_config.json").write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
+    (run / SETTINGS_FILE).write_text(f'{{"kl_coef": {odd}, "samples": {odd}, "seed": {odd}, "data": {odd}}}')
     scores = f'{{"n": {odd}, "n_cf": {odd}, "ts": {odd}, "pi": {odd}, "cf": {odd}}}'
     intervals = f'{{"strict": {{"ts": [{odd}, {odd}], "pi": {odd}, "cf": [{odd}]}}}}'
     single = f'{{"strict": {scores}, "title": {odd}, "notes": {odd}, "intervals": {intervals}, "items": {odd}}}'

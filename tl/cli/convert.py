@@ -1,7 +1,9 @@
 """Converts any supported data format to OpenAI messages, one record per line.
 
-python -m tl convert swe.traj --out swe.jsonl
-python -m tl convert a.jsonl:0.4 b.json:0.3 c.traj:0.3 --out mix.jsonl     a mix with these shares of trajectories
+    python -m tl convert swe.traj --out swe.jsonl
+    python -m tl convert a.jsonl:0.4 b.json:0.3 c.traj:0.3 --out mix.jsonl     a mix with these shares of trajectories
+
+docs/data_formats.md lists the formats and describes how each is read.
 """
 
 import json

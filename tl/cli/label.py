@@ -37,7 +37,11 @@ class LabelConfig(ConvertConfig):
     )
     html: str | None = option(None, "also write a web page that shows the turns and their labels to this file")
     samples: int = option(50, "number of trajectories on the web page", at_least=1)
-    tokenizer: str = option(str(TINY), "tokenizer.model or checkpoint folder that the web page shows tokens of")
+    tokenizer: str | None = option(
+        None,
+        "tokenizer.model, tokenizer.json or checkpoint folder that the web page shows tokens of (default: the embedded "
+        "one)",
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         check_output(config.html, config.overwrite, (split_share(name)[0] for name in config.files))
         check_different(config.out, html=config.html)
     require(config, "html", "samples", "tokenizer")
-    tokenizer = Tokenizer(config.tokenizer)
+    tokenizer = Tokenizer(config.tokenizer or TINY)
     report, shown = ReadReport(), list[Trajectory]()
     found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
     written = write_records(config, _records(found, config.style, counts))

@@ -3,8 +3,8 @@
     python -m tl report runs/sft                         writes report.html
     python -m tl report runs/sft runs/ppo runs/evaluation runs/ablation --out all.html
 
-A folder may contain a run of train_sft.py or train_ppo.py, the report.json of evaluate.py, or the results of
-`python -m tl experiments`. The page says what is missing or damaged. Charts need matplotlib; everything else does not.
+A folder may contain a training run (SFT, PPO, DPO or a process reward model), the report.json of evaluate.py, or the
+results of `python -m tl experiments`. The page says what is missing or damaged. Only charts need matplotlib.
 """
 
 from collections.abc import Sequence

@@ -35,7 +35,9 @@ class StatsConfig:
     """Flags of `python -m tl stats`."""
 
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
-    tokenizer: str = option(str(TINY), "tokenizer.model, tokenizer.json or checkpoint folder used to count tokens")
+    tokenizer: str | None = option(
+        None, "tokenizer.model, tokenizer.json or checkpoint folder used to count tokens (default: the embedded one)"
+    )
     template: TemplateName = option("auto", TEMPLATE_HELP)
     max_feedback_tokens: int = option(
         EncodingOptions().max_feedback_tokens,
@@ -81,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     if mixed := [name for name in config.files if split_share(name)[1] is not None]:
         raise DataError(f"{mixed[0]}: statistics are of whole files: leave out the share, or mix with `convert` first")
     columns = {}
-    tokenizer = Tokenizer(config.tokenizer, config.template)
+    tokenizer = Tokenizer(config.tokenizer or TINY, config.template)
     titles = names(config.files) or ["default training set"]
     for title, name in zip(titles, config.files or [""], strict=True):
         report = ReadReport()

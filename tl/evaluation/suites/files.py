@@ -15,7 +15,7 @@ from tl.datasets.files import open_plain
 def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
     """The first existing file `data[/folder…]/name[.gz]`; leading folders may be missing from the path.
 
-    Raises DataError that names the folder and what was looked for there.
+    Raises DataError that names the folder and all that was looked for there.
     """
     for start in range(len(folders), -1, -1):
         for name in names:
@@ -23,8 +23,8 @@ def find(data: Path, folders: Sequence[str], names: Sequence[str]) -> Path:
                 path = data.joinpath(*folders[start:], name + suffix)
                 if path.is_file():
                     return path
-    wanted = "/".join([*folders, names[0]])
-    raise DataError(f"{data}: no {wanted} (or {names[0]}.gz) found; --data must be the folder with the published files")
+    wanted = " or ".join("/".join([*folders, name]) for name in names)
+    raise DataError(f"{data}: no {wanted} (or .gz) found; --data must be the folder with the published files")
 
 
 def read_json(path: Path) -> Any:
