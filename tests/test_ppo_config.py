@@ -30,6 +30,7 @@ def test_the_defaults_and_the_preset_make_sense(values):
         ({"intercode": "nl2bash"}, "--intercode needs --rollout episode"),
         ({"rollout": "episode", "reward": "prm"}, "--reward prm and --prm must be given together"),
         ({"rollout": "episode", "prm": "runs/prm"}, "--reward prm and --prm must be given together"),
+        ({"rollout": "episode", "reward": "prm", "prm": "p", "gamma": 0.9}, "--reward prm needs --gamma 1"),
         (
             {"rollout": "episode", "reward": "prm", "prm": "p", "advantage": "rloo", "samples_per_prompt": 2},
             "--advantage rloo sees only its sum",

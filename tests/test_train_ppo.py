@@ -185,7 +185,6 @@ def test_parts_can_be_switched(toy, tmp_path, flags):
         ("--no-critic --lam 1 --value_clip 0.3", "value_clip needs a critic"),
         ("--advantage rloo --samples_per_prompt 2 --no-standardise", "standardise needs --advantage group"),
         ("--require_isolation", "require_isolation needs --rollout episode"),
-        ("--rollout episode --reward outcome --compare_text", "compare_text needs --reward step"),
         ("--rollout episode --on_bad_data skip", "on_bad_data needs --data or --eval_data"),
     ],
 )

@@ -161,6 +161,8 @@ def check(config: PPOConfig) -> None:
         raise RunError(f"--reward {config.reward} needs --rollout episode: a single call has no other outcome")
     if (config.reward == "prm") != bool(config.prm):
         raise RunError("--reward prm and --prm must be given together")
+    if config.prm and config.gamma != 1:
+        raise RunError("--reward prm needs --gamma 1: with discounting, what it adds changes the best policy")
     if config.prm and config.advantage in ("group", "rloo"):
         raise RunError(
             f"--reward prm spreads an episode's reward over its calls, but --advantage {config.advantage} sees only "
@@ -184,7 +186,6 @@ def without_effect(config: PPOConfig) -> list[str]:
         "critic": (by_actions, "--advantage gae or turn"),
         "critic_lr": (config.learns_values, "a critic"),
         "value_clip": (config.learns_values, "a critic"),
-        "compare_text": (config.reward == "step", "--reward step"),
         "require_isolation": (episodes, "--rollout episode"),
         "on_bad_data": (read, "--data or --eval_data"),
         "data_format": (read, "--data or --eval_data"),
