@@ -4,9 +4,9 @@
 
 A Llama of 3.7 million parameters learns to continue the documents of corpus.py, each a sequence of its own that begins
 with <s>, and to stop where a call ends. Echoes (a few strings again and again) and short documents come first, since
-copying is learned late from long ones. Muon trains the matrices, AdamW embeddings and norms; the learning rate warms up,
-stays, and falls to zero. The checkpoint, written during the run and at its end, holds a running average of the weights.
-With --init, training starts from a checkpoint instead of random weights.
+copying is learned late from long ones. Muon trains the matrices, AdamW embeddings and norms; the learning rate warms
+up, stays, and falls to zero. The checkpoint, written during the run and at its end, holds a running average of the
+weights. With --init, training starts from a checkpoint instead of random weights.
 
 STATE holds all that the next step depends on. It is written every few minutes and when the process is told to end; the
 same command then goes on from there, to the same bits on the same machine.
