@@ -434,9 +434,10 @@ def test_environments_stand_in_one_table(tmp_path, capsys, monkeypatch):
     assert rows == ["clean", "slight", "medium", "heavy", "union"]
 
 
-def test_required_isolation_that_is_not_there_refuses_to_run_tools(tmp_path, monkeypatch):
+@pytest.mark.parametrize("suite", [["episodes"], ["bfcl", "--data", "."]])
+def test_required_isolation_that_is_not_there_refuses_to_run_tools(suite, tmp_path, monkeypatch):
     monkeypatch.setattr("tl.executor.missing_layers", lambda *_: ["network namespace", "seccomp"])
-    flags = ["--suite", "episodes", "--limit", "1", "--report", str(tmp_path / "report.json"), "--require_isolation"]
+    flags = ["--suite", *suite, "--limit", "1", "--report", str(tmp_path / "report.json"), "--require_isolation"]
     with pytest.raises(IsolationError, match="does not permit: network namespace, seccomp. docs/executor.md"):
         evaluate.main(flags)
 

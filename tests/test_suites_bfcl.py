@@ -169,7 +169,7 @@ def test_calls_are_scored_by_what_they_mean(golden, given, by_arguments, by_resu
 
 
 def test_no_executor_is_started_where_nothing_has_to_be_run(monkeypatch):
-    monkeypatch.setattr(bfcl_scores, "_executor", lambda: pytest.fail("it was started"))
+    monkeypatch.setattr(bfcl_scores, "executor_of_functions", lambda: pytest.fail("it was started"))
     equal = due("math_gcd(a=12, b=18)"), said("math_gcd(a=18, b=12)")
     elsewhere = due('get_stock_history(stock_name="A")'), said('get_stock_history(stock_name="B")')
     fewer = due("math_gcd(a=1, b=2)", "math_gcd(a=3, b=4)"), said("math_gcd(a=1, b=1)")

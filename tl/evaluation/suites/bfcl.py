@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from tl.calls import JSON, Call, CallSyntaxError
 from tl.datasets import DataError
 from tl.evaluation.suites import Suite, each
-from tl.evaluation.suites.bfcl_scores import COMPUTED, Accepted, arguments_score, ast_scoring, executed_scores
+from tl.evaluation.suites.bfcl_scores import (
+    COMPUTED,
+    Accepted,
+    arguments_score,
+    ast_scoring,
+    executed_scores,
+    executor_of_functions,
+)
 from tl.evaluation.suites.files import find, read_lines
 from tl.forms import read_python_calls
 from tl.metrics import Question
@@ -28,8 +36,11 @@ ASKED_ON = (
 Answers = tuple[tuple[Call, ...], ...]
 
 
-def read(data: Path) -> Suite:
-    """All items of the four categories, from files of BFCL v3 or v4; the ground truth is in these or other files."""
+def read(data: Path, require_isolation: bool = False) -> Suite:
+    """All items of the four categories, from files of BFCL v3 or v4; the ground truth is in these or other files.
+    Raises IsolationError if isolation is required and not available."""
+    if require_isolation:
+        executor_of_functions(require_isolation).close()
     questions = tuple(question for category in CATEGORIES for question in _category(data, category, _golden_calls))
     computed = sum(all(call.name in COMPUTED for call in q.answers[0]) for q in questions)
     beyond = [q.id for q in questions if any(_undeclared(call, q.tools) for call in q.answers[0])]
@@ -43,7 +54,10 @@ def read(data: Path) -> Suite:
         f"run and their results compared; the {len(questions) - computed} others need the network: by arguments",
         *([f"{', '.join(beyond)}: the golden call has a keyword that the documentation lacks"] if beyond else []),
     )
-    scorings = {"arguments": each(arguments_score), "executed": executed_scores}
+    scorings = {
+        "arguments": each(arguments_score),
+        "executed": partial(executed_scores, require_isolation=require_isolation),
+    }
     return Suite("bfcl", "BFCL-v3, executable", questions, notes, scorings, "BFCL-v3")
 
 

@@ -74,7 +74,7 @@ def _default(schema: dict) -> JSON:
 # ---- by results
 
 
-def executed_scores(answered: Answered) -> list[CallScore | None]:
+def executed_scores(answered: Answered, require_isolation: bool = False) -> list[CallScore | None]:
     """By results if all golden functions are COMPUTED: the same number of calls, and for each golden call a predicted
     one with the same result. Otherwise by arguments, as are TS and PI of calls with other results."""
     scores: list[CallScore | None] = []
@@ -84,7 +84,7 @@ def executed_scores(answered: Answered) -> list[CallScore | None]:
             score = arguments_score(question, prediction)
             answer, calls = question.answers[0], readable(question, prediction).calls
             if not score.cf and len(calls) == len(answer) and all(call.name in COMPUTED for call in answer):
-                executor = executor or opened.enter_context(_executor())
+                executor = executor or opened.enter_context(executor_of_functions(require_isolation))
                 with executor.session() as session:
                     same = _same_results([_result(session, c) for c in answer], [_result(session, c) for c in calls])
                 score = CallScore(True, True, True) if same else score
@@ -92,9 +92,9 @@ def executed_scores(answered: Answered) -> list[CallScore | None]:
     return scores
 
 
-def _executor() -> Executor:
+def executor_of_functions(require_isolation: bool) -> Executor:
     """An executor with the functions. Raises IsolationError and PoolError as `Executor` does."""
-    return Executor([bfcl_functions.__file__], workers=1)
+    return Executor([bfcl_functions.__file__], workers=1, require_isolation=require_isolation)
 
 
 def _result(session: Session, call: Call) -> tuple[JSON] | None:

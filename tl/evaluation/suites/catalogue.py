@@ -61,7 +61,7 @@ def _read(name: str, data: Path, seed: int, n_episodes: int, require_isolation: 
         "rotbench": lambda: rotbench.read(data, name, "first", environment),
         "rotbench-third": lambda: rotbench.read(data, name, "third", environment),
         "toolalpaca": lambda: toolalpaca.read(data),
-        "bfcl": lambda: bfcl.read(data),
+        "bfcl": lambda: bfcl.read(data, require_isolation),
         "bfcl-ast": lambda: bfcl.read_ast(data),
         "tooleyes": lambda: tooleyes.read(data),
     }
