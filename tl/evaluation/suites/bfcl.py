@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tl.calls import JSON, Call, CallSyntaxError
 from tl.datasets import DataError
-from tl.evaluation.suites import Suite, each
+from tl.evaluation.suites import Scoring, Suite, each
 from tl.evaluation.suites.bfcl_scores import (
     COMPUTED,
     Accepted,
@@ -54,7 +54,7 @@ def read(data: Path, require_isolation: bool = False) -> Suite:
         f"run and their results compared; the {len(questions) - computed} others need the network: by arguments",
         *([f"{', '.join(beyond)}: the golden call has a keyword that the documentation lacks"] if beyond else []),
     )
-    scorings = {
+    scorings: dict[str, Scoring] = {
         "arguments": each(arguments_score),
         "executed": partial(executed_scores, require_isolation=require_isolation),
     }
