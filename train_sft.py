@@ -124,6 +124,17 @@ def evaluate(
     return {"eval_loss": loss / len(for_loss)} | percentages(score(held_out, calls))
 
 
+@torch.no_grad()
+def average_with_initial(model: Llama, config: SFTConfig, world: World) -> None:
+    """Turns trained weights into (1 - s) x trained + s x initial ones, where s is ``initial_share`` (WiSE-FT, arXiv
+    2109.01903). With LoRA, whose product B A starts at 0, only B changes."""
+    source = Path(config.model or TINY)
+    initial = distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    for (name, weight), before in zip(model.named_parameters(), initial.parameters(), strict=True):
+        if weight.requires_grad and "lora_A" not in name:
+            weight.mul_(1 - config.initial_share).add_(before, alpha=config.initial_share)
+
+
 def train(
     model: Llama,
     tokenizer: Tokenizer,
@@ -151,6 +162,11 @@ def train(
         log = progress.advance(len(batch), tokens, time.perf_counter() - started) | metrics | {"learning_rate": rate}
         return log, trouble(metrics, batch, config, progress)
 
+    def save_model() -> None:
+        if config.initial_share:
+            average_with_initial(model, config, world)
+        save_trained(config, model, tokenizer, world)
+
     return progress, main_loop(
         config,
         progress,
@@ -159,7 +175,7 @@ def train(
         world,
         step=step,
         save=lambda: save_progress(config, progress, model, optimizer, data.fingerprint, world),
-        save_model=lambda: save_trained(config, model, tokenizer, world),
+        save_model=save_model,
         evaluation=Evaluation(held_out, lambda requests: evaluate(model, tokenizer, requests, config, world)),
     )
 

@@ -105,7 +105,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 def assert_resumes_alike(toy: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, step: int = 3) -> None:
     """A run of train_sft.py that dies at a step and is resumed, `died` in the folder, equals one that does not,
     `whole`, to the last bit."""
-    flags = ["--embedding_lr_ratio", "0.5"]
+    flags = ["--embedding_lr_ratio", "0.5", "--initial_share", "0.25"]
     train_sft.main(arguments(toy, folder / "whole", *flags))
     died = arguments(toy, folder / "died", "--save_every", "1", *flags)
     with monkeypatch.context() as patch, pytest.raises(Crash):

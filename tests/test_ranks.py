@@ -62,6 +62,24 @@ def assert_equal(one, other, tolerance: float) -> None:
         torch.testing.assert_close(other_parameters[name], parameter, rtol=tolerance, atol=tolerance)
 
 
+def averaged(world: World, toy: Path) -> dict[str, torch.Tensor] | None:
+    """On rank 0, the parameters of a model that moved by 1, averaged with the initial ones."""
+    config = train_sft.SFTConfig(model=str(toy / "model"), initial_share=0.25)
+    model = distributed.load(Llama, toy / "model", world, "full", seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    train_sft.average_with_initial(model, config, world)
+    whole = distributed.gather(model, world)
+    return None if whole is None else {name: p.detach() for name, p in whole.named_parameters()}
+
+
+def test_two_ranks_average_with_the_initial_weights_as_one_does(toy_sft, two_ranks):
+    two, _ = two_ranks.run(averaged, toy_sft)
+    for name, initial in load_model(toy_sft / "model", torch.float32).named_parameters():
+        torch.testing.assert_close(two[name], initial + 0.75)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_two_ranks_equal_one(toy_sft, two_ranks, dtype):
     one = on_one_rank(train, toy_sft, dtype, STEPS, 10_000)

@@ -298,6 +298,30 @@ def test_every_group_of_weights_follows_the_schedule(toy, tmp_path, monkeypatch)
     assert logged == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize("flags", [(), ("--embedding_lr_ratio", "0")])
+def test_the_saved_model_has_its_share_of_the_initial_weights(toy, tmp_path, flags):
+    train_sft.main(arguments(toy, tmp_path / "trained", *flags))
+    train_sft.main(arguments(toy, tmp_path / "averaged", *flags, "--initial_share", "0.25"))
+    initial, trained, averaged = map(weights, (toy / "model", tmp_path / "trained", tmp_path / "averaged"))
+    assert averaged.keys() == trained.keys() and not torch.equal(trained["norm.weight"], averaged["norm.weight"])
+    for name, tensor in averaged.items():
+        torch.testing.assert_close(tensor, 0.75 * trained[name] + 0.25 * initial[name])
+
+
+def test_what_a_run_scores_last_is_the_saved_model(toy, tmp_path, monkeypatch):
+    evaluated = []
+
+    def score(model, *_) -> dict[str, float]:
+        evaluated.append({name: p.detach().clone() for name, p in model.named_parameters()})
+        return {"eval_loss": 0.0}
+
+    monkeypatch.setattr(train_sft, "evaluate", score)
+    flags = ["--eval_data", str(toy / "data.jsonl"), "--initial_share", "0.25"]
+    train_sft.main(arguments(toy, tmp_path / "run", *flags, "--eval_every", "100"))
+    saved = weights(tmp_path / "run")
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in evaluated[-1].items())
+
+
 def test_without_a_learning_rate_it_grows_with_the_right_calls_of_a_step(toy, tmp_path, capsys):
     """Twelve trajectories of 1, 2 and 3 calls, four with the first one wrong: 20 right calls and 12 answers. So three
     trajectories have 8 turns, twice what the released code's rate is for."""

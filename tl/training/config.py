@@ -143,6 +143,14 @@ class SFTConfig(TrainingConfig):
         embedded=0.03,
         at_least=0,
     )
+    initial_share: float = option(
+        0.0,
+        "share of the initial weights in the saved model; 0.15 saves 0.85 x trained + 0.15 x initial and keeps more of "
+        "what the model could do before",
+        embedded=0.15,
+        at_least=0,
+        at_most=1,
+    )
     warmup_ratio: float = option(0.01, "fraction of the steps used for warm-up", embedded=0.05, at_least=0, at_most=1)
     weight_decay: float = option(0.01, WEIGHT_DECAY, at_least=0)
     epochs: float = option(1.0, "number of passes over the data", positive=True)
