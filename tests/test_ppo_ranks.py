@@ -5,7 +5,6 @@ import random
 import pytest
 import torch
 from ranks import on_one_rank
-from torch.distributed.tensor import DTensor
 from torch.optim import SGD
 
 import train_ppo
@@ -62,13 +61,6 @@ def train(world: World, folder) -> tuple[list[int], list]:
     return [len(share(batch, range(len(batch)))) for batch in batches], [metrics, *trained]
 
 
-def read_only(world: World, folder) -> list[bool]:
-    """Whether each parameter of a model that was only read is sharded."""
-    reference = distributed.load(Llama, folder, world)
-    PPOBatch.of([rollout(n) for n in STEPS[0]], CONFIG.micro_tokens, world).logp(reference)
-    return [isinstance(parameter, DTensor) for parameter in reference.parameters()]
-
-
 def train_naively(world: World, folder) -> tuple[list[int], list]:
     """The same, except that each rank divides by the number of its own actions."""
 
@@ -92,10 +84,6 @@ def test_eight_ranks_equal_one_though_most_have_none_of_a_minibatch(model, eight
     _, one = on_one_rank(train, model)
     for _, eight in eight_ranks.run(train, model):
         torch.testing.assert_close(eight, one, rtol=1e-5, atol=1e-7)
-
-
-def test_a_model_that_is_only_read_is_sharded_again(model, two_ranks):
-    assert all(all(sharded) for sharded in two_ranks.run(read_only, model))
 
 
 def test_the_average_of_rank_averages_would_not(model, two_ranks):

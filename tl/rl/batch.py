@@ -57,18 +57,17 @@ class PPOBatch:
 
     def logp(self, model: Llama) -> Tensor:
         """log π of each action, [B, A]; padding is 0."""
-        return self._per_action(model, lambda micro: -target_nll(model, micro))
+        return self._per_action(lambda micro: -target_nll(model, micro))
 
     def values(self, critic: Critic) -> Tensor:
         """V at the position that predicts each action, [B, A]; padding is 0."""
-        return self._per_action(critic, lambda micro: action_values(critic, micro))
+        return self._per_action(lambda micro: action_values(critic, micro))
 
     @torch.no_grad()
-    def _per_action(self, model: Llama | Critic, function: Callable[[MicroBatch], Tensor]) -> Tensor:
+    def _per_action(self, function: Callable[[MicroBatch], Tensor]) -> Tensor:
         numbers = torch.zeros(self.mask.shape)
         for micro, rows in self.micro_batches(range(len(self))):
             numbers[rows] = numbers[rows].masked_scatter(self.mask[rows], function(micro).float().cpu())
-        distributed.reshard(model)  # which no backward pass will do for the reference
         return distributed.all_reduce(numbers)
 
     def micro_batches(self, rows: Sequence[int]) -> Iterator[tuple[MicroBatch, list[int]]]:
