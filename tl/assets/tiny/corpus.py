@@ -185,8 +185,10 @@ class Example:
 
     def speak(self, function: Function | None, words: str) -> None:
         """A line that says something, by a function or as a comment."""
-        said = self.style.call(function.name, {function.required[0].name: words}) if function else None
-        self.text += said or f"# {words}{TURN_END}\n"
+        if function:
+            self.text += self.style.call(function.name, {function.required[0].name: words})
+        else:
+            self.text += f"# {words}{TURN_END}\n"
 
     def ask(self, question: str, answer: str | None) -> None:
         self.speak(self.style.asking, question)

@@ -274,9 +274,7 @@ def train(run: Run, told_to_end: list[int]) -> None:
 
 def main() -> None:
     config = parse_config(BaseConfig, description=__doc__)
-    torch.set_num_threads(
-        int(os.environ.get("THREADS", "1"))
-    )  # the sums, and so the bits, do not depend on the machine's number of cores
+    torch.set_num_threads(1)  # the sums, and so the bits, do not depend on the machine's number of cores
     told_to_end: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: told_to_end.append(received))
