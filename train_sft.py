@@ -124,12 +124,17 @@ def evaluate(
     return {"eval_loss": loss / len(for_loss)} | percentages(score(held_out, calls))
 
 
+def initial_model(config: SFTConfig, world: World) -> Llama:
+    """The model as training finds it."""
+    source = Path(config.model or TINY)
+    return distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+
+
 @torch.no_grad()
 def average_with_initial(model: Llama, config: SFTConfig, world: World) -> None:
     """Turns trained weights into (1 - s) x trained + s x initial ones, where s is ``initial_share`` (WiSE-FT, arXiv
     2109.01903). With LoRA, whose product B A starts at 0, only B changes."""
-    source = Path(config.model or TINY)
-    initial = distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    initial = initial_model(config, world)
     for (name, weight), before in zip(model.named_parameters(), initial.parameters(), strict=True):
         if weight.requires_grad and "lora_A" not in name:
             weight.mul_(1 - config.initial_share).add_(before, alpha=config.initial_share)
@@ -263,7 +268,7 @@ def run(config: SFTConfig, world: World) -> int:
     if config.dry_run:
         return 0
     saved = open_run(config, data.fingerprint, world)
-    model = distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    model = initial_model(config, world)
     progress, stopped = train(model, tokenizer, data, held_out, config, world, saved)
     if stopped:
         return STOPPED
