@@ -102,8 +102,9 @@ def main(argv: Sequence[str]) -> int:
     invalid flags and for data that cannot be read."""
     config = parse_config(ExperimentsConfig, argv, __doc__, prog="python -m tl experiments")
     experiments = chosen(config)
-    files = [path for path in config.data if path not in config.folders]
-    base, official = Path(config.model or TINY), next(map(Path, config.folders), None)
+    folders = config.folders
+    files = [path for path in config.data if path not in folders]
+    base, official = Path(config.model or TINY), next(map(Path, folders), None)
     read_config(base)  # before data is generated for it
     suffix = (f"-{base.resolve().name}" if config.model else "") + ("-quick" if config.quick else "")
     seeds = range(config.seeds or (1 if config.quick else 3))

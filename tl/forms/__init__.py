@@ -63,14 +63,13 @@ _PYTHON_TAG = "<|python_tag|>"
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's output for one item, one text per turn, and its calls. With a `problem` there are no calls."""
+    """A model's output for one item, one text per turn, and its calls. With a `problem` there are no calls. It is not
+    whole if the texts are not all that the model said, as when it was cut: they are wrong as they are."""
 
     texts: tuple[str, ...]
     calls: tuple[Call, ...]
     problem: str = ""
-    is_whole: bool = (
-        True  # the texts are all that the model said; if not, it was cut, say, and they are wrong as they are
-    )
+    is_whole: bool = True
 
 
 def read_prediction(texts: Sequence[str], form: str = "auto", tools: Sequence[ToolSpec] = ()) -> Prediction:
