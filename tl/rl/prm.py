@@ -26,7 +26,7 @@ from tl.prompt import NO_TARGET, EncodingOptions, Example, digest, encode_trajec
 from tl.rl.calibration import Scored, auc, calibration_error
 from tl.rl.config import with_start
 from tl.rl.returns import Returns, read_returns
-from tl.rl.update import Learner, descend
+from tl.rl.update import Learner, descend, over_ranks
 from tl.rollout.options import ToolOptions
 from tl.templates import template_of
 from tl.training import distributed
@@ -166,16 +166,16 @@ def trials_of(example: Example) -> int:
 
 def train_step(critic: Learner[Critic], examples: Sequence[Example], config: PRMConfig, world: World) -> Metrics:
     """One optimizer step on a global batch; returns its loss, in nats a trial, and gradient norm."""
-    total, step_loss = sum(map(trials_of, examples)), torch.zeros((), dtype=torch.float64)
+    total, parts = sum(map(trials_of, examples)), []
     for micro in micro_batches(examples, config.micro_tokens, world.rank, world.size):
         micro = micro.to(world.device)
         logits = critic.model(micro.input_ids, micro.lengths, at=micro.positions)[0]  # [M]
         shares, trials = micro.targets / micro.weights, micro.weights
         loss = F.binary_cross_entropy_with_logits(logits, shares, trials, reduction="sum") / total
         (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
-        step_loss += loss.detach().cpu()
-    [loss_of_all] = distributed.sum_over_ranks([step_loss.item()])
-    return {"loss": loss_of_all} | descend(critic, "value", loss_of_all)
+        parts.append({"loss": loss.detach()})
+    metrics = over_ranks(parts)
+    return metrics | descend(critic, "value", metrics["loss"])
 
 
 @torch.no_grad()
