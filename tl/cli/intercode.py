@@ -38,8 +38,6 @@ from tl.training.run import alone
 
 @dataclass
 class InterCodeConfig:
-    """Flags of `python -m tl intercode`."""
-
     models: list[str] = option([], "checkpoint folders in Hugging Face layout; the first is the base", positional=True)
     data: str = option("", "folder with the published task files (required)")
     replay: list[str] = option([], "published files of recorded actions to replay instead of running models")
@@ -53,7 +51,6 @@ class InterCodeConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
     tasks = read_tasks(config)
     with Machines(own_root=True) as machines:

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DataError
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ from tl.prompt import NO_TARGET, EncodingOptions, Example, digest, encode_trajec
 from tl.rl.calibration import Scored, auc, calibration_error
 from tl.rl.config import with_start
 from tl.rl.returns import Returns, read_returns
-from tl.rl.update import Learner, descend, over_ranks
+from tl.rl.update import Learner, descend, over_ranks, start_values
 from tl.rollout.options import ToolOptions
 from tl.templates import template_of
 from tl.training import distributed
@@ -90,7 +90,7 @@ def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
         raise RunError("--data_format is for trajectories; files of steps have one format")
     if config.mcp or config.allow_network:
         raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
-    config.require_tasks("tools")
+    require(config, "tasks", "tools")
     if config.data and (config.tools or config.tasks):
         raise RunError("--tools and --tasks make steps, --data reads them from files: choose one")
     return config
@@ -208,8 +208,7 @@ def train(
     """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress,
     whether a stop signal ended training (see ``main_loop``), and the steps that were evaluated last."""
     share = min(max(data.share_right, 0.01), 0.99)
-    with torch.no_grad():  # before any training every value is the share of the trials that ended right
-        critic.model.value_head.bias.fill_(math.log(share / (1 - share)))
+    start_values(critic, math.log(share / (1 - share)))  # each V is the share of the trials that ended right
     progress = restore(saved, critic.model, critic.optimizer)
     samples, steps = plan(config, len(data.training), progress)
     scored: list[Scored] = []

@@ -101,10 +101,11 @@ def update_policy(
 
 
 @torch.no_grad()
-def start_values(critic: Learner[Critic], mean_return: float) -> None:
-    """Sets the bias of an untrained critic's head to the first rollouts' mean return. With values of 0 and λ below 1,
-    advantages would differ by token, and move the policy, even if all rollouts earned the same."""
-    critic.model.value_head.bias.fill_(mean_return)
+def start_values(critic: Learner[Critic], value: float) -> None:
+    """Makes ``value`` the value of every token, by the bias of an untrained critic's head. PPO takes the mean return of
+    the first rollouts: with values of 0 and λ below 1, advantages would differ by token, and move the policy, even if
+    all rollouts earned the same."""
+    critic.model.value_head.bias.fill_(value)
 
 
 def update_values(

@@ -66,9 +66,10 @@ class TrainingData:
 
     def dropped(self) -> str:
         """A line about what was dropped."""
+        texts = self.report.notes[Note.TEXT_BESIDE_CALL]
         return (
             f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
-            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts next to a call"
+            f"{self.untrainable:,} with every call masked; {texts:,} texts next to a call"
         )
 
 
