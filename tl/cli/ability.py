@@ -8,8 +8,6 @@ this project: test/SUBJECT_test.csv and dev/SUBJECT_dev.csv (MMLU), test.jsonl a
 docs/general_ability.md describes the prompts and the scoring.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

@@ -8,8 +8,6 @@ DIR holds the published nl2bash_fs_1.json to nl2bash_fs_4.json and test_queries.
 systems, which needs Linux with mount namespaces. docs/bash.md lists the differences from the released environment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass

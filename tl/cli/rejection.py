@@ -10,8 +10,6 @@ has none to compare with), recovered from its errors, and is not a duplicate. --
 `python -m tl dpo`. To resume, run the same command again.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

@@ -12,8 +12,6 @@ the messages before it are the prompt. With --teacher, the model behind that end
 no teacher, the tasks' golden calls are executed. To resume either of them, run the same command again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

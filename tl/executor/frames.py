@@ -1,8 +1,6 @@
 """Messages between the executor and its processes: four bytes of length, then JSON. Both sides limit the length, and
 nothing is pickled."""
 
-from __future__ import annotations
-
 import json
 import socket
 import struct

@@ -9,8 +9,6 @@ seed it is over the items alone: it says whether these two models would differ o
 narrow: with three, it contains two thirds of the variance between seeds.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence

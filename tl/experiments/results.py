@@ -22,8 +22,6 @@ Intervals are 95 % (see `tl.experiments.comparison`). "interval" is null with on
 empty without --sweeps.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """Models behind an OpenAI-compatible HTTP server: a small client, and such a model as a `Policy`."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

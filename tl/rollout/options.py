@@ -1,7 +1,5 @@
 """Flags that select the tools and tasks used by synthesis, evaluation and PPO."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """User ids for the sessions that root starts: a block of ids for each pool, and in it an id for each slot."""
 
-from __future__ import annotations
-
 import os
 import socket
 import warnings
