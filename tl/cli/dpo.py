@@ -9,7 +9,6 @@ reference is the initial model.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from tl.llama.model import Llama
@@ -39,14 +38,12 @@ from tl.training.run import (
 
 
 def main(argv: Sequence[str]) -> int:
-    run_script(partial(start, argv))
+    def start() -> int:
+        config = resolve_config(argv, __doc__)
+        with distributed.process_group() as world, folder_lock(config, world):
+            return run(config, world)
 
-
-def start(argv: Sequence[str]) -> int:
-    """Trains and returns the exit status; raises the errors that `run_script` reports."""
-    config = resolve_config(argv, __doc__)
-    with distributed.process_group() as world, folder_lock(config, world):
-        return run(config, world)
+    run_script(start)
 
 
 def run(config: DPOConfig, world: World) -> int:

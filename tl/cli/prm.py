@@ -56,14 +56,12 @@ from tl.training.run import (
 
 
 def main(argv: Sequence[str]) -> int:
-    run_script(partial(start, argv))
+    def start() -> int:
+        config = resolve_config(argv, __doc__ or "")
+        with distributed.process_group() as world, folder_lock(config, world):
+            return run(config, world)
 
-
-def start(argv: Sequence[str]) -> int:
-    """Samples steps, trains and returns the exit status; raises the errors that `run_script` reports."""
-    config = resolve_config(argv, __doc__ or "")
-    with distributed.process_group() as world, folder_lock(config, world):
-        return run(config, world)
+    run_script(start)
 
 
 def run(config: PRMConfig, world: World) -> int:

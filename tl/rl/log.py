@@ -69,7 +69,6 @@ def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
 
 
 def rollout_text(record: dict) -> str:
-    """A ``rollout_record`` as text."""
     lines = [f"==== {record['id']}", record["prompt"]]
     for call in record["calls"]:
         lines.append(f" {call['text']}")

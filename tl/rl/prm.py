@@ -116,7 +116,6 @@ class StepData:
         return right / sum(map(trials_of, self.training))
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
         steps = [sum(int(e.weights.count_nonzero()) for e in part) for part in (self.training, self.held_out)]
         return [
             f"episodes            {len(self.training):,} to train on, {len(self.held_out):,} held out",

@@ -190,7 +190,6 @@ class Endpoint:
         return self._without_key(said.decode(errors="replace")).strip()[:MAX_ERROR_CHARACTERS]
 
     def _error(self, problem: str, **kind: Any) -> EndpointError:
-        """An error about this server."""
         return EndpointError(f"{self.url}: {self._without_key(problem)}", **kind)
 
     def _without_key(self, text: str) -> str:

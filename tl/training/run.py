@@ -50,8 +50,6 @@ RUN_FILES = (METRICS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS, SETTINGS_FI
 
 @dataclass
 class Progress:
-    """The progress of a run."""
-
     samples: int = 0  # samples seen over all epochs, which is the position in the data
     step: int = 0
     tokens: int = 0

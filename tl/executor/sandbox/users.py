@@ -46,7 +46,6 @@ class Users:
         return True
 
     def release(self) -> None:
-        """Free the block."""
         if self._held is not None:
             self._held.close()
 
