@@ -9,6 +9,7 @@ reference is the initial model.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tl.llama.model import Llama
@@ -38,12 +39,14 @@ from tl.training.run import (
 
 
 def main(argv: Sequence[str]) -> int:
-    def start() -> int:
-        config = resolve_config(argv, __doc__)
-        with distributed.process_group() as world, folder_lock(config, world):
-            return run(config, world)
+    run_script(partial(start, argv))
 
-    run_script(start)
+
+def start(argv: Sequence[str]) -> int:
+    """Trains and returns the exit status; raises the errors that `run_script` reports."""
+    config = resolve_config(argv, __doc__)
+    with distributed.process_group() as world, folder_lock(config, world):
+        return run(config, world)
 
 
 def run(config: DPOConfig, world: World) -> int:

@@ -56,12 +56,14 @@ from tl.training.run import (
 
 
 def main(argv: Sequence[str]) -> int:
-    def start() -> int:
-        config = resolve_config(argv, __doc__ or "")
-        with distributed.process_group() as world, folder_lock(config, world):
-            return run(config, world)
+    run_script(partial(start, argv))
 
-    run_script(start)
+
+def start(argv: Sequence[str]) -> int:
+    """Samples steps, trains and returns the exit status; raises the errors that `run_script` reports."""
+    config = resolve_config(argv, __doc__ or "")
+    with distributed.process_group() as world, folder_lock(config, world):
+        return run(config, world)
 
 
 def run(config: PRMConfig, world: World) -> int:
