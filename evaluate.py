@@ -28,7 +28,7 @@ import torch
 from tqdm import tqdm
 
 from tl.assets import TINY
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData
 from tl.evaluation.answers import answer_items, read_back
 from tl.evaluation.compare import compare_reports
@@ -142,7 +142,7 @@ class EvaluationConfig(ToolOptions):
 
 
 def check(config: EvaluationConfig) -> None:
-    """Raises RunError for settings that contradict each other."""
+    """Raises UserError for settings that contradict each other."""
     if sum(map(bool, (config.model, config.predictions, config.endpoint))) > 1:
         raise RunError("use only one of --model, --predictions and --endpoint")
     if bool(config.endpoint) != bool(config.endpoint_model):
@@ -166,7 +166,7 @@ def check(config: EvaluationConfig) -> None:
     if config.tasks and (config.suite or config.data or config.predictions):
         raise RunError("--tasks cannot be combined with --suite, --data or --predictions")
     if not (config.suite == [TOOLEYES] and config.tools and not config.mcp):
-        config.require_tasks("tools", "mcp", "allow_network")
+        require(config, "tasks", "tools", "mcp", "allow_network")
     if config.best_of > 1 and (config.endpoint or config.predictions):
         raise RunError("--best_of samples from a local model: leave --endpoint and --predictions out")
     if (config.select == "prm") != bool(config.prm) or (config.prm and config.best_of == 1):

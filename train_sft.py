@@ -124,17 +124,17 @@ def evaluate(
     return {"eval_loss": loss / len(for_loss)} | percentages(score(held_out, calls))
 
 
-def initial_model(config: SFTConfig, world: World) -> Llama:
-    """The model as training finds it."""
+def initial_model(config: SFTConfig, world: World, base: Llama | None = None) -> Llama:
+    """The model as training finds it, with the frozen weights of ``base``, if given."""
     source = Path(config.model or TINY)
-    return distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora)
+    return distributed.load(Llama, source, world, config.checkpointing, seed=config.seed, lora=config.lora, base=base)
 
 
 @torch.no_grad()
 def average_with_initial(model: Llama, config: SFTConfig, world: World) -> None:
     """Turns trained weights into (1 - s) x trained + s x initial ones, where s is ``initial_share`` (WiSE-FT, arXiv
     2109.01903). With LoRA, whose product B A starts at 0, only B changes."""
-    initial = initial_model(config, world)
+    initial = initial_model(config, world, base=model if config.lora else None)
     for (name, weight), before in zip(model.named_parameters(), initial.parameters(), strict=True):
         if weight.requires_grad and "lora_A" not in name:
             weight.mul_(1 - config.initial_share).add_(before, alpha=config.initial_share)

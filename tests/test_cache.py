@@ -2,24 +2,16 @@
 
 from dataclasses import replace
 
+import checkpoints
 import pytest
 import torch
 from allocations import peak_allocated
 from checkpoints import with_large_weights
 
-from tl.llama import Llama, ModelConfig
+from tl.llama import Llama
 from tl.llama.cache import KVCache, room_for
 
-CONFIG = ModelConfig(
-    vocab_size=50,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=8,
-    max_position_embeddings=256,
-)
+CONFIG = replace(checkpoints.CONFIG, vocab_size=50, max_position_embeddings=256)
 
 
 def make(kv_heads: int, rows: int, capacity: int) -> tuple[Llama, KVCache]:

@@ -12,7 +12,7 @@ from records import SEARCH, SEARCH_SPEC, calls, feedback, record, text, user
 
 from tl.datasets import DataError, ReadReport, read, stream
 from tl.schema import BUILT_INS
-from tl.trajectory import Message, Trajectory
+from tl.trajectory import Message, Note, Trajectory
 
 
 def called(text: str) -> Message:
@@ -75,7 +75,7 @@ def test_released_conversations_read_as_the_same_trajectory(write):
         Message("user", "Yes."),
         called('finish(answer="Done.")'),
     )
-    assert (report.read, report.bad, report.dropped_thoughts) == (1, [], 0)
+    assert (report.read, report.bad, report.notes[Note.TEXT_BESIDE_CALL]) == (1, [], 0)
 
 
 def test_plain_text_that_ends_a_released_conversation_becomes_finish(write):
@@ -129,7 +129,7 @@ def test_a_record_without_an_id_is_named_after_its_place_and_a_number_is_an_id(w
 def test_dropped_thoughts_are_counted(write):
     thinking = calls("{}", content="Let me see.")
     path = write([record(user(), thinking, feedback("1"), thinking), record(user(), calls("{}"), feedback("1"))])
-    assert read(path)[1].dropped_thoughts == 2
+    assert read(path)[1].notes[Note.TEXT_BESIDE_CALL] == 2
 
 
 BAD_LINES = {
@@ -259,7 +259,7 @@ def test_an_unknown_way_with_bad_records_is_refused(write):
 
 def test_every_real_record_is_read_and_reads_back_equal(shared):
     trajectories, report = read(shared / "data/trajectories/openai_messages.jsonl.gz")
-    assert (report.read, report.bad, report.dropped_thoughts) == (3_739, [], 2_490)
+    assert (report.read, report.bad, report.notes[Note.TEXT_BESIDE_CALL]) == (3_739, [], 2_490)
     found = [pair for trajectory in trajectories for pair in trajectory.calls()]
     answers = sum(message.content.startswith("finish(") for message, _ in found)
     assert len(found) - answers == 9_089

@@ -3,28 +3,21 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
+import checkpoints
 import pytest
 import torch
 from checkpoints import with_large_weights
 
 import tl.llama.sampling
-from tl.llama import Llama, ModelConfig, generate
+from tl.llama import Llama, generate
 from tl.llama.cache import BLOCK
 from tl.llama.sampling import Sampler, sample
 from tl.training.distributed import World, shard, unsharded
 
 EOS = 2
-CONFIG = ModelConfig(
-    vocab_size=64,
-    hidden_size=32,
-    intermediate_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=8,
-    max_position_embeddings=256,
-)
+CONFIG = replace(checkpoints.CONFIG, vocab_size=64, max_position_embeddings=256)
 
 
 def random_model() -> Llama:

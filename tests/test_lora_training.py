@@ -43,8 +43,11 @@ def test_the_first_loss_is_that_of_the_model_itself(toy_sft, whole, tmp_path):
     assert losses(tmp_path / "full")[0] == losses(whole)[0]
 
 
-def test_the_saved_model_has_its_share_of_the_initial_weights(toy_sft, whole, tmp_path):
+def test_the_saved_model_has_its_share_of_the_initial_weights(toy_sft, whole, tmp_path, monkeypatch):
+    reads, read = [], distributed._read
+    monkeypatch.setattr(distributed, "_read", lambda *args: reads.append(args) or read(*args))
     train_sft.main(arguments(toy_sft, tmp_path / "run", *RANK, "--initial_share", "0.25"))
+    assert len(reads) == 1  # the frozen weights are still in memory at the end
     initial, trained = weights(toy_sft / "model"), weights(whole)
     for name, tensor in weights(tmp_path / "run").items():
         torch.testing.assert_close(tensor, 0.75 * trained[name] + 0.25 * initial[name])

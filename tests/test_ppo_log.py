@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tl.irm import RewardCase
-from tl.report.page import CURVES, case_key
+from tl.report.page import CURVES
 from tl.rl.calls import Experience, ScoredCall
-from tl.rl.log import log_rollouts, rollout_metrics
+from tl.rl.log import case_key, log_rollouts, rollout_metrics
 from tl.rollout.dialogue import StopReason
 
 

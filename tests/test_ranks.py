@@ -62,13 +62,13 @@ def assert_equal(one, other, tolerance: float) -> None:
         torch.testing.assert_close(other_parameters[name], parameter, rtol=tolerance, atol=tolerance)
 
 
-def averaged(world: World, toy: Path) -> dict[str, torch.Tensor] | None:
-    """On rank 0, the parameters of a model that moved by 1, averaged with the initial ones."""
-    config = train_sft.SFTConfig(model=str(toy / "model"), initial_share=0.25)
-    model = distributed.load(Llama, toy / "model", world, "full", seed=0)
+def averaged(world: World, toy: Path, lora_rank: int = 0) -> dict[str, torch.Tensor] | None:
+    """On rank 0, the parameters of a model whose trained ones moved by 1, averaged with the initial ones."""
+    config = train_sft.SFTConfig(model=str(toy / "model"), initial_share=0.25, lora_rank=lora_rank)
+    model = train_sft.initial_model(config, world)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(1)
+            parameter.add_(float(parameter.requires_grad))
     train_sft.average_with_initial(model, config, world)
     whole = distributed.gather(model, world)
     return None if whole is None else {name: p.detach() for name, p in whole.named_parameters()}
@@ -78,6 +78,18 @@ def test_two_ranks_average_with_the_initial_weights_as_one_does(toy_sft, two_ran
     two, _ = two_ranks.run(averaged, toy_sft)
     for name, initial in load_model(toy_sft / "model", torch.float32).named_parameters():
         torch.testing.assert_close(two[name], initial + 0.75)
+
+
+def test_two_ranks_average_adapters_with_the_initial_ones(toy_sft, two_ranks):
+    """Of the product B A, only B changes: it starts at 0."""
+    two, _ = two_ranks.run(averaged, toy_sft, 4)
+    initial = dict(load_model(toy_sft / "model", torch.float32).named_parameters())
+    for name, parameter in two.items():
+        if name in initial:
+            torch.testing.assert_close(parameter, initial[name])
+        elif "lora_B" in name:
+            torch.testing.assert_close(parameter, torch.full_like(parameter, 0.75))
+    assert {name.rpartition(".lora_")[2] for name in two.keys() - initial} == {"A.weight", "B.weight"}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

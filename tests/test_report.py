@@ -15,8 +15,9 @@ from tl.irm import RewardCase
 from tl.metrics import score_episodes
 from tl.report import page as report_page
 from tl.report.datasets import DataColumn, data_columns
-from tl.report.page import case_key, report
+from tl.report.page import report
 from tl.report.runs import NoRunError, names, read_run, read_runs
+from tl.rl.log import case_key
 from tl.training.run import VALUES_SCRIPT
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x1b[2J\u202e{{sections}}\"' onclick='x"

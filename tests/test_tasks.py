@@ -14,6 +14,7 @@ from tl.__main__ import main as tl_main
 from tl.calls import format_call
 from tl.cli.synthesis import main
 from tl.datasets import DataError
+from tl.errors import UserError
 from tl.evaluation.suites.own import task_suite
 from tl.executor import InProcessExecutor
 from tl.mae import erroneous_calls
@@ -210,7 +211,7 @@ def test_evaluation_plays_the_tasks(toy_sft, tmp_path, capsys):
     assert "2 episodes have a call that was cut off at the token limit" in out
     assert "3 tools of inventory" in out and "tools may open network connections" in out
     assert json.loads(report.read_text())["suites"]["tasks"]
-    with pytest.raises(DataError, match="--tools needs --tasks"):
+    with pytest.raises(UserError, match="--tools needs --tasks"):
         evaluate.main([*model, "--tools", INVENTORY])
     with pytest.raises(RunError, match="cannot be combined with --suite"):
         evaluate.main([*model, "--tasks", TEST, "--suite", "episodes"])

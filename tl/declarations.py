@@ -1,7 +1,5 @@
 """Reads tool declarations as JSON schema: OpenAI's function schemas and their variants."""
 
-from __future__ import annotations
-
 import json
 import re
 

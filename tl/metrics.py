@@ -1,7 +1,5 @@
 """The paper's metrics (section 4.3), computed from calls."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -120,17 +120,17 @@ def _group_moments(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     return count, zeros.index_add(0, groups, x)[groups] / count
 
 
-def whiten(x: Tensor, mask: Tensor, min_std: float = MIN_STD) -> Tensor:
-    """(x − mean) / max(std, min_std) at actions, 0 elsewhere, with the mean and the (population) std of the actions.
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """(x − mean) / max(std, MIN_STD) at actions, 0 elsewhere, with the mean and the (population) std of the actions.
 
     If all calls of a batch earn about the same, as the critic predicts, the advantages are little more than rounding
-    and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least ``min_std``,
+    and the critic's error. Dividing by their own std would amplify that noise, so the divisor is at least MIN_STD,
     in units of reward.
     """
     chosen = x[mask].double()
     if not len(chosen):
         return torch.zeros_like(x)
-    scale = chosen.std(correction=0).clamp(min=min_std)
+    scale = chosen.std(correction=0).clamp(min=MIN_STD)
     return torch.where(mask, ((x.double() - chosen.mean()) / scale).to(x.dtype), 0.0)
 
 

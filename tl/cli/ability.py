@@ -8,8 +8,6 @@ this project: test/SUBJECT_test.csv and dev/SUBJECT_dev.csv (MMLU), test.jsonl a
 docs/general_ability.md describes the prompts and the scoring.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,8 +35,6 @@ READERS: dict[str, Callable[[Path, int | None], TextSuite]] = {  # of a folder, 
 
 @dataclass
 class AbilityConfig:
-    """Flags of `python -m tl ability`."""
-
     models: list[str] = option([], "checkpoint folders in Hugging Face layout; the first is the base", positional=True)
     suite: list[str] = option(list(READERS), f"suites to evaluate, one or more of {', '.join(READERS)}")
     data: str = option("", "folder with the published files of the suites (required)")
@@ -52,13 +48,7 @@ class AbilityConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(AbilityConfig, argv, __doc__, prog="python -m tl ability")
-    run(config)
-    return 0
-
-
-def run(config: AbilityConfig) -> None:
     suites = read_suites(config)
     check_report(Path(config.report))
     results: dict[str, list[TextResult]] = {suite.name: [] for suite in suites}
@@ -71,6 +61,7 @@ def run(config: AbilityConfig) -> None:
     for suite in suites:
         print("\n".join([*lines(suite, results[suite.name]), ""]))
     print(f"every answer with its grade: {config.report}")
+    return 0
 
 
 def read_suites(config: AbilityConfig) -> list[TextSuite]:

@@ -24,8 +24,6 @@ from tl.trajectory import Trajectory
 
 @dataclass
 class ConvertConfig:
-    """Flags of `python -m tl convert`."""
-
     files: list[str] = option([], "data files, optionally with shares (a.jsonl:0.4)", positional=True)
     out: str = option("", "output file (required)")
     data_format: str = option(AUTO, DATA_FORMAT)
@@ -35,7 +33,6 @@ class ConvertConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ConvertConfig, argv, __doc__, prog="python -m tl convert")
     check(config)
     report = ReadReport()

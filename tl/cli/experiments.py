@@ -37,8 +37,6 @@ CRAFT_FOLDER = "runs/craft"
 
 @dataclass
 class ExperimentsConfig:
-    """Flags of `python -m tl experiments`."""
-
     kinds: list[str] = option([], "experiments to run: ablation, robustness, craft, or several", positional=True)
     model: str | None = option(None, "checkpoint folder of the model to train (default: the embedded model)")
     data: list[str] = option(

@@ -16,7 +16,6 @@ class FormatsConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0."""
     parse_config(FormatsConfig, argv, __doc__, prog="python -m tl formats")
     print("\n".join(lines()))
     print("\nFiles may hold JSON lines, a JSON list or one JSON object, plain or gzipped. To override detection, use")

@@ -8,8 +8,6 @@ DIR holds the published nl2bash_fs_1.json to nl2bash_fs_4.json and test_queries.
 systems, which needs Linux with mount namespaces. docs/bash.md lists the differences from the released environment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -38,8 +36,6 @@ from tl.training.run import alone
 
 @dataclass
 class InterCodeConfig:
-    """Flags of `python -m tl intercode`."""
-
     models: list[str] = option([], "checkpoint folders in Hugging Face layout; the first is the base", positional=True)
     data: str = option("", "folder with the published task files (required)")
     replay: list[str] = option([], "published files of recorded actions to replay instead of running models")
@@ -53,7 +49,6 @@ class InterCodeConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
     tasks = read_tasks(config)
     with Machines(own_root=True) as machines:

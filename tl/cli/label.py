@@ -30,8 +30,6 @@ from tl.trajectory import Trajectory
 
 @dataclass
 class LabelConfig(ConvertConfig):
-    """Flags of `python -m tl label`."""
-
     style: Style = option(
         "weight", "key that marks the turns to train on; last: write one record for each of these turns instead"
     )
@@ -45,7 +43,6 @@ class LabelConfig(ConvertConfig):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(LabelConfig, argv, __doc__, prog="python -m tl label")
     counts: Counter[str] = Counter()
     check(config)

@@ -10,8 +10,6 @@ has none to compare with), recovered from its errors, and is not a duplicate. --
 `python -m tl dpo`. To resume, run the same command again.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys
@@ -24,7 +22,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import DataError
 from tl.executor import Executor
 from tl.experiments import parts
@@ -51,8 +49,6 @@ ROUNDS_FILE = "rounds.json"  # in the output folder of --rounds: what its rounds
 
 @dataclass
 class RejectionConfig(ToolOptions):
-    """Flags of `python -m tl rejection`."""
-
     model: str = option("", "checkpoint folder in Hugging Face layout (required)")
     template: TemplateName = option("auto", TEMPLATE_HELP)
     out: str = option(
@@ -104,7 +100,7 @@ def check(config: RejectionConfig) -> None:
         except ValueError as error:
             raise DataError(f"--train: {error}") from error
         resolve_config(["--model", config.model, *flags])
-    config.require_tasks("tools", "mcp")
+    require(config, "tasks", "tools", "mcp")
     for path in (config.out, config.pairs):
         if path and not config.rounds:
             check_place(path)

@@ -20,8 +20,6 @@ from tl.report.runs import READ, NoRunError, read_runs
 
 @dataclass
 class ReportConfig:
-    """Flags of `python -m tl report`."""
-
     runs: list[str] = option([], "run folders", positional=True)
     out: str = option("report.html", "output file")
     overwrite: bool = option(False, "replace an existing output file")
@@ -30,7 +28,6 @@ class ReportConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ReportConfig, argv, __doc__, prog="python -m tl report")
     out = Path(config.out)
     if not config.runs:

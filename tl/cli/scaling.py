@@ -27,8 +27,6 @@ HEADER = (
 
 @dataclass
 class ScalingConfig:
-    """Flags of `python -m tl scaling`."""
-
     tokens: int = option(Work.tokens, "tokens in each GPU's micro-batch", at_least=1)
     length: int = option(Work.length, "tokens in each sequence", at_least=1)
     target_share: float = option(
@@ -43,7 +41,6 @@ class ScalingConfig:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ScalingConfig, argv, __doc__, prog="python -m tl scaling")
     lora = LoRA(config.lora_rank, 2.0 * config.lora_rank) if config.lora_rank else None
     work = Work(config.tokens, config.length, config.target_share, config.checkpointing, lora)

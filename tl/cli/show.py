@@ -46,8 +46,6 @@ LOST = 3.0  # nats: less than 5 %
 
 @dataclass
 class ShowConfig:
-    """Flags of `python -m tl show`."""
-
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
     id: str | None = option(None, "show the trajectory with this id")
     number: int | None = option(None, "show the trajectory with this index, counted from 0")
@@ -130,7 +128,6 @@ def _token(token: TokenView, style: Style) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(ShowConfig, argv, __doc__, prog="python -m tl show")
     check(config)
     samples = list(load(config))

@@ -32,8 +32,6 @@ from tl.trajectory import Trajectory
 
 @dataclass
 class StatsConfig:
-    """Flags of `python -m tl stats`."""
-
     files: list[str] = option([], "trajectory files (default: the default training set)", positional=True)
     tokenizer: str | None = option(
         None, "tokenizer.model, tokenizer.json or checkpoint folder used to count tokens (default: the embedded one)"
@@ -76,7 +74,6 @@ def family_rows(name: str, columns: list[dict[str, int]]) -> list[list[str]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(StatsConfig, argv, __doc__, prog="python -m tl stats")
     require(config, "files", "on_bad_data", "data_format")
     options = EncodingOptions(max_length=WHOLE, max_feedback_tokens=config.max_feedback_tokens)

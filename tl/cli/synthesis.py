@@ -12,8 +12,6 @@ the messages before it are the prompt. With --teacher, the model behind that end
 no teacher, the tasks' golden calls are executed. To resume either of them, run the same command again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from math import inf
 from pathlib import Path
 from typing import Literal
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import DataError, read
 from tl.files import check_place
 from tl.mae import ErrorCategory, call_categories
@@ -39,8 +37,6 @@ SIZES = {"trajectories": 1217, "prompts": 1194, "held_out": 400, "unseen_toolkit
 
 @dataclass
 class SynthesisConfig(ToolOptions):
-    """Flags of `python -m tl synthesis`."""
-
     out: str | None = option(
         None,
         "output file; must not exist unless --teacher or --tasks resumes it (default: KIND.jsonl, or taught.jsonl)",
@@ -70,7 +66,6 @@ class SynthesisConfig(ToolOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exit status 0. Raises `UserError` or `OSError` if that cannot be done."""
     config = parse_config(SynthesisConfig, argv, __doc__, prog="python -m tl synthesis")
     check(config)
     if config.teacher or config.tasks:
@@ -91,7 +86,7 @@ def check(config: SynthesisConfig) -> None:
     ]
     if config.tasks and chosen:
         raise DataError("--tasks makes one trajectory per task: leave --kind, --size, --seed and --mix out")
-    config.require_tasks("mcp", "allow_network")
+    require(config, "tasks", "mcp", "allow_network")
     if config.require_isolation and not (config.teacher or config.tasks):
         raise DataError("--require_isolation is for --teacher and --tasks: else the tools run in this process")
     if config.teacher and (config.kind != "trajectories" or not config.teacher_model):

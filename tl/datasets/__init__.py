@@ -1,7 +1,5 @@
 """Reads data sets: files of many formats → trajectories, and a report about their records."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence

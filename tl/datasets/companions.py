@@ -1,7 +1,5 @@
 """Completes records with data from elsewhere: from files in the same folder, or from the file's first line."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import io

@@ -1,7 +1,5 @@
 """Files → raw records: JSON lines, a JSON list, one object over many lines, one dialogue per file; plain or gzipped."""
 
-from __future__ import annotations
-
 import codecs
 import gzip
 import json

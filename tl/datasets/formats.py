@@ -1,7 +1,5 @@
 """The formats that can be read, and detection of the format of a raw record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

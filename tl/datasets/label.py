@@ -1,7 +1,5 @@
 """Trajectories → records of OpenAI messages for other trainers, unchanged or with MAE's label for each turn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Literal
 

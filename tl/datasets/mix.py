@@ -1,7 +1,5 @@
 """Mixes data sets by shares of trajectories: `a.jsonl:0.4 b.json:0.3 c.traj:0.3`."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

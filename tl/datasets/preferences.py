@@ -1,7 +1,5 @@
 """Pairs of a chosen and a rejected completion of one prompt, for preference training."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Single turns to evaluate on, from files of any format."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tl.datasets import AUTO, OnBadData, read

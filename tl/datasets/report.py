@@ -46,11 +46,6 @@ class ReadReport:
     first: dict[Note, str] = field(default_factory=dict)  # where a note was first made
     looks_like: str = ""  # a description of the first bad record
 
-    @property
-    def dropped_thoughts(self) -> int:
-        """Number of assistant texts that were dropped because a call follows."""
-        return self.notes[Note.TEXT_BESIDE_CALL]
-
     def add(self, notes: Notes, place: str) -> None:
         """Adds the notes on one record."""
         for note, count in notes.items():

@@ -1,7 +1,5 @@
 """Calls written as Python source, in which arguments may be positional."""
 
-from __future__ import annotations
-
 import re
 
 from tl.calls import Call, CallSyntaxError

@@ -1,7 +1,5 @@
 """Evaluates a model on a suite of plain-text items (see `tl.evaluation.suites.general`)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A model's answers to the items of a suite, as a journal keeps them."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any

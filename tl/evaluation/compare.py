@@ -1,8 +1,6 @@
 """Two reports of the same items, compared item by item: paired differences, with bootstrap intervals and McNemar's
 test (McNemar, 1947)."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter, defaultdict

@@ -1,7 +1,5 @@
 """Error analysis: the shares of Table 1, and a reason for every item."""
 
-from __future__ import annotations
-
 import enum
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Writes the items of single-turn suites as JSON lines, for models that run elsewhere."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

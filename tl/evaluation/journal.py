@@ -1,7 +1,5 @@
 """Writes results to a file immediately, so that an interrupted evaluation can be resumed."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

@@ -4,8 +4,6 @@ The released judge is GPT-4 and sees whole episodes. Here a model of the user's 
 and the golden call. Its verdicts are kept, so that nothing is asked twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Reads predictions made elsewhere, one record per item of a benchmark."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """The report file of an evaluation: checks, writing and reading."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

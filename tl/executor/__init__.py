@@ -13,7 +13,6 @@ docs/executor.md says what the isolation prevents and what it does not.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import struct
@@ -40,7 +39,6 @@ __all__ = ["Cause", "Executor", "Feedback", "InProcessExecutor", "IsolationError
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger(__name__)
 # Only the executor finds these causes: a session that reports one of them is lying.
 _NEVER_REPORTED = {Cause.TIME_OUT, Cause.WORKER_DIED, Cause.INFRASTRUCTURE}
 # After these no tool has run, so the call does not have to be replayed.
@@ -115,7 +113,6 @@ class Executor(Catalogue):
                 self.close()
                 raise
         self.isolation = self._pool.isolation
-        _LOG.info("isolation of tools: %s", self.isolation)
         missing = "" if mcp else ", ".join(missing_layers(self.isolation, allow_network))
         if missing and require_isolation:
             self.close()

@@ -5,8 +5,6 @@ became ready before the deadline, else False, and returns its result. Sessions w
 does the waiting.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 import time

@@ -1,22 +1,16 @@
 """Messages between the executor and its processes: four bytes of length, then JSON. Both sides limit the length, and
 nothing is pickled."""
 
-from __future__ import annotations
-
 import json
 import socket
 import struct
 
+from tl.forms.values import refuse_constant
+
 MAX_FRAME = 16 << 20  # bytes; a call has at most a million characters, each at most twelve bytes as an ASCII escape
 _LENGTH = struct.Struct("!I")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
-
-
 _ENCODER = json.JSONEncoder(allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 
 
 class FrameError(ValueError):

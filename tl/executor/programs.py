@@ -3,8 +3,6 @@
 It must be the first process of its PID namespace: whenever a program ends, it kills all other processes there.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -3,8 +3,6 @@
 Loading a file runs it: in the executor's processes, or, for trusted files with InProcessExecutor, in this process.
 """
 
-from __future__ import annotations
-
 import enum
 import importlib.util
 import inspect

@@ -5,8 +5,6 @@ first carries calls and replies between executor and session; the second, its li
 executor closes the life line, the zygote kills the session; when the session ends, the zygote reports how.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import selectors

@@ -6,8 +6,6 @@ aims at them. The sweeps, which the paper does not have, vary PKT's maximum weig
 of trajectories with errors. `tl.experiments.results` documents the results file, ablation.json.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial

@@ -9,8 +9,6 @@ seed it is over the items alone: it says whether these two models would differ o
 narrow: with three, it contains two thirds of the variance between seeds.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from tl.evaluation.compare import Pair, differences, paired, percentile_interval, resampled_means
-from tl.metrics import CallScore
+from tl.metrics import CallScore, Interval
 
 # 97.5 % quantiles of Student's t with 1 to 30 degrees of freedom.
 T_975 = (
@@ -28,7 +26,6 @@ T_975 = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 
-Interval = tuple[float, float]
 Reports = Sequence[Mapping | None]  # one per seed; None where there is no model
 Values = Sequence[float | None]  # one per seed, in percent; None where there was nothing to count
 

@@ -6,8 +6,6 @@ same tasks of the tool library, and draw 8 samples of each. A way samples about 
 counted as CALLS_OF_AN_EPISODE of them; the table has the tokens that were really drawn.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ data. With another setting it is another part, so that results are never mixed. 
 after changing that, start with an empty folder. What a script prints goes to the folder's log.txt.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

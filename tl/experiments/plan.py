@@ -4,8 +4,6 @@ evaluation), and the loop that runs them. `tl.experiments.craft` has a plan of i
 Data, order, prompts and evaluated items depend on the seed alone, so that variants are compared seed by seed.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass

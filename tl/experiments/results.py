@@ -22,12 +22,11 @@ Intervals are 95 % (see `tl.experiments.comparison`). "interval" is null with on
 empty without --sweeps.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -36,7 +35,7 @@ import torch
 
 from tl.experiments.ablation import Experiment, Variant, add_groups
 from tl.experiments.comparison import T_975, Values, item_table, markdown_lines, over_items, row_json, tables
-from tl.experiments.parts import duration
+from tl.experiments.parts import Part, duration
 from tl.experiments.plan import Plan
 from tl.files import write_whole
 
@@ -54,7 +53,9 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
     n_items = {c: [c.items(report) for report in reports[reference] if report] for c in experiment.columns}
 
     def row(variant: Variant, against: dict[str, Values] | None) -> dict:
-        seconds = seconds_of(experiment, plan, variant, seeds)
+        # A fine-tuning that variants share is counted with each of them.
+        each = [seconds_of(plan.parts_of(experiment, variant, seed)) for seed in seeds]
+        seconds = {kind: [of_seed[kind] for of_seed in each] for kind in each[0]}
         row = row_json(variant.name, values[variant], against, parts=variant.parts, seconds=seconds)
         errors = [plan.error(experiment, variant, seed) for seed in seeds]
         costs = [
@@ -76,7 +77,7 @@ def results_json(experiment: Experiment, plan: Plan, seeds: Sequence[int], **abo
         "machine": machine(),
         "seeds": list(seeds),
         "budget": asdict(plan.budget),
-        "seconds": total_seconds(experiment, plan, seeds),
+        "seconds": seconds_of(part for seed in seeds for part in plan.parts(experiment, seed)),
         "columns": [column.to_json() | {"n": n} for column, n in n_items.items()],
         "rows": [row(reference, None), *(row(variant, values[reference]) for variant in others)],
         "sweeps": {
@@ -99,24 +100,12 @@ def report(experiment: Experiment, plan: Plan, variant: Variant, seed: int) -> d
     return found
 
 
-def seconds_of(experiment: Experiment, plan: Plan, variant: Variant, seeds: Sequence[int]) -> dict:
-    """Kind of part -> its seconds for each seed. A fine-tuning that variants share is counted with each of them."""
-    found: dict[str, list[float]] = {}
-    for seed in seeds:
-        of_kind: dict[str, float] = {}
-        for part in (*plan.trained(variant, seed), plan.evaluation(experiment, variant, seed)):
-            of_kind[part.kind] = of_kind.get(part.kind, 0.0) + (part.seconds() or 0.0)
-        for kind, seconds in of_kind.items():
-            found.setdefault(kind, []).append(seconds)
-    return found
-
-
-def total_seconds(experiment: Experiment, plan: Plan, seeds: Sequence[int]) -> dict[str, float]:
-    """Kind of part -> seconds of all parts of that kind, each counted once."""
-    totals: dict[str, float] = {}
-    for part in (part for seed in seeds for part in plan.parts(experiment, seed)):
-        totals[part.kind] = totals.get(part.kind, 0.0) + (part.seconds() or 0.0)
-    return totals
+def seconds_of(parts: Iterable[Part]) -> dict[str, float]:
+    """Kind of part -> seconds of all parts of that kind."""
+    taken: dict[str, float] = defaultdict(float)
+    for part in parts:
+        taken[part.kind] += part.seconds() or 0.0
+    return taken
 
 
 def machine() -> str:

@@ -4,8 +4,6 @@ Everything is read as data: JSON, literals, or the syntax tree of a Python call 
 reader takes time linear in the length of the text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

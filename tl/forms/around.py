@@ -1,7 +1,5 @@
 """Calls surrounded by other text: in code blocks, as objects, or on lines that they fill or end."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 

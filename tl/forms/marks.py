@@ -1,7 +1,5 @@
 """Finds what surrounds calls in a text: tags and other marks, code blocks, reasoning. All in linear time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

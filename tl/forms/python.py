@@ -1,7 +1,5 @@
 """Calls written in Python: read from the syntax tree, never evaluated."""
 
-from __future__ import annotations
-
 import ast
 import operator
 import re

@@ -1,7 +1,5 @@
 """What the forms share: reading values from a text, and calls given as a name and arguments in JSON."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

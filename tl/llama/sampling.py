@@ -44,7 +44,6 @@ class Completion:
 
     @property
     def text_ids(self) -> list[int]:
-        """The ids of the text."""
         return self.ids[:-1] if self.stopped else self.ids
 
 

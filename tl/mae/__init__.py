@@ -4,8 +4,6 @@ T_e, the calls excluded from the loss, is determined from the tools' feedback al
 finds where feedback reports on itself; `rules.py` maps what it says there to a category.
 """
 
-from __future__ import annotations
-
 import re
 
 from tl.calls import CallSyntaxError, parse_call

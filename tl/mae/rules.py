@@ -5,8 +5,6 @@ statement, ignoring case; its example is a message of that form. In a pattern, `
 for the expressions in `_PARTS`. Repetitions are bounded, so that every pattern takes linear time.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Everything else is content and is not read, so that a document on error handling
 traceback is not taken for an error. `tl.mae` decides what a statement means.
 """
 
-from __future__ import annotations
-
 import enum
 import json
 import re

@@ -1,7 +1,5 @@
 """PPO's rollouts and the answers of evaluations, as articles of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

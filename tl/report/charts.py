@@ -1,7 +1,5 @@
 """Charts as inline SVG in the colours of the page, drawn by matplotlib, an optional package imported only here."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping, Sequence

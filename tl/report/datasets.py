@@ -1,7 +1,5 @@
 """The training sets of runs: statistics and samples, encoded with the runs' settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -56,7 +56,6 @@ class Statistics:
 def dataset_statistics(
     trajectories: Iterable[Trajectory], tokenizer: Tokenizer, options: EncodingOptions
 ) -> Statistics:
-    """Statistics of all the trajectories."""
     result = Statistics()
     for trajectory in trajectories:
         result.add(trajectory, tokenizer, options)

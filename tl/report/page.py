@@ -13,6 +13,7 @@ from tl.report.datasets import DataColumn
 from tl.report.figures import cell
 from tl.report.runs import EVALUATION_FILE, ROLLOUTS_FILE, Run, is_number
 from tl.report.samples import choices, fill, resource, sample, text
+from tl.rl.log import case_key
 
 if TYPE_CHECKING:
     from tl.report.charts import Bar
@@ -46,11 +47,6 @@ CURVES = {
     "tokens_per_second": "Throughput, tokens per second",
     "grad_norm": "Gradient norm",
 }
-
-
-def case_key(case: RewardCase) -> str:
-    """The key in metrics.jsonl of the share of a case among the calls of a step."""
-    return f"case/{case.name.lower()}"
 
 
 def report(runs: Sequence[Run], data: Sequence[DataColumn], title: str, items: int) -> str:

@@ -1,7 +1,5 @@
 """Run directories: reads the files that exist and are valid, and notes what is missing or damaged."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The tables of the report. Everything that comes from files is escaped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A trajectory as context and turns, each turn as the tokens that are trained on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import islice
 

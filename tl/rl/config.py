@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from tl.config import option, parse_config, preset
+from tl.config import option, parse_config, preset, require
 from tl.llama.config import ModelConfig
 from tl.rollout.options import ToolOptions
 from tl.schema import SPOKEN
@@ -172,7 +172,7 @@ def check(config: PPOConfig) -> None:
         raise RunError("--intercode needs --rollout episode, and cannot be combined with --tools, --mcp or --tasks")
     if config.rollout == "step" and (config.tools or config.mcp or config.tasks or config.allow_network):
         raise RunError("--tools, --mcp, --tasks and --allow_network need --rollout episode, in which tools run")
-    config.require_tasks("tools", "mcp")
+    require(config, "tasks", "tools", "mcp")
 
 
 def without_effect(config: PPOConfig) -> list[str]:

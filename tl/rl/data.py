@@ -41,7 +41,6 @@ class PPOData:
         return [[i for i in group for _ in range(times)] for group in groups]
 
     def lines(self) -> list[str]:
-        """The counts as lines of text."""
         lengths = [len(prompt.prompt_ids) for prompt in self.prompts]
         return [
             f"prompts             {len(lengths):,}",

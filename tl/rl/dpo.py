@@ -7,7 +7,6 @@ the first step, so that there is never a second model in memory.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,7 +22,7 @@ from tl.losses import dpo_loss, dpo_rewards, kl
 from tl.metrics import Question
 from tl.rl.config import with_start
 from tl.rl.preferences import PairData, TokenPair, answer_logp, micro_batches
-from tl.rl.update import Learner, descend, over_ranks, zero
+from tl.rl.update import Learner, descend, over_ranks
 from tl.training import distributed
 from tl.training.batching import batches, target_nll
 from tl.training.checkpoint import SavedState
@@ -107,21 +106,25 @@ def train_step(
     ``kl``: nats an answer, KL(π_ref ‖ π) by the estimate k3 at the answers' tokens. It is one where these were drawn
     from the reference, and for any others a measure of how far the policy has moved there.
     """
-    sums: dict[str, Tensor] = defaultdict(zero)
+    n, parts = len(pairs), []
     for indices, micro, answer in micro_batches(pairs, config.micro_tokens, world):
         logp = -target_nll(policy.model, micro)  # [M]
         ref = torch.cat([reference[i] for i in indices] or [torch.zeros(0)]).to(logp)
         answers = (*answer_logp(logp, answer, len(indices)), *answer_logp(ref, answer, len(indices)))
-        loss = dpo_loss(*answers, config.beta, config.label_smoothing, len(pairs))
+        loss = dpo_loss(*answers, config.beta, config.label_smoothing, n)
         (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
         chosen, rejected = (reward.detach() for reward in dpo_rewards(*answers, config.beta))
-        sums["loss"] = sums["loss"] + loss.detach()
-        sums["margin"] = sums["margin"] + (chosen - rejected).sum() / len(pairs)
-        sums["accuracy"] = sums["accuracy"] + (chosen > rejected).double().sum() / len(pairs)
-        sums["chosen_reward"] = sums["chosen_reward"] + chosen.sum() / len(pairs)
-        sums["rejected_reward"] = sums["rejected_reward"] + rejected.sum() / len(pairs)
-        sums["kl"] = sums["kl"] + kl(ref, logp.detach(), "k3").sum() / (2 * len(pairs))
-    metrics = over_ranks(sums)
+        parts.append(
+            {
+                "loss": loss.detach(),
+                "margin": (chosen - rejected).sum() / n,
+                "accuracy": (chosen > rejected).double().sum() / n,
+                "chosen_reward": chosen.sum() / n,
+                "rejected_reward": rejected.sum() / n,
+                "kl": kl(ref, logp.detach(), "k3").sum() / (2 * n),
+            }
+        )
+    metrics = over_ranks(parts)
     return metrics | descend(policy, "policy", metrics["loss"])
 
 

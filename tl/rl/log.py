@@ -14,6 +14,11 @@ from tl.rollout.dialogue import StopReason
 from tl.training.run import ROLLOUTS, ROLLOUTS_FILE
 
 
+def case_key(case: RewardCase) -> str:
+    """The key in metrics.jsonl of the share of a case among the calls of a step."""
+    return f"case/{case.name.lower()}"
+
+
 def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
     """Metrics of a step's rollouts. None stands for a rollout in which the executor failed; without others, the result
     is empty.
@@ -33,7 +38,7 @@ def rollout_metrics(rollouts: Sequence[Experience | None]) -> dict[str, float]:
     return {
         "reward": sum(sum(e.rewards) for e in experiences) / len(experiences),
         "response_length": sum(len(e.actions) for e in experiences) / len(experiences),
-        **{f"case/{case.name.lower()}": cases[case] / max(cases.total(), 1) for case in RewardCase},
+        **{case_key(case): cases[case] / max(cases.total(), 1) for case in RewardCase},
         **{f"stop/{why.value}": stops[why] / len(rollouts) for why in StopReason if why is not StopReason.POLICY},
         **({"right_answers": sum(judged) / len(judged)} if judged else {}),
         "generation_seconds": sum(e.generation_seconds for e in experiences),
@@ -64,7 +69,6 @@ def rollout_record(experience: Experience, tokenizer: Tokenizer) -> dict:
 
 
 def rollout_text(record: dict) -> str:
-    """A ``rollout_record`` as text."""
     lines = [f"==== {record['id']}", record["prompt"]]
     for call in record["calls"]:
         lines.append(f" {call['text']}")

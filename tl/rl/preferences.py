@@ -53,7 +53,6 @@ class PairData:
         return digest(tensor for side in sides for tensor in (side.input_ids, side.weights)).hex()
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
         read = sum(map(len, self.pairs))
         whole = sum(len(pair.chosen) + len(pair.rejected) for pair in self.pairs)
         chosen, rejected = (sum(n) / len(self.pairs) for n in zip(*(p.targets for p in self.pairs), strict=True))

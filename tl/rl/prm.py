@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from tl.config import option, parse_config
+from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DataError
 from tl.llama.model import Critic
 from tl.llama.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ from tl.prompt import NO_TARGET, EncodingOptions, Example, digest, encode_trajec
 from tl.rl.calibration import Scored, auc, calibration_error
 from tl.rl.config import with_start
 from tl.rl.returns import Returns, read_returns
-from tl.rl.update import Learner, descend
+from tl.rl.update import Learner, descend, over_ranks, start_values
 from tl.rollout.options import ToolOptions
 from tl.templates import template_of
 from tl.training import distributed
@@ -90,7 +90,7 @@ def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
         raise RunError("--data_format is for trajectories; files of steps have one format")
     if config.mcp or config.allow_network:
         raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
-    config.require_tasks("tools")
+    require(config, "tasks", "tools")
     if config.data and (config.tools or config.tasks):
         raise RunError("--tools and --tasks make steps, --data reads them from files: choose one")
     return config
@@ -116,7 +116,6 @@ class StepData:
         return right / sum(map(trials_of, self.training))
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
         steps = [sum(int(e.weights.count_nonzero()) for e in part) for part in (self.training, self.held_out)]
         return [
             f"episodes            {len(self.training):,} to train on, {len(self.held_out):,} held out",
@@ -166,16 +165,16 @@ def trials_of(example: Example) -> int:
 
 def train_step(critic: Learner[Critic], examples: Sequence[Example], config: PRMConfig, world: World) -> Metrics:
     """One optimizer step on a global batch; returns its loss, in nats a trial, and gradient norm."""
-    total, step_loss = sum(map(trials_of, examples)), torch.zeros((), dtype=torch.float64)
+    total, parts = sum(map(trials_of, examples)), []
     for micro in micro_batches(examples, config.micro_tokens, world.rank, world.size):
         micro = micro.to(world.device)
         logits = critic.model(micro.input_ids, micro.lengths, at=micro.positions)[0]  # [M]
         shares, trials = micro.targets / micro.weights, micro.weights
         loss = F.binary_cross_entropy_with_logits(logits, shares, trials, reduction="sum") / total
         (loss * world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
-        step_loss += loss.detach().cpu()
-    [loss_of_all] = distributed.sum_over_ranks([step_loss.item()])
-    return {"loss": loss_of_all} | descend(critic, "value", loss_of_all)
+        parts.append({"loss": loss.detach()})
+    metrics = over_ranks(parts)
+    return metrics | descend(critic, "value", metrics["loss"])
 
 
 @torch.no_grad()
@@ -208,8 +207,7 @@ def train(
     """Trains for ``epochs`` or ``max_steps``, starting from ``saved``, and saves the model. Returns the progress,
     whether a stop signal ended training (see ``main_loop``), and the steps that were evaluated last."""
     share = min(max(data.share_right, 0.01), 0.99)
-    with torch.no_grad():  # before any training every value is the share of the trials that ended right
-        critic.model.value_head.bias.fill_(math.log(share / (1 - share)))
+    start_values(critic, math.log(share / (1 - share)))  # each V is the share of the trials that ended right
     progress = restore(saved, critic.model, critic.optimizer)
     samples, steps = plan(config, len(data.training), progress)
     scored: list[Scored] = []

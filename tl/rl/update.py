@@ -5,7 +5,6 @@ M counts the actions of a micro-batch, C channels.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def update_policy(
     ``target_kl``, the gradient is discarded and the policy is not updated.
     """
     model, n_actions = actor.model, batch.n_actions(rows)
-    sums: dict[str, Tensor] = defaultdict(zero)
+    parts: list[dict[str, Tensor]] = []
     for micro, mine in batch.micro_batches(rows):
         hidden = target_hidden(model, micro)  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
@@ -94,19 +93,19 @@ def update_policy(
         stats = policy_stats(logp, old, advantage, every, clip)
         stats["entropy"] = token_entropy(hidden, model.lm_head.weight).sum()
         (loss * batch.world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
-        for name, value in stats.items():
-            sums[name] = sums[name] + value.double() / n_actions
-        sums["policy_loss"] = sums["policy_loss"] + loss.detach()
-    metrics = over_ranks(sums)
+        means = {name: value.double() / n_actions for name, value in stats.items()}
+        parts.append(means | {"policy_loss": loss.detach()})
+    metrics = over_ranks(parts)
     within_target_kl = metrics["approx_kl"] <= target_kl
     return metrics | descend(actor, "policy", metrics["policy_loss"], apply=within_target_kl)
 
 
 @torch.no_grad()
-def start_values(critic: Learner[Critic], mean_return: float) -> None:
-    """Sets the bias of an untrained critic's head to the first rollouts' mean return. With values of 0 and λ below 1,
-    advantages would differ by token, and move the policy, even if all rollouts earned the same."""
-    critic.model.value_head.bias.fill_(mean_return)
+def start_values(critic: Learner[Critic], value: float) -> None:
+    """Makes ``value`` the value of every token, by the bias of an untrained critic's head. PPO takes the mean return of
+    the first rollouts: with values of 0 and λ below 1, advantages would differ by token, and move the policy, even if
+    all rollouts earned the same."""
+    critic.model.value_head.bias.fill_(value)
 
 
 def update_values(
@@ -114,25 +113,23 @@ def update_values(
 ) -> dict[str, float]:
     """An update of the critic on a minibatch."""
     n_actions = batch.n_actions(rows)
-    sums: dict[str, Tensor] = defaultdict(zero)
+    parts: list[dict[str, Tensor]] = []
     for micro, mine in batch.micro_batches(rows):
         values = action_values(critic.model, micro)
         old, target = (batch.take(x, mine) for x in (old_values, returns))
         every = torch.ones_like(values, dtype=torch.bool)
         loss = value_loss(values, old, target, every, clip, n_actions)
         (loss * batch.world.size).backward()
-        sums["value_loss"] = sums["value_loss"] + loss.detach()
-    metrics = over_ranks(sums)
+        parts.append({"value_loss": loss.detach()})
+    metrics = over_ranks(parts)
     return metrics | descend(critic, "value", metrics["value_loss"])
 
 
-def zero() -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
-
-
-def over_ranks(sums: dict[str, Tensor]) -> dict[str, float]:
-    """Each value summed over the ranks. Until then values stay on their device, to avoid synchronisation."""
-    return dict(zip(sums, distributed.all_reduce(torch.stack([*sums.values()]).cpu()).tolist(), strict=True))
+def over_ranks(parts: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """Each value summed over this rank's micro-batches and over the ranks. Until then values stay on their device, to
+    avoid synchronisation."""
+    values = [torch.stack([value.double() for value in part.values()]) for part in parts]
+    return dict(zip(parts[0], distributed.all_reduce(torch.stack(values).sum(0).cpu()).tolist(), strict=True))
 
 
 def descend(learner: Learner[L], name: str, loss: float, apply: bool = True) -> dict[str, float]:

@@ -1,7 +1,5 @@
 """Asks any model for its next turn, or for all the calls that a single-turn item requires."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

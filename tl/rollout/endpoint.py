@@ -1,7 +1,5 @@
 """Models behind an OpenAI-compatible HTTP server: a small client, and such a model as a `Policy`."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os
@@ -192,7 +190,6 @@ class Endpoint:
         return self._without_key(said.decode(errors="replace")).strip()[:MAX_ERROR_CHARACTERS]
 
     def _error(self, problem: str, **kind: Any) -> EndpointError:
-        """An error about this server."""
         return EndpointError(f"{self.url}: {self._without_key(problem)}", **kind)
 
     def _without_key(self, text: str) -> str:

@@ -133,8 +133,6 @@ class _Group:
 
 
 class _Episode:
-    """A running episode."""
-
     def __init__(self, number: int, request: Request) -> None:
         self.number, self.request = number, request
         self.opened = ExitStack()

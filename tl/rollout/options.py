@@ -1,12 +1,9 @@
 """Flags that select the tools and tasks used by synthesis, evaluation and PPO."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tl.config import option
-from tl.datasets import DataError
 from tl.executor import Executor
 
 
@@ -19,12 +16,6 @@ class ToolOptions:
     tasks: list[str] = option([], "JSONL files of tasks for these tools; see docs/tools.md")
     allow_network: bool = option(False, "let tools open network connections; everything else stays isolated")
     require_isolation: bool = option(False, "fail if tools cannot run fully isolated; see docs/executor.md")
-
-    def require_tasks(self, *flags: str) -> None:
-        """Raises DataError if one of these flags is given without --tasks."""
-        for flag in flags:
-            if getattr(self, flag) and not self.tasks:
-                raise DataError(f"--{flag} needs --tasks, the tasks to solve with the tools")
 
     def start_executor(self, default: Sequence[str]) -> Executor:
         """Starts an executor of these tools, or of the `default` toolkits if none are given. Raises what `Executor`

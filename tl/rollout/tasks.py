@@ -1,7 +1,5 @@
 """Tasks: requests to tools with their known solutions, generated or read from the user's files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 The same arguments give the same data. `tl.synthesis.episodes` makes a single episode.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import replace

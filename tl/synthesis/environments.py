@@ -11,8 +11,6 @@ Descriptions and types stay with their tools and parameters, so that a request c
 affects the built-in tools too. History, feedback that names a parameter and accepted answers are renamed as well.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re

@@ -1,7 +1,5 @@
 """Candidates for typical mistakes of models. The caller executes them to see how they fail."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Collection, Iterator
 

@@ -2,8 +2,6 @@
 execution, and successful episodes become training data. Different samples of one task also give pairs for preference
 training."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ The teacher is a language model behind any OpenAI-compatible chat endpoint, or t
 Feedback is what execution returned, and the answer must contain the facts that the tools return.
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections import Counter

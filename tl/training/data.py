@@ -59,16 +59,15 @@ class TrainingData:
     fingerprint: str  # SHA-256 over everything that training sees of the examples, in order
 
     def lines(self) -> list[str]:
-        """The counts as text, a line each."""
         changed = f"normalised          {self.normalised:,} trajectories with characters that the tokenizer changes"
         done = [f"notes               {line}" for line in self.report.note_lines(leaving_out=[Note.TEXT_BESIDE_CALL])]
         return [*self.statistics.lines(), *([changed] if self.normalised else []), self.dropped(), *done]
 
     def dropped(self) -> str:
-        """A line about what was dropped."""
+        texts = self.report.notes[Note.TEXT_BESIDE_CALL]
         return (
             f"dropped             {len(self.report.bad):,} bad records, {self.too_long:,} trajectories too long, "
-            f"{self.untrainable:,} with every call masked; {self.report.dropped_thoughts:,} texts next to a call"
+            f"{self.untrainable:,} with every call masked; {texts:,} texts next to a call"
         )
 
 

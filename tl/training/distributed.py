@@ -27,7 +27,6 @@ from tl.training.dither import dither
 
 Checkpointing = Literal["none", "selective", "full"]
 
-
 PRODUCTS = [  # operations that are expensive to recompute
     torch.ops.aten.mm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
@@ -36,7 +35,6 @@ PRODUCTS = [  # operations that are expensive to recompute
     torch.ops.aten._scaled_dot_product_cudnn_attention.default,
     torch.ops.torch_attn._varlen_attn.default,
 ]
-
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Llama)
@@ -316,7 +314,6 @@ def all_reduce(x: Tensor) -> Tensor:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on any rank."""
     [count] = sum_over_ranks([flag])
     return count > 0
 

@@ -27,7 +27,6 @@ class TrainingMemory:
 
     @property
     def held(self) -> int:
-        """Memory held all the time."""
         return self.parameters + self.optimizer + self.reference
 
     @property

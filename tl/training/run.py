@@ -50,8 +50,6 @@ RUN_FILES = (METRICS_FILE, STATES, ADAPTER, ROLLOUTS_FILE, ROLLOUTS, SETTINGS_FI
 
 @dataclass
 class Progress:
-    """The progress of a run."""
-
     samples: int = 0  # samples seen over all epochs, which is the position in the data
     step: int = 0
     tokens: int = 0
@@ -194,13 +192,9 @@ def newest_run(runs: Path, script: str | None = None) -> Path | None:
     """The finished run under ``runs`` whose model was saved last, or None; with ``script``, only runs of that script.
     Process reward models, which cannot generate, do not count."""
     finished = [file.parent for file in runs.glob(f"*/{SETTINGS_FILE}") if is_finished(file.parent)]
-    candidates = [run for run in finished if (made := script_of(run)) != VALUES_SCRIPT and script in (None, made)]
+    made_by = {run: _settings_of(run).get("script") for run in finished}
+    candidates = [run for run, made in made_by.items() if made != VALUES_SCRIPT and script in (None, made)]
     return max(candidates, key=lambda run: (run / CONFIG_FILE).stat().st_mtime, default=None)
-
-
-def script_of(run: Path) -> str | None:
-    """The script that made a run; None if its settings cannot be read."""
-    return _settings_of(run).get("script")
 
 
 def _settings_of(run: Path) -> dict[str, Any]:

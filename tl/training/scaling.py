@@ -144,7 +144,6 @@ class Step:
         return max(self.compute_seconds, self.transfer_seconds)
 
     def lines(self) -> list[str]:
-        """Lines of text with the times."""
         return [
             f"matmuls             {self.compute_seconds:,.3f} s, {self.utilisation:.0%} of the GPUs' speed used",
             f"transfers           {self.transfer_seconds:,.3f} s, {self.sent / 1e9:,.1f} GB sent per GPU, overlapping",

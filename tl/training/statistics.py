@@ -58,7 +58,6 @@ class ExampleStatistics:
         return cls(**counts, masked=Counter({reason: n for reason, n in masked if n}))
 
     def lines(self) -> list[str]:
-        """The counts as lines of text."""
         masked = ", ".join(f"{n:,} {why}" for why, n in self.masked.most_common())
         return [
             f"trajectories        {self.trajectories:,} ({self.tokens:,} tokens)",

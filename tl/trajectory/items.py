@@ -1,7 +1,5 @@
 """Messages in any of their usual layouts → items with one role, one text, and all calls and marks in one place."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

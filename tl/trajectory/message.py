@@ -1,7 +1,5 @@
 """One turn of a conversation, and notes on how its record was read."""
 
-from __future__ import annotations
-
 import enum
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Matches results to calls: by id, otherwise by name, otherwise by order. A contradiction is an error."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """One record of messages, in any supported layout → its tools and its turns."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

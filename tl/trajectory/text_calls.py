@@ -1,7 +1,5 @@
 """Calls that are written in an assistant's text, and results that came as a user's message."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Finds the tools of a record: in a list, in the system message, or implied by its calls."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator

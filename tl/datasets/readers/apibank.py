@@ -1,7 +1,5 @@
 """API-Bank: one dialogue per file, one turn per line, with the roles User, AI and API."""
 
-from __future__ import annotations
-
 from tl.trajectory import Notes
 
 SEARCHER = {  # a tool of level 2 that the list of APIs lacks

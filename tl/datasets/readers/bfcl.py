@@ -1,7 +1,5 @@
 """BFCL's multi-turn questions with their golden calls, which are in a separate file."""
 
-from __future__ import annotations
-
 from tl.datasets.source import python_call
 from tl.schema import ToolSpec
 from tl.trajectory import Notes

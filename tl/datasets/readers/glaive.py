@@ -1,7 +1,5 @@
 """Glaive function calling v2: `system` declares functions as JSON objects, `chat` holds all turns in one text."""
 
-from __future__ import annotations
-
 import re
 
 from tl.trajectory import Notes

@@ -1,7 +1,5 @@
 """InterCode: a query and the commands that a model ran, with the environment's verdict on each."""
 
-from __future__ import annotations
-
 import re
 
 from tl.datasets.readers.pairs import shell_tool

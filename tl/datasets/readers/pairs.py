@@ -1,7 +1,5 @@
 """A request and its calls, without feedback or answer: xLAM-60k, APIBench (Gorilla), NL2Bash."""
 
-from __future__ import annotations
-
 import re
 
 from tl.calls import Call

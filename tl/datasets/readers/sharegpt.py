@@ -1,7 +1,5 @@
 """Conversations of from/value (ShareGPT, LLaMA-Factory, Hermes, AgentInstruct), or as the paper's authors released."""
 
-from __future__ import annotations
-
 import re
 
 from tl.trajectory import Notes

@@ -1,7 +1,5 @@
 """SWE-agent's trajectories: `history` with tool calls, or with commands in the text and their output in user turns."""
 
-from __future__ import annotations
-
 from tl.trajectory import Notes
 
 

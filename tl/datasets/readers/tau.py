@@ -1,7 +1,5 @@
 """τ-bench and τ²-bench: conversations of an agent with a simulated user, who in τ² may call tools as well."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tl.trajectory import Note, Notes

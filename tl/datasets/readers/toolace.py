@@ -1,7 +1,5 @@
 """ToolACE: calls as `[Name of a tool(key="value"), …]`, whose names may hold spaces and parentheses."""
 
-from __future__ import annotations
-
 import re
 
 from tl.calls import Call, CallSyntaxError, parse_call

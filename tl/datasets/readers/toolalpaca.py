@@ -1,7 +1,5 @@
 """ToolAlpaca: APIs whose functions are described in text, and runs of steps `[[[action, input, log], observation]]`."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

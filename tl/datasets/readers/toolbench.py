@@ -1,7 +1,5 @@
 """ToolBench's answers: a search tree in one object, whose last chain of messages is the longest."""
 
-from __future__ import annotations
-
 from tl.trajectory import Notes
 
 

@@ -1,7 +1,5 @@
 """TRL: a prompt with its completion, or with a chosen and a rejected one; and preferences in other layouts."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -3,8 +3,6 @@
 A reader takes a folder and gives a `Suite`; it validates what it reads and raises `tl.datasets.DataError`.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

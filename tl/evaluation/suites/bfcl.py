@@ -1,7 +1,5 @@
 """BFCL (Patil et al., 2024): the executable Python categories of v3, and two sets with accepted values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import product

@@ -1,7 +1,5 @@
 """How BFCL's calls are scored: by their arguments, by their results, and against accepted values per parameter."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

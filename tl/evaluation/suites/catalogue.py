@@ -1,7 +1,5 @@
 """The suites by name, with their readers and settings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast

@@ -1,7 +1,5 @@
 """Finding and reading the files of a benchmark, plain or gzip."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Sequence

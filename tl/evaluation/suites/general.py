@@ -4,8 +4,6 @@ The paper names three sets but shows only bars: no shots, no prompts, no numbers
 what counts is the difference between a base model and the model tuned from it, item by item under the same settings.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

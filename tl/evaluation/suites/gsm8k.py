@@ -1,7 +1,5 @@
 """GSM8K (Cobbe et al., 2021, arXiv 2110.14168): school arithmetic, answered in writing."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

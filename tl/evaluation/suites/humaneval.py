@@ -1,7 +1,5 @@
 """HumanEval (Chen et al., 2021, arXiv 2107.03374): functions written from their docstrings, run against tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -1,7 +1,5 @@
 """MMLU (Hendrycks et al., 2021, arXiv 2009.03300): four choices, of which the likeliest letter is taken."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

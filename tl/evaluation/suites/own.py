@@ -1,7 +1,5 @@
 """Generated held-out requests to the tool library: single turns, and whole episodes with real execution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ A file of the environments slight, medium and heavy holds the items of "clean" t
 the tools, once in the parameters. All are scored.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ToolAlpaca (Tang et al., 2023), eval_real: requests to eleven public APIs, with golden steps."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -3,8 +3,6 @@
 The tools themselves are not here. Where they are not given, only what their documentation decides is known of a call.
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Callable, Sequence

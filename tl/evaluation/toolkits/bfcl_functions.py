@@ -4,8 +4,6 @@ Golden and predicted call run the same code, so that what counts is which calls 
 digit of it. A parameter is `int` where the computation needs a whole number.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 import operator
@@ -226,4 +224,4 @@ class Toolkit:
 def whole_numbers(function: str) -> set[str]:
     """The parameters of a function that need whole numbers, by its name; none for one that is not here."""
     hints = getattr(getattr(Toolkit, function, None), "__annotations__", {})
-    return {key for key, hint in hints.items() if hint == "int" and key != "return"}
+    return {key for key, hint in hints.items() if hint is int and key != "return"}

@@ -1,7 +1,5 @@
 """Directories for sessions without a private one, and the removal of those that a killed zygote has left."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

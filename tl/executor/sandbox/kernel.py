@@ -1,7 +1,5 @@
 """System calls for isolation that Python 3.11 lacks, through ctypes, for Linux on x86-64. All raise `OSError`."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

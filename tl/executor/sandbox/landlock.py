@@ -1,7 +1,5 @@
 """Landlock: limits which files a process and its descendants can reach (Linux 5.13 or newer)."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Iterable

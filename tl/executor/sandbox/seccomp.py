@@ -1,7 +1,5 @@
 """seccomp: a filter that refuses system calls that no tool needs (Linux on x86-64)."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import struct

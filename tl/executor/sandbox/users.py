@@ -1,7 +1,5 @@
 """User ids for the sessions that root starts: a block of ids for each pool, and in it an id for each slot."""
 
-from __future__ import annotations
-
 import os
 import socket
 import warnings
@@ -48,7 +46,6 @@ class Users:
         return True
 
     def release(self) -> None:
-        """Free the block."""
         if self._held is not None:
             self._held.close()
 

@@ -4,8 +4,6 @@ A task is solved when an action brings its reward to 1. The reward compares the 
 with those of the golden command in a file system of its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

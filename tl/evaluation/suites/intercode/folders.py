@@ -1,8 +1,6 @@
 """InterCode's file systems as tables: the files that its set-up scripts create, mistakes included, because the golden
 commands were written for the result (princeton-nlp/intercode, MIT). There are no published Docker images of them."""
 
-from __future__ import annotations
-
 import calendar
 import gzip
 import io

@@ -1,8 +1,6 @@
 """InterCode-bash's reward (Yang et al., 2023, arXiv 2306.14898): 0.01 and three parts of 0.33, for the changes of the
 file system, the content of what was added, and the output."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ The released environment passes `/bin/bash -c "ACTION"` to Docker's client, whic
 So double quotes within an action vanish, and a backslash before one is lost. The golden commands rely on that.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 import time
