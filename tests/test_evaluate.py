@@ -396,10 +396,9 @@ def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refu
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
 
 
-def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_a_question_is_asked(tmp_path, monkeypatch):
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "else")
-    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (None, {}))
-    with pytest.raises(OSError, match="gone"):
+def test_a_report_in_a_folder_that_is_a_dead_link_is_refused_first(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="gone is not a writable folder"):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / "gone" / "report.json")])
 
 

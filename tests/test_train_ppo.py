@@ -563,11 +563,13 @@ def test_a_run_killed_between_rollout_and_update_resumes_to_the_same_weights(toy
     assert_same_run(whole, tmp_path / "killed")
 
 
-def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):
+def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_path, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
         assert train_ppo.main(arguments(toy, tmp_path / "stopped")) == train_ppo.STOPPED
     assert column(tmp_path / "stopped", "step") == [1, 2]
+    said = capfd.readouterr().err.replace("\r", "\n").splitlines()
+    assert "stopped after step 2; to continue, run" in said  # not behind the progress bar
     assert train_ppo.main(arguments(toy, tmp_path / "stopped", "--resume")) == 0
     assert_same_run(whole, tmp_path / "stopped")
 
