@@ -353,7 +353,7 @@ def test_micro_batches_change_nothing_but_rounding(toy, whole, tmp_path):
 
 
 def test_the_policy_is_left_alone_once_it_is_too_far_from_the_one_that_sampled(toy, tmp_path):
-    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "0", "--max_steps", "1"))
+    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "1e-9", "--max_steps", "1"))
     [line] = metrics(tmp_path / "run")
     assert line["policy_steps"] == 1 / 4 and line["value_steps"] == 1  # two minibatches in each of two passes
 
