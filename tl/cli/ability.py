@@ -26,7 +26,7 @@ from tl.executor.machines import Machines
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import load_model
 from tl.training.distributed import World
-from tl.training.run import alone
+from tl.training.run import alone, read_checkpoint
 
 READERS: dict[str, Callable[[Path, int | None], TextSuite]] = {  # of a folder, and a number of worked examples
     "mmlu": mmlu.read,
@@ -74,7 +74,7 @@ def run(config: AbilityConfig) -> None:
 
 
 def read_suites(config: AbilityConfig) -> list[TextSuite]:
-    """Raises DataError for contradictory settings and bad files, MachineError if HumanEval's programs cannot be
+    """Raises UserError for contradictory settings, bad files and models, and if HumanEval's programs cannot be
     isolated."""
     if unknown := [name for name in config.suite if name not in READERS]:
         raise DataError(f"unknown suite {unknown[0]}; choose from {', '.join(READERS)}")
@@ -90,6 +90,8 @@ def read_suites(config: AbilityConfig) -> list[TextSuite]:
         if suite.max_new_tokens and config.max_new_tokens:
             suite = replace(suite, max_new_tokens=config.max_new_tokens)
         suites.append(limited(suite, config.limit))
+    for model in config.models:  # before hours with the first
+        read_checkpoint(Path(model), "auto", dry_run=False)
     return suites
 
 
