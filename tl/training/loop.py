@@ -126,7 +126,7 @@ def main_loop(
             if progress.step < steps:
                 evaluate_if_due()
         if 0 < progress.step == progress.skipped:
-            raise RunError("every step was skipped: nothing was learned, so no model is saved")
+            raise RunError("no step was without trouble (see the warnings above): no model is saved")
         save_model()
         evaluate_if_due()
     return False
