@@ -61,9 +61,9 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
 
 
 def made_with(config: Any, weights: str) -> dict[str, Any]:
-    """What sampled episodes depend on, for `resumed`: settings, and the model's weights, as a digest."""
+    """What sampled episodes depend on, for `resumed`: settings, tools, and the model's weights, as a digest."""
     settings = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
-    return settings | {"weights": weights}
+    return settings | {"weights": weights} | config.sources()
 
 
 def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None) -> set[str]:
