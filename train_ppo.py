@@ -281,6 +281,8 @@ def train(
     whether a stop signal ended training (see ``main_loop``). A run that died between rollouts and updates samples the
     same rollouts again."""
     progress = restore(saved, *models.trained())
+    if saved:  # the position in the data counts rollouts: go on with the same prompt, however many each has had so far
+        progress.samples = progress.samples // saved.record["config"]["samples_per_prompt"] * config.samples_per_prompt
     groups = data.prefix_groups(config.samples_per_prompt)  # each prompt that many times, next to each other
     n = sum(map(len, groups))
     samples, steps = plan(config, n, progress, config.samples_per_prompt)

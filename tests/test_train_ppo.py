@@ -574,6 +574,24 @@ def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_
     assert_same_run(whole, tmp_path / "stopped")
 
 
+def test_a_run_that_goes_on_with_other_samples_per_prompt_goes_on_with_the_next_prompt(toy, tmp_path, monkeypatch):
+    seen, sample = [], train_ppo.sample_calls
+
+    def watch(*args):
+        seen.append([prompt.id for prompt in args[2]])
+        return sample(*args)
+
+    monkeypatch.setattr(train_ppo, "sample_calls", watch)
+    flags = arguments(toy, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
+        train_ppo.main(flags)
+    other = ["--samples_per_prompt", "4", "--batch_size", "8", "--max_steps", "3", "--resume", "--allow_changes"]
+    train_ppo.main([*flags, *other])
+    assert [len(ids) for ids in seen] == [4, 4, 8] and [len(set(ids)) for ids in seen] == [2, 2, 2]
+    assert len({id for ids in seen for id in ids}) == 6  # an epoch
+
+
 # ---- ranks
 
 
