@@ -153,6 +153,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
             update |= update_values(critic, batch, rows, values, returns, config.value_clip)
         updates.append(update)
 
+    # Means over the updates; after one beyond target_kl, there are none of the policy but "policy_steps", which is 0.
     metrics = {name: statistics.fmean(u[name] for u in updates if name in u) for name in updates[0]}
     metrics["kl"] = torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch)  # nats a rollout
     metrics["sampler_mismatch"] = (logp - batch.sampler_logp)[mask].abs().mean().item()
