@@ -309,7 +309,7 @@ def test_steps_are_made_once_on_any_ranks_continued_after_an_interruption_and_re
     file.write_bytes(first + rest[0][:50])  # as if the process had died in the second task
     assert command.start([*flags, "--overwrite"]) == 0
     assert file.read_bytes() == whole
-    with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
+    with pytest.raises(DataError, match="was made with other settings: .*Delete it, or choose another name"):
         command.start([*flags, "--overwrite", "--samples", "3"])
 
 
