@@ -204,7 +204,9 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
     assert out.read_bytes() == whole
-    with pytest.raises(DataError, match=r"was made with other settings: samples: 2 -> 3\. Delete it, or choose another name"):
+    with pytest.raises(
+        DataError, match=r"made with other settings: samples: 2 -> 3\. Delete it, or choose another name"
+    ):
         rejection.main([*flags, "--samples", "3"])
     monkeypatch.setattr(rejection, "digest_of_model", lambda model: "those of a model that was trained again")
     with pytest.raises(DataError, match="was made with other settings: weights: .* -> those of a model"):
