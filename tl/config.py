@@ -65,10 +65,12 @@ def parse_config(
     ``init=False`` has no flag. Exits with a usage message on an unknown flag, a value of the wrong type, and a number
     that is not finite or out of range.
     """
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
     hints = typing.get_type_hints(config)
     fields = [field for field in dataclasses.fields(config) if field.init]  # type: ignore[arg-type]
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
+    # Not all flags: an error would stand below dozens of lines.
+    parser.usage = "".join(["%(prog)s", *(f" [{f.name} …]" for f in fields if f.metadata["positional"]), " [--FLAG …]"])
     for field in fields:
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         positional = field.metadata["positional"]
