@@ -312,7 +312,7 @@ def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
     assert second.asked == 6  # four at a time are written
 
 
-TOOLS = '''def get_stock(name: str) -> int:
+STOCK = '''def get_stock(name: str) -> int:
     """Items in stock.
 
     Args:
@@ -334,7 +334,7 @@ def test_an_interrupted_evaluation_is_not_resumed_with_other_tools(returned, ask
             self.asked += len(dialogues)
             return [Response(('finish(answer="4")',))] * len(dialogues)
 
-    (tmp_path / "tools.py").write_text(TOOLS)
+    (tmp_path / "tools.py").write_text(STOCK)
     (tmp_path / "tasks.jsonl").write_text("".join(f'{{"query": "Request {n}"}}\n' for n in range(10)))
     flags = ["--tools", str(tmp_path / "tools.py"), "--tasks", str(tmp_path / "tasks.jsonl"), "--batch_size", "1"]
     flags += ["--report", str(tmp_path / "report.json")]
@@ -342,7 +342,7 @@ def test_an_interrupted_evaluation_is_not_resumed_with_other_tools(returned, ask
     monkeypatch.setattr(evaluate, "make_policy", lambda *_: (first, {"model": "stub"}))
     with pytest.raises(KeyboardInterrupt):
         evaluate.main(flags)
-    (tmp_path / "tools.py").write_text(TOOLS.replace("return 4", returned))
+    (tmp_path / "tools.py").write_text(STOCK.replace("return 4", returned))
     monkeypatch.setattr(evaluate, "make_policy", lambda *_: (second, {"model": "stub"}))
     assert evaluate.main(flags) == 0
     assert second.asked == asked
