@@ -324,7 +324,7 @@ def ask_model(
     answered: list[Answered] = []
     journals = []
     for suite in suites:
-        settings = identity | {"max_new_tokens": config.turn_tokens, "items": fingerprint(suite)}
+        settings = identity | {"max_new_tokens": config.turn_tokens, "items": fingerprint(suite)} | config.sources()
         journals.append(Journal(Path(config.report), suite.name, settings, world.rank))
         if isinstance(suite, Suite) and not config.endpoint:
             suite = note_too_long(suite, config.turn_tokens, partial(call_length, tokenizer=tokenizer))

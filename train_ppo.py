@@ -153,6 +153,7 @@ def train_step(models: Models, batch: PPOBatch, seed: int, config: PPOConfig) ->
             update |= update_values(critic, batch, rows, values, returns, config.value_clip)
         updates.append(update)
 
+    # Means over the updates; after one beyond target_kl, there are none of the policy but "policy_steps", which is 0.
     metrics = {name: statistics.fmean(u[name] for u in updates if name in u) for name in updates[0]}
     metrics["kl"] = torch.where(mask, logp - ref_logp, 0.0).sum().item() / len(batch)  # nats a rollout
     metrics["sampler_mismatch"] = (logp - batch.sampler_logp)[mask].abs().mean().item()
@@ -281,6 +282,8 @@ def train(
     whether a stop signal ended training (see ``main_loop``). A run that died between rollouts and updates samples the
     same rollouts again."""
     progress = restore(saved, *models.trained())
+    if saved:  # the position in the data counts rollouts: go on with the same prompt, however many each has had so far
+        progress.samples = progress.samples // saved.record["config"]["samples_per_prompt"] * config.samples_per_prompt
     groups = data.prefix_groups(config.samples_per_prompt)  # each prompt that many times, next to each other
     n = sum(map(len, groups))
     samples, steps = plan(config, n, progress, config.samples_per_prompt)

@@ -159,8 +159,8 @@ def encode_conversation(tools: list[dict], messages: list[tuple[str, str]], voca
     the target is `</s>`, while the next input is the newline before `Output:`. ``call`` numbers the calls.
     """
     ids, targets, weights, call = [vocabulary.bos_id()], [0], [0.0], [0]
-    feedback = [after[1] if after[0] == "output" else "" for after in [*messages[1:], ("", "")]]
-    feedback = [text for (role, _), text in zip(messages, feedback, strict=True) if role == "call"]
+    pairs = zip(messages, [*messages[1:], ("end", "")], strict=True)  # each message with the next one
+    feedback = [text if after == "output" else "" for (role, _), (after, text) in pairs if role == "call"]
 
     def name_ids(name: str) -> list[int]:
         pieces = encode(vocabulary, name)

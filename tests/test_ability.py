@@ -244,6 +244,13 @@ def test_two_models_through_all_three_sets(machines, exam, school, functions, to
     assert [len(item["said"]) for item in suites["gsm8k"]["items"]] == [2, 2]
 
 
+def test_a_second_model_that_is_not_there_is_told_before_the_first_has_run(school, toy_sft, capsys):
+    flags = [str(toy_sft / "model"), "nowhere", "--data", str(school), "--suite", "gsm8k", "--shots", "0"]
+    assert main(["ability", *flags]) == 2
+    told = capsys.readouterr().err
+    assert "nowhere: no such folder" in told and "items" not in told  # of a progress bar
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [

@@ -211,7 +211,7 @@ def home(tmp_path, monkeypatch) -> Path:
         (tmp_path / name).write_text("".join(json.dumps(record(number)) + "\n" for number in range(6)))
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(prompt(number)) + "\n" for number in range(6)))
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair(number)) + "\n" for number in range(6)))
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # some programs replace it
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # some programs replace it
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -72,7 +72,8 @@ def test_preset_replaces_defaults_and_flags_replace_the_preset():
 def test_bad_flags_end_with_a_usage_message(argv, message, capsys):
     with pytest.raises(SystemExit):
         parse_config(Config, argv)
-    assert message in capsys.readouterr().err
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.endswith("[--FLAG …]") and message in error
 
 
 def test_a_whole_number_of_any_length_is_read():

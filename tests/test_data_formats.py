@@ -522,8 +522,8 @@ def test_a_path_with_a_colon_that_exists_is_a_path(tmp_path):
     path.write_text(json.dumps({"messages": OPENAI}))
     assert shares_of([str(path)]) == [(str(path), None)] and len(read(path)[0]) == 1
     assert shares_of(["x.json:0.25"]) == [("x.json", 0.25)]
-    for names in (["a:0.5", "b"], ["a:0", "b:1"], ["a:1e999", "b:1"]):
-        with pytest.raises(DataError, match="a share greater than 0"):
+    for names, wrong in ((["a:0.5", "b"], "b"), (["a:0", "b:1"], "a:0"), (["b:1", "a:1e999"], "a:1e999")):
+        with pytest.raises(DataError, match=f"^{wrong}: give every file a share greater than 0"):
             shares_of(names)
 
 

@@ -312,6 +312,42 @@ def test_an_interruption_loses_nothing_that_was_asked(tmp_path, monkeypatch):
     assert second.asked == 6  # four at a time are written
 
 
+STOCK = '''def get_stock(name: str) -> int:
+    """Items in stock.
+
+    Args:
+        name: Name of the item.
+    """
+    return 4
+'''
+
+
+@pytest.mark.parametrize(("returned", "asked"), [("return 4", 4), ("return 5", 10)])
+def test_an_interrupted_evaluation_is_not_resumed_with_other_tools(returned, asked, tmp_path, monkeypatch):
+    class Finishing:
+        def __init__(self, most: int) -> None:
+            self.asked, self.most = 0, most
+
+        def __call__(self, dialogues):
+            if self.asked == self.most:
+                raise KeyboardInterrupt
+            self.asked += len(dialogues)
+            return [Response(('finish(answer="4")',))] * len(dialogues)
+
+    (tmp_path / "tools.py").write_text(STOCK)
+    (tmp_path / "tasks.jsonl").write_text("".join(f'{{"query": "Request {n}"}}\n' for n in range(10)))
+    flags = ["--tools", str(tmp_path / "tools.py"), "--tasks", str(tmp_path / "tasks.jsonl"), "--batch_size", "1"]
+    flags += ["--report", str(tmp_path / "report.json")]
+    first, second = Finishing(6), Finishing(11)
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (first, {"model": "stub"}))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main(flags)
+    (tmp_path / "tools.py").write_text(STOCK.replace("return 4", returned))
+    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (second, {"model": "stub"}))
+    assert evaluate.main(flags) == 0
+    assert second.asked == asked
+
+
 def test_a_report_in_the_models_folder_does_not_make_it_another_model(model, tmp_path, monkeypatch):
     flags = [
         "--model",
@@ -396,10 +432,9 @@ def test_a_report_that_cannot_be_written_or_would_replace_something_else_is_refu
     assert (tmp_path / "data.jsonl").read_text() == "{}\n"
 
 
-def test_a_folder_for_the_report_that_cannot_be_made_is_told_before_a_question_is_asked(tmp_path, monkeypatch):
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "else")
-    monkeypatch.setattr(evaluate, "make_policy", lambda *_: (None, {}))
-    with pytest.raises(OSError, match="gone"):
+def test_a_report_in_a_folder_that_is_a_dead_link_is_refused_first(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="gone is not a writable folder"):
         evaluate.main(["--suite", "held-out", "--report", str(tmp_path / "gone" / "report.json")])
 
 

@@ -105,6 +105,11 @@ def test_what_cannot_be_compared_is_named(tmp_path, text, message):
         compare_reports(report(tmp_path / "a", [True]), tmp_path / "b")
 
 
+def test_a_report_that_is_not_there_is_not_called_damaged(tmp_path):
+    with pytest.raises(DataError, match="none.json: cannot be read: No such file or directory"):
+        compare_reports(report(tmp_path / "a", [True]), tmp_path / "none.json")
+
+
 def test_two_reports_from_the_command_line(tmp_path, capsys):
     paths = [str(report(tmp_path / name, [True])) for name in "ab"]
     assert evaluate.main(["--compare", *paths]) == 0

@@ -3,12 +3,14 @@
 import gc
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 
 import pytest
 from toolkits import HOSTILE, quiet_executor
@@ -18,7 +20,8 @@ from tl.executor import Executor, frames
 from tl.executor.driving import drive
 from tl.executor.execution import CUT_MARK, UNKNOWN_ANSWER, Cause, InProcessExecutor
 from tl.executor.pool import PoolError, cores
-from tl.executor.toolkits import library_names, load_toolkit
+from tl.executor.toolkits import library_names, load_toolkit, locate
+from tl.executor.zygote import Settings, command
 
 TIMEOUT = 1.0
 HANG = 'misbehave(how="hang")'
@@ -241,6 +244,15 @@ def test_an_executor_that_is_no_longer_referred_to_ends_its_processes():
     del executor
     gc.collect()
     assert process.poll() == 0
+
+
+def test_a_zygote_whose_executor_has_gone_before_it_is_ready_says_nothing():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(frames.encode(asdict(Settings([str(locate("weather"))], "none", 512 << 20))))
+        ours.close()
+        ended = subprocess.run(command(theirs.fileno()), pass_fds=[theirs.fileno()], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

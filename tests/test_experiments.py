@@ -231,6 +231,7 @@ def test_a_model_of_ones_own_is_trained_on_its_data_and_evaluated_on_the_benchma
     made = synthesize(4)
     (tmp_path / "mine.jsonl").write_text("".join(trajectory.to_line() for trajectory in made))
     (tmp_path / "official").mkdir()
+    monkeypatch.setattr(verb, "read_suites", lambda *_, **__: [])  # the folder is empty
     flags = ["--model", str(stub.base), "--data", "mine.jsonl", "official", "--suite", "rotbench", "toolalpaca", "bfcl"]
     assert verb.main(["ablation", "--quick", *flags]) == 0
     out = tmp_path / "runs/ablation-base-quick"
@@ -694,6 +695,7 @@ def test_craft_does_nothing_twice_and_rejection_goes_on_by_itself(ways):
         (["ablation", "--data", "/"], "ablation evaluates on generated requests: leave the folder / out"),
         (["ablation", "robustness", "--suite", "bfcl", "--data", "/"], "robustness evaluates on generated requests"),
         (["ablation", "--data", "mine.jsonl"], "mine.jsonl: cannot be read: No such file or directory\n"),
+        (["ablation", "--suite", "held-out", "rotbench", "--data", "/"], "/: no rotbench/First_Turn/clean.json"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(flags, message, capsys, tmp_path, monkeypatch):

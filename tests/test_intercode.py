@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tl.__main__ import main
+from tl.cli import intercode
 from tl.datasets import DataError
 from tl.evaluation.suites.intercode import COUNTS, Environment, Task, episodes, read
 from tl.evaluation.suites.intercode.episodes import Played, ShellSession, lines
@@ -167,6 +168,23 @@ def test_a_model_works_on_tasks(machines, data, toy_sft, capsys):
     assert "InterCode-bash, " in capsys.readouterr().out
     (record,) = json.loads((data / "report.json").read_text())["suites"]["intercode"]["items"]
     assert not record["success"] and len(record["episode"]["trajectory"]["messages"]) > 1
+
+
+def test_a_second_model_that_fails_does_not_lose_the_results_of_the_first(machines, data, toy_sft, monkeypatch):
+    first, second, played_by = str(toy_sft / "model"), str(data / "second"), intercode.played_by
+
+    def play(name, *rest):
+        if name == second:
+            raise OSError("no memory")
+        return played_by(name, *rest)
+
+    monkeypatch.setattr(intercode, "played_by", play)
+    flags = ["--data", str(data), "--file_systems", "2", "--max_new_tokens", "3", "--report", str(data / "report.json")]
+    assert main(["intercode", first, second, *flags]) == 2
+    assert not (data / "report.json").exists()  # it is not there, which is told before the first has run
+    (data / "second").symlink_to(first)
+    assert main(["intercode", first, second, *flags]) == 2
+    assert len(json.loads((data / "report.json").read_text())["suites"]["intercode"]["items"]) == 1
 
 
 def test_an_episode_of_ppo_is_right_if_its_commands_have_the_golden_effect(machines, data, monkeypatch):

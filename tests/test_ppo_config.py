@@ -57,6 +57,7 @@ def test_settings_that_do_not_go_together_are_refused(setting, message):
         ("clip", "0", "is 0.0; it must be greater than 0"),
         ("value_clip", "-0.2", "is -0.2; it must be greater than 0"),
         ("max_grad_norm", "0", "is 0.0; it must be greater than 0"),
+        ("target_kl", "0", "is 0.0; it must be greater than 0"),
         ("epochs", "0", "is 0.0; it must be greater than 0"),
         ("batch_size", "0", "is 0; it must be at least 1"),
         ("minibatch_size", "0", "is 0; it must be at least 1"),

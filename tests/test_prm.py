@@ -269,15 +269,20 @@ def test_two_ranks_equal_one(flags, two_ranks):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--mcp", "server"], "made again: .* without --mcp"),
         (["--tools", "t.py"], "--tools needs --tasks"),
         (["--tasks", "t.jsonl"], "choose one"),
-        (["--data_format", "trl"], "files of steps have one format"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(flags, more, message):
     with pytest.raises(UserError, match=message):
         prm.resolve_config([*flags, *more], "")
+
+
+@pytest.mark.parametrize("flag", ["--mcp", "--allow_network", "--data_format"])
+def test_flags_of_other_programs_that_cannot_be_used_here_do_not_exist(flag, capsys):
+    with pytest.raises(SystemExit):
+        prm.resolve_config(["--help"], "")
+    assert "--tools" in (shown := capsys.readouterr().out) and flag not in shown
 
 
 # ---- from tasks to a model
@@ -304,7 +309,7 @@ def test_steps_are_made_once_on_any_ranks_continued_after_an_interruption_and_re
     file.write_bytes(first + rest[0][:50])  # as if the process had died in the second task
     assert command.start([*flags, "--overwrite"]) == 0
     assert file.read_bytes() == whole
-    with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
+    with pytest.raises(DataError, match="was made with other settings: .*Delete it, or choose another name"):
         command.start([*flags, "--overwrite", "--samples", "3"])
 
 

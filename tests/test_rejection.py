@@ -204,10 +204,12 @@ def test_the_same_seed_draws_the_same_episodes_and_an_interrupted_file_is_contin
     out.write_bytes(b"".join(done) + lines[-1][:40])
     assert rejection.main(flags) == 0
     assert out.read_bytes() == whole
-    with pytest.raises(DataError, match=r"was made with .*\"samples\": 2.*: delete it, or choose another name"):
+    with pytest.raises(
+        DataError, match=r"made with other settings: samples: 2 -> 3\. Delete it, or choose another name"
+    ):
         rejection.main([*flags, "--samples", "3"])
     monkeypatch.setattr(rejection, "digest_of_model", lambda model: "those of a model that was trained again")
-    with pytest.raises(DataError, match="was made with .*delete it, or choose another name"):
+    with pytest.raises(DataError, match="was made with other settings: weights: .* -> those of a model"):
         rejection.main(flags)
     assert out.read_bytes() == whole
 
@@ -230,7 +232,7 @@ def test_pairs_are_made_of_the_same_episodes_and_an_interrupted_file_is_continue
     assert tl_main(["rejection", *flags, "--pairs", str(tmp_path / "other.jsonl")]) == 2
     assert "was begun without --pairs" in capsys.readouterr().err
     out.unlink()  # the pairs of other episodes are not these episodes'
-    with pytest.raises(DataError, match=r"pairs.jsonl was made with .*\"max_new_tokens\": 8"):
+    with pytest.raises(DataError, match=r"pairs.jsonl was made with other settings: max_new_tokens: 8 -> 9"):
         rejection.main([*flags, "--pairs", str(pairs), "--max_new_tokens", "9"])
     assert pairs.read_bytes() == whole[1]
 

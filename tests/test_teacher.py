@@ -225,7 +225,7 @@ def test_the_records_of_two_teachers_and_of_other_requests_do_not_mix(start, tmp
     kept, asked = out.read_text(), len(server.requests)
     assert [json.loads(line)["made_with"] for line in kept.splitlines()] == [{"teacher_model": "big-model"}] * 2
     assert command(server, out, size=2, model="weak-model") == 2
-    assert 'made with the settings {"teacher_model": "big-model"}, but this command has' in capsys.readouterr().err
+    assert "was made with other settings: teacher_model: big-model -> weak-model. Delete it" in capsys.readouterr().err
     lines = [json.loads(line) for line in kept.splitlines()]
     lines[0]["messages"][0]["content"] = edited = "Something else?"
     out.write_text("".join(json.dumps(line) + "\n" for line in lines))

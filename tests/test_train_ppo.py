@@ -353,7 +353,7 @@ def test_micro_batches_change_nothing_but_rounding(toy, whole, tmp_path):
 
 
 def test_the_policy_is_left_alone_once_it_is_too_far_from_the_one_that_sampled(toy, tmp_path):
-    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "0", "--max_steps", "1"))
+    train_ppo.main(arguments(toy, tmp_path / "run", "--target_kl", "1e-9", "--max_steps", "1"))
     [line] = metrics(tmp_path / "run")
     assert line["policy_steps"] == 1 / 4 and line["value_steps"] == 1  # two minibatches in each of two passes
 
@@ -563,13 +563,33 @@ def test_a_run_killed_between_rollout_and_update_resumes_to_the_same_weights(toy
     assert_same_run(whole, tmp_path / "killed")
 
 
-def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_path, monkeypatch):
+def test_a_stop_signal_ends_the_run_after_the_step_with_a_state(toy, whole, tmp_path, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
         assert train_ppo.main(arguments(toy, tmp_path / "stopped")) == train_ppo.STOPPED
     assert column(tmp_path / "stopped", "step") == [1, 2]
+    said = capfd.readouterr().err.replace("\r", "\n").splitlines()
+    assert "stopped after step 2; to continue, run" in said  # not behind the progress bar
     assert train_ppo.main(arguments(toy, tmp_path / "stopped", "--resume")) == 0
     assert_same_run(whole, tmp_path / "stopped")
+
+
+def test_a_run_that_goes_on_with_other_samples_per_prompt_goes_on_with_the_next_prompt(toy, tmp_path, monkeypatch):
+    seen, sample = [], train_ppo.sample_calls
+
+    def watch(*args):
+        seen.append([prompt.id for prompt in args[2]])
+        return sample(*args)
+
+    monkeypatch.setattr(train_ppo, "sample_calls", watch)
+    flags = arguments(toy, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        before_step(2, patch, lambda: os.kill(os.getpid(), signal.SIGTERM), train_ppo)
+        train_ppo.main(flags)
+    other = ["--samples_per_prompt", "4", "--batch_size", "8", "--max_steps", "3", "--resume", "--allow_changes"]
+    train_ppo.main([*flags, *other])
+    assert [len(ids) for ids in seen] == [4, 4, 8] and [len(set(ids)) for ids in seen] == [2, 2, 2]
+    assert len({id for ids in seen for id in ids}) == 6  # an epoch
 
 
 # ---- ranks

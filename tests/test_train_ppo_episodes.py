@@ -144,7 +144,7 @@ def test_an_executor_that_does_not_start_is_one_line_and_leaves_the_old_run(flag
     for name, text in old.items():
         (tmp_path / "run" / name).write_text(text)
     monkeypatch.setattr("tl.executor.Pool", refuse)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which the program sets
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the program sets
     for more in ([], ["--dry_run"]):
         monkeypatch.setattr(sys, "argv", ["train_ppo.py", *flags, "--overwrite", *more])
         with pytest.raises(SystemExit) as exit_info:

@@ -110,7 +110,7 @@ def test_a_toolkit_that_cannot_be_used_is_one_line(tmp_path, monkeypatch):
         raise ToolkitError("the toolkit weather cannot be imported")
 
     monkeypatch.setattr("tl.training.prepared.synthesize", refuse)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which the program sets
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the program sets
     monkeypatch.setattr(sys, "argv", ["train_sft.py", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(train_sft.__file__, run_name="__main__")

@@ -10,12 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from tl.llama.tokenizer import TokenizerError
 from tl.llama.tokenizer_json import tokenizer_json
-from tl.llama.weights import CheckpointError, load_model, save_model
+from tl.llama.weights import CheckpointError, fitting_tensors, load_critic, load_model, save_model
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere: no such folder. Nothing is downloaded"):
-        load_model(tmp_path / "nowhere")
+    for read in (load_model, load_critic, fitting_tensors):
+        with pytest.raises(CheckpointError, match="nowhere: no such folder. Nothing is downloaded"):
+            read(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import importlib
 import sys
 
 from tl.errors import UserError
-from tl.files import visible
+from tl.files import print_warnings, visible
 
 # Name of a module in tl.cli with a function `main(argv)` -> what the command does.
 VERBS = {
@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     """Runs the command `argv[0]` and returns its exit status, 2 for an error that the user can fix (1 if the command
     says so); without arguments, lists the commands."""
     if argv and argv[0] in VERBS:
+        print_warnings()
         try:
             return importlib.import_module(f"tl.cli.{argv[0]}").main(argv[1:])
         except KeyboardInterrupt:

@@ -46,7 +46,7 @@ def option(
 
 def preset(config: type, case: Literal["embedded", "lora"] = "embedded") -> dict[str, Any]:
     """Values of a dataclass's fields that differ from the defaults for the embedded model, or with LoRA."""
-    values = {field.name: field.metadata[case] for field in dataclasses.fields(config)}
+    values = {field.name: field.metadata[case] for field in dataclasses.fields(config) if field.init}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -61,13 +61,17 @@ def parse_config(
     """Parses the command line into the dataclass; ``defaults`` replace the defaults of its fields.
 
     A bool field becomes ``--name``, or ``--name / --no-name`` if its default is True. ``from_`` becomes ``--from``,
-    lists take several values, Literals are checked against their choices, ``X | None`` parses an X. Exits with a usage
-    message on an unknown flag, a value of the wrong type, and a number that is not finite or out of range.
+    lists take several values, Literals are checked against their choices, ``X | None`` parses an X. A field with
+    ``init=False`` has no flag. Exits with a usage message on an unknown flag, a value of the wrong type, and a number
+    that is not finite or out of range.
     """
+    hints = typing.get_type_hints(config)
+    fields = [field for field in dataclasses.fields(config) if field.init]  # type: ignore[arg-type]
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter, allow_abbrev=False)
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+    # Not all flags: an error would stand below dozens of lines.
+    parser.usage = "".join(["%(prog)s", *(f" [{f.name} …]" for f in fields if f.metadata["positional"]), " [--FLAG …]"])
+    for field in fields:
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         positional = field.metadata["positional"]
         parser.add_argument(
@@ -77,7 +81,7 @@ def parse_config(
             **_flag(hints[field.name], default) | ({"nargs": "*"} if positional else {"dest": field.name}),
         )
     values = vars(parser.parse_args(argv))
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+    for field in fields:
         value = values[field.name]
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, (int, float)) and (wrong := _out_of_range(number, field.metadata)):

@@ -4,9 +4,14 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
+
+from tqdm import tqdm
 
 from tl.errors import UserError
 
@@ -15,8 +20,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 def unwritable(folder: Path) -> Path | None:
-    """The nearest existing parent of `folder` if nothing can be created in it; None where `folder` can be created."""
-    nearest = next(part for part in (folder, *folder.parents) if part.exists())
+    """The nearest existing parent of `folder` if nothing can be created in it; None where `folder` can be created. A
+    symbolic link that leads nowhere exists, and nothing can be created in it."""
+    nearest = next(part for part in (folder, *folder.parents) if part.exists() or part.is_symlink())
     return None if nearest.is_dir() and os.access(nearest, os.W_OK) else nearest
 
 
@@ -76,13 +82,41 @@ def open_alone(path: Path) -> TextIO:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text so that readers see the old file or the new one, never a part, even if writing is interrupted.
+    """Write a text so that readers see the old file or the new one, never a part, even if writing is interrupted. A
+    symbolic link stays, and the file that it leads to is written.
 
     A lone surrogate, which a model's text may hold, has no UTF-8 bytes: it is written as a JSON escape.
     """
+    path = path.resolve()
     new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8", errors="backslashreplace")
-    new.replace(path)
+    with named_errors(path):
+        try:
+            new.write_text(text, encoding="utf-8", errors="backslashreplace")
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Iterator[None]:
+    """Names the file in an OSError that does not: those of `write`, such as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def print_warnings() -> None:
+    """From now on, a warning is a line on standard error, above the progress bars."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        with suppress(OSError):  # the terminal is gone
+            tqdm.write(f"warning: {visible(str(message))}", file=sys.stderr)
+
+    warnings.showwarning = show  # type: ignore[assignment]
 
 
 def visible(text: str) -> str:

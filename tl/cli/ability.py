@@ -24,7 +24,7 @@ from tl.executor.machines import Machines
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import load_model
 from tl.training.distributed import World
-from tl.training.run import alone
+from tl.training.run import alone, read_checkpoint
 
 READERS: dict[str, Callable[[Path, int | None], TextSuite]] = {  # of a folder, and a number of worked examples
     "mmlu": mmlu.read,
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read_suites(config: AbilityConfig) -> list[TextSuite]:
-    """Raises DataError for contradictory settings and bad files, MachineError if HumanEval's programs cannot be
+    """Raises UserError for contradictory settings, bad files and models, and if HumanEval's programs cannot be
     isolated."""
     if unknown := [name for name in config.suite if name not in READERS]:
         raise DataError(f"unknown suite {unknown[0]}; choose from {', '.join(READERS)}")
@@ -81,6 +81,8 @@ def read_suites(config: AbilityConfig) -> list[TextSuite]:
         if suite.max_new_tokens and config.max_new_tokens:
             suite = replace(suite, max_new_tokens=config.max_new_tokens)
         suites.append(limited(suite, config.limit))
+    for model in config.models:  # before hours with the first
+        read_checkpoint(Path(model), "auto", dry_run=False)
     return suites
 
 

@@ -18,7 +18,7 @@ from tl.config import option, parse_config
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, DataError, OnBadData, ReadReport, stream
 from tl.datasets.label import plain_record
 from tl.datasets.mix import split_share
-from tl.files import check_output
+from tl.files import check_output, named_errors
 from tl.trajectory import Trajectory
 
 
@@ -62,7 +62,8 @@ def write_records(config: ConvertConfig, records: Iterable[dict]) -> int:
     """Writes one record per line to a temporary file that replaces `out` at the end; returns the number of records."""
     out = Path(config.out).resolve()
     unfinished = out.with_name(f"{out.name}.new")
-    with unfinished.open("x", encoding="utf-8") as file:  # not a file that somebody else has there
+    # "x": not a file that somebody else has there
+    with named_errors(out), unfinished.open("x", encoding="utf-8") as file:
         try:
             written = sum(file.write(json.dumps(record, ensure_ascii=False) + "\n") > 0 for record in records)
             file.flush()

@@ -22,7 +22,7 @@ from pathlib import Path
 from tl.assets import TINY
 from tl.config import option, parse_config
 from tl.errors import UserError
-from tl.evaluation.suites.catalogue import FROM_FILES
+from tl.evaluation.suites.catalogue import FROM_FILES, read_suites
 from tl.experiments.ablation import ABLATION, ROBUSTNESS, SWEEPS, Experiment, ablation_of
 from tl.experiments.craft import CRAFT, FULL_CRAFT, QUICK_CRAFT, CraftPlan
 from tl.experiments.parts import PartError, Stopped
@@ -65,8 +65,8 @@ class ExperimentsConfig:
 
 
 def chosen(config: ExperimentsConfig) -> list[Experiment]:
-    """The experiments to run. Raises UserError for flags that do not go together, which the scripts would tell only
-    after hours of training."""
+    """The experiments to run. Raises UserError for flags that do not go together and for missing or bad files of
+    benchmarks, which the scripts would tell only after hours of training."""
     experiments = {
         "ablation": replace(ABLATION, sweeps=SWEEPS if config.sweeps else ()),
         "robustness": ROBUSTNESS,
@@ -86,12 +86,16 @@ def chosen(config: ExperimentsConfig) -> list[Experiment]:
         )
     if config.suite:
         experiments["ablation"] = ablation_of(config.model or "the embedded model", config.suite)
+    published = []
     for kind in config.kinds:
         read = [suite for suite in experiments[kind].suites if suite.partition(":")[0] in FROM_FILES]
         if read and not folders:
             raise UserError(f"{kind}: --suite {' '.join(read)} needs the folder with the published files in --data")
         if folders and not read:
             raise UserError(f"{kind} evaluates on generated requests: leave the folder {folders[0]} out of --data")
+        published += read
+    if published:
+        read_suites(published, Path(folders[0]), seed=0)
     return [experiments[kind] for kind in config.kinds]
 
 

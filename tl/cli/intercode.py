@@ -31,7 +31,7 @@ from tl.llama.weights import load_model
 from tl.rollout.episodes import Rollout, play
 from tl.rollout.policy import LlamaPolicy
 from tl.training.distributed import World
-from tl.training.run import alone
+from tl.training.run import alone, read_checkpoint
 
 
 @dataclass
@@ -52,10 +52,16 @@ def main(argv: Sequence[str]) -> int:
     config = parse_config(InterCodeConfig, argv, __doc__, prog="python -m tl intercode")
     tasks = read_tasks(config)
     with Machines(own_root=True) as machines:
-        results = replay(config, tasks, machines) if config.replay else ask(config, tasks, machines)
-    write_report(Path(config.report), asdict(config), {"intercode": {"title": "InterCode-bash", "items": results}})
+        if config.replay:
+            write(config, replay(config, tasks, machines))
+        else:
+            ask(config, tasks, machines)
     print(f"every task with its rewards: {config.report}")
     return 0
+
+
+def write(config: InterCodeConfig, records: Sequence[dict]) -> None:
+    write_report(Path(config.report), asdict(config), {"intercode": {"title": "InterCode-bash", "items": records}})
 
 
 def read_tasks(config: InterCodeConfig) -> list[Task]:
@@ -68,13 +74,15 @@ def read_tasks(config: InterCodeConfig) -> list[Task]:
         raise DataError("the same model is named twice")
     check_report(Path(config.report))
     tasks = read(Path(config.data), config.file_systems)
+    for name in config.models:  # before hours with the first
+        read_checkpoint(Path(name), "auto", dry_run=False)
     return [task for task in tasks if config.limit is None or task.index < config.limit]
 
 
-def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> list[dict]:
-    """Runs every task with every model and prints the tables; returns the records."""
+def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> None:
+    """Runs every task with every model, writes the report after each model, and prints the tables."""
     results: dict[str, list[Played]] = {}
-    records = []
+    records: list[dict] = []
     with alone() as world:
         for name in config.models:
             results[name], rollouts = played_by(name, config, tasks, machines, world)
@@ -82,6 +90,7 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
                 {"model": name, **_record(played), "episode": rollout.to_json()}
                 for played, rollout in zip(results[name], rollouts, strict=True)
             ]
+            write(config, records)
     for name, played in results.items():
         print("\n".join([f"InterCode-bash, {name}", *lines(played), ""]))
     base, *others = results
@@ -89,7 +98,6 @@ def ask(config: InterCodeConfig, tasks: Sequence[Task], machines: Machines) -> l
     for other in others:
         print(f"{other} (second) minus {base} (first), in points\n{HEADER}")
         print(paired_line("success", pairs(solved[base], solved[other])) + "\n")
-    return records
 
 
 def played_by(

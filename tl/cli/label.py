@@ -19,7 +19,7 @@ from tl.config import option, parse_config, require
 from tl.datasets import ReadReport
 from tl.datasets.label import Style, labelled
 from tl.datasets.mix import split_share
-from tl.files import check_different, check_output
+from tl.files import check_different, check_output, write_whole
 from tl.llama.tokenizer import Tokenizer
 from tl.prompt import EncodingOptions
 from tl.report.figures import WHOLE
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     found = _keep(trajectories(config, report), shown, config.samples if config.html else 0)
     written = write_records(config, _records(found, config.style, counts))
     if config.html:
-        Path(config.html).write_text(_page(shown, tokenizer, config.files), encoding="utf-8")
+        write_whole(Path(config.html), _page(shown, tokenizer, config.files))
     print_notes(report)
     print(f"{written:,} records in {config.out}")
     print(f"turns to train on   {counts.pop('trained', 0):,}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl.config import option, parse_config
-from tl.files import check_output
+from tl.files import check_output, write_whole
 from tl.report.datasets import data_columns
 from tl.report.page import NO_PICTURES, has_charts, report
 from tl.report.runs import READ, NoRunError, read_runs
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     check_output(config.out, config.overwrite, (Path(run) / file for run in config.runs for file in READ))
     runs = read_runs(config.runs)
     data = data_columns(runs, config.samples)
-    out.write_text(report(runs, data, ", ".join(run.name for run in runs), config.items), encoding="utf-8")
+    write_whole(out, report(runs, data, ", ".join(run.name for run in runs), config.items))
     for run in runs:
         print("\n".join(f"{run.name}: {note}" for note in run.notes), end="\n" if run.notes else "")
     print(f"{out} ({out.stat().st_size / 2**20:.1f} MiB)" + ("" if has_charts() else f"\n{NO_PICTURES}"))

@@ -24,7 +24,7 @@ from tl.config import option, parse_config, require
 from tl.datasets import AUTO, DATA_FORMAT, ON_BAD_DATA, OnBadData, read
 from tl.datasets.mix import split_share
 from tl.errors import UserError
-from tl.files import check_output, visible
+from tl.files import check_output, visible, write_whole
 from tl.llama.tokenizer import Tokenizer
 from tl.llama.weights import CONFIG_FILE, check_vocabulary, load_model
 from tl.mae import erroneous_calls
@@ -135,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("nothing to show: no assistant turn fits within --max_length")
     if config.html:
         title = ", ".join(Path(f).name for f in config.files) or DEFAULT_SET
-        Path(config.html).write_text(page(samples, title=title), encoding="utf-8")
+        write_whole(Path(config.html), page(samples, title=title))
         print(f"{counted(len(samples), 'sample')} in {config.html}")
     else:
         style = Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)

@@ -21,7 +21,7 @@ from typing import Literal
 
 from tl.config import option, parse_config, require
 from tl.datasets import DataError, read
-from tl.files import check_place
+from tl.files import check_place, write_whole
 from tl.mae import ErrorCategory, call_categories
 from tl.rollout.endpoint import KEY_VARIABLE, Endpoint
 from tl.rollout.options import ToolOptions
@@ -120,9 +120,8 @@ def read_mix(text: str) -> tuple[float, ...]:
 
 
 def write(out: Path, trajectories: Sequence[Trajectory]) -> None:
-    """Writes one record per line. Raises FileExistsError rather than overwrite a file."""
-    with out.open("x", encoding="utf-8") as file:
-        file.writelines(trajectory.to_line() for trajectory in trajectories)
+    """Writes one record per line."""
+    write_whole(out, "".join(trajectory.to_line() for trajectory in trajectories))
     print(summary(trajectories))
     print(f"written: {out}")
 

@@ -23,9 +23,9 @@ def split_share(name: str) -> tuple[str, float | None]:
 def shares_of(names: Sequence[str]) -> list[tuple[str, float | None]]:
     """Path and share of each name. Raises DataError if only some names have a share, or one is 0 or infinite."""
     split = [split_share(name) for name in names]
-    given = [share for _, share in split if share is not None]
-    if given and (len(given) < len(split) or not all(0 < share < inf for share in given)):
-        raise DataError("give every file a share greater than 0, such as a.jsonl:0.4, or none of them")
+    wrong = [name for name, (_, share) in zip(names, split, strict=True) if share is None or not 0 < share < inf]
+    if wrong and any(share is not None for _, share in split):
+        raise DataError(f"{wrong[0]}: give every file a share greater than 0, such as a.jsonl:0.4, or none of them")
     return split
 
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from tl.calls import format_call
 from tl.evaluation.suites import EpisodeSuite, Suite
-from tl.files import write_whole
+from tl.files import named_errors, write_whole
 
 
 class Journal:
@@ -33,8 +33,9 @@ class Journal:
         if self._file is None:
             self._file = self._open()
         self.done[index] = result
-        self._file.write(_line([index, result]))
-        self._file.flush()
+        with named_errors(self.path):
+            self._file.write(_line([index, result]))
+            self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:

@@ -32,7 +32,9 @@ def read_report(path: Path) -> Mapping[str, Mapping]:
     try:
         suites = json.loads(path.read_text(encoding="utf-8"))["suites"]
         others = [name for name, suite in suites.items() if not is_scored(suite)]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} is not a report of evaluate.py: {type(error).__name__}: {error}") from error
     if others:
         raise DataError(f"{path}: {', '.join(others)}: {NOT_SCORED}")

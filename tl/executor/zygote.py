@@ -63,6 +63,13 @@ def main(descriptor: int) -> None:
     if message is None:
         return
     settings = Settings(**message)
+
+    def tell(message: dict) -> None:
+        try:
+            control.sendall(frames.encode(message))
+        except ConnectionError:  # the executor is gone, as after Ctrl-C
+            os._exit(1)
+
     try:
         of_sandbox = settings.memory, settings.folders, settings.allow_network, settings.own_root, settings.first_user
         sandbox = choose(settings.mode, *of_sandbox)
@@ -72,7 +79,7 @@ def main(descriptor: int) -> None:
         def loading(toolkit: str) -> None:
             if os.getpid() != own_pid:  # an earlier toolkit has forked, and this is the copy
                 os._exit(1)
-            control.sendall(frames.encode({"loading": toolkit}))
+            tell({"loading": toolkit})
 
         isolated = confines_commands(sandbox.report()) and not settings.allow_network
         if settings.mcp:
@@ -81,11 +88,11 @@ def main(descriptor: int) -> None:
             library = Library(settings.toolkits, isolated, loading)
     except (ToolkitError, OSError) as error:
         key = "bad toolkit" if isinstance(error, ToolkitError) else "failed"
-        control.sendall(frames.encode({key: str(error)}))
+        tell({key: str(error)})
         return
     if os.getpid() != own_pid:  # a toolkit has forked, and this is the copy
         os._exit(1)
-    control.sendall(frames.encode({"isolation": sandbox.report(), "catalogue": library.to_json()}))
+    tell({"isolation": sandbox.report(), "catalogue": library.to_json()})
     gc.collect()
     gc.freeze()  # a collection in a session would copy every page of what it looks at
     _Zygote(control, library, sandbox, settings.memory).serve()

@@ -17,6 +17,7 @@ from tl.datasets import read
 from tl.datasets.questions import read_questions
 from tl.experiments.ablation import Experiment, Variant
 from tl.experiments.parts import Part, PartError, digest, digest_of_files, duration, seconds_left
+from tl.files import write_whole
 from tl.rl.config import resolve_config as resolve_ppo
 from tl.rl.dpo import resolve_config as resolve_dpo
 from tl.rl.prm import resolve_config as resolve_prm
@@ -146,7 +147,7 @@ class Plan:
         lines = [trajectory.to_line() for trajectory in trajectories]
         path = self.out / "data" / f"{name}-{digest(lines)}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(lines), encoding="utf-8")
+        write_whole(path, "".join(lines))
         return path
 
 

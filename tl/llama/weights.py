@@ -131,7 +131,7 @@ def fitting_tensors(path: str | os.PathLike, kind: type[Llama] | None = Llama) -
     Raises CheckpointError that lists all missing, extra and misshapen tensors, or says that the model is not of this
     ``kind``: Llama, Critic, or None for either.
     """
-    stored, config = stored_tensors(base_folder(path)), read_config(path)
+    config, stored = read_config(path), stored_tensors(base_folder(path))  # the first names a folder that is missing
     if VALUE_HEAD in stored and kind is Llama:
         raise CheckpointError(
             f"{path}: a process reward model (python -m tl prm), which writes no text: name another model"

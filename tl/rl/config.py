@@ -84,8 +84,8 @@ class PPOConfig(ToolOptions, TrainingConfig):
     target_kl: float = option(
         0.1,
         "stop updating the policy until the next step once its approximate KL to the sampling policy exceeds this; the "
-        "update that measures it is discarded",
-        at_least=0,
+        "update that measures it is discarded. A large value, such as 1e9, never stops",
+        positive=True,
     )
     max_new_tokens: int = option(
         512, "token limit per call; a longer call counts as a format error", embedded=96, at_least=1

@@ -10,7 +10,7 @@ call before it runs and an episode so far.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,6 +57,10 @@ class PRMConfig(ToolOptions, TrainingConfig):
         "checkpoint folder to sample from and to start training from (default: the newest run of train_sft.py)",
     )
     data: list[str] = option([], "files of steps to train on (default: sample them first, into OUT.steps.jsonl)")
+    data_format: str = field(default=AUTO, init=False)  # files of steps have one format
+    # No flags: the calls before a step are made again, but what they did on a server or in a network stays.
+    mcp: list[str] = field(default_factory=list, init=False)
+    allow_network: bool = field(default=False, init=False)
     eval_data: list[str] = option([], "files of steps to evaluate on (default: the --held_out part of the episodes)")
     size: int = option(200, "number of tasks to generate with the tool library, if there are no --tasks", at_least=2)
     samples: int = option(4, "number of continuations sampled from each step of an episode", at_least=1)
@@ -86,10 +90,6 @@ def resolve_config(argv: Sequence[str], description: str) -> PRMConfig:
     """Settings from the command line. Raises UserError if they contradict each other."""
     config = with_start(parse_config(PRMConfig, argv, description + PRESET_RULE, prog=PRMConfig.script), argv)
     check_settings(config)
-    if config.data_format != AUTO:
-        raise RunError("--data_format is for trajectories; files of steps have one format")
-    if config.mcp or config.allow_network:
-        raise RunError("the calls before a step are made again: that takes tools without --mcp and --allow_network")
     require(config, "tasks", "tools")
     if config.data and (config.tools or config.tasks):
         raise RunError("--tools and --tasks make steps, --data reads them from files: choose one")

@@ -84,13 +84,13 @@ def update_policy(
     """
     model, n_actions = actor.model, batch.n_actions(rows)
     parts: list[dict[str, Tensor]] = []
-    for micro, mine in batch.micro_batches(rows):
+    for micro, micro_rows in batch.micro_batches(rows):
         hidden = target_hidden(model, micro)  # [M, C]
         logp = -token_nll(hidden, model.lm_head.weight, micro.targets)
-        old, advantage = (batch.take(x, mine) for x in (old_logp, advantages))
-        every = torch.ones_like(logp, dtype=torch.bool)
-        loss = policy_loss(logp, old, advantage, every, clip, n_actions)
-        stats = policy_stats(logp, old, advantage, every, clip)
+        old, advantage = (batch.take(x, micro_rows) for x in (old_logp, advantages))
+        mask = torch.ones_like(logp, dtype=torch.bool)  # all M entries are actions
+        loss = policy_loss(logp, old, advantage, mask, clip, n_actions)
+        stats = policy_stats(logp, old, advantage, mask, clip)
         stats["entropy"] = token_entropy(hidden, model.lm_head.weight).sum()
         (loss * batch.world.size).backward()  # FSDP averages gradients over the ranks; the loss is a sum
         means = {name: value.double() / n_actions for name, value in stats.items()}
@@ -114,11 +114,11 @@ def update_values(
     """An update of the critic on a minibatch."""
     n_actions = batch.n_actions(rows)
     parts: list[dict[str, Tensor]] = []
-    for micro, mine in batch.micro_batches(rows):
+    for micro, micro_rows in batch.micro_batches(rows):
         values = action_values(critic.model, micro)
-        old, target = (batch.take(x, mine) for x in (old_values, returns))
-        every = torch.ones_like(values, dtype=torch.bool)
-        loss = value_loss(values, old, target, every, clip, n_actions)
+        old, target = (batch.take(x, micro_rows) for x in (old_values, returns))
+        mask = torch.ones_like(values, dtype=torch.bool)
+        loss = value_loss(values, old, target, mask, clip, n_actions)
         (loss * batch.world.size).backward()
         parts.append({"value_loss": loss.detach()})
     metrics = over_ranks(parts)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tl.config import option
 from tl.executor import Executor
+from tl.executor.toolkits import files_of
+from tl.files import sha256
 
 
 @dataclass
@@ -26,6 +29,13 @@ class ToolOptions:
             require_isolation=self.require_isolation,
             allow_network=self.allow_network,
         )
+
+    def sources(self) -> dict[str, Any]:
+        """What the tools' feedback depends on, if it is not the library's: the digests of their files, the servers, and
+        whether there is a network. Modules that the files import are not covered."""
+        files = [sha256(file) for name in self.tools for file in files_of(name)]
+        given = {"tools": files, "mcp": self.mcp, "allow_network": self.allow_network}
+        return {name: value for name, value in given.items() if value}
 
     def tool_lines(self, executor: Executor) -> list[str]:
         """Lines that say which tools run and what they may do."""

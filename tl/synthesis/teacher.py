@@ -59,9 +59,9 @@ def write_taught(out: Path, tasks: Sequence[Task], executor: Executor, endpoint:
 
 
 def made_with(config: Any, weights: str) -> dict[str, Any]:
-    """What sampled episodes depend on, for `resumed`: settings, and the model's weights, as a digest."""
+    """What sampled episodes depend on, for `resumed`: settings, tools, and the model's weights, as a digest."""
     settings = {name: getattr(config, name) for name in ("model", "template", "samples", "max_new_tokens", "seed")}
-    return settings | {"weights": weights}
+    return settings | {"weights": weights} | config.sources()
 
 
 def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None) -> set[str]:
@@ -83,11 +83,9 @@ def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None)
         ours = False
     if not ours:
         raise DataError(f"{out} was not written by the same command for the same requests: choose another name")
-    if done and (before := records[0].get("made_with")) != settings:
-        made, has = (json.dumps(each) if each else "none" for each in (before, settings))
-        raise DataError(
-            f"{out} was made with the settings {made}, but this command has {has}: delete it, or choose another name"
-        )
+    before, now = (records[0].get("made_with") if done else settings) or {}, settings or {}
+    if changes := [f"{n}: {before.get(n)} -> {now.get(n)}" for n in before | now if before.get(n) != now.get(n)]:
+        raise DataError(f"{out} was made with other settings: {', '.join(changes)}. Delete it, or choose another name")
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
     return set(done)

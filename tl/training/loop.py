@@ -21,7 +21,7 @@ from typing import Generic, NoReturn, TypeVar
 from tqdm import tqdm
 
 from tl.errors import UserError
-from tl.files import visible
+from tl.files import print_warnings, visible
 from tl.training.config import RunError, TrainingConfig
 from tl.training.distributed import RankError, World, all_know, any_rank
 from tl.training.run import Progress, append_metrics
@@ -120,14 +120,13 @@ def main_loop(
                 save()
             if stopping:
                 if world.is_main:
-                    print(
-                        f"stopped after step {progress.step}; to continue, run\n  {resume_command()}", file=sys.stderr
-                    )
+                    said = f"stopped after step {progress.step}; to continue, run\n  {resume_command()}"
+                    bar.write(said, file=sys.stderr)
                 return True
             if progress.step < steps:
                 evaluate_if_due()
         if 0 < progress.step == progress.skipped:
-            raise RunError("every step was skipped: nothing was learned, so no model is saved")
+            raise RunError("no step was without trouble (see the warnings above): no model is saved")
         save_model()
         evaluate_if_due()
     return False
@@ -208,7 +207,7 @@ def resume_command() -> str:
 def run_script(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
     """Calls a script's ``main`` and exits with its status. ``UserError`` and ``OSError`` are reported without a
     traceback; ``interrupted`` is printed after Ctrl-C."""
-    warnings.formatwarning = lambda message, *_: f"warning: {visible(str(message))}\n"  # type: ignore[assignment]
+    print_warnings()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     status: int | str
     try:
