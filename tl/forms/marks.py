@@ -17,8 +17,8 @@ _MARK = re.compile(
 )
 _END = re.compile(rf"{_MARK.pattern}|</(?:{_TAG}|function)>|<\|(?:endoftext|observation|user)\|>|</s>")
 _FENCE = re.compile(r"```[ \t]{0,9}([\w-]{0,40})[ \t]{0,9}\r?\n")
-_THINK = re.compile(r"\s*<think(?:ing)?>")
-_THINK_END = re.compile(r"</think(?:ing)?>")
+_THINK = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
+_THINK_END = re.compile(r"</think(?:ing)?>|\[/THINK\]")
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def unfenced(text: str) -> str:
 
 
 def drop_reasoning(text: str) -> tuple[str, int]:
-    """The text without the `<think>` blocks at its start, and how many of these are not empty. The first may lack its
-    opening tag, which some prompts end with."""
+    """The text without the `<think>` or `[THINK]` blocks at its start, and how many of these are not empty. The first
+    may lack its opening tag, which some prompts end with."""
     at = count = 0
     closing = _THINK_END.search(text)
     if closing and "<think" not in text[: closing.start()] and text[closing.end() :].strip():

@@ -30,8 +30,15 @@ _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
-_END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "</s>")
-_OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
+_END_TOKENS = (
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>"),
+    *("<end_of_turn>", "<eos>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "</s>"),
+)
+_PROMPT = re.compile(  # how prompt formats begin a turn, or a thought that is not dropped
+    r"(?<!`)(?:<\|im_start\|>(?:system|user|assistant|tool)\b|<\|start_header_id\|>\w|<start_of_turn>(?:user|model)\b"
+    r"|<\|start\|>assistant\b|<\|channel\|>(?:analysis|final)\b|<\|begin_of_thought\|>|\[/INST\])"
+)
+_OPEN_THOUGHT = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
 
@@ -86,6 +93,11 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
     parts = _Parts(given.get("content"), where)
     yield from parts.results
     item.text, item.calls = parts.text, parts.calls
+    if found := _PROMPT.search(item.text):
+        raise ValueError(
+            f"{where}: the text has {found[0]!r}, as prompts of several turns have it: write each turn as a message of "
+            "its own, without the tokens of a prompt format"
+        )
     if role == "assistant":
         _read_assistant(given, item, parts, notes)
     elif parts.calls:
@@ -277,7 +289,7 @@ def _call_of_object(entry: dict, where: str) -> GivenCall:
             raise ValueError(f"{where}: a call with its `{key}`: put results into messages of the role tool")
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name = function.get("name", function.get("function"))
-    if not isinstance(name, str):
+    if not isinstance(name, str) or (not name and "index" in entry):  # the parts of a streamed call have an index
         raise ValueError(f"{where}: a call without the name of a function")
     given = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
     if len(given) > 1:
@@ -317,7 +329,15 @@ def parsed_call(call: Call) -> GivenCall:
 
 
 def _tool_items(given: dict, item: Item) -> Iterator[Item]:
-    """The result in a tool's message, or several that stand there in tags."""
+    """The result in a tool's message, or several that stand there in tags or under `tool_responses` (AutoGen)."""
+    if isinstance(inner := given.get("tool_responses"), list) and inner:
+        for response in inner:
+            if not isinstance(response, dict) or response.get("tool_responses"):
+                raise ValueError(f"{item.where}: `tool_responses` must be a list of results, not {response!r:.80}")
+            yield from _tool_items(response, item)
+        return
+    if isinstance(error := given.get("error"), str | dict | list) and error:
+        raise ValueError(f"{item.where}: an `error` beside the content: put it into the content, with `is_error`: true")
     ids = given.get("tool_call_ids")
     item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
     item.name = _id(given, "name")
