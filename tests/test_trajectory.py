@@ -982,7 +982,7 @@ SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required":
     [
         *(
             ({"name": "f", key: SCHEMA}, key)
-            for key in ("args", "arguments", "schema", "inputs", "required_parameters")
+            for key in ("args", "params", "arguments", "schema", "args_schema", "inputs", "required_parameters")
         ),
         ({"name": "f", "parameters": {"anyOf": [SCHEMA]}}, "anyOf"),
     ],
