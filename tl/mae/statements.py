@@ -50,9 +50,11 @@ _KIND = (  # of an error, in its first words; others measure something: "Standar
     "program|query|remote|request|runtime|script|server|service|sqlite3?|system|tool|unexpected|unknown"
 )
 _PREFIX = re.compile(
+    r"(?:[❌⚠🚫⛔❗]\ufe0f? ?)?(?:"
+    r"(?:##)?\[(?:error|exception)\](?=\s)|<(?:tool_(?:use_)?)?error>\s*(?!(?:none|null|no|false)\b)(?=[^\W\d])|"
     rf"(?:(?:##)?\[|(?:an? )?(?:(?:{_KIND}) )?)?(?:error|exception)\]?"
     rf"(?:(?: \(?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
-    r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
+    r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z)) *",
     re.I,
 )
 _HTML = re.compile(r"(?:<!--.{0,200}?-->\s*)?<(?:!doctype html|html|head|title)\b", re.I | re.S)
@@ -107,6 +109,7 @@ _STREAM_KEY = re.compile(rf"{_OUTPUT_KEY.pattern}|command|cmd", re.I)
 _REASON = "messages?|msg|details?|info|information|reason"
 _REASON_KEY = re.compile(_REASON, re.I)
 _MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
+_BODY_KEY = re.compile("body|response", re.I)  # beside a status code, it is what the server sent
 _NO_ERROR = re.compile(r"(?:none|null|nil|false|no|0|ok|200|success(?:ful)?|no errors?\b.{0,40}|n/a|-)?\Z", re.I | re.S)
 _FAILED_WORD = re.compile(r"error|fail|failure|exception|(?:invalid|bad)[ _]request|request[ _]denied|forbidden", re.I)
 
@@ -259,11 +262,13 @@ def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
 
 
 def _status_field(key: str, value: object, answer: dict[str, object]) -> int | None:
-    """The failing status in a field. It counts only beside a message: a number alone may be any kind of code."""
+    """The failing status in a field. It counts only beside a message, or as a status code beside the server's response:
+    a number alone may be any kind of code."""
     if not _STATUS_KEY.fullmatch(key):
         return None
-    beside = _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY
-    told = any((beside.fullmatch(k) or _ERROR_KEY.fullmatch(k)) and not _is_empty(v) for k, v in answer.items())
+    beside = [_ERROR_KEY, _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY]
+    beside += [_BODY_KEY] if key.lower().endswith("code") and len(key) > len("code") else []
+    told = any(of.fullmatch(k) and not _is_empty(v) for k, v in answer.items() for of in beside)
     return _failing(value) if told else None
 
 
