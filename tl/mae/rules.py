@@ -202,7 +202,10 @@ ALONE = (
     *_rules(
         ErrorCategory.TOOL_CALL_FAILURE,
         (r"'[^']{1,80}'\Z", "'related_searches'"),
-        (r"fail(?:ed|ure): ?[^\W\d]", "Failed: no such order"),
+        (
+            r"(?:(?:api|call|command|execution|operation|query|request|tool) ){0,2}fail(?:ed|ure): ?[^\W\d]",
+            "Execution failed: no such order",
+        ),
         (r"(?:invalid|malformed|illegal) \w|bad request\b|failed to ", "Invalid URL 'x': No scheme supplied."),
         (r"(?:unrecogni[sz]ed|unknown|unsupported) (?!error)\w{1,40}[: ]\s*\S{1,60}\s*\Z", "unknown unit: furlong"),
         (
