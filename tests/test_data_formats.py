@@ -404,6 +404,8 @@ def test_nl2bash_is_two_files_of_lines(tmp_path):
     trajectories, report = read(tmp_path / "all.nl", "skip")
     assert said(trajectories[0])[1] == 'bash(command="ls\\f.")'
     assert [bad.reason for bad in report.bad][1:] == ["a byte that is not UTF-8"]
+    with pytest.raises(ValueError, match="must be a string"):
+        one({"nl": 10**400, "cm": 1.5})
     (tmp_path / "all.cm").unlink()
     with pytest.raises(DataError, match="all.cm must be in the same folder"):
         read(tmp_path / "all.nl")

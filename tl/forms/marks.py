@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from tl.calls import CallSyntaxError, leading_literal
 from tl.forms.values import leading_value
 
+END_TOKENS = (  # of prompt formats
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>"),
+    *("<end_of_turn>", "<eos>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "</s>"),
+)
+
 _TAG = r"tool_calls?|function_?calls?"
 _BARE_NAME = r"[\w.:$@/-]{1,200}"
 _MARK = re.compile(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
+from tl.forms.marks import END_TOKENS
 from tl.forms.values import unique_keys
 from tl.trajectory.message import Note, Notes, Role
 
@@ -30,10 +31,6 @@ _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
-_END_TOKENS = (
-    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>"),
-    *("<end_of_turn>", "<eos>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "</s>"),
-)
 _PROMPT = re.compile(  # how prompt formats begin a turn, or a thought that is not dropped
     r"(?<!`)(?:<\|im_start\|>(?:system|user|assistant|tool)\b|<\|start_header_id\|>\w|<start_of_turn>(?:user|model)\b"
     r"|<\|start\|>assistant\b|<\|channel\|>(?:analysis|final)\b|<\|begin_of_thought\|>|\[/INST\])"
@@ -224,7 +221,7 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
 
 def _end_of_text(text: str) -> int:
     """Where a text ends without the tokens at its end. After `<s>`, a `</s>` is a tag."""
-    tokens = _END_TOKENS[: -1 if "<s>" in text else None]
+    tokens = END_TOKENS[: -1 if "<s>" in text else None]
     end = at = len(text)
     while at and (text[at - 1].isspace() or text.endswith(tokens, 0, at)):
         token = next((token for token in tokens if text.endswith(token, 0, at)), "")
