@@ -178,6 +178,9 @@ def test_a_map_of_records_is_read_record_by_record(tmp_path):
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(content, indent=1))
         assert [t.id for t in read(path)[0]] == [f"{path}, the file, '{n}'" for n in "01"]
+    path.write_text(json.dumps({"train": [raw], "test": [raw]}))
+    with pytest.raises(DataError, match="no `messages`, but train, test"):
+        read(path)
 
 
 def test_sweagent_histories_have_calls_or_commands():
@@ -397,6 +400,12 @@ def test_nl2bash_is_two_files_of_lines(tmp_path):
                                                'bash(command="ls | wc -l")']]  # fmt: skip
     assert [bad.place for bad in report.bad] == ["line 2"]
     assert [said(t) for t in read(tmp_path / "all.cm", "skip")[0]] == [said(t) for t in trajectories]
+    (tmp_path / "all.cm").write_bytes(b"ls\x0c.\n\nls \xe9\n")
+    trajectories, report = read(tmp_path / "all.nl", "skip")
+    assert said(trajectories[0])[1] == 'bash(command="ls\\f.")'
+    assert [bad.reason for bad in report.bad][1:] == ["a byte that is not UTF-8"]
+    with pytest.raises(ValueError, match="must be a string"):
+        one({"nl": 10**400, "cm": 1.5})
     (tmp_path / "all.cm").unlink()
     with pytest.raises(DataError, match="all.cm must be in the same folder"):
         read(tmp_path / "all.nl")

@@ -45,7 +45,7 @@ def test_released_conversations_read_as_the_same_trajectory(write):
         ("user", "Find cats."),
         ("assistant", 'search\n{"q": "cats"}'),
         ("function", "[]"),
-        ("assistant", 'google\n{\n  "q": 1}'),
+        ("assistant", 'google\r\n{\r\n  "q": 1}'),
         ("function", "name google is not defined"),
         ("assistant", "search\n{broken"),
         ("function", "Error"),

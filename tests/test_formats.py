@@ -30,6 +30,7 @@ OPENAI = {"role": "assistant", "tool_calls": [{"id": "c1", "function": {"name": 
         ("action", "Action: search\nAction Input: {'query': 'cats', 'limit': 3}"),
         ("json", OBJECT.replace("arguments", "parameters")),  # Llama-3.1
         ("json", f"<|python_tag|>{OBJECT}<|eom_id|>"),
+        ("json", f"{OBJECT}<end_of_turn>\n"),
         ("json", f"```json\n{OBJECT}\n```"),
         ("json", f"[{OBJECT}]"),
         ("tool_call", f"Let me see.\n<tool_call>\n{OBJECT}\n</tool_call><|im_end|>"),  # Qwen-2.5

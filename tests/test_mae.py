@@ -174,6 +174,35 @@ ERRORS = [
     (OTHER, '[{"error": "Oslo is closed"}, {"error": "Rome is closed"}]'),
     (FAILURE, '{"results": [{"error": "Invalid day"}, {"error": "Invalid hour"}]}'),
     (FAILURE, '[{"code": 404, "message": "no such page"}, {"code": 404, "message": "no such page"}]'),
+    # Frameworks that run tools: LangChain, smolagents, and servers of MCP (jsonschema, pydantic).
+    (TOOL_HALLUCINATION, "find_trains is not a valid tool, try one of [find_train]."),
+    (TOOL_HALLUCINATION, "Error: find_trains is not a valid tool, try one of [find_train]."),
+    (TOOL_HALLUCINATION, "Unknown tool find_trains, should be instead one of: find_train."),
+    (PARAMETER_MISSING, "Input validation error: 'day' is a required property"),
+    (PARAMETER_MISSING, "missing 1 required positional argument: 'day'"),
+    (PARAMETER_MISSING, "Required parameter day is missing"),
+    (PARAMETER_MISSING, "1 validation error for call[find_train]\nday\n  Missing required argument [type=missing]"),
+    (PARAMETER_MISSING, "Error executing tool f: 1 validation error for f\nday\n  Field required [type=missing]"),
+    (PARAMETER_HALLUCINATION, "1 validation error for f\nseat\n  Unexpected keyword argument [type=unexpected]"),
+    (PARAMETER_HALLUCINATION, "Input validation error: Additional properties are not allowed ('seat' was unexpected)"),
+    (FAILURE, "Input validation error: 'tomorrow' is not of type 'integer'"),
+    (FAILURE, "1 validation error for find_train\nday\n  Input should be a valid integer [type=int_parsing]"),
+    # Error in brackets, in a tag or behind a sign.
+    (FAILURE, "[ERROR] only 3 seats are left"),
+    (FAILURE, "<error>only 3 seats are left</error>"),
+    (FAILURE, "<tool_use_error>only 3 seats are left</tool_use_error>"),
+    (FAILURE, "❌ Error: only 3 seats are left"),
+    (FAILURE, "<?xml version='1.0'?><Error><Code>NoSuchTrain</Code></Error>"),
+    (FAILURE, "Failed: no such train"),
+    (FAILURE, "Tool execution failed: no such train"),
+    (FAILURE, "Tool execution error: no such train"),
+    (TOOL_HALLUCINATION, "MCP error -32602: Tool find_trains not found"),
+    (FAILURE, "Error code: 400 - {'error': {'message': 'no such train'}}"),
+    (FAILURE, 'train 12\nTraceback (most recent call last):\n  File "t.py", line 3, in <module>\nKeyError: 12'),
+    (INSTABILITY, "Oops, something went wrong."),
+    # A status code beside what the server sent.
+    (INSTABILITY, '{"statusCode": 500, "body": "oops"}'),
+    (FAILURE, '{"status_code": 404, "response": "<html>"}'),
 ]  # fmt: skip
 
 NO_ERRORS = [
@@ -285,6 +314,16 @@ NO_ERRORS = [
     "tar: Removing leading `/' from member names\n/etc/hosts\n",
     "find: '/proc/4242': No such file or directory\n17\n",
     "'a' and 'b'\n'c'",
+    "[errors] of the past",
+    '{"valid": false, "reason": "Invalid day"}',
+    '{"found": false, "message": "Train not found"}',
+    "In a log:\nTraceback (most recent call last):\n  File \"t.py\"\nKeyError: 12\nThis is a KeyError.",
+    "<error>0</error><trains>3</trains>",
+    "<error>None</error>",
+    "Failed: 0, passed: 12",
+    '{"url": "x.org", "status_code": 404, "response_time": 0.3}',
+    '{"code": 404, "body": "a room"}',
+    "Unknown tool marks on the bronze, said the curator",
 ]  # fmt: skip
 
 

@@ -268,6 +268,19 @@ def test_references_are_inlined_and_their_circles_cut():
     assert "$" not in spec.to_prompt() and "when: string = None" in spec.to_prompt()
 
 
+def test_what_a_reference_leads_to_may_stand_beside_the_parameters():
+    defs, referring = {"$defs": {"N": {"type": "int"}}}, {"properties": {"n": {"$ref": "#/$defs/N"}}}
+    function = {"name": "f", "parameters": referring}
+    for given in (function | defs, {"function": function} | defs, {"name": "f", "parameters": referring | defs}):
+        assert ToolSpec.from_openai(given).parameters == {"n": {"type": "integer"}}
+
+
+@pytest.mark.parametrize("said", ["true", 1, "yes"])
+def test_a_parameter_is_not_optional_because_required_cannot_be_read(said):
+    with pytest.raises(ValueError, match="tool f, parameter city: `required` must be true, false or a list"):
+        of({"city": {"type": "string", "required": said}})
+
+
 def test_references_that_multiply_are_refused():
     level = {"properties": {key: {"$ref": "#/$defs/{}"} for key in "abcdefgh"}}
     defs = {str(n): json.loads(json.dumps(level).replace("{}", str(n + 1))) for n in range(12)}

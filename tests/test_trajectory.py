@@ -24,6 +24,9 @@ def result(content: str, name: str | None = None) -> dict:
     return {"role": "tool", "content": content} | ({"name": name} if name else {})
 
 
+PART = {"index": 0, "function": {"name": "", "arguments": '{"q": "a"}'}}  # of a streamed call
+
+
 def read(*messages: object, **more) -> tuple[Message, ...]:
     return Trajectory.from_openai(record(*messages, **more)).messages
 
@@ -206,6 +209,12 @@ def test_calls_come_with_their_feedback():
         (record(user(), calls("{}") | {"tool_calls": ["x"]}), "message 2: `tool_calls` must be a list of objects"),
         (record(user(), calls("{}") | {"tool_calls": [{"id": "c"}]}), "message 2: a call without the name"),
         (record(user(), named("a"), named("a"), result("1")), "message 4: 2 calls and 1 results, but neither ids"),
+        (
+            record(user(), {"role": "assistant", "tool_calls": [{"index": 0, "function": {"name": "search"}}, PART]}),
+            "message 2: a call without the name of a function",
+        ),
+        (record(user(), calls("{}"), feedback("", error="busy")), "message 3: an `error` beside the content"),
+        (record(user(), calls("{}"), {"role": "tool", "tool_responses": ["x"]}), "message 3: `tool_responses` must be"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_refused_with_its_place(given, reason):
@@ -548,6 +557,9 @@ def test_a_final_answer_needs_no_thought():
         '{"search": {"q": "a"}}',
         'search\n{"q": "a"}',
         'search: {"q": "a"}',
+        '<tool_call name="search">{"q": "a"}</tool_call>',
+        "<search>\n<q>a</q>\n</search>",
+        'print(default_api.search(q="a"))',
     ],
 )
 def test_answers_that_name_a_tool_as_calls_do_are_counted(said):
@@ -665,8 +677,9 @@ def test_arguments_are_read_however_they_are_encoded(arguments, expected):
 
 
 def test_reasoning_is_dropped_and_counted():
-    for more in ({"reasoning_content": "Hm."}, {"thinking": "Hm."}):
-        trajectory, notes = read_with_notes(record(user(), calls('{"q": "a"}') | more, text("<think>So</think>\nOne.")))
+    thoughts = "<think>So</think>\nOne.", "[THINK]So[/THINK]One."
+    for more, said in zip(({"reasoning_content": "Hm."}, {"thinking": "Hm."}), thoughts, strict=True):
+        trajectory, notes = read_with_notes(record(user(), calls('{"q": "a"}') | more, text(said)))
         assert [m.content for m in trajectory.messages[1:]] == ['search(q="a")', 'finish(answer="One.")']
         assert notes == {Note.REASONING: 2}
 
@@ -905,7 +918,51 @@ def test_one_result_for_several_calls_of_a_message_goes_to_the_first_and_is_coun
     assert notes[Note.FEWER_RESULTS] == 1
 
 
-@pytest.mark.parametrize("end", ["<|im_end|>", "</s>", "<|eot_id|>\n", " <|endoftext|>", "\n<|im_end|>\n<|endoftext|>"])
+def test_results_of_autogen_stand_in_one_message_with_their_ids():
+    inner = [feedback("B", "c2"), feedback("A", "c1")]
+    messages = read(
+        user(), calls('{"q": "a"}', '{"q": "b"}'), {"role": "tool", "content": "BA", "tool_responses": inner}
+    )
+    assert [m.content for m in messages[1:]] == ['search(q="a")', "A", 'search(q="b")', "B"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Hello.<|im_end|>\n<|im_start|>user\nMore.<|im_end|>\n<|im_start|>assistant\nBye.",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nHello.",
+        "<start_of_turn>model\nHello.",
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello.",
+        "<|begin_of_thought|>Hm.<|end_of_thought|>Hello.",
+        "[INST] Hi. [/INST] Hello.",
+    ],
+)
+@pytest.mark.parametrize("speaker", ["user", "assistant"])
+def test_a_prompt_of_several_turns_in_one_message_is_refused(speaker, said):
+    with pytest.raises(ValueError, match="message 1: the text has .* write each turn as a message of its own"):
+        read({"role": speaker, "content": said}, user(), text("Bye."))
+
+
+def test_talk_about_tokens_of_a_prompt_format_is_talk():
+    for said in ("`<|im_start|>user` begins a turn.", "<|im_start|> is a token.", "[INST] is a mark."):
+        assert read(user(said), text(said))[0] == Message("user", said)
+
+
+@pytest.mark.parametrize("turn", ["Thought: so\nAction: Search[cats]", "<execute_bash>ls</execute_bash>"])
+@pytest.mark.parametrize("came", ["Observation: [1]", "<tool_response>[1]</tool_response>"])
+def test_what_a_result_follows_was_meant_as_a_call_and_is_not_trained(turn, came):
+    trajectory, notes = read_with_notes(record(user(), text(turn), user(came), text("One.")))
+    assert trajectory.messages[1:3] == (called(turn), Message("tool", "[1]"))
+    assert erroneous_calls(trajectory) == [True, False] and notes == {Note.BROKEN_CALLS: 1}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *("<|im_end|>", "</s>", "<|eot_id|>\n", " <|endoftext|>", "\n<|im_end|>\n<|endoftext|>", "<end_of_turn>\n"),
+        *("<|end|>", "<|end_of_text|>", "<eos>", "<｜end▁of▁sentence｜>"),
+    ],
+)
 def test_tokens_of_a_prompt_format_at_the_end_of_an_answer_are_dropped_and_counted(end):
     trajectory, notes = read_with_notes(record(user(), text(f"One.{end}")))
     assert trajectory.messages[1] == called('finish(answer="One.")') and notes == {Note.END_TOKENS: 1}
@@ -925,7 +982,7 @@ SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required":
     [
         *(
             ({"name": "f", key: SCHEMA}, key)
-            for key in ("args", "arguments", "schema", "inputs", "required_parameters")
+            for key in ("args", "params", "arguments", "schema", "args_schema", "inputs", "required_parameters")
         ),
         ({"name": "f", "parameters": {"anyOf": [SCHEMA]}}, "anyOf"),
     ],

@@ -49,8 +49,9 @@ def read_declaration(tool: object) -> tuple[str, str, dict[str, dict], tuple[str
     schema, beside it, or by `"required": true` inside a parameter. References are inlined, nulls that Arrow adds as
     padding are dropped, types get the names of JSON schema. Raises ValueError that names tool and parameter.
     """
+    around = {}
     if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
-        tool = tool["function"]
+        around, tool = tool, tool["function"]
     if not isinstance(tool, dict):
         raise ValueError(f"a tool must be an object, not {tool!r:.80}")
     name = tool.get("name")
@@ -58,7 +59,9 @@ def read_declaration(tool: object) -> tuple[str, str, dict[str, dict], tuple[str
         raise ValueError(f"a tool without a name: {tool!r:.80}")
     description = _text(tool.get("description"), f"tool {name}: the description")
     schema = _parameters(next((tool[key] for key in _PARAMETER_KEYS if tool.get(key)), {}), name)
-    properties, marked = _Reader(schema).properties(schema["properties"], f"tool {name}, parameter", 0, ())
+    properties, marked = _Reader(around | tool | schema).properties(
+        schema["properties"], f"tool {name}, parameter", 0, ()
+    )
     required = [*_names(schema.get("required"), name), *marked]
     if isinstance(tool.get("required"), list):
         required += _names(tool["required"], name)
@@ -124,7 +127,7 @@ def _bare(value: object) -> object:
 
 
 class _Reader:
-    """Reads the schemas within one tool; references are looked up in `root`."""
+    """Reads the schemas within one tool; references are looked up in `root`, the schema with what stands around it."""
 
     def __init__(self, root: dict) -> None:
         self.root = root
@@ -152,6 +155,8 @@ class _Reader:
                 result |= _type(value, where, given)
             elif key == "required" and isinstance(value, bool):
                 continue  # belongs to the declaration of this parameter, and `properties` has read it
+            elif key == "required" and not isinstance(value, list):
+                raise ValueError(f"{where}: `required` must be true, false or a list of names, not {value!r:.80}")
             elif key == "description":
                 result[key] = _text(value, f"{where}: the description")
             elif key == "properties" and isinstance(value, dict):

@@ -45,7 +45,7 @@ def _parallel_lines(path: Path) -> Iterator[tuple[str, object]]:
     texts = []
     for side in sides:
         with open_plain(side) as file:
-            texts.append(file.read().decode(errors="replace").splitlines())
+            texts.append(file.read().decode(errors="replace").removesuffix("\n").split("\n"))
     if len(texts[0]) != len(texts[1]):
         raise DataError(f"{path}: {len(texts[0]):,} requests but {len(texts[1]):,} commands")
     for number, (request, command) in enumerate(zip(*texts, strict=True), 1):

@@ -106,13 +106,14 @@ def format_of(raw: object) -> Format | None:
 
 def single_records(place: str, raw: object, name: str | None = None) -> Iterator[tuple[str, object]]:
     """The records within a raw one: itself, the parts that its format bundles, or the values of a map of records
-    or of lists of records. Conversations by name are one map per file, since on a line they may be a pair's sides."""
+    or of lists of records. Conversations by name are one map per file, since on a line they may be a pair's sides.
+    Splits for training and for tests are not read as one set."""
     known = format_of(raw)
     if known and known.parts and name in (None, known.name):
         for part, inner in known.parts(raw):
             yield f"{place}, {part}", inner
         return
-    if known is None and isinstance(raw, dict):
+    if known is None and isinstance(raw, dict) and not ("train" in raw and raw.keys() & {"test", "validation", "dev"}):
         if isinstance(logs := raw.get("logs"), dict):
             raw = logs
         values = list(raw.values())

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tl.calls import JSON, MAX_LENGTH, Call, CallSyntaxError, parse_call, parse_literal
 from tl.forms.around import calls_among_words
-from tl.forms.marks import Marked, drop_reasoning, marked, unfenced
+from tl.forms.marks import END_TOKENS, Marked, drop_reasoning, marked, unfenced
 from tl.forms.python import read_python_calls
 from tl.forms.values import (
     ARGUMENT_KEYS,
@@ -52,7 +52,7 @@ _ACTION_INPUT = re.compile(r"Action Input\s*:(?:\s*```(?:json)?\n)?")
 _NO_INPUT = re.compile(r"\s*(?:\Z|(?:Observation|Thought|Final Answer)\s*:)")
 _FINAL_ANSWER = re.compile(r"Final Answer\s*:(.*)", re.DOTALL)
 _NAME_JSON = re.compile(r"\s*(?:<\|assistant\|>\s*)?([\w.:$@/-]+)\s*(?:\[ARGS\]\s*)?(?=\{)")
-_END_MARKS = re.compile(r"(?:<\|(?:eom_id|eot_id|im_end|endoftext)\|>|<bot_end>|</s>)\s*\Z")
+_END_MARKS = re.compile(rf"(?:{'|'.join(map(re.escape, END_TOKENS))}|<bot_end>)\s*\Z")
 _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\_")  # Markdown's \_, not the \\_ of a string
 _NEXT = re.compile(r"[ \t\r\n,;]*(?=[^ \t\r\n,;])")
 _PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>\n?((?:(?!<parameter=).)*?)\n?</parameter>\s*", re.DOTALL)

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from tl.calls import CallSyntaxError, leading_literal
 from tl.forms.values import leading_value
 
+END_TOKENS = (  # of prompt formats
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>", "<|return|>"),
+    *("<end_of_turn>", "<eos>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "</s>"),
+)
+
 _TAG = r"tool_calls?|function_?calls?"
 _BARE_NAME = r"[\w.:$@/-]{1,200}"
 _MARK = re.compile(
@@ -15,8 +20,8 @@ _MARK = re.compile(
 )
 _END = re.compile(rf"{_MARK.pattern}|</(?:{_TAG}|function)>|<\|(?:endoftext|observation|user)\|>|</s>")
 _FENCE = re.compile(r"```[ \t]{0,9}([\w-]{0,40})[ \t]{0,9}\r?\n")
-_THINK = re.compile(r"\s*<think(?:ing)?>")
-_THINK_END = re.compile(r"</think(?:ing)?>")
+_THINK = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
+_THINK_END = re.compile(r"</think(?:ing)?>|\[/THINK\]")
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,8 @@ def unfenced(text: str) -> str:
 
 
 def drop_reasoning(text: str) -> tuple[str, int]:
-    """The text without the `<think>` blocks at its start, and how many of these are not empty. The first may lack its
-    opening tag, which some prompts end with."""
+    """The text without the `<think>` or `[THINK]` blocks at its start, and how many of these are not empty. The first
+    may lack its opening tag, which some prompts end with."""
     at = count = 0
     closing = _THINK_END.search(text)
     if closing and "<think" not in text[: closing.start()] and text[closing.end() :].strip():

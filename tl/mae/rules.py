@@ -46,6 +46,8 @@ _PARTS = {
     "program": r"(?-i:[a-z/][\w./+-]{0,60})(?: \(\w+\)|\[\d+\])?",
     "line": r"[^\n]{0,300}",
     "stop": r"(?:[.:,;!'\"`]|\Z)",  # ends a sentence or the text
+    "checked": r"(?:(?:input|output) validation error: )?",
+    "pydantic": r"\d{1,3} validation errors? for [^\n]{1,200}\n[^\n]{1,200}\n\s{0,9}",
     # A process that ends while a command lists /proc is not a failure of the command.
     "no_race": r"(?!.{0,80}/proc/\d)",
     "errno": (
@@ -69,8 +71,11 @@ MESSAGES = (
     *_rules(
         ErrorCategory.TOOL_HALLUCINATION,
         (r"name <name> i[sf] not defined", "name 'google_search' is not defined"),
-        (r"`.{0,4000}?` is not a valid <tool>\b", "`look_up` is not a valid action."),
-        (r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name)?\s*<stop>", "No such function name: look_up"),
+        (r"(?:`.{0,4000}?`|<name>) is not a valid <tool>\b", "`look_up` is not a valid action."),
+        (
+            r"(?:no such|unknown|undefined|unrecogni[sz]ed) <tool>(?: name| <name>)?\s*<stop>",
+            "No such function name: look_up",
+        ),
         (r"(?:there is )?no <tool> (?:is )?(?:named|called)\b", "There is no tool named look_up"),
         (
             r"(?:the )?<tool>(?: (?:name )?<name>)? (?:does not exist|doesn't exists?|(?:was |is )?not found"
@@ -81,11 +86,28 @@ MESSAGES = (
     *_rules(
         ErrorCategory.PARAMETER_HALLUCINATION,
         (r"(?:<function> )?got (?:an|some) unexpected keyword", "f() got an unexpected keyword argument 'x'"),
+        # Of jsonschema and pydantic, as servers of MCP give them.
+        (
+            r"<checked>additional properties are not allowed\b",
+            "Additional properties are not allowed ('x' was unexpected)",
+        ),
+        (
+            r"<pydantic>(?:unexpected keyword|extra inputs are not permitted)",
+            "1 validation error for f\nx\n  Unexpected keyword argument",
+        ),
     ),
     *_rules(
         ErrorCategory.PARAMETER_MISSING,
         (r"<function> missing \d{1,3} required ", "f() missing 1 required positional argument: 'x'"),
-        (r"missing (?:\d{1,3} |a |an |the )?required <parameter>", 'Missing required parameters: "x", "y".'),
+        (
+            r"missing (?:\d{1,3} |a |an |the )?required (?:(?:positional|keyword-only) )?<parameter>",
+            'Missing required parameters: "x", "y".',
+        ),
+        (r"<checked><name> is a required property\b", "Input validation error: 'x' is a required property"),
+        (
+            r"<pydantic>(?:field required|missing required argument)",
+            "1 validation error for f\nx\n  Field required [type=missing]",
+        ),
     ),
     *_rules(
         ErrorCategory.TOOL_INSTABILITY,
@@ -118,6 +140,7 @@ MESSAGES = (
         (r"(?:too many|not enough) values to unpack|pop from (?:an )?empty", "pop from empty list"),
         (r"expecting (?:value|property name|'[,:]' delimiter)|extra data: line", "Expecting value: line 1 column 1"),
         (r"(?:cannot access )?(?:local|free) variable .{1,80} (?:referenced|where)", "local variable 'x' referenced"),
+        (r"(?:input|output) validation error: \S|\d{1,3} validation errors? for \S", "1 validation error for f"),
         # Of other programs.
         (r"invalid json\b|.{0,40}\bnot (?:a )?valid json\b", "Invalid JSON format."),
         (r"<http>4\d\d:?,? (?:bad request|not found|method not allowed|unprocessable|conflict)\b", "404 Not Found"),
@@ -148,7 +171,7 @@ ALONE = (
         ErrorCategory.PARAMETER_MISSING,
         (r"missing (?:\w{1,40} )?<parameter>\b", "Missing parameter: x"),
         (
-            r"(?:the )?(?:<parameter> )?<name>(?: <parameter>)? (?:is|was) (?:missing|required\b)",
+            r"(?:the )?(?:required )?(?:<parameter> )?<name>(?: <parameter>)? (?:is|was) (?:missing|required\b)",
             "The field x is missing.",
         ),
         (
@@ -172,10 +195,15 @@ ALONE = (
         (r"(?:the )?(?:<tool>|server|service) (?:is )?(?:not working|down|unavailable)\b", "API not working"),
         (r"killed\s*\Z|(?:\w+ ){0,4}(?:killed by|terminated by|terminated with) signal", "worker killed by signal 9"),
         (r"(?:please )?(?:try|retry) again(?: later| in .{1,30})?[.! ]*\Z", "Please try again."),
+        (r"(?:oops\W{1,3})?(?:sorry\W{1,3})?something went wrong\b", "Something went wrong."),
     ),
     *_rules(
         ErrorCategory.TOOL_CALL_FAILURE,
         (r"'[^']{1,80}'\Z", "'related_searches'"),
+        (
+            r"(?:(?:api|call|command|execution|operation|query|request|tool) ){0,2}fail(?:ed|ure): ?[^\W\d]",
+            "Execution failed: no such order",
+        ),
         (r"(?:invalid|malformed|illegal) \w|bad request\b|failed to ", "Invalid URL 'x': No scheme supplied."),
         (r"(?:unrecogni[sz]ed|unknown|unsupported) (?!error)\w{1,40}[: ]\s*\S{1,60}\s*\Z", "unknown unit: furlong"),
         (

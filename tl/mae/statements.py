@@ -40,18 +40,25 @@ class Statement:
 
 
 _STATUS_LINE = re.compile(
-    r"(?:HTTP/[\d.]+|(?:HTTP )?status(?: ?code)?) ?[:=]? ?(\d{3})\b[.:]?(?: ?(?:response|body):)?\s*", re.I
+    r"(?:HTTP/[\d.]+|(?:HTTP )?status(?: ?code)?|error code:) ?[:=]? ?(\d{3})\b[.:]?(?: ?(?:response|body):)?\s*", re.I
 )
 _ACTION = "access|call|connect|creat|execut|fetch|find|gett|load|mak|open|pars|process|read|runn|send|validat|writ"
 _KIND = (  # of an error, in its first words; others measure something: "Standard error: 0.3", "Mean error: 2 cm"
-    "api|application|backend|client|command|compil(?:ation|er)|database|(?:my|no)?sql|execution|fatal|internal|postgres(?:ql)?|"
-    "program|query|remote|request|runtime|script|server|service|sqlite3?|system|tool|unexpected|unknown"
+    "api|application|backend|client|command|compil(?:ation|er)|database|(?:my|no)?sql|execution|fatal|internal|"
+    "mcp|postgres(?:ql)?|program|query|remote|request|runtime|script|server|service|sqlite3?|system|tool|unexpected|unknown"
 )
 _PREFIX = re.compile(
-    rf"(?:(?:##)?\[|(?:an? )?(?:(?:{_KIND}) )?)?(?:error|exception)\]?"
-    rf"(?:(?: \(?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
-    r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z) *",
+    r"(?:[❌⚠🚫⛔❗]\ufe0f? ?)?(?:"
+    r"(?:##)?\[(?:error|exception)\](?=\s)|"
+    r"(?:<\?xml[^>]{0,100}>\s*)?<(?:tool_(?:use_)?)?error>\s*(?!(?:none|null|no|false)\b)(?=[^\W\d]|<\w)|"
+    rf"(?:(?:##)?\[|(?:an? )?(?:(?:tool )?(?:{_KIND}) )?)?(?:error|exception)\]?"
+    rf"(?:(?: \(?-?\d{{1,5}}\)?| (?:code|in|from|at) \S{{1,80}}| (?:while )?(?:{_ACTION})ing\b[^:\n]{{0,80}})?[:!]|"
+    r" (?:has |was )?(?:occurr?ed|raised)\b:?|\s*\Z)) *",
     re.I,
+)
+_TRACEBACK = "Traceback (most recent call last):\n"
+_TRACEBACK_AT_END = re.compile(  # after what a program printed
+    rf"\n{re.escape(_TRACEBACK)}(?:[ \t][^\n]*\n)+(?=[A-Za-z_][\w.]*(?::|\Z))[^\n]*\Z"
 )
 _HTML = re.compile(r"(?:<!--.{0,200}?-->\s*)?<(?:!doctype html|html|head|title)\b", re.I | re.S)
 _HTML_TITLE = re.compile(r"<(title|h1)\b[^>]{0,200}>([^<]{0,200})", re.I)
@@ -105,6 +112,7 @@ _STREAM_KEY = re.compile(rf"{_OUTPUT_KEY.pattern}|command|cmd", re.I)
 _REASON = "messages?|msg|details?|info|information|reason"
 _REASON_KEY = re.compile(_REASON, re.I)
 _MESSAGE_KEY = re.compile(f"{_REASON}|description|note|notice|title|type", re.I)
+_BODY_KEY = re.compile("body|response", re.I)  # beside a status code, it is what the server sent
 _NO_ERROR = re.compile(r"(?:none|null|nil|false|no|0|ok|200|success(?:ful)?|no errors?\b.{0,40}|n/a|-)?\Z", re.I | re.S)
 _FAILED_WORD = re.compile(r"error|fail|failure|exception|(?:invalid|bad)[ _]request|request[ _]denied|forbidden", re.I)
 
@@ -155,7 +163,7 @@ def _last_printed(text: str) -> str:
 
 def _plain(text: str) -> Iterator[Statement]:
     last_line = text[max(text.rfind("\n") + 1, len(text) - MAX_STATEMENT) :]
-    if text.startswith("Traceback (most recent call last):\n"):
+    if text.startswith(_TRACEBACK) or _TRACEBACK_AT_END.search(text[-MAX_LOOSE:]):
         yield Statement(Place.PREFIX, last_line)
     elif prefix := _PREFIX.match(text):
         yield Statement(Place.PREFIX, text[prefix.end() :][:MAX_STATEMENT])
@@ -195,7 +203,7 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
             yield Statement(Place.COMMAND, _last_words(answer))
         return
     yield from _own_fields(answer, alone)
-    filled = {key: value for key, value in answer.items() if not _is_empty(value)}
+    filled = {key: value for key, value in answer.items() if not _is_empty(value) or _denies(key, value)}
     if alone and all(_MESSAGE_KEY.fullmatch(key) and isinstance(value, str) for key, value in filled.items()):
         for value in filled.values():
             yield from _plain(str(value).strip())
@@ -208,6 +216,11 @@ def _answer(answer: object, depth: int, alone: bool = True) -> Iterator[Statemen
             yield from _answer(value, depth + (1 if only else 2), alone=only)
         elif isinstance(value, str) and only:
             yield from statements(value, depth + 1)
+
+
+def _denies(key: str, value: object) -> bool:
+    """Whether a field answers no, such as `"valid": false`: a message beside it explains the answer."""
+    return value is False and not any(of.fullmatch(key) for of in (_ERROR_KEY, _SUCCESS_KEY, _STATUS_KEY))
 
 
 def _are_objects(answer: object) -> TypeGuard[list[dict[str, object]]]:
@@ -257,11 +270,13 @@ def _own_fields(answer: dict[str, object], alone: bool) -> Iterator[Statement]:
 
 
 def _status_field(key: str, value: object, answer: dict[str, object]) -> int | None:
-    """The failing status in a field. It counts only beside a message: a number alone may be any kind of code."""
+    """The failing status in a field. It counts only beside a message, or as a status code beside the server's response:
+    a number alone may be any kind of code."""
     if not _STATUS_KEY.fullmatch(key):
         return None
-    beside = _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY
-    told = any((beside.fullmatch(k) or _ERROR_KEY.fullmatch(k)) and not _is_empty(v) for k, v in answer.items())
+    beside = [_ERROR_KEY, _REASON_KEY if key.lower().startswith("cod") else _MESSAGE_KEY]
+    beside += [_BODY_KEY] if key.lower().endswith("code") and len(key) > len("code") else []
+    told = any(of.fullmatch(k) and not _is_empty(v) for k, v in answer.items() for of in beside)
     return _failing(value) if told else None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
+from tl.forms.marks import END_TOKENS
 from tl.forms.values import unique_keys
 from tl.trajectory.message import Note, Notes, Role
 
@@ -28,8 +29,11 @@ _VERDICTS = ("failed", "is_error", "isError")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking")
 _MEDIA = re.compile(r"image|audio|video|file|document|media")
 _MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")  # of a record or message
-_END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "</s>")
-_OPEN_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
+_PROMPT = re.compile(  # how prompt formats begin a turn, or a thought that is not dropped
+    r"(?<!`)(?:<\|im_start\|>(?:system|user|assistant|tool)\b|<\|start_header_id\|>\w|<start_of_turn>(?:user|model)\b"
+    r"|<\|start\|>assistant\b|<\|channel\|>(?:analysis|final)\b|<\|begin_of_thought\|>|\[/INST\])"
+)
+_OPEN_THOUGHT = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
 
@@ -84,6 +88,11 @@ def _items(given: object, where: str, notes: Notes) -> Iterator[Item]:
     parts = _Parts(given.get("content"), where)
     yield from parts.results
     item.text, item.calls = parts.text, parts.calls
+    if found := _PROMPT.search(item.text):
+        raise ValueError(
+            f"{where}: the text has {found[0]!r}, as prompts of several turns have it: write each turn as a message of "
+            "its own, without the tokens of a prompt format"
+        )
     if role == "assistant":
         _read_assistant(given, item, parts, notes)
     elif parts.calls:
@@ -210,7 +219,7 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
 
 def _end_of_text(text: str) -> int:
     """Where a text ends without the tokens at its end. After `<s>`, a `</s>` is a tag."""
-    tokens = _END_TOKENS[: -1 if "<s>" in text else None]
+    tokens = END_TOKENS[: -1 if "<s>" in text else None]
     end = at = len(text)
     while at and (text[at - 1].isspace() or text.endswith(tokens, 0, at)):
         token = next((token for token in tokens if text.endswith(token, 0, at)), "")
@@ -275,7 +284,7 @@ def _call_of_object(entry: dict, where: str) -> GivenCall:
             raise ValueError(f"{where}: a call with its `{key}`: put results into messages of the role tool")
     function = entry["function"] if isinstance(entry.get("function"), dict) else entry
     name = function.get("name", function.get("function"))
-    if not isinstance(name, str):
+    if not isinstance(name, str) or (not name and "index" in entry):  # the parts of a streamed call have an index
         raise ValueError(f"{where}: a call without the name of a function")
     given = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
     if len(given) > 1:
@@ -315,7 +324,15 @@ def parsed_call(call: Call) -> GivenCall:
 
 
 def _tool_items(given: dict, item: Item) -> Iterator[Item]:
-    """The result in a tool's message, or several that stand there in tags."""
+    """The result in a tool's message, or several that stand there in tags or under `tool_responses` (AutoGen)."""
+    if isinstance(inner := given.get("tool_responses"), list) and inner:
+        for response in inner:
+            if not isinstance(response, dict) or response.get("tool_responses"):
+                raise ValueError(f"{item.where}: `tool_responses` must be a list of results, not {response!r:.80}")
+            yield from _tool_items(response, item)
+        return
+    if isinstance(error := given.get("error"), str | dict | list) and error:
+        raise ValueError(f"{item.where}: an `error` beside the content: put it into the content, with `is_error`: true")
     ids = given.get("tool_call_ids")
     item.id = _id(given, "tool_call_id") or (str(ids[0]) if isinstance(ids, list) and len(ids) == 1 else None)
     item.name = _id(given, "name")

@@ -34,7 +34,8 @@ _UNREAD = re.compile(  # calls in forms of other models
 )
 _CALL_LIKE = re.compile(
     r"(?<![\w.:$@/-])([\w.:$@/-]{1,200})(?:\(|[\"'`]?:?\s{0,9}\{)"
-    r"|(?:name|action|tool|function)[\"']?[ \t]*:[ \t]*[\"'`]?([\w.:$@/-]{1,200})",
+    r"|(?:name|action|tool|function)[\"']?[ \t]*[:=][ \t]*[\"'`]?([\w.:$@/-]{1,200})"
+    r"|<([\w.:$@/-]{1,200})>",
     re.IGNORECASE,
 )
 _FEEDBACK = re.compile(r"\s*(?:<tool_response>|<returncode>|(?:Observation|OBSERVATION|FUNCTION RESPONSE)[ \t]*:)")
@@ -68,7 +69,9 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
             told = [call.text for one in marked(item.text) for call in _marked(one, tools, item.where)]
             if told and told != [call.text for call in item.calls]:
                 raise ValueError(f"{item.where}: the text has other calls than `tool_calls`: leave one of them")
-        elif item.role == "user" and at and items[at - 1].calls and (commands or _FEEDBACK.match(item.text)):
+        elif item.role == "user" and at and _is_result(item, items[at - 1], commands):
+            if not items[at - 1].calls:  # what a result follows was meant as a call
+                items[at - 1] = replace(items[at - 1], text="", calls=[GivenCall(None, items[at - 1].text)])
             item.role, item.text = "tool", _FEEDBACK_MARK.sub("", item.text, count=1)
             if (tags := _RESPONSE_TAGS.match(item.text)) and item.text[tags.end() :].strip():
                 said.append((at + 1, Item("user", item.where, item.text[tags.end() :])))
@@ -80,6 +83,11 @@ def read_text_calls(items: list[Item], tools: Sequence[ToolSpec], names: Collect
             items[at : at + 1] = [Item("tool", item.where, text) for text in texts]
         elif item.role == "tool":
             item.text = texts[0]
+
+
+def _is_result(item: Item, before: Item, commands: bool) -> bool:
+    """Whether a user's message is the result of the call in the message before, which may be in an unknown form."""
+    return before.role == "assistant" and bool((commands and before.calls) or _FEEDBACK.match(item.text))
 
 
 def _unpacked(before: Item | None, item: Item, after: Item | None) -> list[Item]:
@@ -146,9 +154,8 @@ def _refuse_other_forms(text: str, where: str) -> None:
 
 def looks_like_a_call(text: str, names: Collection[str]) -> bool:
     """Whether a text that is read as an answer says one of these names as calls do."""
-    return any(name in text for name in names) and any(
-        (found[1] or found[2]).rstrip(":") in names for found in _CALL_LIKE.finditer(text)
-    )
+    said = ((found[1] or found[2] or found[3]).rstrip(":") for found in _CALL_LIKE.finditer(text))
+    return any(name in text for name in names) and any({one, one.rpartition(".")[2]} & {*names} for one in said)
 
 
 def _marked(found: Marked, tools: Sequence[ToolSpec], where: str) -> list[GivenCall]:

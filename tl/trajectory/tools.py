@@ -19,7 +19,10 @@ _LIST = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"^\s*(?=\{\s*[\"'](?:name|type|function)[\"'])", re.MULTILINE)
 _DECODER = json.JSONDecoder(strict=False)
 _SCHEMAS = ("parameters", "inputSchema", "input_schema", "input_parameters")
-_OTHER_SCHEMAS = ("args", "arguments", "schema", "inputs", "required_parameters", "properties")
+_OTHER_SCHEMAS = (
+    *("args", "arguments", "params", "schema", "args_schema", "parametersJsonSchema", "inputs", "properties"),
+    *("required_parameters", "optional_parameters"),
+)
 _DECLARING = ("description", *_SCHEMAS, "function", "required")
 
 

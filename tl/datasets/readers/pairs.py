@@ -60,6 +60,8 @@ def nl2bash(raw: dict, _notes: Notes) -> dict:
     """A line of all.nl with the line of all.cm."""
     if not raw["nl"] or not raw["cm"]:
         raise ValueError("a request without a command, or a command without a request")
+    if any("\ufffd" in str(text) for text in raw.values()):
+        raise ValueError("a byte that is not UTF-8")
     call = {"name": "bash", "arguments": {"command": raw["cm"]}}
     return {"tools": [shell_tool("bash", "command", "Run a command.")], "messages": request(raw["nl"], [call])}
 

@@ -5,7 +5,7 @@ import re
 from tl.trajectory import Notes
 
 _TURNS = ("conversations", "conversation")
-_NAME_FIRST = re.compile(r"\s*([\w.:$@/-]*\w)[ \t]*(?:\n\s*(\{.*))?\s*\Z", re.DOTALL)
+_NAME_FIRST = re.compile(r"\s*([\w.:$@/-]*\w)[ \t\r]*(?:\n\s*(\{.*))?\s*\Z", re.DOTALL)
 _OUTPUT_MARK = re.compile(r"\s*The output of the OS:[ \t]*\n?")
 _ACT = re.compile(r"(?:.*\n)?[^\S\n]*Act:\s*(.*)", re.DOTALL)
 
