@@ -560,6 +560,8 @@ def test_a_final_answer_needs_no_thought():
         '<tool_call name="search">{"q": "a"}</tool_call>',
         "<search>\n<q>a</q>\n</search>",
         'print(default_api.search(q="a"))',
+        '{"name": "look_up", "arguments": {"q": "a"}}',
+        '```\nlook_up(q="a")\n```',
     ],
 )
 def test_answers_that_name_a_tool_as_calls_do_are_counted(said):

@@ -36,7 +36,7 @@ def calls_of(value: JSON) -> list[Call]:
     return [call_of(item) for item in (value if isinstance(value, list) else [value])]
 
 
-def looks_like_calls(value: JSON) -> bool:
+def looks_like_calls(value: object) -> bool:
     """Whether a value is a call or a list of calls: name and arguments, and no other entry of meaning."""
     items = value if isinstance(value, list) else [value]
     return bool(items) and all(

@@ -40,7 +40,7 @@ class Note(enum.Enum):
     WEIGHT_0 = "turns with weight 0 in the data, not trained"
     WEIGHT_ELSEWHERE = "weights on messages of other roles, which are never trained"
     TEXT_CALLS = "calls written in the text"
-    CALL_LIKE_TEXT = "answers with the name of a tool as calls have it, read as texts"
+    CALL_LIKE_TEXT = "answers that look like calls, read as texts"
     BROKEN_CALLS = "calls that cannot be parsed"
     PARALLEL = "calls in the same message as the call before, written as separate turns"
     SPLIT_RESULTS = "messages with the results of several calls, split"

@@ -4,9 +4,10 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tl.calls import Call, CallSyntaxError
+from tl.calls import Call, CallSyntaxError, call_or_none
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, call_of, marked, marked_calls, read_calls
 from tl.forms.marks import Marked, fences, unfenced
+from tl.forms.values import looks_like_calls
 from tl.schema import FINISH, ToolSpec
 from tl.trajectory.items import GivenCall, Item, calls_of_json, given_call, in_tags, json_or_none, parsed_call
 from tl.trajectory.message import Note, Notes
@@ -153,7 +154,10 @@ def _refuse_other_forms(text: str, where: str) -> None:
 
 
 def looks_like_a_call(text: str, names: Collection[str]) -> bool:
-    """Whether a text that is read as an answer says one of these names as calls do."""
+    """Whether a text that is read as an answer says one of these names as calls do, or is a call of another name."""
+    bare = unfenced(text)
+    if call_or_none(bare) or looks_like_calls(json_or_none(bare)):
+        return True
     said = ((found[1] or found[2] or found[3]).rstrip(":") for found in _CALL_LIKE.finditer(text))
     return any(name in text for name in names) and any({one, one.rpartition(".")[2]} & {*names} for one in said)
 
