@@ -3,6 +3,7 @@
 import resource
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tqdm import tqdm
@@ -11,19 +12,21 @@ from tl.__main__ import main
 from tl.files import print_warnings, unwritable, write_whole
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow beyond a kilobyte."""
+    """No file can grow beyond a kilobyte, nor can one that pytest's own output goes to."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_text_that_does_not_fit_leaves_the_old_file_and_nothing_else(tmp_path, full_disk):
+def test_a_text_that_does_not_fit_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "report.json"
     write_whole(path, "old")
-    with pytest.raises(OSError, match=r"File too large: '.*report.json'"):
+    with full_disk(), pytest.raises(OSError, match=r"File too large: '.*report.json'"):
         write_whole(path, "x" * 2000)
     assert [*tmp_path.iterdir()] == [path] and path.read_text() == "old"
 
