@@ -686,6 +686,11 @@ def test_reasoning_is_dropped_and_counted():
         assert notes == {Note.REASONING: 2}
 
 
+@pytest.mark.parametrize("said", ["It is 3. <think>So</think> Bye.", "It is 3. [THINK]So[/THINK] Bye."])
+def test_words_before_a_thought_are_no_thought(said):
+    assert read(user(), text(said))[-1] == called(f'finish(answer="{said}")')
+
+
 def test_nulls_for_parameters_that_a_tool_does_not_have_are_dropped():
     trajectory, notes = read_with_notes(record(user(), calls({"q": None, "day": None, "n": 1})))
     assert trajectory.messages[1] == called("search(q=null, n=1)") and notes == {Note.PADDING: 1}

@@ -20,7 +20,7 @@ _MARK = re.compile(
 )
 _END = re.compile(rf"{_MARK.pattern}|</(?:{_TAG}|function)>|<\|(?:endoftext|observation|user)\|>|</s>")
 _FENCE = re.compile(r"```[ \t]{0,9}([\w-]{0,40})[ \t]{0,9}\r?\n")
-_THINK = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
+OPEN_THOUGHT = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
 _THINK_END = re.compile(r"</think(?:ing)?>|\[/THINK\]")
 
 
@@ -94,9 +94,10 @@ def drop_reasoning(text: str) -> tuple[str, int]:
     may lack its opening tag, which some prompts end with."""
     at = count = 0
     closing = _THINK_END.search(text)
-    if closing and "<think" not in text[: closing.start()] and text[closing.end() :].strip():
-        count, at = bool(text[: closing.start()].strip()), closing.end()
-    while (opening := _THINK.match(text, at)) and (closing := _THINK_END.search(text, opening.end())):
+    before = text[: closing.start()] if closing else ""
+    if closing and not any(mark in before for mark in ("<think", "[THINK]")) and text[closing.end() :].strip():
+        count, at = bool(before.strip()), closing.end()
+    while (opening := OPEN_THOUGHT.match(text, at)) and (closing := _THINK_END.search(text, opening.end())):
         count += bool(text[opening.end() : closing.start()].strip())
         at = closing.end()
     return (text[at:].lstrip(), count) if at else (text, 0)

@@ -83,9 +83,12 @@ def resumed(out: Path, queries: Mapping[str, str], settings: dict | None = None)
         ours = False
     if not ours:
         raise DataError(f"{out} was not written by the same command for the same requests: choose another name")
-    before, now = (records[0].get("made_with") if done else settings) or {}, settings or {}
-    if changes := [f"{n}: {before.get(n)} -> {now.get(n)}" for n in before | now if before.get(n) != now.get(n)]:
-        raise DataError(f"{out} was made with other settings: {', '.join(changes)}. Delete it, or choose another name")
+    if done:
+        before, now = records[0].get("made_with") or {}, settings or {}
+        changes = [f"{n}: {before.get(n)} -> {now.get(n)}" for n in before | now if before.get(n) != now.get(n)]
+        if changes:
+            told = ", ".join(changes)
+            raise DataError(f"{out} was made with other settings: {told}. Delete it, or choose another name")
     with out.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in lines))
     return set(done)

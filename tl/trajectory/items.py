@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tl.calls import JSON, Call, CallSyntaxError, format_call, format_name, parse_call, parse_literal
 from tl.forms import ARGUMENT_KEYS, BESIDE_ARGUMENTS, drop_reasoning, read_arguments
-from tl.forms.marks import END_TOKENS
+from tl.forms.marks import END_TOKENS, OPEN_THOUGHT
 from tl.forms.values import unique_keys
 from tl.trajectory.message import Note, Notes, Role
 
@@ -33,7 +33,6 @@ _PROMPT = re.compile(  # how prompt formats begin a turn, or a thought that is n
     r"(?<!`)(?:<\|im_start\|>(?:system|user|assistant|tool)\b|<\|start_header_id\|>\w|<start_of_turn>(?:user|model)\b"
     r"|<\|start\|>assistant\b|<\|channel\|>(?:analysis|final)\b|<\|begin_of_thought\|>|\[/INST\])"
 )
-_OPEN_THOUGHT = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
 _RESPONSES = re.compile(r"\s*(?:<(tool_response|response|function_response)>.*</\1>\s*)\Z", re.DOTALL)
 _RESPONSE = re.compile(r"<(tool_response|response|function_response)>(.*?)</\1>", re.DOTALL)
 
@@ -205,7 +204,7 @@ def _read_assistant(given: dict, item: Item, parts: _Parts, notes: Notes) -> Non
         item.text = item.text[:end].rstrip()
         notes[Note.END_TOKENS] += 1
     item.text, thoughts = drop_reasoning(item.text)
-    if _OPEN_THOUGHT.match(item.text):
+    if OPEN_THOUGHT.match(item.text):
         raise ValueError(f"{item.where}: reasoning that does not end")
     if given["role"] in _CALL_ROLES:
         item.calls, item.text = calls_of_json(item.text, item.where), ""
